@@ -1,0 +1,1 @@
+"""fromnoise: train, sample, evaluate and understand diffusion models, in code that reads like the papers."""

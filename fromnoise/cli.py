@@ -1,0 +1,178 @@
+"""The command line. Nothing heavy is imported before a command needs it, so that help is instant."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import Problem, Usage
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    help="Train, sample, evaluate and understand diffusion models.\n\n"
+    "First steps:  [bold]fromnoise train digits[/]   then   [bold]fromnoise sample runs/digits --out digits.png[/]",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+data_app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.")
+show_app = typer.Typer(no_args_is_help=True, help="Pictures that explain: the forward and reverse process, schedules, samplers side by side.")
+app.add_typer(data_app, name="data")
+app.add_typer(show_app, name="show")
+
+RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/mnist.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where the picture is written.")]
+Sampler = Annotated[str | None, typer.Option("--sampler", help="ddpm, ddim, euler, euler_ancestral, heun, edm, dpmpp_2m, dpmpp_3m, dpmpp_2m_sde, unipc, iadb.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.")]
+Guidance = Annotated[float | None, typer.Option("--guidance", "-g", help="Classifier-free guidance; 1 is none.")]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples, however they are batched.")]
+LabelOption = Annotated[str | None, typer.Option("--label", "-l", help="A class: number or name; several with commas; 'none' for unconditional. Else every class in turn.")]
+Options = Annotated[list[str] | None, typer.Option("--option", help="A sampler's own option, such as eta=0.5; repeatable.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps; the best there is unless said.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Allow parts of your own (module:Class) that the run names, which runs their code.")]
+
+
+@app.command(epilog="Examples:  [cyan]fromnoise train digits[/]  ·  [cyan]fromnoise train mnist network.width=64 train.minutes=5[/]  ·  [cyan]fromnoise train my.yaml --out runs/mine[/]")
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe that comes with fromnoise (`fromnoise list`), or a .yaml file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings put over the recipe's, such as train.batch=64.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run folder; runs/RECIPE unless said.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew; an earlier run there is renamed, not lost.")] = False,
+    device: Device = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing while it goes well.")] = False,
+) -> None:
+    """Train a recipe, or go on with it: the same command resumes where it stopped."""
+    from . import config
+
+    settings = config.load(recipe, overrides or [])
+    from .train import train as run
+
+    run(settings, out or Path("runs") / Path(recipe).stem, fresh, quiet, device)
+
+
+@app.command(
+    epilog="Examples:  [cyan]fromnoise sample runs/mnist -n 64 --out digits.png[/]  ·  [cyan]fromnoise sample runs/mnist -n 10000 --out samples.npz[/]"
+    "  ·  [cyan]fromnoise sample runs/mnist -n 8 --label 3 --sampler ddim --steps 50 --option eta=1 --gif --out three.gif[/]"
+)
+def sample(
+    run: RunArgument,
+    n: Annotated[int, typer.Option("--number", "-n", help="How many.")] = 64,
+    sampler: Sampler = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    label: LabelOption = None,
+    seed: Seed = 0,
+    option: Options = None,
+    clip: Annotated[str | None, typer.Option("--clip", help="How x0 is held in range: none, static, dynamic.")] = None,
+    interval: Annotated[str | None, typer.Option("--interval", help="LOW,HIGH: guide only where sigma/alpha is between.")] = None,
+    image: Annotated[Path | None, typer.Option("--image", help="Start from this picture rather than from noise.")] = None,
+    strength: Annotated[float, typer.Option("--strength", help="How far --image is taken back to noise, 0 to 1.")] = 0.6,
+    batch: Annotated[int | None, typer.Option("--batch", help="Samples at a time; it does not change them.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process; FOLDER/: one file each.")] = Path("samples.png"),
+    gif: Annotated[bool, typer.Option("--gif", help="Also write the reverse process as a GIF beside --out.")] = False,
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
+    from .commands import write_samples
+
+    low, high = _interval(interval)
+    walk = {"sampler": sampler, "steps": steps, "guidance": guidance, "options": _options(option), "clip": clip, "low": low, "high": high}
+    write_samples(run, n, walk, label, seed, image, strength, batch, out, gif, device, trust)
+
+
+@app.command(
+    epilog="Examples:  [cyan]fromnoise evaluate runs/mnist[/]  ·  [cyan]fromnoise evaluate runs/mnist -n 2000 --sampler ddim --steps 50[/]"
+    "  ·  [cyan]fromnoise evaluate runs/mnist --compare ddim:50,ddim:1000[/]"
+)
+def evaluate(
+    run: RunArgument,
+    n: Annotated[int | None, typer.Option("--number", "-n", help="How many samples; the recipe's evaluate.n, else 10,000.")] = None,
+    sampler: Sampler = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = 0,
+    option: Options = None,
+    features: Annotated[str | None, typer.Option("--features", help="cnn (trained once on the run's data and kept), or a file of weights.")] = None,
+    compare: Annotated[str | None, typer.Option("--compare", help="SAMPLER:STEPS,… : time and quality side by side.")] = None,
+    root: Annotated[str | None, typer.Option("--root", help="Where the data lies, if not where training found it.")] = None,
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches."""
+    from .commands import measure
+
+    walk = {"sampler": sampler, "steps": steps, "guidance": guidance, "options": _options(option)}
+    measure(run, n, walk, seed, features, compare, root, device, trust)
+
+
+@app.command("list", epilog="Examples:  [cyan]fromnoise list[/]  ·  [cyan]fromnoise list samplers[/]")
+def list_(what: Annotated[str | None, typer.Argument(help="One part only, such as samplers.")] = None) -> None:
+    """Print what can be combined: recipes, data, networks, conditions, schedules, predictions, samplers, weights."""
+    from .commands import print_parts
+
+    print_parts(what)
+
+
+@data_app.command("inspect", epilog="Examples:  [cyan]fromnoise data inspect photos/[/]  ·  [cyan]fromnoise data inspect photos/ --out photos.yaml && fromnoise train photos.yaml[/]")
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A folder of pictures, of MNIST-like or CIFAR files, or an .npz.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the proposed recipe here.")] = None,
+) -> None:
+    """Count, measure and check data, and propose a recipe that trains on it as it is."""
+    from .commands import inspect_data
+
+    inspect_data(path, out)
+
+
+def _options(pairs: list[str] | None) -> dict[str, Any] | None:
+    """key=value pairs as numbers and words."""
+    if not pairs:
+        return None
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise Usage(f"a sampler's option is key=value, such as eta=0.5, not {pair!r}")
+        words = {"true": True, "false": False}
+        try:
+            values[key] = words[text.lower()] if text.lower() in words else float(text)
+        except ValueError:
+            raise Usage(f"option {key} is a number, or true or false, not {text!r}") from None
+    return values
+
+
+def _interval(text: str | None) -> tuple[float | None, float | None]:
+    if text is None:
+        return None, None
+    try:
+        low, high = (float(part) for part in text.split(","))
+        return low, high
+    except ValueError:
+        raise Usage(f"--interval is LOW,HIGH in units of sigma/alpha, such as 0.2,5, not {text!r}") from None
+
+
+def main() -> None:
+    """The `fromnoise` command: what the user can mend is one line and an exit code, never a traceback."""
+    import click
+
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except Problem as problem:
+        print(f"fromnoise: {' '.join(str(problem).split())}", file=sys.stderr)
+        sys.exit(problem.exit_code)
+    except click.UsageError as error:
+        where = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
+        print(f"fromnoise: {error.format_message().rstrip('.')}{where}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        print("fromnoise: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except OSError as error:
+        print(f"fromnoise: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+
+
+from . import cli_show  # noqa: E402, F401  (adds its commands to show_app)

@@ -1,0 +1,58 @@
+"""The machine: which device, which precision, and what to write down of it."""
+
+import os
+import platform
+from typing import Any
+
+import torch
+
+from .errors import Usage
+
+
+def best(asked: str | torch.device | None = None) -> torch.device:
+    """The device asked for, else CUDA, else Apple's MPS, else the CPU."""
+    if asked is not None:
+        try:
+            return torch.empty(0, device=asked).device
+        except (RuntimeError, AssertionError) as error:
+            raise Usage(f"this machine has no device {str(asked)!r}; try cpu") from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def precision(device: torch.device, asked: str = "auto") -> torch.dtype | None:
+    """The dtype of autocast: bfloat16 where the hardware multiplies it, None (float32) elsewhere. Never float16, which overflows in training."""
+    if asked == "fp32":
+        return None
+    if asked == "bf16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
+    if device.type == "cpu":
+        return torch.bfloat16 if _cpu_has_bf16() else None
+    return None
+
+
+def _cpu_has_bf16() -> bool:
+    try:
+        with open("/proc/cpuinfo") as info:
+            flags = next((line for line in info if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What a result should say of the machine that it was reached on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return {"python": platform.python_version(), "torch": torch.__version__, "device": str(device), "machine": name, "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(), "system": platform.platform(terse=True)}
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as info:
+            return next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,55 @@
+"""The mathematics: levels, schedules, prediction types, the loss, guidance. Imports torch only."""
+
+from .denoiser import CLOCKS, Bound, Denoise, Denoiser
+from .guide import clip, guided, threshold
+from .level import Level
+from .loss import DISTANCES, PENALTIES, loss
+from .predict import PREDICT
+from .schedule import Cosine, Flow, Karras, Linear, LogitNormal, LogNormal, Schedule, Shifted
+from .source import SOURCES, Coupled, Gaussian, Paired, Seeded
+from .table import BETAS, SPACINGS, Table
+from .weight import WEIGHTS
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "cosine": Cosine,
+    "linear": Linear,
+    "flow": Flow,
+    "karras": Karras,
+    "lognormal": LogNormal,
+    "logitnormal": LogitNormal,
+    "table": Table,
+    "shifted": Shifted,
+}
+
+__all__ = [
+    "BETAS",
+    "CLOCKS",
+    "DISTANCES",
+    "PENALTIES",
+    "PREDICT",
+    "SCHEDULES",
+    "SOURCES",
+    "SPACINGS",
+    "WEIGHTS",
+    "Bound",
+    "Cosine",
+    "Coupled",
+    "Denoise",
+    "Denoiser",
+    "Flow",
+    "Gaussian",
+    "Karras",
+    "Level",
+    "Linear",
+    "LogNormal",
+    "LogitNormal",
+    "Paired",
+    "Schedule",
+    "Seeded",
+    "Shifted",
+    "Table",
+    "clip",
+    "guided",
+    "loss",
+    "threshold",
+]

@@ -1,0 +1,80 @@
+"""A denoiser: a network that speaks in levels."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import Usage, nearest
+from . import predict as prediction
+from .level import LENGTH, Level
+from .schedule import Cosine, Flow, Schedule
+
+Denoise = Callable[[Tensor, Level], tuple[Tensor, Tensor]]  # (x, level) -> (x0, eps) with level.mix(x0, eps) == x
+
+CLOCKS: dict[str, Callable[[Level], Tensor]] = {
+    "angle": Cosine().time,  # the share of the quarter circle, in [0, 1]
+    "flow": Flow().time,  # sigma / (alpha + sigma), in [0, 1]
+    "alpha": lambda level: level.alpha / (level.alpha + level.sigma),  # alpha-blending's own clock, 1 at the data
+    "log": lambda level: -level.half_logsnr / 4,  # EDM's c_noise, log(sigma / alpha) / 4
+}
+
+
+class Denoiser(nn.Module):
+    """A network seen through what it predicts, how its input is scaled, and what clock it reads.
+
+    forward(x (B, C, *S), level, context) -> (x0, eps), both like x. The network is called as network(c_in x, clock (B,), context) -> F, with
+    c_in = 1 / length of (alpha data_std, sigma) in `frame`: for `vp` one over the standard deviation of x. Only the network runs in
+    the reduced precision of `autocast`; the blend stays in x's own.
+
+    predict  a name of `PREDICT`, or a row (level, data_std) -> (a, b)
+    clock    a name of `CLOCKS`, or a schedule, whose `time` is told
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        predict: str | prediction.Row = "v",
+        clock: str | Schedule = "angle",
+        frame: str = "vp",
+        data_std: float = 1.0,
+    ):
+        super().__init__()
+        if isinstance(clock, str) and clock not in CLOCKS:
+            raise Usage(f"no clock {clock!r}{nearest(clock, CLOCKS)}")
+        if frame not in LENGTH:
+            raise Usage(f"no frame {frame!r}{nearest(frame, LENGTH)}")
+        prediction.row_of(predict)
+        self.network, self.predict, self.frame, self.data_std = network, predict, frame, data_std
+        self.clock = clock.time if isinstance(clock, Schedule) else CLOCKS[clock]
+        self.autocast: torch.dtype | None = None  # bfloat16 where the machine has it in hardware; set by whoever owns the device
+
+    def raw(self, x: Tensor, level: Level, context: Any = None) -> Tensor:
+        """F (B, C, *S): the network's own answer."""
+        scaled = Level(level.alpha * self.data_std, level.sigma)
+        c_in, _ = Level(1 / LENGTH[self.frame](scaled.alpha, scaled.sigma), level.sigma).like(x)
+        clock = self.clock(level).to(x).expand(len(x))
+        precision = torch.autocast(x.device.type, self.autocast) if self.autocast else nullcontext()
+        with precision:
+            return self.network(c_in * x, clock, context).to(x)
+
+    def forward(self, x: Tensor, level: Level, context: Any = None) -> tuple[Tensor, Tensor]:
+        return prediction.solve(self.predict, level, x, self.raw(x, level, context), self.data_std)
+
+    def c_out(self, level: Level) -> Tensor:
+        """By how much an error of the network becomes one in x0."""
+        return prediction.c_out(self.predict, level, self.data_std)
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A denoiser with its context bound, so that a sampler meets (x, level) -> (x0, eps) and nothing else."""
+
+    denoiser: Denoiser
+    context: Any = None
+
+    def __call__(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        return self.denoiser(x, level, self.context)

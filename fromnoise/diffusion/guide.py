@@ -1,0 +1,64 @@
+"""Guidance: denoisers made of denoisers. What changes the prediction is here; what changes the walk is a sampler."""
+
+import torch
+from torch import Tensor
+
+from .denoiser import Bound, Denoise
+from .level import Level
+
+
+def _both(strong: Denoise, weak: Denoise):
+    """Both denoisers' answers; in one pass where they are one network under two contexts."""
+    if isinstance(strong, Bound) and isinstance(weak, Bound) and strong.denoiser is weak.denoiser:
+        pair = Bound(strong.denoiser, strong.context and strong.context.cat(weak.context))
+
+        def one_pass(x: Tensor, level: Level):
+            x0, eps = pair(torch.cat([x, x]), level)
+            return zip(x0.chunk(2), eps.chunk(2), strict=True)
+
+        return one_pass
+    return lambda x, level: (strong(x, level), weak(x, level))
+
+
+def guided(strong: Denoise, weak: Denoise, scale: float, low: float = 0.0, high: float = float("inf")) -> Denoise:
+    """weak + scale (strong - weak), where low < sigma / alpha <= high; elsewhere `strong` alone.
+
+    Classifier-free guidance (Ho & Salimans 2022), negative prompts and autoguidance (Karras et al. 2024) differ only in who is weak; low and
+    high are the limited interval of Kynkäänniemi et al. (2024). scale = 1 is `strong`, scale = 0 is `weak`.
+    """
+    if scale == 1:
+        return strong
+    both = _both(strong, weak)
+
+    def denoise(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        noise = float((level.sigma / level.alpha).max())
+        if not low < noise <= high:
+            return strong(x, level)
+        (x0, eps), (x0_weak, eps_weak) = both(x, level)
+        return torch.lerp(x0_weak, x0, scale), torch.lerp(eps_weak, eps, scale)
+
+    return denoise
+
+
+def clip(denoise: Denoise, bound: float = 1.0, keep_eps: bool = False) -> Denoise:
+    """x0 held within [-bound, bound], with the eps that then makes x (DDPM), or with the old one (`keep_eps`: DDIM as first published)."""
+
+    def clipped(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        x0, eps = denoise(x, level)
+        x0 = x0.clamp(-bound, bound)
+        return x0, eps if keep_eps else level.eps(x, x0)
+
+    return clipped
+
+
+def threshold(denoise: Denoise, share: float = 0.995, bound: float = 1.0) -> Denoise:
+    """Dynamic thresholding: x0 clipped at its own `share` quantile s >= bound and divided by s / bound, per sample (Saharia et al. 2022, sec. 2.3)."""
+
+    def thresholded(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        x0, _ = denoise(x, level)
+        s = x0.flatten(1).abs().float().quantile(share, dim=1).clamp(min=bound).to(x0)
+        s = s.reshape(-1, *[1] * (x.ndim - 1))
+        x0 = x0.clamp(-s, s) * (bound / s)
+        return x0, level.eps(x, x0)
+
+    return thresholded

@@ -1,0 +1,104 @@
+"""What a network predicts: a second blend F = a * x0 + b * eps beside x = alpha * x0 + sigma * eps.
+
+Two equations for two unknowns: one 2x2 solve turns any prediction into the pair (x0, eps), so n types cost n rows, not n² converters.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..errors import Usage, nearest
+from .level import Level
+from .table import Table
+
+Row = Callable[[Level, float], tuple[Tensor, Tensor]]  # (level, data_std) -> (a, b)
+
+
+def x0(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
+    """The clean data: F = x0."""
+    return torch.ones_like(level.alpha), torch.zeros_like(level.alpha)
+
+
+def eps(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
+    """The noise: F = eps (Ho et al. 2020)."""
+    return torch.zeros_like(level.alpha), torch.ones_like(level.alpha)
+
+
+def velocity(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
+    """The flow from data to noise: F = eps - x0 (Liu et al. 2022; Lipman et al. 2023)."""
+    return -torch.ones_like(level.alpha), torch.ones_like(level.alpha)
+
+
+def iadb(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
+    """The alpha-blending direction from noise to data: F = x0 - eps (Heitz et al. 2023)."""
+    return torch.ones_like(level.alpha), -torch.ones_like(level.alpha)
+
+
+def v(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
+    """The direction along the circle: F = (alpha eps - sigma x0) / hypot(alpha, sigma) (Salimans & Ho 2022)."""
+    radius = torch.hypot(level.alpha, level.sigma)
+    return -level.sigma / radius, level.alpha / radius
+
+
+def edm(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
+    """EDM's unit-variance target, v for data of any spread: F = (sigma x0 / s - alpha s eps) / hypot(alpha s, sigma) (Karras et al. 2022, table 1)."""
+    radius = torch.hypot(level.alpha * data_std, level.sigma)
+    return level.sigma / (data_std * radius), -level.alpha * data_std / radius
+
+
+PREDICT: dict[str, Row] = {"x0": x0, "eps": eps, "velocity": velocity, "iadb": iadb, "v": v, "edm": edm}
+
+
+def mean(table: Table) -> Row:
+    """The posterior mean mu(x_t, x0) of the previous step of a DDPM table (Ho et al. 2020, eq. 7), as a row.
+
+    mu = alpha_s x0 + kept sigma_s eps for the step t -> s = t - 1: what is left of eps once chance has renewed the rest.
+    """
+
+    def row(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
+        index = table.index(level).round().long()
+        previous = table.at((index - 1).clamp(min=0))
+        first = index == 0  # below index 0 lies clean data
+        alpha = torch.where(first, 1.0, previous.alpha)
+        sigma = torch.where(first, 0.0, previous.sigma)
+        return alpha, sigma * Level(alpha, sigma).kept(level)
+
+    return row
+
+
+def row_of(kind: str | Row) -> Row:
+    """The row that a name of `PREDICT` stands for, or the row itself."""
+    if callable(kind):
+        return kind
+    if kind not in PREDICT:
+        raise Usage(f"no prediction type {kind!r}{nearest(kind, PREDICT)}")
+    return PREDICT[kind]
+
+
+def target(kind: str | Row, level: Level, x0: Tensor, eps: Tensor, data_std: float = 1.0) -> Tensor:
+    """F = a x0 + b eps, what the network should answer; x0, eps (B, C, *S)."""
+    return Level(*row_of(kind)(level, data_std)).mix(x0, eps)
+
+
+def solve(kind: str | Row, level: Level, x: Tensor, F: Tensor, data_std: float = 1.0) -> tuple[Tensor, Tensor]:
+    """(x0, eps) from x = alpha x0 + sigma eps and F = a x0 + b eps; x, F (B, C, *S)."""
+    a, b = row_of(kind)(level, data_std)
+    det = level.alpha * b - level.sigma * a  # in float64, before it meets x
+    unmixed = Level(b / det, -level.sigma / det), Level(-a / det, level.alpha / det)
+    return unmixed[0].mix(x, F), unmixed[1].mix(x, F)
+
+
+def c_out(kind: str | Row, level: Level, data_std: float = 1.0) -> Tensor:
+    """-sigma / det: by how much an error in F becomes one in x0."""
+    a, b = row_of(kind)(level, data_std)
+    return -level.sigma / (level.alpha * b - level.sigma * a)
+
+
+def check(kind: str | Row, noisiest: Level) -> None:
+    """Refuses a prediction type that cannot give x0 at the noisiest level (det = 0), with the cure."""
+    a, b = row_of(kind)(noisiest, 1.0)
+    length = torch.hypot(noisiest.alpha, noisiest.sigma)
+    if float((noisiest.alpha * b - noisiest.sigma * a).abs() / length) < 1e-6:
+        name = getattr(kind, "__name__", kind)
+        raise Usage(f"{name} says nothing about x0 at alpha = 0: set noise.high to 0.99, or predict v or velocity")

@@ -1,0 +1,128 @@
+"""The discrete schedule of DDPM: a table of betas, and the ways to pick sampling steps from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..errors import Usage, nearest
+from .level import Level
+from .schedule import Schedule, _clean
+
+
+def linear(n: int, start: float, end: float) -> Tensor:
+    """Even betas (Ho et al. 2020)."""
+    return torch.linspace(start, end, n, dtype=torch.float64)
+
+
+def quadratic(n: int, start: float, end: float) -> Tensor:
+    """Betas whose square roots are even; with 0.00085 to 0.012 it is the "scaled linear" table of Stable Diffusion."""
+    return torch.linspace(start**0.5, end**0.5, n, dtype=torch.float64).square()
+
+
+def sqrt_linear(n: int, start: float, end: float) -> Tensor:
+    """Square roots of even numbers."""
+    return linear(n, start, end).sqrt()
+
+
+def sigmoid(n: int, start: float, end: float) -> Tensor:
+    """Betas along a logistic curve from -6 to 6."""
+    return start + (end - start) * torch.sigmoid(torch.linspace(-6, 6, n, dtype=torch.float64))
+
+
+def cosine(n: int, start: float, end: float) -> Tensor:
+    """alpha-bar = cos²((i/n + s)/(1 + s) pi/2) with s = 0.008, betas clipped at 0.999 (Nichol & Dhariwal 2021, eq. 17); start and end are not used.
+
+    With n = 1000 the last alpha-bar is 2.43e-9 because of the clip (the formula alone ends at 0).
+    """
+    curve = torch.cos((torch.arange(n + 1, dtype=torch.float64) / n + 0.008) / 1.008 * torch.pi / 2).square()
+    return (1 - curve[1:] / curve[:-1]).clamp(max=0.999)
+
+
+BETAS: dict[str, Callable[[int, float, float], Tensor]] = {
+    "linear": linear,
+    "quadratic": quadratic,
+    "scaled_linear": quadratic,
+    "sqrt_linear": sqrt_linear,
+    "sigmoid": sigmoid,
+    "cosine": cosine,
+}
+
+SPACINGS: dict[str, Callable[[int, int], Tensor]] = {
+    "leading": lambda n, steps: torch.arange(n).flip(0) * (steps // n),
+    "trailing": lambda n, steps: (steps - torch.arange(n, dtype=torch.float64) * (steps / n)).round().long() - 1,
+    "linspace": lambda n, steps: torch.linspace(steps - 1, 0, n, dtype=torch.float64).round().long(),
+    # DDIM's choice for CIFAR-10 (Song et al. 2021, appendix D.2), with a share of 0.8
+    "quadratic": lambda n, steps: torch.linspace(0, (0.8 * steps) ** 0.5, n, dtype=torch.float64).square().long().unique().flip(0),
+}
+
+
+@dataclass(frozen=True)
+class Table(Schedule):
+    """DDPM's discrete schedule: alpha_i² = alpha-bar_i = prod_{j <= i} (1 - beta_j), sigma_i² = 1 - alpha-bar_i.
+
+    betas    a name of `BETAS`, or a function (steps, start, end) -> (steps,); float32 betas give the float32 product of older code
+    spacing  which n of the `steps` indices a sampler visits: leading (+ offset), trailing, linspace, quadratic
+    final_one  whether the last hop ends at alpha = 1 (True), or at index 0 (diffusers' `set_alpha_to_one=False`)
+    """
+
+    betas: str | Callable[[int, float, float], Tensor] = "linear"
+    steps: int = 1000
+    start: float = 1e-4
+    end: float = 0.02
+    spacing: str = "leading"
+    offset: int = 0
+    final_one: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.betas) and self.betas not in BETAS:
+            raise Usage(f"no table of betas is called {self.betas!r}{nearest(self.betas, BETAS)}")
+        if self.spacing not in SPACINGS:
+            raise Usage(f"no spacing {self.spacing!r}{nearest(self.spacing, SPACINGS)}")
+        if self.steps < 1:
+            raise Usage(f"a table needs at least 1 step, not {self.steps}")
+
+    @cached_property
+    def betas_tensor(self) -> Tensor:
+        """beta_i, (steps,)."""
+        make = self.betas if callable(self.betas) else BETAS[self.betas]
+        return make(self.steps, self.start, self.end)
+
+    @cached_property
+    def alphas_cumprod(self) -> Tensor:
+        """alpha-bar_i, (steps,), float64."""
+        return (1 - self.betas_tensor).cumprod(0).double()
+
+    @cached_property
+    def _table(self) -> Level:
+        return Level(self.alphas_cumprod.sqrt(), (1 - self.alphas_cumprod).sqrt())
+
+    def at(self, index: Tensor | int) -> Level:
+        """The level at an index 0 … steps - 1."""
+        index = torch.as_tensor(index)
+        return Level(self._table.alpha.to(index.device)[index], self._table.sigma.to(index.device)[index])
+
+    def curve(self, s: Tensor) -> Level:
+        # cells of equal width, so that t ~ U(0, 1) draws every index equally often; the margin undoes the rounding of i / steps
+        return self.at((s * self.steps + 1e-6).long().clamp(0, self.steps - 1))
+
+    def index(self, level: Level) -> Tensor:
+        """The index of any level, exact on the table and linear in log-SNR between its entries."""
+        table, query = -self._table.half_logsnr.to(level.alpha.device), -level.half_logsnr.double()
+        above = torch.searchsorted(table, query.contiguous()).clamp(1, self.steps - 1)
+        below = above - 1
+        return below + ((query - table[below]) / (table[above] - table[below])).clamp(0, 1)
+
+    def time(self, level: Level) -> Tensor:
+        return self.index(level) / self.steps
+
+    def levels(self, n: int) -> list[Level]:
+        """n indices of the table by `spacing`, falling, and a last clean level (or index 0 where `final_one` is false)."""
+        if not 1 <= n <= self.steps:
+            raise Usage(f"a table of {self.steps} levels gives 1 to {self.steps} sampling steps, not {n}")
+        first, last = int(self.low * self.steps), int(self.high * self.steps)
+        index = (SPACINGS[self.spacing](n, last - first) + first + self.offset).clamp(0, self.steps - 1)
+        return [self.at(i) for i in index] + [_clean() if self.final_one else self.at(0)]

@@ -1,0 +1,22 @@
+"""What can go wrong through no fault of the library, said in one line that names the cure."""
+
+
+class Problem(ValueError):
+    """Something in the user's files, data or machine is in the way; the command line prints it and exits with 1."""
+
+    exit_code = 1
+
+
+class Usage(Problem):
+    """A name or value that the user typed cannot be; the command line prints it and exits with 2."""
+
+    exit_code = 2
+
+
+def nearest(word: str, known) -> str:
+    """`; did you mean 'x'?` where a known word is close, otherwise `; one of: …`."""
+    import difflib
+
+    known = [str(k) for k in known]
+    near = difflib.get_close_matches(str(word), known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; one of: {', '.join(known)}"

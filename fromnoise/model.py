@@ -1,0 +1,227 @@
+"""A model: denoiser, conditions and schedules together; everything that sampling needs, and nothing of training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import config as settings
+from .conditions import CONDITIONS, Condition
+from .diffusion import SCHEDULES, Bound, Denoise, Denoiser, Level, Schedule, Seeded, guided, loss
+from .diffusion import predict as prediction
+from .diffusion.weight import Weight, flat
+from .errors import Usage, nearest
+from .networks import NETWORKS, NOTHING, Context
+from .samplers import stepper
+from .sampling import Sampling
+
+
+class Model(nn.Module):
+    """What a run learns and sampling uses.
+
+    noise     the schedule of training;  grid  the one of sampling (the same unless said otherwise)
+    shape     (C, *S) of one sample, or (D,) of a point;  classes  their names, if any
+    sampling  how samples are drawn unless asked otherwise
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        noise: Schedule,
+        shape: Sequence[int],
+        conditions: Sequence[Condition] = (),
+        grid: Schedule | None = None,
+        sampling: Sampling | None = None,
+        classes: Sequence[str] = (),
+    ):
+        super().__init__()
+        grid = grid or noise
+        ends = [noise(torch.ones(())), grid(torch.ones(()))]
+        for noisiest in ends:
+            prediction.check(denoiser.predict, noisiest)
+        self.denoiser, self.noise, self.grid = denoiser, noise, grid
+        self.conditions = nn.ModuleDict({condition.key: condition for condition in conditions})
+        self.shape, self.classes, self.sampling = tuple(shape), tuple(classes), sampling or Sampling()
+
+    # Training
+
+    def forward(
+        self,
+        batch: Mapping[str, Any],
+        level: Level,
+        eps: Tensor | None = None,
+        weight: Weight = flat,
+        generator: torch.Generator | None = None,
+        **measure: Any,
+    ) -> Tensor:
+        """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`."""
+        context = NOTHING
+        for key, condition in self.conditions.items():
+            if key not in batch:
+                raise Usage(f"the model is conditioned on {key!r}, which the data does not have: {', '.join(batch)}")
+            context = context.merged(condition.train_context(batch[key], generator))
+        return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
+
+    # Sampling
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def context(self, n: int, conditions: Mapping[str, Any]) -> Context:
+        """The context of n samples; a condition that is None or left out asks nothing."""
+        for key in conditions:
+            if key not in self.conditions:
+                known = list(self.conditions)
+                raise Usage(f"this model has no condition {key!r}" + (nearest(key, known) if known else "; it was trained without any"))
+        merged = NOTHING
+        for key, condition in self.conditions.items():
+            value = conditions.get(key)
+            merged = merged.merged(condition.null(n) if value is None else condition(condition.values(value, n)))
+        return merged
+
+    def denoise(self, n: int, **conditions: Any) -> Denoise:
+        """(x (n, C, *S), level) -> (x0, eps) under conditions, one for all or one for each; none is the unconditional model."""
+        return Bound(self.denoiser, self.context(n, conditions))
+
+    def start(self, n: int, seed: int = 0, first: int = 0) -> Tensor:
+        """Samples first … first + n - 1 of a seed as pure noise, (n, C, *S); each a function of (seed, its number) alone."""
+        eps = Seeded(seed, range(first, first + n))(torch.empty(n, *self.shape))
+        noisiest = self.grid(torch.ones(()))
+        return (torch.hypot(noisiest.alpha * self.denoiser.data_std, noisiest.sigma) * eps.double()).float().to(self.device)
+
+    def plan(self, **asked: Any) -> Sampling:
+        """The model's own sampling settings with those that were asked for put in."""
+        own = {key: getattr(self.sampling, key) for key in asdict(self.sampling)}
+        asked = {key: value for key, value in asked.items() if value is not None}
+        if asked.get("name", own["name"]) != own["name"]:
+            own["options"] = {}  # another sampler's
+        return settings.call(Sampling, own | asked, "sample")
+
+    def _bind(self, plan: Sampling, n: int, conditions: Mapping[str, Any]) -> Denoise:
+        if plan.guidance != 1 and not self.conditions:
+            raise Usage("this model has no condition to guide by; leave guidance at 1")
+        if plan.guidance == 1:
+            return plan.held(self.denoise(n, **conditions))
+        strong, weak = (self.denoise(n, **asked) for asked in (conditions, {}))
+        return plan.held(guided(strong, weak, plan.guidance, plan.low, plan.high))
+
+    def asked(self, n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
+        """What n samples are asked to be: as given, and a varied lot where a condition isn't mentioned."""
+        filled = {key: condition.default(n) for key, condition in self.conditions.items()} | dict(conditions)
+        return {
+            key: self.conditions[key].values(value, n) if key in self.conditions and value is not None else value for key, value in filled.items()
+        }
+
+    def trajectory(
+        self,
+        n: int,
+        sampler: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        image: Tensor | None = None,
+        strength: float = 0.6,
+        first: int = 0,
+        clip: str | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        **conditions: Any,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S).
+
+        sampler, steps, guidance, options, clip, low, high: see `Sampling`; None takes the model's own. image (n or 1, C, *S) in [-1, 1]:
+        start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022). conditions: one value, or one per sample.
+        """
+        if n < 1:
+            raise Usage(f"draw at least 1 sample, not {n}")
+        if not 0 < strength <= 1:
+            raise Usage(f"strength is the share of the walk that an image is taken back, 0 < strength <= 1, not {strength}")
+        plan = self.plan(name=sampler, steps=steps, guidance=guidance, options=options, clip=clip, low=low, high=high)
+        denoise = self._bind(plan, n, self.asked(n, conditions))
+        levels, x = self.grid.levels(plan.steps), self.start(n, seed, first)
+        if image is not None:
+            if tuple(image.shape[1:]) != self.shape:
+                raise Usage(f"the image is {tuple(image.shape[1:])}, the model's samples are {self.shape}; resize it first")
+            levels = levels[-1 - max(1, round(strength * plan.steps)) :]
+            x = levels[0].mix(image.to(x).expand_as(x), Seeded(seed, range(first, first + n))(x))
+        randn = Seeded(seed ^ (1 << 63), range(first, first + n))  # a stream of its own, apart from the start's
+        walk = stepper(plan.name, randn, plan.options)(denoise, x, levels)
+        return self._quietly(walk)
+
+    def _quietly(self, walk: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:  # neither mode may leak into the caller's code between two steps
+            was = self.training
+            self.eval()
+            with torch.no_grad():
+                step = next(walk, None)
+            self.train(was)
+            if step is None:
+                return
+            yield step
+
+    def sample(self, n: int, *, seed: int = 0, batch: int | None = None, progress: Any = None, **asked: Any) -> Tensor:
+        """n samples (n, C, *S) in [-1, 1] (points as they are), drawn in batches; arguments of `trajectory`.
+
+        Sample i is a function of (seed, i) and what is asked of it, however they are batched. `progress(done)` is told after every batch.
+        """
+        if n < 1:
+            raise Usage(f"draw at least 1 sample, not {n}")
+        batch = batch or self.sampling.batch
+        own = ("sampler", "steps", "guidance", "options", "image", "strength", "clip", "low", "high")
+        walk = {key: asked.pop(key) for key in own if key in asked}
+        conditions, image, parts = self.asked(n, asked), walk.pop("image", None), []
+        for first in range(0, n, batch):
+            part = slice(first, min(first + batch, n))
+            mine = {key: None if value is None else value[part] for key, value in conditions.items()}
+            source = image[part] if image is not None and len(image) > 1 else image
+            for x, _ in self.trajectory(part.stop - first, seed=seed, first=first, image=source, **walk, **mine):  # noqa: B007
+                pass
+            parts.append(x.clamp(-1, 1) if len(self.shape) > 1 else x)
+            if progress:
+                progress(part.stop)
+        return torch.cat(parts)
+
+
+def schedule(node: Any, plugins: bool = True) -> Schedule:
+    """A schedule from its node in a recipe."""
+    return settings.build(SCHEDULES, node, "noise", plugins, {Schedule: lambda inner: schedule(inner, plugins)})
+
+
+def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str] = (), plugins: bool = True) -> Model:
+    """The model that a config describes, for examples of this shape."""
+    noise = schedule(config.get("noise", "cosine"), plugins)
+    grid = schedule(config["grid"], plugins) if config.get("grid") else None
+    node = config.get("network") or "unet"
+    name = node if isinstance(node, str) else node.get("name", "unet")
+    fitting = settings.lookup(NETWORKS, name, "network", plugins).fitting(shape)
+    network = settings.build(NETWORKS, node, "network", plugins, **fitting)
+    parts = []
+    for part in config.get("conditions") or []:
+        part = dict(part) if isinstance(part, Mapping) else {"name": part}
+        if part.get("name") == "label" and "classes" not in part:
+            if not classes:
+                raise Usage("the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders")
+            part["classes"] = len(classes)
+        parts.append(settings.build(CONDITIONS, part, "conditions", plugins, dim=network.dim))
+    shared = {key: config[key] for key in ("predict", "frame", "data_std") if key in config}
+    denoiser = settings.call(Denoiser, shared, "model", network=network, clock=config.get("clock") or noise)
+    sampling = settings.call(Sampling, config.get("sample") or {}, "sample")
+    return Model(denoiser, noise, shape, parts, grid, sampling, classes)
+
+
+def load(path: str | Path, device: str | torch.device | None = None, trust: bool = False) -> Model:
+    """The trained model of a run folder, its averaged weights, ready to sample. Loading never executes code; `trust` allows parts of your own."""
+    from .device import best, precision
+    from .run import Run
+
+    run = Run(path)
+    config = run.config()
+    model = build(config, config["shape"], config.get("classes") or (), plugins=trust)
+    run.load_weights(model)
+    model.denoiser.autocast = precision(best(device))
+    return model.to(best(device)).eval()

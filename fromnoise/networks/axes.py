@@ -1,0 +1,41 @@
+"""Convolutions and pixel folding on one, two or three axes."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CONVS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+def conv(axes: int, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Module:
+    """A convolution that keeps the size (over the stride), on 1, 2 or 3 axes."""
+    return CONVS[axes](channels_in, channels_out, kernel, stride, kernel // 2)
+
+
+def fold(x: Tensor, patch: int) -> Tensor:
+    """Blocks of patch^axes pixels as channels: (B, C, *S) -> (B, C patch^axes, *S / patch), padded by copies of the edge where patch does not divide S."""
+    if patch == 1:
+        return x
+    axes = x.ndim - 2
+    pad = [amount for size in reversed(x.shape[2:]) for amount in (0, -size % patch)]
+    x = F.pad(x, pad, mode="replicate") if any(pad) else x
+    if axes == 2:
+        return F.pixel_unshuffle(x, patch)
+    blocks = [part for size in x.shape[2:] for part in (size // patch, patch)]
+    x = x.reshape(*x.shape[:2], *blocks)  # (B, C, S1, p, S2, p, …)
+    order = [0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)]
+    return x.permute(order).flatten(1, 1 + axes)
+
+
+def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
+    """The inverse of `fold`, cropped to `size`."""
+    if patch == 1:
+        return x
+    axes = x.ndim - 2
+    if axes == 2:
+        x = F.pixel_shuffle(x, patch)
+    else:
+        x = x.unflatten(1, (-1, *[patch] * axes))  # (B, C, p, p, …, S1, S2, …)
+        order = [0, 1] + [place for axis in range(axes) for place in (2 + axes + axis, 2 + axis)]
+        x = x.permute(order)
+        x = x.reshape(*x.shape[:2], *[x.shape[2 + 2 * axis] * patch for axis in range(axes)])
+    return x[(..., *[slice(s) for s in size])]

@@ -1,0 +1,57 @@
+"""Samplers under the field's own names: generators that walk x down a list of levels, one yield (x, x0) a step."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..diffusion.level import Level
+from ..errors import Usage, nearest
+from .blend import Denoise, Randn, Steps, ddim, ddpm, euler, euler_ancestral, iadb
+from .dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m
+from .heun import edm, heun
+from .unipc import unipc
+
+SAMPLERS: dict[str, Callable[..., Steps]] = {
+    "ddpm": ddpm,
+    "ddim": ddim,
+    "euler": euler,
+    "euler_ancestral": euler_ancestral,
+    "heun": heun,
+    "edm": edm,
+    "dpmpp_2m": dpmpp_2m,
+    "dpmpp_3m": dpmpp_3m,
+    "dpmpp_2m_sde": dpmpp_2m_sde,
+    "unipc": unipc,
+    "iadb": iadb,
+}
+
+# Order of convergence to the probability-flow ODE; samplers that only follow it in distribution are not listed.
+ORDER: dict[str, int] = {"ddim": 1, "euler": 1, "iadb": 1, "heun": 2, "edm": 2, "dpmpp_2m": 2, "dpmpp_3m": 2, "unipc": 2}
+
+
+def stepper(sampler: str | Callable[..., Steps], randn: Randn | None = None, options: Mapping[str, Any] | None = None) -> Callable[..., Steps]:
+    """The sampler with its own options and noise stream bound: (denoise, x, levels) -> steps. Raises Usage for an unknown name or option."""
+    if not callable(sampler):
+        if sampler not in SAMPLERS:
+            raise Usage(f"no sampler {sampler!r}{nearest(sampler, SAMPLERS)}")
+        sampler = SAMPLERS[sampler]
+    known = list(inspect.signature(sampler).parameters)[3:]
+    for key in options or {}:
+        if key not in known or key == "randn":
+            own = [k for k in known if k != "randn"]
+            raise Usage(f"{sampler.__name__} has no option {key!r}" + (nearest(key, own) if own else "; it takes none"))
+    chosen = dict(options or {}) | ({"randn": randn} if randn is not None and "randn" in known else {})
+    return lambda denoise, x, levels: sampler(denoise, x, levels, **chosen)
+
+
+def walk(sampler: str | Callable[..., Steps], denoise: Denoise, x: Tensor, levels: Sequence[Level], **options: Any) -> Tensor:
+    """x at the end of the walk down the levels: the sample."""
+    for x, _ in stepper(sampler, options.pop("randn", None), options)(denoise, x, levels):  # noqa: B020
+        pass
+    return x
+
+
+__all__ = ["ORDER", "SAMPLERS", "Denoise", "Iterator", "Level", "Randn", "Steps", "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m", "edm",
+           "euler", "euler_ancestral", "heun", "iadb", "stepper", "unipc", "walk"]

@@ -1,0 +1,44 @@
+"""How samples are drawn from a model: the settings of a walk from noise to data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .diffusion import Denoise, clip, threshold
+from .errors import Usage
+from .samplers import stepper
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The settings of a walk.
+
+    name      a sampler of `SAMPLERS`;  steps  how many;  options  the sampler's own, such as {eta: 0.5}
+    guidance  weak + guidance · (strong - weak); 1 is the conditional model alone, 0 the unconditional
+    low, high guidance acts where low < sigma / alpha <= high
+    clip      how x0 is held in [-1, 1]: none, static (clamped), dynamic (Imagen's threshold)
+    batch     how many samples walk together; it does not change them
+    """
+
+    name: str = "dpmpp_2m"
+    steps: int = 20
+    guidance: float = 1.0
+    low: float = 0.0
+    high: float = float("inf")
+    clip: Literal["none", "static", "dynamic"] = "none"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 256
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise Usage(f"a sampler needs at least 1 step, not {self.steps}")
+        if self.batch < 1:
+            raise Usage(f"samples are drawn at least 1 at a time, not {self.batch}")
+        stepper(self.name, options=self.options)
+
+    def held(self, denoise: Denoise) -> Denoise:
+        """The denoiser with x0 held in range as `clip` says."""
+        return CLIPS[self.clip](denoise)
+
+
+CLIPS = {"none": lambda denoise: denoise, "static": clip, "dynamic": threshold}

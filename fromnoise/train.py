@@ -1,0 +1,291 @@
+"""A training run, readable from top to bottom."""
+
+import math
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from . import config as settings
+from .checkpoint import State, go_back, restore, save, settle
+from .data import DATASETS, Dataset, Plan, feed
+from .device import precision
+from .diffusion import PENALTIES, SOURCES, WEIGHTS, Level
+from .ema import EMA
+from .errors import Problem, Usage, nearest
+from .model import build
+from .optim import OPTIMIZERS, RATES, Plateau
+from .run import Run
+from .watch import Watch
+
+@dataclass(frozen=True)
+class Train:
+    """The settings of a training run.
+
+    steps, minutes  how long: so many steps, or so much wall-clock time of training (either, or both: what comes first)
+    batch           examples a step, over all processes;  accumulate  in how many passes each process takes its share
+    lr, rate, warmup  the peak learning rate, its course (`RATES`), and over how many steps it rises
+    ema, ema_warmup the average's half-life in images, and its largest share of the images seen
+    weight, distance, penalty  see `diffusion.loss`;  penalty_weight  how much the penalty counts
+    clip            the largest norm of the gradient;  strikes  non-finite steps in a row before going back to the last checkpoint
+    precision       auto, bf16 or fp32 of the network;  compile  torch.compile it
+    looks           how many times in the run the held-out loss is taken and a grid is drawn
+    save_minutes, save_every  how often all is saved, in minutes or steps;  keep, keep_every  averaged weights kept: the last few, every so many steps
+    tracker         none, tensorboard or wandb, beside log.jsonl
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    batch: int = 128
+    accumulate: int = 1
+    optimizer: Literal["adamw", "adam", "schedule_free"] = "adamw"
+    lr: float = 1e-3
+    rate: Literal["cosine", "constant", "linear", "plateau"] = "cosine"
+    warmup: int = 100
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    ema: float = 500_000
+    ema_warmup: float = 0.05
+    weight: Literal["flat", "min_snr", "edm", "sigmoid", "three_term"] = "flat"
+    distance: Literal["mse", "l1", "huber"] = "mse"
+    penalty: Literal["ssim"] | None = None
+    penalty_weight: float = 1.0
+    strikes: int = 5
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    compile: bool = False
+    looks: int = 10
+    held_out: int = 256
+    log_every: int = 50
+    save_minutes: float = 5.0
+    save_every: int | None = None
+    keep: int = 0
+    keep_every: int | None = None
+    workers: int = 0
+    tracker: Literal["none", "tensorboard", "wandb"] = "none"
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.minutes is None:
+            raise Usage("say how long to train: train.steps=3000, or train.minutes=5")
+        for key in ("steps", "minutes", "batch", "accumulate", "lr", "clip", "ema", "log_every", "save_minutes", "save_every", "keep_every", "strikes"):
+            value = getattr(self, key)
+            if value is not None and not value > 0:
+                raise Usage(f"train.{key} is above 0, not {value}")
+        for key in ("looks", "held_out", "keep", "warmup", "workers", "weight_decay", "ema_warmup"):
+            if getattr(self, key) < 0:
+                raise Usage(f"train.{key} is 0 or more, not {getattr(self, key)}")
+
+    def done(self, step: int, seconds: float) -> float:
+        """How much of the run is done, 0 to 1."""
+        parts = [step / self.steps if self.steps else 0.0, seconds / (60 * self.minutes) if self.minutes else 0.0]
+        return min(1.0, max(parts))
+
+
+class Stop:
+    """SIGINT and SIGTERM ask the loop to end after its step; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> "Stop":
+        self.before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def __exit__(self, *error: Any) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def mixed(*numbers: int) -> int:
+    """One seed of 63 bits from several numbers (SplitMix64's finaliser), so that near inputs give unrelated streams."""
+    state = 0
+    for number in numbers:
+        state = (state + number + 0x9E3779B97F4A7C15) & (2**64 - 1)
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+        state ^= state >> 31
+    return state >> 1
+
+
+def stratified(n: int, generator: torch.Generator) -> Tensor:
+    """t ~ U(0, 1), one in each of n equal parts, in random order: the batch covers the schedule evenly (Kingma et al. 2021, app. I.1)."""
+    t = (torch.arange(n, dtype=torch.float64) + torch.rand(n, generator=generator, dtype=torch.float64)) / n
+    return t[torch.randperm(n, generator=generator)]
+
+
+def datasets(config: Mapping[str, Any]) -> tuple[Dataset, Dataset, bool]:
+    """The training and the held-out examples, and whether training mirrors pictures."""
+    node = config.get("data")
+    node = {"name": node} if isinstance(node, str) else dict(node or {})
+    flip = settings.coerce(node.pop("flip", False), bool, "data: flip", {})
+    node.pop("split", None)
+    return (*(settings.build(DATASETS, node, "data", split=split) for split in ("train", "test")), flip)
+
+
+def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None) -> Run:
+    """Trains what the config describes into the run folder `out`, or goes on with it where it stopped.
+
+    A batch, its noise and its levels are functions of (seed, step, rank), so an interrupted and resumed run equals an uninterrupted one.
+    Raises Problem where `out` holds a run with other settings, unless `fresh`, which renames that one.
+    """
+    for key in config:
+        if key not in settings.KEYS:
+            raise Usage(f"no setting {key!r}{nearest(key, settings.KEYS)}")
+    plan = settings.call(Train, config.get("train") or {}, "train")
+    seed = settings.coerce(config.get("seed", 0), int, "seed", {})
+    accelerator = Accelerator(cpu=device == "cpu", gradient_accumulation_steps=1)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    if plan.batch % (world * plan.accumulate):
+        raise Usage(f"train.batch is a multiple of processes x accumulate ({world} x {plan.accumulate}), not {plan.batch}")
+    share = plan.batch // world
+
+    data, unseen, flip = datasets(config)
+    torch.manual_seed(mixed(seed, 1))
+    model = build(config, data.shape, data.classes)
+    source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
+    model.denoiser.autocast = precision(accelerator.device, plan.precision)
+    config = config | {"shape": list(data.shape), "classes": list(data.classes)}
+    run, state = Run(out), State()
+    if accelerator.is_main_process:
+        settle(run, config, fresh, accelerator.device)
+    accelerator.wait_for_everyone()
+
+    optimizer = OPTIMIZERS[plan.optimizer]((p for p in model.parameters() if p.requires_grad), plan.lr, tuple(plan.betas), plan.weight_decay)
+    trained, optimizer = accelerator.prepare(model, optimizer)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    ema, plateau = EMA(parameters, plan.ema, plan.ema_warmup), Plateau()
+    parts = {"model": model, "ema": ema, "optimizer": optimizer, "plateau": plateau}
+    if plan.compile:
+        model.denoiser.network.compile()
+    data = data.to(accelerator.device)
+    if run.checkpoint.is_file():
+        restore(run, state, parts)
+
+    batches = Plan(len(data), share, seed=seed, rank=rank, world=world)
+    watch = Watch(run, model, ema, parameters, unseen, plan, seed, quiet, accelerator.is_main_process)
+    draw = torch.Generator(accelerator.device)  # the noise of a step
+    pick = torch.Generator()  # its levels, and which conditions are dropped: on the CPU, alike for every device
+
+    with Stop() as stop, ExitStack() as stack:
+        stack.callback(watch.close)
+        watch.open(state, model, data)
+        stream = feed(data, batches, state.step, accelerator.device, flip, plan.workers)
+        began, saved = time.perf_counter() - state.seconds, time.perf_counter()
+        while plan.done(state.step, state.seconds) < 1:
+            batch = next(stream)
+            for stream_seed, generator in ((2, draw), (3, pick)):
+                generator.manual_seed(mixed(seed, stream_seed, state.step, rank))
+            torch.manual_seed(mixed(seed, 4, state.step, rank))  # dropout
+            rate = _rate(plan, state, plateau)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            eps, t = source(batch, draw), stratified(share, pick)
+            value, norm = _gradient(accelerator, trained, model.noise(t), batch, eps, pick, plan, parameters)
+            state.step, state.images = state.step + 1, state.images + plan.batch
+            if math.isfinite(norm):
+                state.strikes = 0
+                optimizer.step()
+                ema.update(parameters, state.images, plan.batch)
+            else:
+                watch.event(state, "skipped", why := _diagnosis(batch, value, norm))
+                state.strikes, state.skipped = state.strikes + 1, state.skipped + 1
+                if state.strikes >= plan.strikes:
+                    go_back(run, state, parts, why)
+                    watch.event(state, "rolled back", f"{plan.strikes} such steps in a row; the rate is now {state.factor:g} of what was asked")
+                    stream = feed(data, batches, state.step, accelerator.device, flip, plan.workers)
+            optimizer.zero_grad(set_to_none=True)
+
+            state.seconds, asked = _agreed(accelerator, time.perf_counter() - began, stop.signal)
+            done = plan.done(state.step, state.seconds)
+            watch.step(state, value, norm, rate, done)
+            if watch.due(state, done):
+                held_out = watch.look(state)
+                if plan.rate == "plateau":
+                    plateau.look(held_out)
+                state.best = min(state.best, held_out)
+            state.seconds, _ = _agreed(accelerator, time.perf_counter() - began, None)
+            if asked or time.perf_counter() - saved > 60 * plan.save_minutes or (plan.save_every and state.step % plan.save_every == 0):
+                save(run, state, parts, parameters, plan.keep, plan.keep_every, accelerator.is_main_process)
+                saved = time.perf_counter()
+            if asked:
+                watch.stopped(state, int(asked))
+                raise Stopped(run, int(asked))
+        save(run, state, parts, parameters, plan.keep, plan.keep_every, accelerator.is_main_process)
+        watch.finish(state)
+    accelerator.wait_for_everyone()
+    return run
+
+
+class Stopped(Problem):
+    """Training was asked to stop, and has saved."""
+
+    def __init__(self, run: Run, number: int):
+        super().__init__(f"stopped and saved in {run.path}; the same command goes on from there")
+        self.exit_code = 128 + number
+
+
+def _rate(plan: Train, state: State, plateau: Plateau) -> float:
+    rising = min(1.0, (state.step + 1) / plan.warmup) if plan.warmup else 1.0
+    return plan.lr * rising * RATES[plan.rate](plan.done(state.step, state.seconds)) * plateau.factor * state.factor
+
+
+def measured(model: torch.nn.Module, plan: Train, batch: Mapping[str, Any], level: Level, eps: Tensor, pick: torch.Generator) -> Tensor:
+    """The loss (B,) as the run measures it."""
+    penalty = plan.penalty and (lambda a, b: plan.penalty_weight * PENALTIES[plan.penalty](a, b))
+    return model(batch, level, eps, WEIGHTS[plan.weight], pick, distance=plan.distance, penalty=penalty)
+
+
+def _gradient(
+    accelerator: Accelerator,
+    trained: torch.nn.Module,
+    level: Level,
+    batch: Mapping[str, Any],
+    eps: Tensor,
+    pick: torch.Generator,
+    plan: Train,
+    parameters: list[Tensor],
+) -> tuple[Tensor, float]:
+    """Leaves the gradient of the batch's mean loss in the parameters, clipped; (the loss, the gradient's norm before)."""
+    dtype = torch.float32 if eps.device.type == "mps" else torch.float64  # MPS has no float64
+    level = Level(level.alpha.to(eps.device, dtype), level.sigma.to(eps.device, dtype))
+    total, size = torch.zeros((), device=eps.device), len(eps) // plan.accumulate
+    for first in range(0, len(eps), size):
+        rows = slice(first, first + size)
+        part = {key: value[rows] for key, value in batch.items()}
+        last = first + size == len(eps)
+        with nullcontext() if last else accelerator.no_sync(trained):
+            values = measured(trained, plan, part, Level(level.alpha[rows], level.sigma[rows]), eps[rows], pick)
+            value = values.mean() / plan.accumulate
+            accelerator.backward(value)
+        total += value.detach()
+    return total, float(torch.nn.utils.clip_grad_norm_(parameters, plan.clip))
+
+
+def _diagnosis(batch: Mapping[str, Any], value: Tensor, norm: float) -> str:
+    """One line on why a step was not finite."""
+    x = batch["x"]
+    if not bool(torch.isfinite(x).all()):
+        return "the data holds NaN or infinite values; look at it with `fromnoise data inspect`"
+    if not math.isfinite(float(value)):
+        return f"the loss is {float(value)}; a lower train.lr, or train.precision=fp32, may help"
+    return f"the gradient's norm is {norm}; a lower train.lr, or train.precision=fp32, may help"
+
+
+def _agreed(accelerator: Accelerator, seconds: float, asked: int | None) -> tuple[float, int]:
+    """The processes' common clock (the latest) and whether any was asked to stop, so that all take the same way."""
+    if accelerator.num_processes == 1:
+        return seconds, asked or 0
+    both = torch.tensor([seconds, asked or 0], dtype=torch.float32, device=accelerator.device)
+    return tuple(accelerator.gather(both[None]).amax(0).tolist())  # type: ignore[return-value]

@@ -1,0 +1,228 @@
+"""What is seen of a run while it goes on: the log, the progress line, the held-out loss, the grids."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .data import Dataset
+from .diffusion import Level, Seeded
+from .ema import EMA
+from .errors import Problem
+from .model import Model
+from .run import Run
+
+if TYPE_CHECKING:
+    from .checkpoint import State
+    from .train import Train
+
+TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
+SHARE = 0.03  # of a run's time, at most, goes into looking at it where the run is measured in minutes
+GRID = 36
+
+
+class Watch:
+    """Logs every `log_every` steps; a look takes the averaged weights' held-out loss, at fixed noise and levels, and draws a grid from fixed noise."""
+
+    def __init__(
+        self, run: Run, model: Model, ema: EMA, parameters: Sequence[Tensor], unseen: Dataset, plan: "Train", seed: int, quiet: bool, main: bool
+    ):
+        self.run, self.model, self.ema, self.parameters, self.plan, self.main = run, model, ema, parameters, plan, main
+        self.seed, self.quiet, self.unseen = seed, quiet or not main, unseen
+        self.total, self.counted, self.smooth, self.looking, self.looked = 0.0, 0, None, 0.0, 0.0
+        self.since: tuple[float, int] = (0.0, 0)
+        self.spoke = time.perf_counter()
+
+    def open(self, state: "State", model: Model, data: Dataset) -> None:
+        """Says what begins, or goes on."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = Console(stderr=True, quiet=self.quiet)
+        count = sum(p.numel() for p in model.parameters())
+        self.console.print(
+            f"[bold]{self.run.path}[/]: {len(data):,} examples of {data.name} {data.shape}, {count:,} parameters, on {model.device}"
+            f" in {'bf16' if model.denoiser.autocast else 'fp32'}"
+        )
+        self.since = (state.seconds, state.images)
+        self.looked = self.plan.done(state.step, state.seconds)
+        self.event(state, "resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
+        if state.step:
+            finished = self.plan.done(state.step, state.seconds) >= 1
+            self.console.print(
+                f"finished at step {state.step:,} already; a larger train.steps or train.minutes goes on" if finished
+                else f"resumed from step {state.step:,}"
+            )  # fmt: skip
+        live = self.console.is_terminal and not self.quiet
+        self.bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), console=self.console, disable=not live)
+        self.task = self.bar.add_task("", total=1.0, completed=self.looked)
+        self.bar.start()
+        self.trackers = _tracker(self.plan.tracker, self.run, self.main)
+
+    def close(self) -> None:
+        if hasattr(self, "bar"):
+            self.bar.stop()
+        for tracker in getattr(self, "trackers", []):
+            tracker.close()
+
+    def event(self, state: "State", event: str, why: str) -> None:
+        """Something that happened, in the log; and on the screen where it matters."""
+        if self.main:
+            self.run.log(step=state.step, images=state.images, seconds=round(state.seconds, 3), event=event, why=why)
+            if event in ("skipped", "rolled back"):
+                self.console.print(f"step {state.step:,} {event}: {why}", style="yellow")
+
+    def step(self, state: "State", value: Tensor, norm: float, rate: float, done: float) -> None:
+        """Takes in a step's loss; now and then writes a line."""
+        self.total, self.counted = self.total + value, self.counted + 1
+        if state.step % self.plan.log_every and done < 1 and state.step > 1:
+            return
+        loss = float(self.total) / self.counted
+        self.total, self.counted = 0.0, 0
+        self.smooth = loss if self.smooth is None else 0.9 * self.smooth + 0.1 * loss
+        seconds, images = state.seconds - self.since[0], state.images - self.since[1]
+        speed = images / seconds if seconds > 0 else 0.0
+        self.since = (state.seconds, state.images)
+        self._log(state, loss=loss, loss_ema=self.smooth, lr=rate, norm=norm, images_per_second=round(speed, 1))
+        line = f"step {state.step:,}  loss {self.smooth:.4f}  {speed:,.0f} images/s"
+        self.bar.update(self.task, completed=done, description=line)
+        if not self.bar.live.is_started or not self.console.is_terminal:
+            if time.perf_counter() - self.spoke > 10 or state.step == 1:
+                self.spoke = time.perf_counter()
+                left = state.seconds * (1 - done) / done if done else 0.0
+                self.console.print(f"{line}  {done:.0%}, {left / 60:.1f} min left")
+
+    def _log(self, state: "State", **figures: Any) -> None:
+        if not self.main:
+            return
+        self.run.log(step=state.step, images=state.images, seconds=round(state.seconds, 3), **figures)
+        for tracker in self.trackers:
+            tracker.add({key: value for key, value in figures.items() if isinstance(value, (int, float))}, state.step)
+
+    def due(self, state: "State", done: float) -> bool:
+        """Whether it is time for a look: `looks` times in the run, the last at its end; rarer where looking would cost a short run too much."""
+        if not self.plan.looks or int(done * self.plan.looks) <= int(self.looked * self.plan.looks):
+            return False
+        if self.plan.minutes and done < 1 and self.looking > SHARE * state.seconds:
+            return False
+        self.looked = done
+        return done < 1  # the end has a look of its own
+
+    @torch.no_grad()
+    def look(self, state: "State") -> float:
+        """The held-out loss, logged as a whole and by level; and a grid, drawn."""
+        began = time.perf_counter()
+        with self.ema.applied(self.parameters):
+            self.model.eval()
+            by_level = self.held_out()
+            mean = sum(by_level.values()) / max(1, len(by_level))
+            self._log(state, held_out=mean, held_out_by_level=by_level)
+            if self.main:
+                self.draw(self.run.path / "samples" / f"step_{state.step:08d}.png", GRID)
+            self.model.train()
+        self.looking += time.perf_counter() - began
+        self.since = (self.since[0] + time.perf_counter() - began, self.since[1])
+        return mean
+
+    def held_out(self) -> dict[str, float]:
+        """The loss on examples that are never trained on, at each of `TIMES`; {t: loss}."""
+        n = min(self.plan.held_out, len(self.unseen))
+        if not n:
+            return {}
+        from .train import measured
+
+        batch = {key: value.to(self.model.device) if isinstance(value, Tensor) else value for key, value in self.unseen.get(torch.arange(n)).items()}
+        eps = Seeded(self.seed, range(n))(batch["x"])
+        losses = {}
+        for t in TIMES:
+            level = self.model.noise(torch.full((n,), t, dtype=torch.float64))
+            values = measured(self.model, self.plan, batch, level, eps, torch.Generator().manual_seed(self.seed))
+            losses[f"{t:g}"] = float(values.mean())
+        return losses
+
+    def draw(self, path: Any, n: int) -> None:
+        """A grid of n samples from fixed noise."""
+        from .files import replacing
+        from .show import grid
+
+        picture = grid(self.model.sample(n, seed=self.seed).cpu().float(), **self._columns(n))
+        with replacing(path) as temporary:
+            picture.save(temporary)
+
+    def _columns(self, n: int) -> dict[str, int]:
+        classes = len(self.model.classes) if "label" in self.model.conditions else 0
+        return {"columns": classes} if 0 < classes <= 16 else {}
+
+    def stopped(self, state: "State", number: int) -> None:
+        self.event(state, "stopped", f"by signal {number}")
+
+    def finish(self, state: "State") -> None:
+        """The last look, the final pictures and the report."""
+        if not self.main:
+            return
+        self.look(state) if self.plan.looks else None
+        self.bar.update(self.task, completed=1.0)
+        self.bar.stop()
+        self.run.write_json(
+            "summary.json",
+            {
+                "parameters": sum(p.numel() for p in self.model.parameters()),
+                "steps": state.step,
+                "images": state.images,
+                "seconds": round(state.seconds, 1),
+                "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
+                "skipped": state.skipped,
+            },
+        )
+        from .show import report, reverse_gif
+
+        with self.ema.applied(self.parameters):
+            self.model.eval()
+            classes = len(self.model.classes) if "label" in self.model.conditions else 0
+            self.draw(self.run.path / "samples" / "final.png", 8 * classes if 0 < classes <= 16 else 64)
+            reverse_gif(self.model, self.run.path / "samples" / "reverse.gif", seed=self.seed)
+            self.model.train()
+        self.event(state, "finished", "")
+        page = report(self.run.path)
+        self.console.print(f"done: {state.step:,} steps, {state.images:,} images in {state.seconds / 60:.1f} min; look at {page}")
+
+
+class _TensorBoard:
+    def __init__(self, run: Run):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise Problem('train.tracker=tensorboard needs TensorBoard; run pip install "fromnoise[tensorboard]"') from error
+        self.writer = SummaryWriter(str(run.path / "tensorboard"))
+
+    def add(self, figures: Mapping[str, float], step: int) -> None:
+        for key, value in figures.items():
+            self.writer.add_scalar(key, value, step)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class _WandB:
+    def __init__(self, run: Run):
+        try:
+            import wandb
+        except ImportError as error:
+            raise Problem('train.tracker=wandb needs Weights & Biases; run pip install "fromnoise[wandb]"') from error
+        self.run = wandb.init(project="fromnoise", name=run.path.name, dir=str(run.path), config=run.config(), resume="allow", id=run.path.name)
+
+    def add(self, figures: Mapping[str, float], step: int) -> None:
+        self.run.log(dict(figures), step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+TRACKERS = {"none": None, "tensorboard": _TensorBoard, "wandb": _WandB}
+
+
+def _tracker(name: str, run: Run, main: bool) -> list[Any]:
+    kind = TRACKERS[name]
+    return [kind(run)] if kind and main else []
