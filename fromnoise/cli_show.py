@@ -1,1 +1,201 @@
-"""`fromnoise show …`."""
+"""`fromnoise show …`: pictures that explain."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .cli import Device, Guidance, LabelOption, Options, Out, RunArgument, Sampler, Seed, Steps, Trust, _options, show_app
+from .errors import Usage
+
+Number = Annotated[int, typer.Option("--number", "-n", help="How many samples.")]
+
+
+def _model(run: Path, device: str | None, trust: bool) -> Any:
+    from .model import load
+
+    return load(run, device, trust)
+
+
+def _asked(model: Any, n: int, label: str | None, **walk: Any) -> dict[str, Any]:
+    from .commands import labels_of
+
+    return {key: value for key, value in walk.items() if value is not None} | labels_of(model, label, n)
+
+
+def _write(picture: Any, out: Path) -> None:
+    from .show import write
+
+    print(write(picture, out))
+
+
+def _data(recipe: str) -> Any:
+    """The training data of a run folder or a recipe."""
+    from . import config
+    from .commands import run_data
+    from .train import datasets
+
+    if (Path(recipe) / "config.yaml").is_file():
+        return run_data(Path(recipe), None)[0]
+    return datasets(config.load(recipe))[0]
+
+
+@show_app.command(epilog="Examples:  [cyan]fromnoise show forward digits[/]  ·  [cyan]fromnoise show forward runs/mnist --noise table -o noising.png[/]")
+def forward(
+    recipe: Annotated[str, typer.Argument(help="A recipe or a run folder: whose data, and noise unless --noise is given.")],
+    noise: Annotated[str | None, typer.Option("--noise", help="A schedule, such as cosine, flow, linear, table.")] = None,
+    times: Annotated[int, typer.Option("--times", help="How many levels.")] = 8,
+    n: Number = 5,
+    seed: Seed = 0,
+    out: Out = Path("forward.png"),
+) -> None:
+    """The forward process: samples by time, with their mean."""
+    from . import config
+    from .model import schedule
+    from .run import Run
+    from .show import forward as picture
+
+    if noise is None:
+        settings = Run(recipe).config() if (Path(recipe) / "config.yaml").is_file() else config.load(recipe)
+    else:
+        settings = {"noise": noise}
+    _write(picture(_data(recipe), schedule(settings.get("noise", "cosine")), times, n, seed), out)
+
+
+@show_app.command(epilog="Examples:  [cyan]fromnoise show reverse runs/mnist[/]  ·  [cyan]fromnoise show reverse runs/mnist --label 3 --sampler ddim --steps 50 -o three.gif[/]")
+def reverse(
+    run: RunArgument,
+    n: Annotated[int | None, typer.Option("--number", "-n", help="How many samples; 3 in a strip, 36 in a GIF unless said.")] = None,
+    snapshots: Annotated[int, typer.Option("--snapshots", help="How many moments of the walk.")] = 9,
+    sampler: Sampler = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    label: LabelOption = None,
+    seed: Seed = 0,
+    option: Options = None,
+    out: Out = Path("reverse.png"),
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """The reverse process, from noise to data: a strip (.png) of x and its clean estimate, or a film (.gif)."""
+    from .show import reverse as strip
+    from .show import reverse_gif
+
+    model = _model(run, device, trust)
+    n = n or (36 if out.suffix == ".gif" else 3)
+    asked = _asked(model, n, label, sampler=sampler, steps=steps, guidance=guidance, options=_options(option))
+    if out.suffix == ".gif":
+        print(reverse_gif(model, out, n, seed=seed, **asked))
+    else:
+        _write(strip(model, n, snapshots, seed, **asked), out)
+
+
+@show_app.command(epilog="Examples:  [cyan]fromnoise show schedules[/]  ·  [cyan]fromnoise show schedules cosine flow karras --data digits[/]")
+def schedules(
+    names: Annotated[list[str] | None, typer.Argument(help="Schedules, or tables by their betas (linear, cosine, quadratic, sigmoid); the common ones unless said.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="A recipe or run folder whose pictures are noised.")] = None,
+    seed: Seed = 0,
+    out: Out = Path("schedules.png"),
+) -> None:
+    """Schedules side by side: beta, alpha-bar, log-SNR, and pictures noised by each."""
+    from .diffusion import BETAS, Table
+    from .model import schedule
+    from .show import schedules as picture
+
+    names = names or ["linear", "cosine", "quadratic", "sigmoid", "flow"]
+    compared = {name: Table(betas=name) if name in BETAS else schedule(name) for name in names}
+    _write(picture(compared, _data(data) if data else None, seed=seed), out)
+
+
+@show_app.command(epilog="Examples:  [cyan]fromnoise show compare runs/mnist[/]  ·  [cyan]fromnoise show compare runs/mnist ddpm:1000 ddim:50 dpmpp_2m:20 --label 3[/]")
+def compare(
+    run: RunArgument,
+    specs: Annotated[list[str] | None, typer.Argument(metavar="[SAMPLER:STEPS]...", help="What to compare.")] = None,
+    n: Number = 8,
+    guidance: Guidance = None,
+    label: LabelOption = None,
+    seed: Seed = 0,
+    out: Out = Path("compare.png"),
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """Samplers side by side from the same noise, with evaluations and seconds."""
+    from .show import compare as picture
+
+    model = _model(run, device, trust)
+    wanted = {"specs": [_spec(text) for text in specs]} if specs else {}
+    _write(picture(model, n=n, seed=seed, **wanted, **_asked(model, n, label, guidance=guidance)), out)
+
+
+@show_app.command(epilog="Examples:  [cyan]fromnoise show sweep runs/mnist guidance 0,1,2,4,7.5[/]  ·  [cyan]fromnoise show sweep runs/mnist eta 0,0.5,1[/]")
+def sweep(
+    run: RunArgument,
+    option: Annotated[str, typer.Argument(help="guidance, or an option of the sampler such as eta.")],
+    values: Annotated[str, typer.Argument(help="Values with commas.")],
+    sampler: Annotated[str, typer.Option("--sampler", help="The sampler.")] = "ddim",
+    steps: Steps = None,
+    n: Number = 8,
+    guidance: Guidance = None,
+    label: LabelOption = None,
+    seed: Seed = 0,
+    out: Out = Path("sweep.png"),
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """One setting of sampling varied, the noise kept: a row a value."""
+    from .show import sweep as picture
+
+    try:
+        numbers = [float(value) for value in values.split(",")]
+    except ValueError:
+        raise Usage(f"the values of a sweep are numbers with commas, such as 0,0.5,1, not {values!r}") from None
+    model = _model(run, device, trust)
+    _write(picture(model, option, numbers, sampler, steps, n, seed, **_asked(model, n, label, guidance=guidance)), out)
+
+
+@show_app.command(epilog="Example:  [cyan]fromnoise show estimate runs/mnist[/]")
+def estimate(run: RunArgument, index: Annotated[int, typer.Option("--index", help="Which training example.")] = 0, seed: Seed = 0, out: Out = Path("estimate.png"),
+             device: Device = None, trust: Trust = False) -> None:  # fmt: skip
+    """What the model makes of one example at several levels: x0, eps, x_t, the estimate, and the l1 errors."""
+    from .show import estimate as picture
+
+    model = _model(run, device, trust)
+    _write(picture(model, _data(str(run)), index=index, seed=seed), out)
+
+
+@show_app.command(epilog="Example:  [cyan]fromnoise show curves runs/mnist runs/mnist_ddpm[/]")
+def curves(runs: Annotated[list[Path], typer.Argument(help="Run folders.")], out: Out = Path("curves.png")) -> None:
+    """Loss, held-out loss, learning rate and speed of one or several runs."""
+    from .run import Run
+    from .show import curves as picture
+
+    for run in runs:
+        Run(run).config()
+    _write(picture(*runs), out)
+
+
+@show_app.command(epilog="Example:  [cyan]fromnoise show progress runs/mnist -o progress.gif[/]")
+def progress(run: RunArgument, out: Out = Path("progress.gif")) -> None:
+    """The grids of a run, drawn from the same noise as it learned, as a film."""
+    from .run import Run
+    from .show import progress as film
+
+    Run(run).config()
+    print(film(run, out))
+
+
+@show_app.command(epilog="Example:  [cyan]fromnoise show report runs/mnist[/]")
+def report(run: RunArgument) -> None:
+    """Write the run's report.html anew, also of a run that goes on or was cut."""
+    from .run import Run
+    from .show import report as page
+
+    Run(run).config()
+    print(page(run))
+
+
+def _spec(text: str) -> tuple[str, int]:
+    name, _, steps = text.partition(":")
+    if not steps.isdigit():
+        raise Usage(f"what to compare is SAMPLER:STEPS, such as ddim:50, not {text!r}")
+    return name, int(steps)

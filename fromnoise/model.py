@@ -73,15 +73,18 @@ class Model(nn.Module):
 
     def context(self, n: int, conditions: Mapping[str, Any]) -> Context:
         """The context of n samples; a condition that is None or left out asks nothing."""
-        for key in conditions:
-            if key not in self.conditions:
-                known = list(self.conditions)
-                raise Usage(f"this model has no condition {key!r}" + (nearest(key, known) if known else "; it was trained without any"))
+        self._known(conditions)
         merged = NOTHING
         for key, condition in self.conditions.items():
             value = conditions.get(key)
             merged = merged.merged(condition.null(n) if value is None else condition(condition.values(value, n)))
         return merged
+
+    def _known(self, conditions: Mapping[str, Any]) -> None:
+        known = list(self.conditions)
+        for key in conditions:
+            if key not in known:
+                raise Usage(f"this model has no condition {key!r}" + (nearest(key, known) if known else "; it was trained without any"))
 
     def denoise(self, n: int, **conditions: Any) -> Denoise:
         """(x (n, C, *S), level) -> (x0, eps) under conditions, one for all or one for each; none is the unconditional model."""
@@ -111,10 +114,9 @@ class Model(nn.Module):
 
     def asked(self, n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
         """What n samples are asked to be: as given, and a varied lot where a condition isn't mentioned."""
+        self._known(conditions)
         filled = {key: condition.default(n) for key, condition in self.conditions.items()} | dict(conditions)
-        return {
-            key: self.conditions[key].values(value, n) if key in self.conditions and value is not None else value for key, value in filled.items()
-        }
+        return {key: None if value is None else self.conditions[key].values(value, n) for key, value in filled.items()}
 
     def trajectory(
         self,
@@ -147,6 +149,8 @@ class Model(nn.Module):
         if image is not None:
             if tuple(image.shape[1:]) != self.shape:
                 raise Usage(f"the image is {tuple(image.shape[1:])}, the model's samples are {self.shape}; resize it first")
+            if len(image) not in (1, n):
+                raise Usage(f"{n} samples start from one image or {n} of them, not {len(image)}")
             levels = levels[-1 - max(1, round(strength * plan.steps)) :]
             x = levels[0].mix(image.to(x).expand_as(x), Seeded(seed, range(first, first + n))(x))
         randn = Seeded(seed ^ (1 << 63), range(first, first + n))  # a stream of its own, apart from the start's
@@ -157,9 +161,11 @@ class Model(nn.Module):
         while True:  # neither mode may leak into the caller's code between two steps
             was = self.training
             self.eval()
-            with torch.no_grad():
-                step = next(walk, None)
-            self.train(was)
+            try:
+                with torch.no_grad():
+                    step = next(walk, None)
+            finally:
+                self.train(was)
             if step is None:
                 return
             yield step

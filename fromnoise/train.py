@@ -175,8 +175,8 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
 
     batches = Plan(len(data), share, seed=seed, rank=rank, world=world)
     watch = Watch(run, model, ema, parameters, unseen, plan, seed, quiet, accelerator.is_main_process)
-    draw = torch.Generator(accelerator.device)  # the noise of a step
-    pick = torch.Generator()  # its levels, and which conditions are dropped: on the CPU, alike for every device
+    draw = torch.Generator(accelerator.device)  # noise
+    pick, spread = torch.Generator(), torch.Generator()  # dropped conditions; levels. On the CPU, alike for every device
 
     with Stop() as stop, ExitStack() as stack:
         stack.callback(watch.close)
@@ -188,10 +188,11 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
             for stream_seed, generator in ((2, draw), (3, pick)):
                 generator.manual_seed(mixed(seed, stream_seed, state.step, rank))
             torch.manual_seed(mixed(seed, 4, state.step, rank))  # dropout
+            spread.manual_seed(mixed(seed, 5, state.step))  # all processes draw the whole batch's levels, and take their share
             rate = _rate(plan, state, plateau)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            eps, t = source(batch, draw), stratified(share, pick)
+            eps, t = source(batch, draw), stratified(plan.batch, spread)[rank * share :][:share]
             value, norm = _gradient(accelerator, trained, model.noise(t), batch, eps, pick, plan, parameters)
             state.step, state.images = state.step + 1, state.images + plan.batch
             if math.isfinite(norm):
@@ -209,7 +210,8 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
 
             state.seconds, asked = _agreed(accelerator, time.perf_counter() - began, stop.signal)
             done = plan.done(state.step, state.seconds)
-            watch.step(state, value, norm, rate, done)
+            if state.strikes == 0:
+                watch.step(state, value, norm, rate, done)
             if watch.due(state, done):
                 held_out = watch.look(state)
                 if plan.rate == "plateau":

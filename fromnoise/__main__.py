@@ -1,0 +1,5 @@
+"""`python -m fromnoise`."""
+
+from .cli import main
+
+main()

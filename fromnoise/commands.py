@@ -1,0 +1,201 @@
+"""What the commands do, once their words are understood."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import config as settings
+from .errors import Problem, Usage, nearest
+from .files import replacing
+from .model import Model, load
+from .run import Run
+
+
+def labels_of(model: Model, text: str | None, n: int) -> dict[str, Any]:
+    """--label as the model's argument: class numbers or names with commas, in turn over the samples; 'none' asks for nothing."""
+    if text is None:
+        return {}
+    if "label" not in model.conditions:
+        raise Usage("this model was trained without labels; leave --label out")
+    if text == "none":
+        return {"label": None}
+    names = {name.lower(): number for number, name in enumerate(model.classes)}
+    numbers = []
+    for word in text.split(","):
+        word = word.strip()
+        if word.lower() in names:
+            numbers.append(names[word.lower()])
+        elif word.lstrip("-").isdigit():
+            numbers.append(int(word))
+        else:
+            raise Usage(f"no class {word!r}{nearest(word.lower(), names)}")
+    return {"label": torch.tensor([numbers[i % len(numbers)] for i in range(n)])}
+
+
+def draw(model: Model, n: int, seed: int, batch: int | None, walk: Mapping[str, Any], conditions: Mapping[str, Any]) -> Tensor:
+    """n samples, with a progress bar on a terminal where there is something to wait for."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("sampling", total=n)
+        return model.sample(n, seed=seed, batch=batch, progress=lambda done: bar.update(task, completed=done), **walk, **conditions).cpu().float()
+
+
+def write_samples(
+    run: Path,
+    n: int,
+    walk: Mapping[str, Any],
+    label: str | None,
+    seed: int,
+    image: Path | None,
+    strength: float,
+    batch: int | None,
+    out: Path,
+    gif: bool,
+    device: str | None,
+    trust: bool,
+) -> None:
+    """`fromnoise sample`."""
+    from .show import save
+
+    if n < 1:
+        raise Usage(f"draw at least 1 sample, not {n}")
+    model = load(run, device, trust)
+    conditions = labels_of(model, label, n)
+    walk = dict(walk)
+    if image is not None:
+        walk |= {"image": read_image(image, model.shape)[None], "strength": strength}
+    began = time.perf_counter()
+    if gif or out.suffix == ".gif":
+        from .show import reverse_gif
+
+        target = out if out.suffix == ".gif" else out.with_suffix(".gif") if out.suffix else out / "reverse.gif"
+        reverse_gif(model, target, n=min(n, 64), seed=seed, **walk, **{k: v[:64] if v is not None else v for k, v in conditions.items()})
+        print(target)
+        if out.suffix == ".gif":
+            return
+    images = draw(model, n, seed, batch, walk, conditions)
+    asked = model.asked(n, conditions).get("label")
+    if out.suffix == ".pt":
+        raise Usage("samples are written as .png, .npz, .gif, or to a folder; end --out in one of them")
+    columns = len(model.classes) if asked is not None and label is None and len(model.classes) <= 16 else None
+    save(images, out, labels=None if asked is None else asked.tolist(), columns=columns)
+    print(f"{out}: {n:,} samples in {time.perf_counter() - began:.1f} s")
+
+
+def read_image(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """A picture file as (C, H, W) in [-1, 1], cropped and resized to a model's shape."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        picture = ImageOps.exif_transpose(Image.open(path)).convert({1: "L", 3: "RGB", 4: "RGBA"}.get(shape[0], "RGB"))
+    except FileNotFoundError as error:
+        raise Usage(f"there is no picture {path}") from error
+    except (UnidentifiedImageError, OSError) as error:
+        raise Problem(f"{path} is not a readable picture") from error
+    fitted = ImageOps.fit(picture, (shape[2], shape[1]), Image.Resampling.LANCZOS)
+    pixels = torch.from_numpy(np.array(fitted)).float().reshape(shape[1], shape[2], -1).permute(2, 0, 1)
+    return pixels / 127.5 - 1
+
+
+def run_data(run: Path, root: str | None):
+    """The data that a run was trained on: training and held-out examples."""
+    from .train import datasets
+
+    config = Run(run).config()
+    node = config.get("data")
+    node = {"name": node} if isinstance(node, str) else dict(node or {})
+    if root is not None:
+        node["path" if "path" in node else "root"] = root
+    return datasets(config | {"data": node})[:2]
+
+
+def measure(
+    run: Path,
+    n: int | None,
+    walk: Mapping[str, Any],
+    seed: int,
+    features: str | None,
+    compare: str | None,
+    root: str | None,
+    device: str | None,
+    trust: bool,
+) -> None:
+    """`fromnoise evaluate`."""
+    from rich.console import Console
+
+    from .evaluate import score_run
+
+    if n is not None and n < 2:
+        raise Usage(f"evaluate at least 2 samples, not {n}")
+    model = load(run, device, trust)
+    config = Run(run).config()
+    asked = settings.call(Evaluate, config.get("evaluate") or {}, "evaluate")
+    train, test = run_data(run, root)
+    card = score_run(model, train, test, n or asked.n, walk, seed, features or asked.features, compare, draw)
+    Console(width=max(100, Console().width)).print(card.table())
+    if not compare:
+        Run(run).write_json("evaluation.json", card.json())
+        from .show import report
+
+        print(f"{report(run)} now holds these figures")
+
+
+class Evaluate:
+    """The settings of an evaluation: n samples, measured by `features`."""
+
+    def __init__(self, n: int = 10_000, features: str = "cnn"):
+        self.n, self.features = n, features
+
+
+def inspect_data(path: Path, out: Path | None) -> None:
+    """`fromnoise data inspect`."""
+    from .data.report import report
+
+    recipe = report(path)
+    if out is not None:
+        if out.exists():
+            raise Problem(f"{out} is there already; choose another --out, or remove it")
+        with replacing(out) as temporary:
+            temporary.write_text(recipe)
+        print(f"{out}: train it with  fromnoise train {out}")
+
+
+def print_parts(what: str | None) -> None:
+    """`fromnoise list`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .conditions import CONDITIONS
+    from .data import DATASETS
+    from .diffusion import BETAS, CLOCKS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
+    from .networks import NETWORKS
+    from .samplers import SAMPLERS
+
+    def first(thing: Any) -> str:
+        return (thing.__doc__ or "").strip().split("\n")[0]
+
+    headers = {name: path.read_text().split("\n")[0].lstrip("# ") for name, path in settings.recipes().items()}
+    parts: dict[str, Mapping[str, str]] = {"recipes": headers}
+    tables = {"data": DATASETS, "networks": NETWORKS, "conditions": CONDITIONS, "predictions": PREDICT, "schedules": SCHEDULES, "tables": BETAS,
+              "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES}  # fmt: skip
+    parts |= {title: {name: first(thing) for name, thing in table.items()} for title, table in tables.items()}
+    parts["clocks"] = {name: "" for name in CLOCKS}
+    if what is not None and what not in parts:
+        raise Usage(f"no part {what!r}{nearest(what, parts)}")
+    console = Console()
+    for title in [what] if what else parts:
+        table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 2))
+        table.add_column(no_wrap=True, style="cyan")
+        table.add_column()
+        for name, line in parts[title].items():
+            table.add_row(name, line)
+        console.print(table)
+
+

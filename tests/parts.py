@@ -1,0 +1,26 @@
+"""Small parts that recipes in the tests name as their own: tests.parts:blobs."""
+
+import torch
+
+from fromnoise.data import Tensors
+
+
+def blobs(count: int = 256, size: int = 8, split: str = "train") -> Tensors:
+    """Two classes of tiny pictures: a bright left half, a bright right half."""
+    label = torch.arange(count) % 2
+    x = torch.zeros(count, 1, size, size, dtype=torch.uint8)
+    x[label == 0, :, :, : size // 2] = 220
+    x[label == 1, :, :, size // 2 :] = 220
+    return Tensors("blobs", x, label, classes=("left", "right"))
+
+
+def poisoned(split: str = "train") -> Tensors:
+    """Floating-point pictures, one of which is NaN."""
+    x = torch.zeros(64, 1, 8, 8)
+    x[7] = float("nan")
+    return Tensors("poisoned", x)
+
+
+def all_poisoned(split: str = "train") -> Tensors:
+    """Nothing but NaN."""
+    return Tensors("poisoned", torch.full((64, 1, 8, 8), float("nan")))

@@ -1,0 +1,117 @@
+"""The house's rules, as far as a program can read them: imports point one way, everything named has words, recipes build."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import fromnoise
+from fromnoise import config
+from fromnoise.conditions import CONDITIONS
+from fromnoise.data import DATASETS
+from fromnoise.diffusion import BETAS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
+from fromnoise.model import build
+from fromnoise.networks import NETWORKS
+from fromnoise.samplers import ORDER, SAMPLERS
+
+ROOT = Path(fromnoise.__file__).parent
+BASE = {"errors", "files"}
+ALLOWED = {
+    "diffusion": set(),
+    "samplers": {"diffusion"},
+    "networks": set(),
+    "conditions": {"networks"},
+    "data": set(),
+    "config": set(),
+    "device": set(),
+    "ema": set(),
+    "optim": set(),
+    "sampling": {"diffusion", "samplers"},
+    "model": {"config", "conditions", "diffusion", "networks", "samplers", "sampling", "device", "run"},
+    "run": {"config"},
+    "show": {"model", "data", "diffusion", "samplers", "run", "config", "sampling"},
+    "evaluate": {"model", "data", "show", "sampling"},
+    "checkpoint": {"config", "device", "run"},
+    "watch": {"data", "diffusion", "ema", "model", "run", "show", "train", "checkpoint"},
+    "train": {"checkpoint", "config", "data", "device", "diffusion", "ema", "model", "optim", "run", "watch"},
+    "commands": {"conditions", "config", "data", "diffusion", "evaluate", "model", "networks", "run", "samplers", "show", "train"},
+    "cli": {"cli_show", "commands", "config", "train"},
+    "cli_show": {"cli", "commands", "config", "data", "diffusion", "model", "run", "show", "train"},
+    "__main__": {"cli"},
+}
+TOP = {"__init__"}
+
+
+def ours(file: Path) -> set[str]:
+    """The parts of fromnoise that a file imports, whether on top or inside a function."""
+    depth = len(file.relative_to(ROOT).parts)
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            if node.level == depth:
+                found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fromnoise."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("fromnoise.")}
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_point_one_way(file):
+    home = file.relative_to(ROOT).parts[0].removesuffix(".py")
+    if home in TOP:
+        return
+    assert home in ALLOWED or home in BASE, f"say in this test what {home} may import"
+    assert ours(file) <= ALLOWED.get(home, set()) | BASE | {home}
+
+
+@pytest.mark.parametrize("table", [BETAS, CONDITIONS, DATASETS, NETWORKS, PREDICT, SAMPLERS, SCHEDULES, SOURCES, WEIGHTS])
+def test_everything_in_a_registry_says_what_it_is(table):
+    for name, thing in table.items():
+        first = (thing.__doc__ or "").strip().split("\n")[0]
+        assert len(first) > 20 and first != dict.__doc__, name
+
+
+def test_orders_are_of_samplers():
+    assert set(ORDER) <= set(SAMPLERS)
+
+
+def test_every_public_name_is_there():
+    for name in fromnoise.__all__:
+        assert getattr(fromnoise, name) is not None
+    with pytest.raises(AttributeError):
+        fromnoise.nonsense  # noqa: B018
+
+
+SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32), "moons": (2,)}
+
+
+@pytest.mark.parametrize("name", config.recipes())
+def test_every_recipe_builds_and_learns_something_finite(name):
+    from fromnoise.diffusion import Level
+    from fromnoise.train import Train
+
+    settings = config.load(name)
+    header = config.find(name).read_text().split("\n")[0]
+    assert header.startswith("# ") and len(header) > 30, "the first line says what the recipe is"
+    config.call(Train, settings["train"], "train")
+    shape = SHAPES.get(settings["data"]["name"], (1, 28, 28))
+    model = build(settings, shape, tuple("0123456789"))
+    level = model.noise(torch.tensor([0.3, 0.7]))
+    batch = {"x": torch.randn(2, *shape), "label": torch.tensor([1, 2])}
+    assert torch.isfinite(model(batch, Level(level.alpha, level.sigma))).all()
+    assert model.sampling.steps >= 1
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys; sys.argv = ['fromnoise', '--help']\ntry:\n    from fromnoise.cli import main; main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_two_linear_recipe_has_the_published_count():
+    model = build(config.load("mnist_two_linear"), (1, 28, 28), tuple("0123456789"))
+    assert sum(p.numel() for p in model.parameters()) == 7_421_508
