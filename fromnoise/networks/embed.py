@@ -15,12 +15,12 @@ class Sinusoidal(nn.Module):
     def __init__(self, dim: int, scale: float = 1000.0, max_period: float = 10000.0):
         super().__init__()
         self.scale, self.dim = scale, dim
-        half = dim // 2
+        half = (dim + 1) // 2
         self.register_buffer("frequencies", torch.exp(-math.log(max_period) * torch.arange(half) / half), persistent=False)
 
     def forward(self, clock: Tensor) -> Tensor:
         angle = self.scale * clock[:, None].to(torch.promote_types(clock.dtype, torch.float32)) * self.frequencies
-        return torch.cat([angle.cos(), angle.sin()], 1)
+        return torch.cat([angle.cos(), angle.sin()], 1)[:, : self.dim]
 
 
 class Fourier(nn.Module):

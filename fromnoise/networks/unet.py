@@ -11,11 +11,7 @@ from .attention import SelfAttention
 from .axes import conv, fold, unfold
 from .context import NOTHING, Context
 from .embed import ClockEmbedding, zero
-
-
-def groups_of(channels: int, most: int = 32) -> int:
-    """The largest number of groups up to `most` that divides the channels."""
-    return next(g for g in range(min(most, channels), 0, -1) if channels % g == 0)
+from .norm import GroupNorm
 
 
 class ResBlock(nn.Module):
@@ -27,23 +23,22 @@ class ResBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, dim: int, axes: int, scale_shift: bool, dropout: float):
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups_of(channels_in), channels_in)
+        self.norm1 = GroupNorm(channels_in)
         self.conv1 = conv(axes, channels_in, channels_out)
         self.tell = nn.Linear(dim, channels_out * (2 if scale_shift else 1))
-        self.norm2 = nn.GroupNorm(groups_of(channels_out), channels_out)
+        self.norm2 = GroupNorm(channels_out)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero(conv(axes, channels_out, channels_out))
         self.skip = conv(axes, channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
         self.scale_shift = scale_shift
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        told = self.tell(F.silu(emb)).reshape(len(x), -1, *[1] * (x.ndim - 2))
+        told = self.tell(F.silu(emb))
         h = self.conv1(F.silu(self.norm1(x)))
         if self.scale_shift:
-            scale, shift = told.chunk(2, 1)
-            h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+            h = self.norm2(h, *told.chunk(2, 1))
         else:
-            h = self.norm2(h + told)
+            h = self.norm2(h + told.reshape(*told.shape, *[1] * (x.ndim - 2)))
         return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
 
 
@@ -53,7 +48,7 @@ class Stage(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, attend: bool, head: int, **block: object):
         super().__init__()
         self.block = ResBlock(channels_in, channels_out, **block)  # type: ignore[arg-type]
-        self.attend = SelfAttention(channels_out, head, groups_of(channels_out)) if attend else nn.Identity()
+        self.attend = SelfAttention(channels_out, head) if attend else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         return self.attend(self.block(x, emb))
@@ -113,7 +108,7 @@ class UNet(nn.Module):
             self.up.append(stages)
             if i:
                 self.grow.append(conv(axes, now, now))
-        self.leave = nn.Sequential(nn.GroupNorm(groups_of(now), now), nn.SiLU(), zero(conv(axes, now, channels * patch**axes)))
+        self.leave = nn.Sequential(GroupNorm(now), nn.SiLU(), zero(conv(axes, now, channels * patch**axes)))
 
     @staticmethod
     def fitting(shape: Sequence[int]) -> dict[str, int]:

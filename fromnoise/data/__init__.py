@@ -1,0 +1,29 @@
+"""Datasets: what a model learns from, as dicts of x, label and text."""
+
+from collections.abc import Callable
+
+from .arrays import npz
+from .cifar import cifar10
+from .dataset import Dataset, Tensors
+from .digits import digits
+from .feed import Plan, feed
+from .folder import folder
+from .idx import fashion_mnist, mnist
+from .shapes import shapes
+from .toys import checkerboard, moons, pinwheel, swiss_roll
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "digits": digits,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "folder": folder,
+    "npz": npz,
+    "moons": moons,
+    "swiss_roll": swiss_roll,
+    "checkerboard": checkerboard,
+    "pinwheel": pinwheel,
+    "shapes": shapes,
+}
+
+__all__ = ["DATASETS", "Dataset", "Plan", "Tensors", "feed"]

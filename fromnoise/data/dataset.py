@@ -1,0 +1,144 @@
+"""What every dataset is: examples by index, as a dict of x and what is known about it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import Problem, Usage
+from .plan import Plan
+
+SPLITS = ("train", "test")
+
+
+def check_split(split: str) -> None:
+    """Raises Usage unless `split` is one of SPLITS."""
+    if split not in SPLITS:
+        raise Usage(f"no split {split!r}; one of: {', '.join(SPLITS)}")
+
+
+def scaled(x: Tensor) -> Tensor:
+    """x as float32: bytes 0..255 become [-1, 1], floats stay as they are."""
+    return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
+
+
+class Dataset(ABC):
+    """Examples by index: `get` gives a dict of x and, where the set knows them, label and text."""
+
+    name: str
+    shape: tuple[int, ...]  # (C, *S) of one example, or (D,) for points
+    classes: tuple[str, ...]  # () without labels
+    keys: tuple[str, ...]  # what a batch holds beside "x": a subset of ("label", "text")
+    in_memory: bool = False
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        """The examples at `indices` (B,) as they are stored: x uint8 or float32 (B, C, *S), label int64 (B,), text list of str."""
+
+    def get(self, indices: Tensor) -> dict[str, Any]:
+        """The examples at `indices` (B,): x float32 (B, C, *S) in [-1, 1] (points as they are), label int64 (B,), text list of str."""
+        batch = self.take(indices)
+        return {**batch, "x": scaled(batch["x"])}
+
+    def batches(self, size: int, steps: int, seed: int = 0) -> Iterator[Tensor]:
+        """`steps` batches of x alone, (size, C, *S), shuffled anew every epoch."""
+        plan = Plan(len(self), size, seed)
+        for step in range(steps):
+            yield self.get(plan(step))["x"]
+
+    def to(self, device: torch.device | str) -> "Dataset":
+        """This dataset with its tensors on `device`; a set that streams from files stays as it is."""
+        return self
+
+
+@final
+class Tensors(Dataset):
+    """A dataset that lives in memory as one tensor x (N, C, *S), or (N, D) for points.
+
+    x is uint8 (0..255), uint16 (kept as float32 in [-1, 1] with full precision) or float (taken as it is, [-1, 1] for pictures);
+    label (N,) holds class numbers from 0, text N strings. NumPy arrays and tensors are both fine.
+    Raises Problem where they do not fit together.
+    """
+
+    in_memory = True
+
+    def __init__(
+        self,
+        name: str,
+        x: Tensor | np.ndarray,
+        label: Tensor | np.ndarray | Sequence[int] | None = None,
+        text: Sequence[str] | None = None,
+        classes: Sequence[str] = (),
+    ):
+        self.name = name
+        self.x = _examples(name, x)
+        self.label = None if label is None else _labels(name, label, len(self.x))
+        self.text = None if text is None else list(text)
+        if self.text is not None and len(self.text) != len(self.x):
+            raise Problem(f"{name}: {len(self.x)} examples but {len(self.text)} texts; give one for each")
+        self.shape = tuple(self.x.shape[1:])
+        self.keys = tuple(key for key, value in (("label", self.label), ("text", self.text)) if value is not None)
+        self.classes = _classes(name, self.label, classes)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        here = indices.to(self.x.device, non_blocking=True)
+        batch: dict[str, Any] = {"x": self.x.index_select(0, here)}
+        if self.label is not None:
+            batch["label"] = self.label.index_select(0, here)
+        if self.text is not None:
+            batch["text"] = [self.text[i] for i in indices.tolist()]
+        return batch
+
+    def to(self, device: torch.device | str) -> "Tensors":
+        if self.x.device == torch.device(device):
+            return self
+        label = None if self.label is None else self.label.to(device)
+        return Tensors(self.name, self.x.to(device), label, self.text, self.classes)
+
+
+def _examples(name: str, x: Tensor | np.ndarray) -> Tensor:
+    """x checked and brought to uint8 or float32."""
+    x = torch.as_tensor(x)
+    if x.ndim < 2 or x.numel() == 0:
+        raise Problem(f"{name}: x is {tuple(x.shape)}; it must be (N, C, H, W), or (N, D) for points, and not empty")
+    if x.dtype == torch.uint8:
+        return x.contiguous()
+    if x.dtype == torch.uint16:
+        return x.float().div_(32767.5).sub_(1)
+    if not x.is_floating_point():
+        raise Problem(f"{name}: x is {str(x.dtype).removeprefix('torch.')}; give bytes as uint8, or floats in [-1, 1]")
+    x = x.float().contiguous()
+    low, high = (value.item() for value in x.aminmax())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise Problem(f"{name}: x holds NaN or infinity; remove those examples")
+    if x.ndim > 2 and max(abs(low), abs(high)) > 20:
+        raise Problem(f"{name}: x reaches from {low:g} to {high:g}; give bytes as uint8, or floats scaled to [-1, 1]")
+    return x
+
+
+def _labels(name: str, label: Tensor | np.ndarray | Sequence[int], count: int) -> Tensor:
+    label = torch.as_tensor(label)
+    if label.shape != (count,):
+        raise Problem(f"{name}: {count} examples but labels of shape {tuple(label.shape)}; give one number for each")
+    if label.is_floating_point() or label.dtype == torch.bool or label.min() < 0:
+        raise Problem(f"{name}: labels must be class numbers 0, 1, 2, …")
+    return label.long()
+
+
+def _classes(name: str, label: Tensor | None, classes: Sequence[str]) -> tuple[str, ...]:
+    if label is None:
+        return ()
+    highest = int(label.max())
+    classes = tuple(map(str, classes)) or tuple(map(str, range(highest + 1)))
+    if highest >= len(classes):
+        raise Problem(f"{name}: a label is {highest}, but there are only {len(classes)} classes")
+    return classes

@@ -1,0 +1,81 @@
+"""The batches of a training run, in order, on the training device."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ..errors import Problem, Usage
+from .dataset import Dataset, scaled
+from .plan import Plan
+
+__all__ = ["Plan", "feed"]
+
+
+def feed(
+    dataset: Dataset,
+    plan: Plan,
+    start: int = 0,
+    device: torch.device | str = "cpu",
+    flip: bool = False,
+    workers: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """The endless batches of `plan` from step `start`: dicts of x float32 (B, C, *S) in [-1, 1], label int64 (B,), text list of str.
+
+    `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step, rank). A set in memory moves to
+    `device` once and is gathered there; one that streams from files is decoded by `workers` processes (0: in this one). Nothing
+    here waits for the device.
+    """
+    if flip and len(dataset.shape) < 3:
+        raise Usage(f"flip mirrors pictures; {dataset.name} holds examples of shape {dataset.shape}: set data.flip=false")
+    return _batches(dataset, plan, start, torch.device(device), flip, workers)
+
+
+def _batches(dataset: Dataset, plan: Plan, start: int, device: torch.device, flip: bool, workers: int) -> Iterator[dict[str, Any]]:
+    raw = _gathered(dataset.to(device), plan, start) if dataset.in_memory else _streamed(dataset, plan, start, device, workers)
+    for step, batch in enumerate(raw, start):
+        batch = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
+        x = batch["x"]
+        if flip:  # before bytes become floats: a quarter of the memory to move
+            chosen = (plan.chance(step, "flip") < 0.5).to(device, non_blocking=True)
+            x = torch.where(chosen.reshape(-1, *(1,) * len(dataset.shape)), x.flip(-1), x)
+        yield {**batch, "x": scaled(x)}
+
+
+def _gathered(dataset: Dataset, plan: Plan, start: int) -> Iterator[dict[str, Any]]:
+    for step in count(start):
+        yield dataset.take(plan(step))
+
+
+def _streamed(dataset: Dataset, plan: Plan, start: int, device: torch.device, workers: int) -> Iterator[dict[str, Any]]:
+    loader = DataLoader(
+        _Planned(dataset),  # type: ignore[arg-type]
+        batch_size=None,
+        sampler=(plan(step) for step in count(start)),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=device.type == "cuda",
+    )
+    for batch in loader:
+        if isinstance(batch, Problem):
+            raise batch
+        yield batch
+
+
+class _Planned:
+    """A dataset as DataLoader wants it: a whole batch by its indices, a Problem handed over rather than raised.
+
+    Raised in a worker, a Problem would arrive wrapped in that worker's traceback.
+    """
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+
+    def __getitem__(self, indices: Tensor) -> dict[str, Any] | Problem:
+        try:
+            return self.dataset.take(indices)
+        except Problem as problem:
+            return problem

@@ -1,0 +1,60 @@
+"""Which examples make which batch: a function of (seed, step, rank) alone, so that resuming is exact."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ..errors import Usage
+
+
+def mixed(*parts: int | str) -> int:
+    """A 63-bit seed that depends on every part, so that neighbouring (seed, step) pairs share nothing."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@lru_cache(maxsize=4)
+def _permutation(size: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(size, generator=torch.Generator().manual_seed(mixed("epoch", seed, epoch)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The endless stream of shuffled epochs, cut into batches: calling it with a step gives that batch's indices, (batch,) int64.
+
+    Epoch e is a permutation of all `size` examples; a batch may hold the end of one epoch and the start of the next, so nothing is
+    dropped and a set smaller than a batch works too. Rank r of `world` takes the r-th part of the batch of batch * world examples
+    that one process alone would take.
+    """
+
+    size: int
+    batch: int
+    seed: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise Usage("a plan needs at least one example; the dataset is empty")
+        if self.batch < 1:
+            raise Usage(f"batch must be at least 1, not {self.batch}")
+        if not 0 <= self.rank < self.world:
+            raise Usage(f"rank {self.rank} is not below the number of processes, {self.world}")
+
+    def __call__(self, step: int) -> Tensor:
+        start = (step * self.world + self.rank) * self.batch
+        parts, end = [], start + self.batch
+        while start < end:
+            epoch, offset = divmod(start, self.size)
+            take = min(end - start, self.size - offset)
+            parts.append(_permutation(self.size, self.seed, epoch)[offset : offset + take])
+            start += take
+        return torch.cat(parts)
+
+    def chance(self, step: int, what: str) -> Tensor:
+        """Uniform numbers for this batch's examples, (batch,) in [0, 1), the same however many processes share the batch."""
+        generator = torch.Generator().manual_seed(mixed(what, self.seed, step))
+        return torch.rand(self.batch * self.world, generator=generator).narrow(0, self.rank * self.batch, self.batch)

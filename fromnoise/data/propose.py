@@ -1,0 +1,136 @@
+"""Settings that suit a set of pictures, with the reason for each."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SIDES = (32, 64, 128, 256)
+ON_CPU, ON_GPU = 64, 256  # the largest side proposed
+LARGE_SET = 10_000
+NOT_WORDS = ("true", "false", "null", "yes", "no", "on", "off")  # in YAML
+SIDEWAYS = re.compile(r"\b(left|right|leftwards?|rightwards?|clockwise|counterclockwise|anticlockwise)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The sections of a recipe and why they are as they are."""
+
+    data: Mapping[str, Any]
+    network: Mapping[str, Any]
+    batch: int
+    labelled: bool
+    reasons: Sequence[str] = field(default=())
+
+    def recipe(self) -> str:
+        """The recipe as YAML, its reasons as comments."""
+        lines = ["# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in self.reasons)]
+        lines += [f"data:       {_flow(self.data)}", f"network:    {_flow(self.network)}"]
+        if self.labelled:
+            lines.append("conditions: [{name: label, drop: 0.1}]")
+        guidance = ", guidance: 1.5" if self.labelled else ""
+        lines += [
+            "predict:    v",
+            "noise:      {name: cosine}",
+            f"train:      {{minutes: 60, batch: {self.batch}, lr: 5.0e-4}}",
+            f"sample:     {{name: dpmpp_2m, steps: 20{guidance}}}",
+            "seed: 0",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _flow(section: Mapping[str, Any]) -> str:
+    return "{" + ", ".join(f"{key}: {_scalar(value)}" for key, value in section.items()) + "}"
+
+
+def _scalar(value: Any) -> str:
+    """A value in YAML's flow style; strings are quoted as in JSON, which YAML reads, unless they are plain words."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./-]*", value) and value.lower() not in NOT_WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def propose(
+    kind: str,
+    path: str,
+    count: int,
+    sizes: Mapping[tuple[int, int], int],
+    short_side: int,
+    colour: bool,
+    alpha: bool,
+    classes: int,
+    captions: Sequence[str],
+    broken: bool,
+) -> Proposal:
+    """The recipe that suits `count` pictures of `sizes` (width, height); see Inspection for the rest."""
+    reasons: list[str] = []
+    data: dict[str, Any] = {"name": kind, ("path" if kind in ("folder", "npz") else "root"): path}
+    if kind == "folder":
+        sides = _sides(sizes, short_side, reasons)
+        data |= {"size": sides if sides[0] != sides[1] else sides[0], "fit": _fit(sizes, sides, alpha, reasons)}
+        if alpha:
+            data |= {"channels": "rgb", "background": "white"}
+            reasons.append("channels: transparent pictures are laid on white; take that setting away to learn the transparency too")
+        if broken:
+            data["skip_broken"] = True
+            reasons.append("skip_broken: some files cannot be read and are left out")
+    else:
+        width, height = next(iter(sizes))
+        sides = [height, width]
+    data["flip"] = _flip(colour, short_side, captions, reasons)
+    batch = _batch(count, max(sides))
+    reasons.append(f"batch: {batch}, for {count:,} pictures of {sides[1]}x{sides[0]}")
+    if captions:
+        reasons.append(f"captions: {len(captions):,} are there; this recipe does not use them")
+    return Proposal(data, _network(sides), batch, classes > 1, tuple(reasons))
+
+
+def _sides(sizes: Mapping[tuple[int, int], int], short_side: int, reasons: list[str]) -> list[int]:
+    """[height, width] to train at."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    most = ON_GPU if gpu else ON_CPU
+    if len(sizes) == 1 and max(next(iter(sizes))) <= most:
+        width, height = next(iter(sizes))
+        reasons.append(f"size: all pictures are {width}x{height}, and stay so")
+        return [height, width]
+    side = max((s for s in SIDES if s <= min(short_side, most)), default=max(8, short_side // 4 * 4))
+    capped = f"; more than {most} is slow without a GPU" if short_side > most and not gpu else ""
+    reasons.append(f"size: {side}, the largest of {', '.join(map(str, SIDES))} not above the median short side {short_side}{capped}")
+    return [side, side]
+
+
+def _fit(sizes: Mapping[tuple[int, int], int], sides: list[int], alpha: bool, reasons: list[str]) -> str:
+    wide = sides[1] / sides[0]
+    odd = sum(n for (width, height), n in sizes.items() if not 0.9 < width / height / wide < 1.1)
+    if alpha and odd:
+        reasons.append(f"fit: pad, so that nothing is cut off {odd:,} pictures of another shape")
+        return "pad"
+    if odd:
+        reasons.append(f"fit: crop cuts the ends off {odd:,} pictures of another shape; pad would show all of them, with bars")
+    return "crop"
+
+
+def _flip(colour: bool, short_side: int, captions: Sequence[str], reasons: list[str]) -> bool:
+    if not colour and short_side <= 64:
+        reasons.append("flip: false, since small grey pictures may be digits or letters; set it to true for anything else")
+        return False
+    if any(SIDEWAYS.search(caption) for caption in captions):
+        reasons.append("flip: false, since captions speak of left and right")
+        return False
+    reasons.append("flip: mirrored pictures double the set; set it to false where left and right matter, as in text")
+    return True
+
+
+def _batch(count: int, side: int) -> int:
+    """64; 128 for large sets of small pictures, fewer for small sets; never more than a train split of 90 % holds."""
+    wanted = 128 if count >= LARGE_SET and side <= 32 else 64 if count >= 500 else 16
+    return max(1, min(wanted, count * 9 // 10))
+
+
+def _network(sides: list[int]) -> dict[str, Any]:
+    side = max(sides)
+    patch = 1 if side <= 16 else 2 if side <= 64 else 4
+    return {"name": "unet", "width": 64, "levels": [1, 2, 2] if side // patch >= 16 else [1, 2], "patch": patch}

@@ -1,0 +1,37 @@
+"""Pictures that explain: grids, the forward and the reverse process, schedules, samplers side by side, loss curves, a run's report."""
+
+from .animation import gif
+from .compare import Compared, by_class, compare, compared, sweep
+from .curves import curves
+from .log import Log, read
+from .picture import grid, save, tiles, to_uint8, write
+from .process import estimate, forward, reverse, reverse_gif
+from .progress import progress
+from .report import report
+from .schedules import schedules
+from .strip import strip
+
+__all__ = [
+    "Compared",
+    "Log",
+    "by_class",
+    "compare",
+    "compared",
+    "curves",
+    "estimate",
+    "forward",
+    "gif",
+    "grid",
+    "progress",
+    "read",
+    "report",
+    "reverse",
+    "reverse_gif",
+    "save",
+    "schedules",
+    "strip",
+    "sweep",
+    "tiles",
+    "to_uint8",
+    "write",
+]

@@ -1,0 +1,121 @@
+"""Plots in one quiet style, through Matplotlib's objects only: no global state is touched."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, SOFT, LINE = "#24292f", "#6e7781", "#d8dee4"
+COLOURS = ("#1f62a8", "#d1661f", "#16855b", "#8e44a3", "#b8860b", "#c2334d", "#3f8fa8", "#5b6770")
+# what page and plot share: the first is found in the SVG, the second is put in its place, so that a plot follows the page's light or dark
+FOLLOWS = {INK: "currentColor", SOFT: "var(--soft)", LINE: "var(--line)"} | {c: f"var(--c{i})" for i, c in enumerate(COLOURS)}
+
+
+def figure(panels: int = 1, columns: int = 1, width: float = 5.2, height: float = 3.1) -> "tuple[Figure, list[Axes]]":
+    """A figure of panels, each `width` x `height` inches, in rows of `columns`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = -(-panels // columns)
+    made = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    FigureCanvasAgg(made)
+    made.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
+    return made, [made.add_subplot(rows, columns, i + 1) for i in range(panels)]
+
+
+def dress(axes: "Axes", title: str, x: str, y: str = "", log: bool = False) -> None:
+    """The house style: a title at the left, faint horizontal lines, no box; a logarithmic axis has plain numbers."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK, pad=10)
+    axes.set_xlabel(x, fontsize=9.5, color=SOFT)
+    axes.set_ylabel(y, fontsize=9.5, color=SOFT)
+    axes.tick_params(colors=SOFT, labelsize=9, length=0, which="both")
+    axes.grid(True, axis="y", color=LINE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(LINE)
+    if log:
+        _plain_log(axes)
+
+
+def _plain_log(axes: "Axes") -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    low, high = axes.get_ylim()
+    axes.set_yscale("log")
+    axes.set_ylim(low, high) if low > 0 else None
+    low, high = axes.get_ylim()
+    subs = (1, 2, 5) if high / low < 300 else (1,)
+    if high / low < 3:
+        subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def thousands(axes: "Axes") -> None:
+    """Whole numbers below the horizontal axis: 500, 20k, 1.5M."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def plain(value: float) -> str:
+    """A number as it stands beside an axis: 0.002, 1,200, 1e-5."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}".replace("e-0", "e-")
+
+
+def short(value: float) -> str:
+    """A count in a few letters: 950, 20k, 1.5M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.4g}"
+
+
+def legend(axes: "Axes", columns: int = 1, **where: object) -> None:
+    axes.legend(fontsize=9, frameon=False, labelcolor=INK, ncols=columns, handlelength=1.6, **where)
+
+
+def raster(made: "Figure", dpi: int = 110) -> Image.Image:
+    """The figure as an RGB picture."""
+    held = io.BytesIO()
+    made.savefig(held, format="png", dpi=dpi, facecolor="white")
+    return Image.open(held).convert("RGB")
+
+
+def svg(made: "Figure", salt: str) -> str:
+    """The figure as SVG to put inside a page: no background, the page's letters and colours. `salt` keeps the ids of several apart."""
+    from matplotlib import rc_context
+
+    held = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        made.savefig(held, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = held.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", text)
+    used = set(re.findall(r"#([\w.-]+)", text))
+    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
+    for colour, word in FOLLOWS.items():
+        text = text.replace(colour, word)
+    return text
+
+
+def thinned(x: Sequence[float], y: Sequence[float], most: int = 800) -> tuple[list[float], list[float]]:
+    """At most `most` points of a line, evenly picked, the last among them."""
+    step = max(1, -(-len(x) // most))
+    keep = [*range(0, len(x), step)]
+    if len(x) and keep[-1] != len(x) - 1:
+        keep.append(len(x) - 1)
+    return [x[i] for i in keep], [y[i] for i in keep]

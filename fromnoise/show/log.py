@@ -1,0 +1,44 @@
+"""A run's log.jsonl, read as what it says: training, held-out loss, events."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Log:
+    """The lines of a log, by kind. Where a run went back and lived steps again, only the later life is kept, and all of the events."""
+
+    training: list[Entry] = field(default_factory=list)
+    held_out: list[Entry] = field(default_factory=list)
+    events: list[Entry] = field(default_factory=list)
+
+    @property
+    def last(self) -> Entry:
+        """The line that is furthest, {} in an empty log."""
+        return max(self.training + self.held_out + self.events, key=lambda entry: entry["step"], default={})
+
+
+def read(run: str | Path) -> Log:
+    """The log of a run folder. Lines that cannot be read, such as a half-written last one, are passed over; a missing file is empty."""
+    log, file = Log(), Path(run) / "log.jsonl"
+    if not file.is_file():
+        return log
+    for line in file.read_text(errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if not isinstance(entry, dict) or not isinstance(entry.get("step"), (int, float)):
+            continue
+        if "event" in entry:
+            log.events.append(entry)
+        for key, kind in (("loss", log.training), ("held_out", log.held_out)):
+            if isinstance(entry.get(key), (int, float)):
+                while kind and kind[-1]["step"] >= entry["step"]:
+                    kind.pop()
+                kind.append(entry)
+    return log

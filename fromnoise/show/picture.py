@@ -1,0 +1,154 @@
+"""Tensors as pictures: one decision of how a sample looks, and everything that is laid out from it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ..errors import Usage
+from ..files import replacing
+
+EDGE = 64  # pixels: tiles smaller than this are enlarged, so that an 8 x 8 digit can be seen
+PANEL = 144  # pixels: the edge of a scatter or a line panel
+SPAN = 2.8  # units of data that a scatter shows on either side of 0
+PAPER, INK, FAINT = (255, 255, 255), (36, 41, 47), (110, 119, 129)
+DOT = (31, 98, 168)
+
+
+def to_uint8(x: Tensor) -> np.ndarray:
+    """Pictures (N, C, H, W) in [-1, 1] as uint8 (N, H, W, C), rounded to the nearest; what is outside is clipped, NaN is mid-grey."""
+    x = torch.nan_to_num(x.detach().float().cpu(), nan=0.0, posinf=1.0, neginf=-1.0)
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(1, -1).contiguous().numpy()
+
+
+def pictures(x: Tensor) -> list[Image.Image]:
+    """One picture in its own size and mode (L, LA, RGB or RGBA) for each of (N, C, H, W); beyond 4 channels the first three are shown."""
+    x = x if x.shape[1] <= 4 else x[:, :3]
+    return [Image.fromarray(a[..., 0] if a.shape[-1] == 1 else a) for a in to_uint8(x)]
+
+
+def tiles(x: Tensor, scale: int | None = None) -> list[Image.Image]:
+    """What a batch looks like, as opaque tiles (L or RGB) of one size.
+
+    Points (N, D) are one scatter of their first two coordinates, signals (N, C, L) a line panel each, pictures (N, C, H, W) a tile
+    each, enlarged by the whole factor `scale` (by default until EDGE pixels are reached), videos (N, C, T, H, W) their middle frame.
+    """
+    if len(x) == 0:
+        raise Usage("there is nothing to draw; ask for at least one sample (-n 1)")
+    return {2: _scatter, 3: _lines, 4: _pixels, 5: _frames}[x.ndim](x, scale)
+
+
+def _pixels(x: Tensor, scale: int | None) -> list[Image.Image]:
+    scale = scale or max(1, round(EDGE / max(x.shape[-2:])))
+    return [enlarge(opaque(p), scale) for p in pictures(x)]
+
+
+def _frames(x: Tensor, scale: int | None) -> list[Image.Image]:
+    return _pixels(x[:, :, x.shape[2] // 2], scale)
+
+
+def _scatter(x: Tensor, scale: int | None) -> list[Image.Image]:
+    fine = 3  # drawn larger and reduced, so that dots are smooth
+    edge, radius = PANEL * (scale or 1) * fine, fine * 1.3 * (scale or 1)
+    points = torch.nan_to_num(x.detach().float().cpu()[:, :2], nan=1e6)
+    if points.shape[1] == 1:
+        points = torch.cat([points, torch.zeros_like(points)], 1)
+    across = ((points * torch.tensor([1.0, -1.0])) / SPAN + 1) / 2 * edge
+    panel = Image.new("RGB", (edge, edge), (246, 248, 250))
+    draw = ImageDraw.Draw(panel)
+    for px, py in across[((across >= 0) & (across <= edge)).all(1)].tolist():
+        draw.ellipse((px - radius, py - radius, px + radius, py + radius), fill=DOT)
+    return [panel.reduce(fine)]
+
+
+def _lines(x: Tensor, scale: int | None) -> list[Image.Image]:
+    fine, width, height = 3, PANEL * (scale or 1), PANEL // 2 * (scale or 1)
+    colours = (DOT, (191, 90, 20), (20, 130, 90), (150, 60, 140))
+    panels = []
+    for signal in torch.nan_to_num(x.detach().float().cpu()).clamp(-1.2, 1.2):
+        panel = Image.new("RGB", (width * fine, height * fine), (246, 248, 250))
+        draw = ImageDraw.Draw(panel)
+        at = np.linspace(0, width * fine - 1, signal.shape[-1])
+        for channel, colour in zip(signal, colours, strict=False):
+            rows = (1 - (channel.numpy() / 1.2 + 1) / 2) * (height * fine - 1)
+            draw.line(list(zip(at.tolist(), rows.tolist(), strict=True)), fill=colour, width=fine)
+        panels.append(panel.reduce(fine))
+    return panels
+
+
+def opaque(picture: Image.Image) -> Image.Image:
+    """The picture without alpha: what is transparent shows a quiet checkerboard."""
+    if picture.mode not in ("LA", "RGBA"):
+        return picture
+    width, height = picture.size
+    cell = max(2, min(width, height) // 8)
+    dark = (np.add.outer(np.arange(height) // cell, np.arange(width) // cell) % 2).astype(np.uint8)
+    board = Image.fromarray(235 - 30 * dark).convert("RGBA")
+    return Image.alpha_composite(board, picture.convert("RGBA")).convert("RGB")
+
+
+def enlarge(picture: Image.Image, scale: int) -> Image.Image:
+    """The picture with every pixel as a square of `scale` pixels."""
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST) if scale != 1 else picture
+
+
+def sheet(tiles: Sequence[Image.Image], columns: int | None = None, pad: int = 2) -> Image.Image:
+    """Tiles in rows from the left, `pad` white pixels around each; about square unless `columns` is named."""
+    if not tiles:
+        raise Usage("there is nothing to draw; ask for at least one sample (-n 1)")
+    width, height = max(t.width for t in tiles), max(t.height for t in tiles)
+    columns = min(len(tiles), columns or math.ceil(math.sqrt(len(tiles) * height / width)))
+    rows = math.ceil(len(tiles) / columns)
+    mode = "L" if all(t.mode == "L" for t in tiles) else "RGB"
+    canvas = Image.new(mode, (columns * (width + pad) + pad, rows * (height + pad) + pad), "white")
+    for i, tile in enumerate(tiles):
+        canvas.paste(tile, (pad + i % columns * (width + pad), pad + i // columns * (height + pad)))
+    return canvas
+
+
+def grid(images: Tensor, columns: int | None = None, pad: int = 2, scale: int | None = None) -> Image.Image:
+    """A batch as one picture: (N, C, H, W) as a sheet of tiles, points (N, 2) as one scatter. See `tiles` for `scale`."""
+    return sheet(tiles(images, scale), columns, pad)
+
+
+def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, columns: int | None = None) -> Path:
+    """Writes samples as the name of `path` asks, wholly or not at all, and returns the path.
+
+    `.npz`: `arr_0` uint8 (N, H, W, C) and, with labels, `arr_1` int64 (N,), as the ADM evaluation suite reads them; floats where the
+    samples are not pictures. No suffix: a folder with one PNG each, in the sample's own size and mode. Any other suffix: one picture,
+    the sample itself for N = 1 and a grid for more. Raises Usage where Pillow does not know the suffix.
+    """
+    path = Path(path)
+    labels = None if labels is None else np.asarray(list(labels), dtype=np.int64)
+    if path.suffix == ".npz":
+        arrays = [to_uint8(images) if images.ndim == 4 else images.detach().float().cpu().numpy()]
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, *arrays, *([] if labels is None else [labels]))
+    elif path.suffix == "":
+        _folder(images, path, labels)
+    elif path.suffix.lower() not in Image.registered_extensions():
+        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; use .png, .webp, .npz or a folder")
+    else:
+        single = len(images) == 1 and images.ndim == 4
+        write(pictures(images)[0] if single else grid(images, columns), path)
+    return path
+
+
+def _folder(images: Tensor, path: Path, labels: np.ndarray | None) -> None:
+    drawn = pictures(images) if images.ndim == 4 else tiles(images)
+    for i, picture in enumerate(drawn):
+        name = f"{i:06d}.png" if labels is None else f"{i:06d}_{labels[i]}.png"
+        write(picture, path / name)
+
+
+def write(picture: Image.Image, path: str | Path) -> Path:
+    """Writes one picture wholly or not at all; modes that the format lacks (alpha in JPEG) are flattened."""
+    path = Path(path)
+    flat = picture if path.suffix.lower() in (".png", ".webp", ".tif", ".tiff") else opaque(picture)
+    with replacing(path) as temporary:
+        flat.save(temporary)
+    return path

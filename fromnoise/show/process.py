@@ -1,0 +1,193 @@
+"""The forward process, from data to noise, and the reverse process, from noise to data."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..diffusion import Level, Schedule, Seeded
+from ..errors import Usage
+from .animation import gif
+from .picture import sheet, tiles
+from .strip import beside, strip, titled
+
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..model import Model
+
+CROWD = 256  # examples behind a mean
+FAR = 40  # |log-SNR| from which it is written as infinite
+FRAMES = 32  # of a GIF, at most
+SMALL, WIDE = 32, 260  # pixels: of a GIF's tile where it is enlarged, and of a panel where n is not named; noise does not compress
+
+
+class Moment(NamedTuple):
+    """Where a walk is: x (N, C, *S) at `level`, and the clean estimate x0 that the model makes of it there."""
+
+    level: Level
+    x: Tensor
+    x0: Tensor
+
+
+def shown(x: Tensor, level: Level) -> Tensor:
+    """x in frame `vp`, where it keeps about unit variance at every level and so fits on one grey scale."""
+    return x.detach().float().cpu() / float(torch.hypot(level.alpha, level.sigma))
+
+
+def named(schedule: Schedule, level: Level) -> str:
+    """A level in words: its time t on the schedule, and its log-SNR, log(alpha² / sigma²)."""
+    if level.clean:
+        return "t 0\nlog-SNR ∞"
+    t = (float(schedule.time(level)) - schedule.low) / (schedule.high - schedule.low)
+    snr = 2 * float(level.half_logsnr)
+    words = f"{snr:.1f}".replace("-", "−") if abs(snr) < FAR else "∞" if snr > 0 else "−∞"
+    return f"t {min(max(t, 0), 1):.2f}\nlog-SNR {words}"
+
+
+def examples(data: "Dataset | Tensor", n: int) -> dict[str, Any]:
+    """n examples spread evenly over a dataset (sets are often sorted by class), or the first n of a batch, as a dict with x."""
+    if n < 1:
+        raise Usage(f"show at least 1 sample, not {n}")
+    if isinstance(data, Tensor):
+        return {"x": data[:n].float().cpu()}
+    count = min(n, len(data))
+    return data.get((torch.arange(count) * len(data)) // count)
+
+
+def forward(data: "Dataset | Tensor", schedule: Schedule, times: int | Iterable[float] = 8, n: int = 5, seed: int = 0) -> Image.Image:
+    """The forward process: x_t = alpha_t x0 + sigma_t eps in columns over t, a sample a row, and the mean of up to CROWD examples below.
+
+    data: a dataset or a batch x0 (N, C, *S). times: how many, evenly from 0 to 1, or the times themselves. The noise of a sample is
+    the same at every t. What is drawn has frame `vp`.
+    """
+    times = torch.linspace(0, 1, times).tolist() if isinstance(times, int) else list(times)
+    levels = [schedule(torch.tensor(t, dtype=torch.float64)) for t in times]
+    if isinstance(data, Tensor):
+        data = data[:CROWD]
+    x0, crowd = examples(data, n)["x"].cpu(), examples(data, CROWD)["x"].cpu()
+    eps, noise = (Seeded(seed, range(len(x)))(x) for x in (x0, crowd))
+    if x0.ndim == 2:  # points are a cloud: all of them in one panel, the mean is seen by eye
+        return strip([[tiles(shown(level.mix(crowd, noise), level))[0] for level in levels]], columns=_over(schedule, times, levels))
+    columns = [tiles(shown(level.mix(x0, eps), level)) for level in levels]
+    mean = [tiles(shown(level.mix(crowd, noise).mean(0, keepdim=True), level))[0] for level in levels]
+    rows = [*zip(*columns, strict=True)]
+    names = [f"x{_sub(i + 1)}" for i in range(len(rows))] if len(rows) > 1 else ["x"]
+    return strip([*rows, None, mean], [*names, f"mean\nof {len(crowd)}"], _over(schedule, times, levels))
+
+
+def _over(schedule: Schedule, times: list[float], levels: list[Level]) -> list[str]:
+    return [f"t {t:.2f}\n" + named(schedule, level).split("\n")[1] for t, level in zip(times, levels, strict=True)]
+
+
+def _sub(i: int) -> str:
+    return "".join(chr(0x2080 + int(digit)) for digit in str(i))
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """At most `count` whole numbers from 0 to total - 1, evenly spread, both ends among them."""
+    count = min(count, total)
+    return [round(i * (total - 1) / (count - 1)) for i in range(count)] if count > 1 else [total - 1]
+
+
+def moments(
+    model: "Model",
+    n: int,
+    count: int,
+    steps: int | None = None,
+    seed: int = 0,
+    image: Tensor | None = None,
+    strength: float = 0.6,
+    **asked: Any,
+) -> Iterator[Moment]:
+    """At most `count` moments of a walk from noise to data, evenly spread over its steps; the last one is the sample itself.
+
+    Arguments as in `Model.trajectory`. A walk from an image (SDEdit) starts after its first step.
+    """
+    steps = model.plan(steps=steps).steps
+    total = steps if image is None else max(1, round(strength * steps))
+    levels = model.grid.levels(steps)[-1 - total :]
+    wanted = set(evenly(total + 1, count))
+    x = model.start(n, seed) if image is None else None
+    for i, (after, x0) in enumerate(model.trajectory(n, steps=steps, seed=seed, image=image, strength=strength, **asked)):
+        if i in wanted and x is not None:
+            yield Moment(levels[i], x.cpu(), x0.cpu())
+        x = after
+    yield Moment(levels[-1], x.cpu(), x.cpu())
+
+
+def reverse(model: "Model", n: int = 3, snapshots: int = 9, seed: int = 0, **asked: Any) -> Image.Image:
+    """The reverse process: snapshots of n samples from noise (left) to data (right), x above and the model's estimate of x0 below.
+
+    asked: sampler, steps, guidance, options and conditions, as in `Model.trajectory`. What is drawn has frame `vp`.
+    """
+    walk = list(moments(model, n, snapshots, seed=seed, **asked))
+    noisy = [tiles(shown(m.x, m.level)) for m in walk]
+    clean = [tiles(m.x0.float()) for m in walk]
+    rows: list[Any] = []
+    for i in range(len(noisy[0])):
+        rows += [[column[i] for column in noisy], [column[i] for column in clean], None]
+    return strip(rows[:-1], ["x", "estimate of x₀"] * len(noisy[0]), [named(model.grid, m.level) for m in walk])
+
+
+def reverse_gif(model: "Model", path: str | Path, n: int | None = None, seconds: float = 4.0, seed: int = 0, **asked: Any) -> Path:
+    """The reverse process as a GIF: n samples at x on the left, the model's estimates of x0 on the right; returns the path.
+
+    n: as many as keep the file small by default, 36 of 32 pixels, a cloud of 1000 points.
+    asked: sampler, steps, guidance, options, image and conditions, as in `Model.trajectory`.
+    """
+    scale, fitting = _small(model.shape)
+    n, frames = n or fitting, []
+    for m in moments(model, n, FRAMES, seed=seed, **asked):
+        left, right = (sheet(tiles(x, scale)) for x in (shown(m.x, m.level), m.x0.float()))
+        words = named(model.grid, m.level).replace("\n", "   ")
+        frames.append(beside(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
+    return gif(frames, path, seconds)
+
+
+def _small(shape: tuple[int, ...]) -> tuple[int | None, int]:
+    """By which factor tiles are enlarged in a GIF, and how many samples fit."""
+    if len(shape) == 1:
+        return None, 1000
+    if len(shape) == 2:
+        return None, 4
+    scale = max(1, round(SMALL / max(shape[-2:])))
+    return scale, max(1, min(6, WIDE // (scale * max(shape[-2:])))) ** 2
+
+
+def estimate(
+    model: "Model",
+    data: "Dataset | Tensor",
+    times: Iterable[float] = (0.1, 0.3, 0.5, 0.7, 0.9),
+    index: int = 0,
+    seed: int = 0,
+    **conditions: Any,
+) -> Image.Image:
+    """What one call of the model makes of x_t: the true x0 and eps, the blend, and the estimates with their mean absolute (l1) errors.
+
+    One example of the data (a batch of points), blended with the same noise at each of `times`. conditions: none means the example's own.
+    """
+    times = list(times)
+    if isinstance(data, Tensor):
+        batch = {"x": data if data.ndim == 2 else data[index : index + 1]}
+    else:
+        batch = data.get(torch.arange(min(CROWD, len(data))) if len(data.shape) == 1 else torch.tensor([index % len(data)]))
+    x0 = batch["x"].float().to(model.device)
+    asked = {key: batch[key] for key in model.conditions if key in batch} | conditions
+    denoise, eps = model.denoise(len(x0), **asked), Seeded(seed, range(len(x0)))(x0)
+    levels = [model.noise(torch.tensor(t, dtype=torch.float64)) for t in times]
+    rows: dict[str, list[Image.Image]] = {"x₀": [], "ε": [], "xₜ": [], "estimate of x₀": [], "estimate of ε": []}
+    errors: dict[str, list[str]] = {name: [] for name in rows}
+    for level in levels:
+        x = level.mix(x0, eps)
+        with torch.no_grad():
+            found, noise = denoise(x, level)
+        for name, picture in zip(rows, (x0, eps, shown(x, level), found, noise), strict=True):
+            rows[name] += tiles(picture.float().cpu())
+        errors["estimate of x₀"].append(f"l1 {float((found - x0).abs().mean()):.3f}")
+        errors["estimate of ε"].append(f"l1 {float((noise - eps).abs().mean()):.3f}")
+    given, guessed = list(rows)[:3], list(rows)[3:]
+    order = [*(rows[k] for k in given), None, *(rows[k] for k in guessed)]
+    return strip(order, list(rows), _over(model.noise, times, levels), [errors[k] for k in rows])

@@ -1,0 +1,175 @@
+"""Inspection finds what was put there, and the recipe that it proposes loads."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from rich.console import Console
+
+from fromnoise.data import DATASETS
+from fromnoise.data.inspect import inspect
+from fromnoise.data.report import report
+from fromnoise.errors import Problem
+
+
+def picture(path, seed=0, size=(80, 70), channels=3):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), np.uint8)
+    Image.fromarray(pixels.squeeze()).save(path)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    for i in range(45):
+        picture(tmp_path / ("cat" if i % 15 else "dog") / f"{i}.png", i, (80 + i, 70))
+    return tmp_path
+
+
+def test_what_a_folder_holds(photographs):
+    Image.new("RGB", (90, 70), (10, 20, 30)).save(photographs / "cat/flat.png")
+    (photographs / "cat/copy.png").write_bytes((photographs / "cat/7.png").read_bytes())
+    (photographs / "cat/text.png").write_text("no picture")
+    found = inspect(photographs)
+    assert found.count == 47 and found.labels == {"cat": 44, "dog": 3}
+    assert found.duplicates == (("cat/7.png", "cat/copy.png"),)
+    assert found.constant == ("cat/flat.png",)
+    assert found.broken == (("cat/text.png", "it is no picture"),)
+    assert found.modes == {"RGB": 47} and found.depths == {8: 47}
+    assert (found.low, found.high) == (0, 1) and found.mean == pytest.approx(0.5, abs=0.02)
+    assert found.short_side == 70 and found.sizes[(90, 70)] == 2
+    said = "\n".join(found.warnings())
+    assert all(word in said for word in ("1 broken", "1 duplicates", "one single colour", "44 examples in the largest, 3 in dog"))
+
+
+def loads(recipe):
+    """The proposed recipe's sections, and its data as the trainer would make it."""
+    config = yaml.safe_load(recipe)
+    settings = dict(config["data"])
+    flip, name = settings.pop("flip"), settings.pop("name")
+    data = DATASETS[name](**settings)
+    assert config["train"]["batch"] <= len(data)
+    assert ("conditions" in config) == ("guidance" in config["sample"]) == (len(data.classes) > 1)
+    return config, flip, data
+
+
+def test_the_proposal_for_photographs(photographs):
+    (photographs / "cat/text.png").write_text("no picture")
+    config, flip, data = loads(inspect(photographs).recipe())
+    assert config["data"]["size"] == 64 and config["network"]["patch"] == 2 and flip is True
+    assert data.shape == (3, 64, 64) and config["data"]["skip_broken"] is True
+    assert config["conditions"] == [{"name": "label", "drop": 0.1}]
+    assert set(config) == {"data", "network", "conditions", "predict", "noise", "train", "sample", "seed"}
+
+
+@pytest.mark.parametrize(
+    "size, channels, expected",
+    [
+        ((28, 28), 1, (28, 2, False)),
+        ((8, 8), 1, (8, 1, False)),
+        ((31, 27), 3, ([27, 31], 2, True)),
+        ((200, 150), 3, (64, 2, True)),
+        ((200, 40), 1, (32, 2, False)),
+        ((300, 20), 3, (20, 2, True)),
+    ],
+)
+def test_size_patch_and_flip(tmp_path, size, channels, expected):
+    for i in range(6):
+        picture(tmp_path / f"{i}.png", i, size, channels)
+    config, flip, data = loads(inspect(tmp_path).recipe())
+    assert (config["data"]["size"], config["network"]["patch"], flip) == expected
+    assert data.shape[0] == channels and "conditions" not in config
+
+
+def test_a_gpu_allows_larger_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for i in range(4):
+        picture(tmp_path / f"{i}.png", i, (200, 150 + i))
+    config, *_ = loads(inspect(tmp_path).recipe())
+    assert config["data"]["size"] == 128 and config["network"]["patch"] == 4
+
+
+def test_transparent_ones_are_laid_on_white(tmp_path):
+    for i in range(4):
+        ink = np.zeros((40, 60, 4), np.uint8)
+        ink[10 + i : 20, 10:30, 3] = 255  # black strokes on nothing
+        Image.fromarray(ink).save(tmp_path / f"{i}.png")
+    found = inspect(tmp_path)
+    assert found.alpha and found.high == 1 and found.mean > 0.9
+    _, _, data = loads(found.recipe())
+    assert data.shape[0] == 3 and data.x.float().mean() > 200
+
+
+def test_captions_that_speak_of_sides(tmp_path):
+    for i in range(4):
+        picture(tmp_path / f"{i}.png", i)
+    for caption, expected in (("a bird", True), ("a bird looking left", False), ("a leftover", True)):
+        rows = [json.dumps({"file_name": f"{i}.png", "text": caption}) for i in range(4)]
+        (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
+        found = inspect(tmp_path)
+        assert found.captions == (caption,) * 4
+        assert loads(found.recipe())[1] is expected
+
+
+def test_sixteen_bits(tmp_path):
+    values = np.full((20, 20), 32768, np.uint16)
+    values[0, 0] = 0
+    Image.fromarray(values).save(tmp_path / "a.png")
+    found = inspect(tmp_path)
+    assert found.depths == {16: 1} and found.high == pytest.approx(32768 / 65535, abs=1e-5)
+    assert any("low contrast" in warning for warning in found.warnings()) == (found.high - found.low < 0.5)
+
+
+def test_an_awkward_path(tmp_path):
+    home = tmp_path / "my: {pictures}, #1 'ü' \"x\""
+    for i in range(3):
+        picture(home / f"{i}.png", i)
+    assert loads(inspect(home).recipe())[0]["data"]["path"] == str(home)
+
+
+def test_npz(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", images, np.arange(30) % 3)
+    found = inspect(tmp_path / "a.npz")
+    assert found.labels == {"0": 10, "1": 10, "2": 10} and found.mean == pytest.approx(images.mean() / 255, abs=1e-4)
+    assert len(loads(found.recipe())[2]) == 28
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_published_sets(tmp_path, name):
+    if name == "cifar10":
+        import pickle
+
+        home = tmp_path / "cifar-10-batches-py"
+        home.mkdir()
+        for seed, batch in enumerate(["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]):
+            x = np.random.default_rng(seed).integers(0, 256, (4, 3072), np.uint8)
+            (home / batch).write_bytes(pickle.dumps({b"data": x, b"labels": [0, 1, 2, 9]}, 2))
+    else:
+        home = tmp_path / name
+        home.mkdir()
+        (home / "train-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 8, 0, 0, 0, 8]) + bytes(range(256)) * 5)
+        (home / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 20]) + bytes(range(10)) * 2)
+    config, _, data = loads(inspect(tmp_path).recipe())
+    assert config["data"]["name"] == name and len(data) == 20 and len(data.classes) == 10
+
+
+def test_the_report_prints_and_returns_the_recipe(photographs):
+    out = io.StringIO()
+    recipe = report(photographs, Console(file=out, width=100))
+    said = out.getvalue()
+    assert recipe == inspect(photographs).recipe() and recipe in said
+    assert re.search(r"pictures +45", said) and re.search(r"labels +2 classes: cat 42, dog 3", said)
+
+
+def test_nothing_to_inspect(tmp_path):
+    with pytest.raises(Problem, match="no pictures"):
+        inspect(tmp_path)
+    (tmp_path / "a.png").write_text("x")
+    with pytest.raises(Problem, match="none of the 1 pictures"):
+        inspect(tmp_path)
+    with pytest.raises(Problem, match="no such file"):
+        inspect(tmp_path / "absent.npz")

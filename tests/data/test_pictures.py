@@ -1,0 +1,264 @@
+"""Every kind of picture file: its values, its depth, the way it is turned, and how it is fitted."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fromnoise.data.pictures import Broken, Look, colour, header
+from fromnoise.errors import Usage
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (6, 8, 3), np.uint8)
+RGBA = np.concatenate([RGB, RNG.integers(0, 256, (6, 8, 1), np.uint8)], -1)
+GREY = RGB[..., 0]
+
+
+def chw(picture):
+    return np.atleast_3d(picture).transpose(2, 0, 1)
+
+
+def png16(path, pixels):
+    """A 16-bit PNG of (H, W, C) uint16, written from the format's description; every row uses another one of its filters."""
+    height, width, channels = pixels.shape
+    rows = pixels.astype(">u2").view(np.uint8).reshape(height, -1).astype(int)
+    step, out = 2 * channels, b""
+    for y, row in enumerate(rows):
+        above = rows[y - 1] if y else np.zeros_like(row)
+        left = np.concatenate([np.zeros(step, int), row[:-step]])
+        corner = np.concatenate([np.zeros(step, int), above[:-step]])
+        guess = left + above - corner
+        a, b, c = abs(guess - left), abs(guess - above), abs(guess - corner)
+        paeth = np.where((a <= b) & (a <= c), left, np.where(b <= c, above, corner))
+        kind = y % 5
+        out += bytes([kind]) + ((row - (0 * row, left, above, (left + above) // 2, paeth)[kind]) % 256).astype(np.uint8).tobytes()
+
+    def chunk(name, data):
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0])
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(out)) + chunk(b"IEND", b""))
+
+
+LOSSLESS = [("png", {}), ("bmp", {}), ("tiff", {}), ("tif", {"compression": "tiff_lzw"}), ("webp", {"lossless": True})]
+
+
+@pytest.mark.parametrize("ending, options", LOSSLESS)
+@pytest.mark.parametrize("mode, pixels", [("grey", GREY), ("rgb", RGB)])
+def test_lossless_files_come_back_exactly(tmp_path, ending, options, mode, pixels):
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(pixels).save(path, **options)
+    assert np.array_equal(Look((6, 8), mode)(path), chw(pixels))
+    found = header(path)
+    assert (found.width, found.height, found.depth, found.alpha) == (8, 6, 8, False)
+    assert found.colour == (mode == "rgb" or ending == "webp")  # WebP knows no grey
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff", "webp"])
+def test_transparency(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(RGBA).save(path, **({"lossless": True, "exact": True} if ending == "webp" else {}))
+    assert header(path).alpha
+    assert np.array_equal(Look((6, 8), "rgba")(path), chw(RGBA))
+    alpha = RGBA[..., 3:] / 255
+    on_red = RGBA[..., :3] * alpha + np.array([255, 0, 0]) * (1 - alpha)
+    assert np.abs(Look((6, 8), "rgb", background="red")(path) - chw(on_red)).max() <= 1
+
+
+def test_jpeg_and_gif(tmp_path):
+    smooth = np.tile(np.linspace(40, 200, 32, dtype=np.uint8)[:, None, None], (1, 32, 3))
+    Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95)
+    assert np.abs(Look((32, 32), "rgb")(tmp_path / "a.jpg").astype(int) - chw(smooth)).max() < 6
+    red, blue = (Image.new("RGB", (8, 6), name) for name in ("red", "blue"))
+    red.save(tmp_path / "a.gif", save_all=True, append_images=[blue])
+    assert Look((6, 8), "rgb")(tmp_path / "a.gif")[:, 3, 3].tolist() == [255, 0, 0]
+
+
+def test_palette_one_bit_and_cmyk(tmp_path):
+    palette = Image.fromarray(RGB).quantize(16)
+    palette.save(tmp_path / "p.png")
+    assert np.array_equal(Look((6, 8), "rgb")(tmp_path / "p.png"), chw(np.asarray(palette.convert("RGB"))))
+    holes = Image.new("P", (8, 6), 0)
+    holes.putpalette([255, 0, 0, 0, 255, 0])
+    holes.putpixel((0, 0), 1)
+    holes.save(tmp_path / "t.png", transparency=0)
+    assert header(tmp_path / "t.png").alpha
+    assert Look((6, 8), "rgb", background="blue")(tmp_path / "t.png")[:, 0, :2].T.tolist() == [[0, 255, 0], [0, 0, 255]]
+    Image.fromarray(GREY > 127).save(tmp_path / "1.png")
+    assert header(tmp_path / "1.png").depth == 1
+    assert np.array_equal(Look((6, 8), "grey")(tmp_path / "1.png"), chw((GREY > 127) * 255))
+    Image.new("CMYK", (32, 32), (0, 255, 255, 0)).save(tmp_path / "c.jpg", quality=95)
+    red = Look((32, 32), "rgb")(tmp_path / "c.jpg")[:, 16, 16]
+    assert red[0] > 240 and red[1:].max() < 15
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_of_a_png_are_all_kept(tmp_path, channels):
+    pixels = RNG.integers(0, 65536, (6, 8, channels), np.uint16)
+    if channels == 4:
+        pixels[..., 3] = 65535
+    png16(tmp_path / "a.png", pixels)
+    assert header(tmp_path / "a.png").depth == 16
+    mode = {1: "grey", 3: "rgb", 4: "rgba"}[channels]
+    got = Look((6, 8), mode, deep=True)(tmp_path / "a.png")
+    assert got.dtype == np.float32 and np.abs((got + 1) / 2 * 65535 - chw(pixels.astype(float))).max() < 0.02
+
+
+def test_sixteen_bit_tiff(tmp_path):
+    pixels = RNG.integers(0, 65536, (6, 8), np.uint16)
+    for options in ({}, {"compression": "tiff_lzw"}):
+        Image.fromarray(pixels).save(tmp_path / "a.tiff", **options)
+        got = Look((6, 8), "grey", deep=True)(tmp_path / "a.tiff")
+        assert np.abs((got[0] + 1) / 2 * 65535 - pixels).max() < 0.02
+        assert np.array_equal(Look((6, 8), "grey")(tmp_path / "a.tiff")[0], np.rint(pixels / 257).astype(np.uint8))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_sixteen_bits_of_a_colour_tiff_are_all_kept(tmp_path, order):
+    """A TIFF written from the format's description: a header, the pixels, one directory of nine entries."""
+    pixels = RNG.integers(0, 65536, (6, 8, 3), np.uint16)
+    data, bits = pixels.astype(f"{order}u2").tobytes(), struct.pack(f"{order}3H", 16, 16, 16)
+    entries = [(256, 3, 1, 8), (257, 3, 1, 6), (258, 3, 3, 8 + len(data)), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3)]
+    entries += [(278, 3, 1, 6), (279, 4, 1, len(data))]
+    directory = struct.pack(f"{order}H", len(entries))
+    for tag, kind, count, value in entries:
+        form, values = ("HH", (value, 0)) if kind == 3 and count == 1 else ("I", (value,))
+        directory += struct.pack(f"{order}HHI{form}", tag, kind, count, *values)
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, 8 + len(data) + len(bits))
+    (tmp_path / "a.tiff").write_bytes(head + data + bits + directory + bytes(4))
+    assert header(tmp_path / "a.tiff").depth == 16
+    got = Look((6, 8), "rgb", deep=True)(tmp_path / "a.tiff")
+    assert np.abs((got + 1) / 2 * 65535 - chw(pixels.astype(float))).max() < 0.02
+
+
+def test_deep_and_plain_agree_on_ordinary_files(tmp_path):
+    """Two ways to the same picture: 8-bit files in a deep set, at another size, with transparency, in each fit."""
+    smooth = np.stack(np.meshgrid(np.linspace(0, 255, 48), np.linspace(255, 0, 40)), -1)
+    picture = np.concatenate([smooth, smooth[..., :1] * 0 + 90, 255 - smooth[..., :1] / 2], -1).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    for channels in ("grey", "rgb", "rgba"):
+        for fit in ("crop", "pad", "resize"):
+            plain = Look((16, 12), channels, fit, "orange")(tmp_path / "a.png").astype(float)
+            deep = (Look((16, 12), channels, fit, "orange", deep=True)(tmp_path / "a.png") + 1) / 2 * 255
+            seen = [c[:3] * c[3:] / 255 if channels == "rgba" else c for c in (plain, deep)]
+            assert np.abs(seen[0] - seen[1]).max() < 2.5, (channels, fit)
+
+
+def test_float_tiff(tmp_path):
+    shares = RNG.random((6, 8), np.float32)
+    Image.fromarray(shares).save(tmp_path / "a.tiff")
+    assert np.allclose(Look((6, 8), "grey", deep=True)(tmp_path / "a.tiff")[0], shares * 2 - 1, atol=1e-6)
+    Image.fromarray(shares * 1000).save(tmp_path / "b.tiff")
+    with pytest.raises(Broken, match="values reach"):
+        Look((6, 8), "grey", deep=True)(tmp_path / "b.tiff")
+
+
+TURN = {  # EXIF 2.3: where the stored row 0 and column 0 are meant to be seen
+    1: lambda p: p, 2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1],
+    5: lambda p: p.swapaxes(0, 1), 6: lambda p: np.rot90(p, -1), 7: lambda p: np.rot90(p, 2).swapaxes(0, 1), 8: lambda p: np.rot90(p),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", TURN)
+@pytest.mark.parametrize("ending", ["png", "tiff", "webp"])
+@pytest.mark.parametrize("stored", [RGB, GREY], ids=["rgb", "grey"])
+def test_exif_orientation(tmp_path, orientation, ending, stored):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(stored).save(path, exif=exif, **({"lossless": True} if ending == "webp" else {}))
+    expected = TURN[orientation](stored)
+    mode = "rgb" if stored is RGB else "grey"
+    found = header(path)
+    assert (found.height, found.width) == expected.shape[:2]
+    assert np.array_equal(Look(expected.shape[:2], mode)(path), chw(expected))
+    deep = Look(expected.shape[:2], mode, deep=True)(path)
+    assert np.array_equal(np.rint((deep + 1) / 2 * 255), chw(expected))
+
+
+@pytest.mark.parametrize("orientation", TURN)
+def test_exif_orientation_of_sixteen_bits(tmp_path, orientation):
+    pixels = RNG.integers(0, 65536, (6, 8), np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for ending in ("png", "tiff"):
+        Image.fromarray(pixels).save(tmp_path / f"a.{ending}", exif=exif)
+        expected = TURN[orientation](pixels)
+        got = Look(expected.shape, "grey", deep=True)(tmp_path / f"a.{ending}")[0]
+        assert np.abs((got + 1) / 2 * 65535 - expected).max() < 0.02
+        assert np.array_equal(Look(expected.shape, "grey")(tmp_path / f"a.{ending}")[0], np.rint(expected / 257))
+
+
+def stripes(path, width=90, height=30):
+    """A third each of red, green and blue, side by side."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    for i in range(3):
+        picture[:, i * width // 3 : (i + 1) * width // 3, i] = 255
+    Image.fromarray(picture).save(path)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_fits(tmp_path, deep):
+    stripes(tmp_path / "a.png")
+    crop, pad, stretched = (Look((30, 30), "rgb", fit, "white", deep)(tmp_path / "a.png") for fit in ("crop", "pad", "resize"))
+    low, high = (-1, 1) if deep else (0, 255)
+    assert (crop[1] == high).all() and (crop[0] == low).all()  # the green middle alone
+    assert (pad[:, :10] == high).all() and (pad[:, 20:] == high).all()  # white bars above and below
+    assert pad[:, 15, 5].tolist() == [high, low, low] and pad[:, 15, 25].tolist() == [low, low, high]
+    assert stretched[:, 2, 5].tolist() == [high, low, low] and stretched[:, 28, 25].tolist() == [low, low, high]
+
+
+def test_shrinking_keeps_the_mean(tmp_path):
+    """A checkerboard of single pixels becomes even grey: nothing is picked out, everything is averaged."""
+    Image.fromarray((np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)).save(tmp_path / "a.png")
+    small = Look((32, 32), "grey")(tmp_path / "a.png")
+    assert abs(small.mean() - 127.5) < 1 and small.std() < 6
+
+
+def test_large_jpegs_look_the_same_when_decoded_small(tmp_path):
+    rows, columns = np.mgrid[:1200, :1600]
+    smooth = np.stack([rows / 5, columns / 7, (rows + columns) / 12], -1).astype(np.uint8)
+    Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95), Image.fromarray(smooth).save(tmp_path / "a.png")
+    jpeg, png = (Look((32, 32), "rgb")(tmp_path / f"a.{ending}").astype(int) for ending in ("jpg", "png"))
+    assert np.abs(jpeg - png).max() < 6
+
+
+def test_clear_pixels_do_not_bleed(tmp_path):
+    """What lies hidden under full transparency does not colour the edges when the picture shrinks."""
+    picture = np.zeros((64, 64, 4), np.uint8)
+    picture[..., 0] = 255  # hidden red
+    picture[:, 31:] = (0, 0, 255, 255)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    for deep in (False, True):
+        small = Look((8, 8), "rgba", deep=deep)(tmp_path / "a.png").astype(float)
+        low, high = (-1, 1) if deep else (0, 255)
+        shown = small[3] > low + 0.02 * (high - low)
+        assert shown.any() and (small[0][shown] < low + 0.02 * (high - low)).all()
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "empty"),
+        (b"Dear diary", "no picture"),
+        *((kind, "cut short|no picture") for kind in ("png", "jpg", "gif", "webp", "tiff", "bmp")),
+    ],
+)
+def test_broken_files(tmp_path, content, words):
+    path = tmp_path / "a.png"
+    if isinstance(content, str):
+        Image.fromarray(RNG.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / f"whole.{content}")
+        whole = (tmp_path / f"whole.{content}").read_bytes()
+        content = whole[: len(whole) // 2]
+    path.write_bytes(content)
+    with pytest.raises(Broken, match=words):
+        header(path), Look((64, 64), "rgb")(path)
+
+
+def test_colours():
+    assert colour("white") == colour("#ffffff") == colour([255, 255, 255]) == (255, 255, 255)
+    for wrong in ("wihte", [1, 2], 7):
+        with pytest.raises(Usage, match="no colour"):
+            colour(wrong)
