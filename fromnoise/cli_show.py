@@ -29,15 +29,15 @@ def _write(picture: Any, out: Path) -> None:
     print(write(picture, out))
 
 
-def _data(recipe: str) -> Any:
+def _data(recipe: str, trust: bool = False) -> Any:
     """The training data of a run folder or a recipe."""
     from . import config
     from .commands import run_data
-    from .train import datasets
+    from .train import examples
 
     if (Path(recipe) / "config.yaml").is_file():
-        return run_data(Path(recipe), None)[0]
-    return datasets(config.load(recipe))[0]
+        return run_data(Path(recipe), None, trust)[0]
+    return examples(config.load(recipe), "train")
 
 
 @show_app.command(epilog="Examples:  [cyan]fromnoise show forward digits[/]  ·  [cyan]fromnoise show forward runs/mnist --noise table -o noising.png[/]")
@@ -160,7 +160,7 @@ def estimate(run: RunArgument, index: Annotated[int, typer.Option("--index", hel
     from .show import estimate as picture
 
     model = _model(run, device, trust)
-    _write(picture(model, _data(str(run)), index=index, seed=seed), out)
+    _write(picture(model, _data(str(run), trust), index=index, seed=seed), out)
 
 
 @show_app.command(epilog="Example:  [cyan]fromnoise show curves runs/mnist runs/mnist_ddpm[/]")

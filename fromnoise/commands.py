@@ -104,16 +104,16 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Tensor:
     return pixels / 127.5 - 1
 
 
-def run_data(run: Path, root: str | None):
+def run_data(run: Path, root: str | None, trust: bool = False):
     """The data that a run was trained on: training and held-out examples."""
-    from .train import datasets
+    from .train import examples
 
     config = Run(run).config()
     node = config.get("data")
     node = {"name": node} if isinstance(node, str) else dict(node or {})
     if root is not None:
         node["path" if "path" in node else "root"] = root
-    return datasets(config | {"data": node})[:2]
+    return tuple(examples(config | {"data": node}, split, trust) for split in ("train", "test"))
 
 
 def measure(
@@ -137,7 +137,7 @@ def measure(
     model = load(run, device, trust)
     config = Run(run).config()
     asked = settings.call(Evaluate, config.get("evaluate") or {}, "evaluate")
-    train, test = run_data(run, root)
+    train, test = run_data(run, root, trust)
     card = score_run(model, train, test, n or asked.n, walk, seed, features or asked.features, compare, draw)
     Console(width=max(100, Console().width)).print(card.table())
     if not compare:

@@ -125,13 +125,11 @@ def stratified(n: int, generator: torch.Generator) -> Tensor:
     return t[torch.randperm(n, generator=generator)]
 
 
-def datasets(config: Mapping[str, Any]) -> tuple[Dataset, Dataset, bool]:
-    """The training and the held-out examples, and whether training mirrors pictures."""
-    node = config.get("data")
-    node = {"name": node} if isinstance(node, str) else dict(node or {})
-    flip = settings.coerce(node.pop("flip", False), bool, "data: flip", {})
-    node.pop("split", None)
-    return (*(settings.build(DATASETS, node, "data", split=split) for split in ("train", "test")), flip)
+def examples(config: Mapping[str, Any], split: str, plugins: bool = True) -> Dataset:
+    """The training ("train") or held-out ("test") examples that a config names."""
+    node = config.get("data") or "mnist"
+    node = {key: value for key, value in ({"name": node} if isinstance(node, str) else node).items() if key not in ("flip", "split")}
+    return settings.build(DATASETS, node, "data", plugins, split=split)
 
 
 def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None) -> Run:
@@ -151,7 +149,9 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
         raise Usage(f"train.batch is a multiple of processes x accumulate ({world} x {plan.accumulate}), not {plan.batch}")
     share = plan.batch // world
 
-    data, unseen, flip = datasets(config)
+    data = examples(config, "train")
+    unseen = examples(config, "test") if plan.looks and plan.held_out else None
+    flip = settings.coerce(config["data"].get("flip", False) if isinstance(config.get("data"), dict) else False, bool, "data: flip", {})
     torch.manual_seed(mixed(seed, 1))
     model = build(config, data.shape, data.classes)
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")

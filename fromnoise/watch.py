@@ -27,7 +27,7 @@ class Watch:
     """Logs every `log_every` steps; a look takes the averaged weights' held-out loss, at fixed noise and levels, and draws a grid from fixed noise."""
 
     def __init__(
-        self, run: Run, model: Model, ema: EMA, parameters: Sequence[Tensor], unseen: Dataset, plan: "Train", seed: int, quiet: bool, main: bool
+        self, run: Run, model: Model, ema: EMA, parameters: Sequence[Tensor], unseen: Dataset | None, plan: "Train", seed: int, quiet: bool, main: bool
     ):
         self.run, self.model, self.ema, self.parameters, self.plan, self.main = run, model, ema, parameters, plan, main
         self.seed, self.quiet, self.unseen = seed, quiet or not main, unseen
@@ -118,7 +118,8 @@ class Watch:
             self.model.eval()
             by_level = self.held_out()
             mean = sum(by_level.values()) / max(1, len(by_level))
-            self._log(state, held_out=mean, held_out_by_level=by_level)
+            if by_level:
+                self._log(state, held_out=mean, held_out_by_level=by_level)
             if self.main:
                 self.draw(self.run.path / "samples" / f"step_{state.step:08d}.png", GRID)
             self.model.train()
@@ -128,9 +129,9 @@ class Watch:
 
     def held_out(self) -> dict[str, float]:
         """The loss on examples that are never trained on, at each of `TIMES`; {t: loss}."""
-        n = min(self.plan.held_out, len(self.unseen))
-        if not n:
+        if self.unseen is None:
             return {}
+        n = min(self.plan.held_out, len(self.unseen))
         from .train import measured
 
         batch = {key: value.to(self.model.device) if isinstance(value, Tensor) else value for key, value in self.unseen.get(torch.arange(n)).items()}

@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ..errors import Usage
 from .denoiser import Denoise
 from .exact import log_gaussian
 from .level import Level
@@ -31,9 +32,11 @@ def log_likelihood(denoise: Denoise, x0: Tensor, levels: Sequence[Level], probes
 
     log p(x0) = log N(x_T; 0, (sigma_T² + data_std²) I) + ∫ div eps dsigma, from the least noisy level to the noisiest.
     x0 (B, C, *S); levels as a schedule gives them (falling; the clean one, if any, is left out); probes like x0, ±1 each (Rademacher), or
-    None for the exact divergence, which costs one backward pass a dimension. Near alpha = 0 the ve frame is infinite: use `high` < 1.
+    None for the exact divergence, which costs one backward pass a dimension. Near alpha = 0 the ve frame is infinite: use `high` < 1; at it, Usage is raised.
     """
     rising = [level.framed("ve") for level in reversed(levels) if not level.clean]
+    if rising[-1].sigma.isinf():
+        raise Usage("the likelihood needs alpha > 0 at the noisiest level: set high to 0.99")
     x, change = x0, torch.zeros(len(x0), dtype=x0.dtype, device=x0.device)
     for now, nxt in pairwise(rising):
         step = float(nxt.sigma - now.sigma)

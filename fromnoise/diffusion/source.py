@@ -32,7 +32,7 @@ class Gaussian(Source):
     def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
         eps = _normal(batch["x"], generator)
         if self.offset:
-            eps = eps + self.offset * _normal(eps.flatten(2)[..., :1].reshape(*eps.shape[:2], *[1] * (eps.ndim - 2)), generator)
+            eps = eps + self.offset * _normal(eps[(..., *[slice(1)] * (eps.ndim - 2))], generator)
         return eps
 
 
@@ -77,7 +77,7 @@ class Seeded:
     """
 
     def __init__(self, seed: int, indices: Sequence[int]):
-        self.streams = [np.random.Generator(np.random.Philox(key=np.array([seed, i], dtype=np.uint64))) for i in indices]
+        self.streams = [np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, i], dtype=np.uint64))) for i in indices]
 
     def __call__(self, x: Tensor) -> Tensor:
         drawn = np.stack([stream.standard_normal(tuple(x.shape[1:]), dtype=np.float32) for stream in self.streams])

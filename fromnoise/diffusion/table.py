@@ -82,8 +82,8 @@ class Table(Schedule):
             raise Usage(f"no table of betas is called {self.betas!r}{nearest(self.betas, BETAS)}")
         if self.spacing not in SPACINGS:
             raise Usage(f"no spacing {self.spacing!r}{nearest(self.spacing, SPACINGS)}")
-        if self.steps < 1:
-            raise Usage(f"a table needs at least 1 step, not {self.steps}")
+        if self.steps < 2:
+            raise Usage(f"a table needs at least 2 steps, not {self.steps}")
 
     @cached_property
     def betas_tensor(self) -> Tensor:
@@ -121,8 +121,8 @@ class Table(Schedule):
 
     def levels(self, n: int) -> list[Level]:
         """n indices of the table by `spacing`, falling, and a last clean level (or index 0 where `final_one` is false)."""
-        if not 1 <= n <= self.steps:
-            raise Usage(f"a table of {self.steps} levels gives 1 to {self.steps} sampling steps, not {n}")
         first, last = int(self.low * self.steps), int(self.high * self.steps)
-        index = (SPACINGS[self.spacing](n, last - first) + first + self.offset).clamp(0, self.steps - 1)
+        if not 1 <= n <= last - first:
+            raise Usage(f"a table of {last - first} levels gives 1 to {last - first} sampling steps, not {n}")
+        index = (SPACINGS[self.spacing](n, last - first) + first + self.offset).clamp(0, self.steps - 1).unique_consecutive()
         return [self.at(i) for i in index] + [_clean() if self.final_one else self.at(0)]

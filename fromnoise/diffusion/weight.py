@@ -26,8 +26,7 @@ def min_snr(level: Level, c_out: Tensor, data_std: float, gamma: float = 5.0) ->
 
 def edm(level: Level, c_out: Tensor, data_std: float) -> Tensor:
     """lambda(sigma) = (sigma² + s²) / (sigma s)² on the error of x0, s the data's spread (Karras et al. 2022, table 1)."""
-    sigma = level.framed("ve").sigma
-    return (sigma.square() + data_std**2) / (sigma * data_std).square() * c_out.square()
+    return (level.sigma.square() + (level.alpha * data_std).square()) / (level.sigma * data_std).square() * c_out.square()
 
 
 def sigmoid(level: Level, c_out: Tensor, data_std: float, bias: float = 2.0) -> Tensor:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..diffusion.level import Level
@@ -46,6 +47,7 @@ def stepper(sampler: str | Callable[..., Steps], randn: Randn | None = None, opt
     return lambda denoise, x, levels: sampler(denoise, x, levels, **chosen)
 
 
+@torch.no_grad()
 def walk(sampler: str | Callable[..., Steps], denoise: Denoise, x: Tensor, levels: Sequence[Level], **options: Any) -> Tensor:
     """x at the end of the walk down the levels: the sample."""
     for x, _ in stepper(sampler, options.pop("randn", None), options)(denoise, x, levels):  # noqa: B020

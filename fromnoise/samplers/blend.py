@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.level import Level
+from ..errors import Usage
 
 Steps = Iterator[tuple[Tensor, Tensor]]  # (x, x0) after every step
 Randn = Callable[[Tensor], Tensor]
@@ -15,6 +16,8 @@ Denoise = Callable[[Tensor, Level], tuple[Tensor, Tensor]]
 
 def remix(nxt: Level, now: Level, x0: Tensor, eps: Tensor, eta: float, randn: Randn) -> Tensor:
     """alpha' x0 + sigma' eps', where eps' keeps of eps what (1 - kept²) eta² has not renewed by fresh noise."""
+    if not 0 <= eta <= 1:
+        raise Usage(f"eta is the share of the noise that is renewed, 0 <= eta <= 1, not {eta}")
     if eta and not nxt.clean:
         fresh = eta * (1 - nxt.kept(now) ** 2).clamp(min=0).sqrt()
         eps = (1 - fresh**2).sqrt().to(eps) * eps + fresh.to(eps) * randn(eps)

@@ -59,10 +59,10 @@ def _correction(nxt: Level, trail: list[tuple[Level, Tensor]], curvature: float)
     (now, x0), (was, x0_was), *older = trail
     r0 = 1 / _ahead(nxt, now, was)
     first = (x0 - x0_was) / r0.to(x0)
-    if not older or not torch.isfinite(older[0][0].half_logsnr):
+    h = nxt.half_logsnr - now.half_logsnr
+    if not older or not torch.isfinite(older[0][0].half_logsnr) or h == 0:
         return first / 2
     oldest, x0_oldest = older[0]
-    h = nxt.half_logsnr - now.half_logsnr
     r1 = (was.half_logsnr - oldest.half_logsnr) / h
     second = (x0_was - x0_oldest) / r1.to(x0)
     d1 = first + (r0 / (r0 + r1)).to(x0) * (first - second)

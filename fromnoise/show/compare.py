@@ -1,6 +1,7 @@
 """The same noise, walked in several ways: samplers side by side, and sweeps of one option."""
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from torch import Tensor
 
 from ..errors import Usage
 from .picture import tiles
+from .process import number
 from .strip import strip
 
 if TYPE_CHECKING:
     from ..model import Model
 
+USUAL = 8  # columns
 SPECS = (("ddpm", 1000), ("ddim", 50), ("dpmpp_2m", 20))
 
 
@@ -46,33 +49,36 @@ def _counting(model: "Model", n: int) -> Iterator[list[int]]:
         seen[0] = round(seen[0] / n)
 
 
-def compared(model: "Model", specs: Sequence[tuple[str, int]] = SPECS, n: int = 8, seed: int = 0, **asked: Any) -> list[Compared]:
+def _end(walk: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+    """The last x of a walk, on the CPU: whoever has it has waited for the device."""
+    return deque(walk, maxlen=1)[0][0].float().cpu()
+
+
+def compared(model: "Model", specs: Sequence[tuple[str, int]] = SPECS, n: int | None = None, seed: int = 0, **asked: Any) -> list[Compared]:
     """n samples from the same noise by each (sampler, steps), timed. asked: guidance and conditions, as in `Model.trajectory`."""
     if not specs:
         raise Usage("name at least one sampler to compare, such as ddim:50")
-    for _ in model.trajectory(n, sampler="ddim", steps=1, seed=seed, **asked):  # the first call pays for what is set up once
-        pass
+    n = number(model.shape, n, USUAL)
+    _end(model.trajectory(n, sampler="ddim", steps=1, seed=seed, **asked))  # the first call pays for what is set up once
     found = []
     for sampler, steps in specs:
         with _counting(model, n) as evaluations:
             began = time.perf_counter()
-            for x, _ in model.trajectory(n, sampler=sampler, steps=steps, seed=seed, **asked):  # noqa: B007
-                pass
-            x = x.float().cpu()  # waits for the device
+            x = _end(model.trajectory(n, sampler=sampler, steps=steps, seed=seed, **asked))
             seconds = time.perf_counter() - began
         found.append(Compared(sampler, steps, seconds, evaluations[0], x))
     return found
 
 
-def compare(model: "Model", specs: Sequence[tuple[str, int]] = SPECS, n: int = 8, seed: int = 0, **asked: Any) -> Image.Image:
+def compare(model: "Model", specs: Sequence[tuple[str, int]] = SPECS, n: int | None = None, seed: int = 0, **asked: Any) -> Image.Image:
     """Samplers side by side from the same noise, a row each, with steps, network evaluations (NFE) a sample, and seconds for all n."""
-    return drawn(model, compared(model, specs, n, seed, **asked), n, asked)
+    return drawn(model, compared(model, specs, n, seed, **asked), asked)
 
 
-def drawn(model: "Model", results: Sequence[Compared], n: int, asked: Mapping[str, Any]) -> Image.Image:
+def drawn(model: "Model", results: Sequence[Compared], asked: Mapping[str, Any]) -> Image.Image:
     """The picture of a comparison."""
     names = [f"{r.sampler}, {r.steps} steps\n{r.evaluations} NFE, {_seconds(r.seconds)}" for r in results]
-    return strip([tiles(r.x) for r in results], names, _labels(model, n, asked))
+    return strip([tiles(r.x) for r in results], names, _labels(model, len(results[0].x), asked))
 
 
 def _seconds(value: float) -> str:
@@ -85,25 +91,27 @@ def sweep(
     values: Sequence[float],
     sampler: str = "ddim",
     steps: int | None = None,
-    n: int = 8,
+    n: int | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     **asked: Any,
 ) -> Image.Image:
-    """The same noise at several values of one option, a row each: `guidance`, or any option of the sampler such as `eta`.
+    """The same noise at several values of one option, a row each: `guidance`, `steps`, or any option of the sampler such as `eta`.
 
     With classes, the columns ask for every class in turn unless `label` says otherwise.
     """
     if not values:
         raise Usage(f"name at least one value of {option} to try, such as 0,0.5,1")
-    rows = []
+    n, rows = number(model.shape, n, USUAL), []
     for value in values:
-        own = asked | {option: value} if option in ("guidance", "steps") else asked
-        mine = dict(options or {}) | ({} if option in ("guidance", "steps") else {option: value})
-        walk = {"sampler": sampler, "steps": steps, "seed": seed, "options": mine} | own
-        for x, _ in model.trajectory(n, **walk):  # noqa: B007
-            pass
-        rows.append(tiles(x.float().cpu()))
+        walk: dict[str, Any] = {"sampler": sampler, "steps": steps, "seed": seed, "options": dict(options or {})} | asked
+        if option == "steps":
+            walk["steps"] = int(value)
+        elif option == "guidance":
+            walk["guidance"] = value
+        else:
+            walk["options"][option] = value
+        rows.append(tiles(_end(model.trajectory(n, **walk))))
     return strip(rows, [f"{option} {value:g}" for value in values], _labels(model, n, asked))
 
 

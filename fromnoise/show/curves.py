@@ -31,9 +31,8 @@ def smoothed(y: Sequence[float]) -> list[float]:
 
 def columns(entries: Sequence[Entry], x: str, y: str) -> tuple[list[float], list[float]]:
     """The finite pairs (x, y) of a log's lines."""
-    pairs = [(entry.get(x), entry.get(y)) for entry in entries]
-    pairs = [p for p in pairs if all(isinstance(v, (int, float)) and np.isfinite(v) for v in p)]
-    return [p[0] for p in pairs], [p[1] for p in pairs]
+    kept = [entry for entry in entries if all(isinstance(entry.get(k), (int, float)) and np.isfinite(entry[k]) for k in (x, y))]
+    return [entry[x] for entry in kept], [entry[y] for entry in kept]
 
 
 def loss(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
@@ -55,7 +54,7 @@ def loss(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
     dress(axes, "Loss" if single else "Loss (dots: held out)", OVER[over], log=True)
     thousands(axes)
     if axes.get_legend_handles_labels()[0]:
-        legend(axes, loc="upper right")
+        legend(axes)
 
 
 def _robust(axes: "Axes", logs: dict[str, Log], over: str) -> None:
@@ -77,13 +76,14 @@ def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
     """The held-out loss at each noise level t, light for little noise and dark for much."""
     levels = sorted({level for entry in log.held_out for level in _by_level(entry)}, key=float)
     ends: dict[str, tuple[float, float]] = {}
+    values: list[float] = []
     for i, level in enumerate(levels):
         x, y = columns([entry | {"at": _by_level(entry).get(level)} for entry in log.held_out], over, "at")
         shade = 0.35 + 0.65 * i / max(1, len(levels) - 1)
         axes.plot(x, y, color=COLOURS[0], alpha=shade, linewidth=1.5, marker="o", markersize=2.5)
+        values += [v for v in y if v > 0]
         if y and y[-1] > 0:
             ends[level] = (x[-1], y[-1])
-    values = [v for line in axes.lines for v in line.get_ydata() if v > 0]
     if values:
         axes.set_ylim(min(values) * 0.8, max(values) * 1.2)
     dress(axes, "Held-out loss by noise level", OVER[over], log=True)
@@ -99,7 +99,8 @@ def _ends(axes: "Axes", ends: dict[str, tuple[float, float]]) -> None:
     for level, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
         height = (np.log(y) - low) / (high - low)
         below = max(height, below + NAME)
-        axes.text(x, below, f"  t {level}", transform=axes.get_xaxis_transform(), va="center", fontsize=8.5, color=INK)
+        where = {"xycoords": axes.get_xaxis_transform(), "xytext": (7, 0), "textcoords": "offset points"}
+        axes.annotate(f"t {level}", (x, below), va="center", fontsize=8.5, color=INK, **where)
 
 
 def _by_level(entry: Entry) -> dict[str, float]:

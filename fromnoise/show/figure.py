@@ -21,11 +21,11 @@ def figure(panels: int = 1, columns: int = 1, width: float = 5.2, height: float 
     """A figure of panels, each `width` x `height` inches, in rows of `columns`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     rows = -(-panels // columns)
-    made = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    made = Figure(figsize=(width * columns, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
     FigureCanvasAgg(made)
-    made.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     return made, [made.add_subplot(rows, columns, i + 1) for i in range(panels)]
 
 
@@ -81,8 +81,8 @@ def short(value: float) -> str:
     return f"{value:.4g}"
 
 
-def legend(axes: "Axes", columns: int = 1, **where: object) -> None:
-    axes.legend(fontsize=9, frameon=False, labelcolor=INK, ncols=columns, handlelength=1.6, **where)
+def legend(axes: "Axes") -> None:
+    axes.legend(loc="upper right", fontsize=9, frameon=False, labelcolor=INK, handlelength=1.6)
 
 
 def raster(made: "Figure", dpi: int = 110) -> Image.Image:

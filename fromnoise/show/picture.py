@@ -130,8 +130,6 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, 
             np.savez_compressed(temporary, *arrays, *([] if labels is None else [labels]))
     elif path.suffix == "":
         _folder(images, path, labels)
-    elif path.suffix.lower() not in Image.registered_extensions():
-        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; use .png, .webp, .npz or a folder")
     else:
         single = len(images) == 1 and images.ndim == 4
         write(pictures(images)[0] if single else grid(images, columns), path)
@@ -146,8 +144,10 @@ def _folder(images: Tensor, path: Path, labels: np.ndarray | None) -> None:
 
 
 def write(picture: Image.Image, path: str | Path) -> Path:
-    """Writes one picture wholly or not at all; modes that the format lacks (alpha in JPEG) are flattened."""
+    """Writes one picture wholly or not at all; alpha is flattened where the format lacks it. Raises Usage for an unknown suffix."""
     path = Path(path)
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in .png, .webp or .jpg")
     flat = picture if path.suffix.lower() in (".png", ".webp", ".tif", ".tiff") else opaque(picture)
     with replacing(path) as temporary:
         flat.save(temporary)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..model import Model
 
-CROWD = 256  # examples behind a mean
+CROWD, CLOUD = 256, 1000  # examples behind a mean, points in a scatter
 FAR = 40  # |log-SNR| from which it is written as infinite
 FRAMES = 32  # of a GIF, at most
 SMALL, WIDE = 32, 260  # pixels: of a GIF's tile where it is enlarged, and of a panel where n is not named; noise does not compress
@@ -57,6 +57,11 @@ def examples(data: "Dataset | Tensor", n: int) -> dict[str, Any]:
     return data.get((torch.arange(count) * len(data)) // count)
 
 
+def number(shape: tuple[int, ...], n: int | None, usual: int) -> int:
+    """How many samples to draw where n may be left open: the usual number, but a cloud of points."""
+    return n if n is not None else CLOUD if len(shape) == 1 else usual
+
+
 def forward(data: "Dataset | Tensor", schedule: Schedule, times: int | Iterable[float] = 8, n: int = 5, seed: int = 0) -> Image.Image:
     """The forward process: x_t = alpha_t x0 + sigma_t eps in columns over t, a sample a row, and the mean of up to CROWD examples below.
 
@@ -65,9 +70,8 @@ def forward(data: "Dataset | Tensor", schedule: Schedule, times: int | Iterable[
     """
     times = torch.linspace(0, 1, times).tolist() if isinstance(times, int) else list(times)
     levels = [schedule(torch.tensor(t, dtype=torch.float64)) for t in times]
-    if isinstance(data, Tensor):
-        data = data[:CROWD]
-    x0, crowd = examples(data, n)["x"].cpu(), examples(data, CROWD)["x"].cpu()
+    x0 = examples(data, n)["x"].cpu()
+    crowd = examples(data, CLOUD if x0.ndim == 2 else CROWD)["x"].cpu()
     eps, noise = (Seeded(seed, range(len(x)))(x) for x in (x0, crowd))
     if x0.ndim == 2:  # points are a cloud: all of them in one panel, the mean is seen by eye
         return strip([[tiles(shown(level.mix(crowd, noise), level))[0] for level in levels]], columns=_over(schedule, times, levels))
@@ -110,20 +114,21 @@ def moments(
     total = steps if image is None else max(1, round(strength * steps))
     levels = model.grid.levels(steps)[-1 - total :]
     wanted = set(evenly(total + 1, count))
-    x = model.start(n, seed) if image is None else None
+    x = model.start(n, seed)
     for i, (after, x0) in enumerate(model.trajectory(n, steps=steps, seed=seed, image=image, strength=strength, **asked)):
-        if i in wanted and x is not None:
+        if i in wanted and (i or image is None):
             yield Moment(levels[i], x.cpu(), x0.cpu())
         x = after
     yield Moment(levels[-1], x.cpu(), x.cpu())
 
 
-def reverse(model: "Model", n: int = 3, snapshots: int = 9, seed: int = 0, **asked: Any) -> Image.Image:
+def reverse(model: "Model", n: int | None = None, snapshots: int = 9, seed: int = 0, **asked: Any) -> Image.Image:
     """The reverse process: snapshots of n samples from noise (left) to data (right), x above and the model's estimate of x0 below.
 
-    asked: sampler, steps, guidance, options and conditions, as in `Model.trajectory`. What is drawn has frame `vp`.
+    n: 3 by default, or a cloud of points. asked: sampler, steps, guidance, options and conditions, as in `Model.trajectory`. What is
+    drawn has frame `vp`.
     """
-    walk = list(moments(model, n, snapshots, seed=seed, **asked))
+    walk = list(moments(model, number(model.shape, n, 3), snapshots, seed=seed, **asked))
     noisy = [tiles(shown(m.x, m.level)) for m in walk]
     clean = [tiles(m.x0.float()) for m in walk]
     rows: list[Any] = []
@@ -139,8 +144,8 @@ def reverse_gif(model: "Model", path: str | Path, n: int | None = None, seconds:
     asked: sampler, steps, guidance, options, image and conditions, as in `Model.trajectory`.
     """
     scale, fitting = _small(model.shape)
-    n, frames = n or fitting, []
-    for m in moments(model, n, FRAMES, seed=seed, **asked):
+    frames = []
+    for m in moments(model, number(model.shape, n, fitting), FRAMES, seed=seed, **asked):
         left, right = (sheet(tiles(x, scale)) for x in (shown(m.x, m.level), m.x0.float()))
         words = named(model.grid, m.level).replace("\n", "   ")
         frames.append(beside(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
@@ -149,9 +154,7 @@ def reverse_gif(model: "Model", path: str | Path, n: int | None = None, seconds:
 
 def _small(shape: tuple[int, ...]) -> tuple[int | None, int]:
     """By which factor tiles are enlarged in a GIF, and how many samples fit."""
-    if len(shape) == 1:
-        return None, 1000
-    if len(shape) == 2:
+    if len(shape) < 3:
         return None, 4
     scale = max(1, round(SMALL / max(shape[-2:])))
     return scale, max(1, min(6, WIDE // (scale * max(shape[-2:])))) ** 2

@@ -92,7 +92,7 @@ def _headline(name: str, log: Log, environment: dict, summary: dict, config: str
 
 def _state(log: Log) -> str:
     said = [e["event"] for e in log.events if e["event"] in ("started", "resumed", "stopped", "finished")]
-    last = said[-1] if said else None
+    last = said[-1] if said else ""
     return {"finished": "finished", "stopped": "stopped, can go on"}.get(last, "not finished")
 
 

@@ -1,0 +1,35 @@
+"""Measuring samples: distances to real data in named features, each beside what real data itself reaches."""
+
+from .card import Card, Row
+from .cnn import CNN
+from .features import FeatureNet, observe
+from .metrics import Statistics, frechet, kid, precision_recall
+from .points import distance_to_data, energy_distance, score_points, sliced_wasserstein
+from .prepare import load_features
+from .resnet import ResNet
+from .run import score_run
+from .score import score
+from .speed import Comparison, Timed, time_sampling
+
+__all__ = [
+    "CNN",
+    "Card",
+    "Comparison",
+    "FeatureNet",
+    "ResNet",
+    "Row",
+    "Statistics",
+    "Timed",
+    "distance_to_data",
+    "energy_distance",
+    "frechet",
+    "kid",
+    "load_features",
+    "observe",
+    "precision_recall",
+    "score",
+    "score_points",
+    "score_run",
+    "sliced_wasserstein",
+    "time_sampling",
+]

@@ -1,0 +1,80 @@
+"""What an evaluation found: figures, each beside the same figure of real data."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, final
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """One figure of n samples, and `floor`, the same figure of as many real examples: what a perfect model would reach.
+
+    `error` and `floor_error` are standard deviations where the metric has one.
+    """
+
+    metric: str
+    value: float
+    floor: float | None = None
+    error: float | None = None
+    floor_error: float | None = None
+    better: Literal["lower", "higher"] = "lower"
+
+    @property
+    def ratio(self) -> float | None:
+        """value / floor of a distance, 1 for a perfect model; None for shares, and where the floor is lost in its own error."""
+        if self.better == "higher" or self.floor is None or self.floor <= (self.floor_error or 0):
+            return None
+        return self.value / self.floor
+
+
+@final
+@dataclass(frozen=True)
+class Card:
+    """The figures of n samples, with the protocol by which they were measured and what a reader should beware of."""
+
+    title: str
+    features: str
+    n: int
+    reference: int
+    protocol: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+
+    def __getitem__(self, metric: str) -> Row:
+        """The row whose metric is, or begins with, these words."""
+        found = [row for row in self.rows if row.metric == metric] or [row for row in self.rows if row.metric.startswith(metric)]
+        if not found:
+            raise KeyError(f"no {metric!r}; one of: {', '.join(row.metric for row in self.rows)}")
+        return found[0]
+
+    def json(self) -> dict[str, Any]:
+        """The card as plain values, to be written as JSON."""
+        rows = [asdict(row) | {"ratio": row.ratio} for row in self.rows]
+        return asdict(self) | {"rows": rows, "notes": list(self.notes)}
+
+    def table(self) -> "Table":
+        """The card for a terminal."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        caption = "\n".join([self.protocol, *(f"Note: {note}" for note in self.notes)])
+        table = Table(title=escape(self.title), title_justify="left", caption=escape(caption), caption_justify="left")
+        table.add_column("metric")
+        for heading in ("samples", "real data", "ratio"):
+            table.add_column(heading, justify="right")
+        for row in self.rows:
+            arrow = {"lower": "↓", "higher": "↑"}[row.better]
+            ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+            table.add_row(escape(f"{row.metric} {arrow}"), shown(row.value, row.error), shown(row.floor, row.floor_error), ratio)
+        return table
+
+
+def shown(value: float | None, error: float | None = None) -> str:
+    """A figure to four digits, with its error if it has one."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if error is None else f"{value:.3g} ± {error:.1g}"

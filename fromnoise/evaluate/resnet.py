@@ -1,0 +1,69 @@
+"""The residual networks of He et al. (2016) for CIFAR, from a file of published weights."""
+
+from collections.abc import Mapping
+from itertools import count, takewhile
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .features import FeatureNet
+
+WIDTHS = (16, 32, 64)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the published weights were trained with
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions around which x passes unchanged; where the shape changes, every second pixel of it, padded with zero channels.
+
+    That is shortcut A of He et al. 2016, section 4.2: no parameters. (B, C, H, W) -> (B, C', H / stride, W / stride).
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.stride, self.added = (1 if inputs == outputs else 2), outputs - inputs
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, self.stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        around = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.added // 2, self.added - self.added // 2))
+        return F.relu(around + self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+
+
+@final
+class ResNet(FeatureNet):
+    """ResNet-(6 blocks + 2) for CIFAR (He et al. 2016, section 4.2); its features are the last map's mean, (B, 64)."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, blocks: int, classes: int = 10):
+        super().__init__()
+        self.name, self.accuracy = f"CIFAR ResNet-{6 * blocks + 2}", None  # what a file states of itself may be another dataset's, or wrong
+        self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
+        self.layer1, self.layer2, self.layer3 = (
+            nn.Sequential(Block(before, width), *(Block(width, width) for _ in range(blocks - 1)))
+            for before, width in zip((WIDTHS[0], *WIDTHS), WIDTHS, strict=False)
+        )
+        self.linear = nn.Linear(WIDTHS[-1], classes)
+        self.register_buffer("shift", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("scale", torch.tensor(STD)[:, None, None], persistent=False)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "ResNet":
+        """The network of a file's tensors, as deep as they are; raises KeyError or RuntimeError where they are another network's."""
+        blocks = len(list(takewhile(lambda i: f"layer1.{i}.conv1.weight" in tensors, count())))
+        net = cls(blocks, len(tensors["linear.weight"]))
+        unseen = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}  # some files leave it out
+        net.load_state_dict({**unseen, **tensors})
+        return net
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = ((images + 1) / 2 - self.shift) / self.scale
+        x = F.relu(self.bn1(self.conv1(x)))
+        features = self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+        return features, self.linear(features)

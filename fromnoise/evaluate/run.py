@@ -1,0 +1,79 @@
+"""A trained model's samples, drawn and measured."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..data.dataset import Dataset
+from ..model import Model
+from ..samplers import stepper
+from .card import Card
+from .points import score_points
+from .prepare import load_features
+from .score import score
+from .speed import Comparison, Timed, counted, parse, time_sampling
+
+TIMED = 64  # samples drawn at once to take the time
+
+Draw = Callable[[Model, int, int, int | None, Mapping[str, Any], Mapping[str, Any]], Tensor]
+
+
+def plainly(model: Model, n: int, seed: int, batch: int | None, walk: Mapping[str, Any], conditions: Mapping[str, Any]) -> Tensor:
+    """n samples of the model on the CPU, without a progress bar."""
+    return model.sample(n, seed=seed, batch=batch, **walk, **conditions).cpu().float()
+
+
+def score_run(
+    model: Model,
+    train: Dataset,
+    test: Dataset,
+    n: int = 10_000,
+    walk: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    features: str | Path = "cnn",
+    compare: str | None = None,
+    draw: Draw = plainly,
+) -> Card | Comparison:
+    """The card of n samples of a model, every class in turn; with `compare` ("ddim:50,ddim:1000") the samplers side by side instead.
+
+    walk      sampler, steps, guidance, … as `Model.sample` takes them; None takes the model's own
+    features  see `load_features`; points need none
+    draw      how samples are drawn, so that a caller can show progress
+    """
+    walk = dict(walk or {})
+    asked = parse(compare) if compare else []
+    for name, _ in asked:
+        stepper(name)  # an unknown one is said before anything is drawn
+    measure = _measure(model, train, test, features, seed)
+    conditions = model.asked(n, {})
+    if not asked:
+        return measure(draw(model, n, seed, None, walk, conditions), conditions)
+    walks = [walk | {"sampler": name, "steps": steps} for name, steps in asked]
+    return Comparison([_timed(model, n, seed, each, conditions, draw, measure) for each in walks])
+
+
+def _measure(model: Model, train: Dataset, test: Dataset, features: str | Path, seed: int) -> Callable[[Tensor, Mapping[str, Any]], Card]:
+    if len(train.shape) == 1:
+        return lambda samples, conditions: score_points(samples, train, test, seed)
+    net = load_features(features, train, test, model.device)
+    return lambda samples, conditions: score(samples, conditions.get("label"), train, test, net, seed)
+
+
+def _timed(
+    model: Model,
+    n: int,
+    seed: int,
+    walk: Mapping[str, Any],
+    conditions: Mapping[str, Any],
+    draw: Draw,
+    measure: Callable[[Tensor, Mapping[str, Any]], Card],
+) -> Timed:
+    few = min(n, TIMED)
+    some = {key: None if value is None else value[:few] for key, value in conditions.items()}
+    with counted(model.denoiser) as calls:
+        plainly(model, few, seed, None, walk, some)
+    seconds = time_sampling(lambda: plainly(model, few, seed, None, walk, some)) / few
+    card = measure(draw(model, n, seed, None, walk, conditions), conditions)
+    return Timed(walk["sampler"], walk["steps"], sum(calls) / few, seconds, card)
