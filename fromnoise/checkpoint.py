@@ -82,7 +82,9 @@ def _commit() -> str | None:
     return asked.stdout.strip() or None
 
 
-def save(run: Run, state: State, parts: Mapping[str, Any], parameters: Sequence[Tensor], keep: int, keep_every: int | None, main: bool) -> None:
+def save(
+    run: Run, state: State, parts: Mapping[str, Any], parameters: Sequence[Tensor], keep: int, keep_every: int | None, main: bool
+) -> None:
     """Writes last.ckpt and model.safetensors, and the weights of earlier steps that are to be kept."""
     if not main:
         return
@@ -114,7 +116,9 @@ def restore(run: Run, state: State, parts: Mapping[str, Any]) -> None:
         parts["model"].load_state_dict(saved["model"])
         parts["optimizer"].load_state_dict(saved["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
-        raise Problem(f"{run.checkpoint} does not fit the settings in config.yaml ({str(error).splitlines()[0]}); begin anew with --fresh") from error
+        raise Problem(
+            f"{run.checkpoint} does not fit the settings in config.yaml ({str(error).splitlines()[0]}); begin anew with --fresh"
+        ) from error
     torch._foreach_copy_(parts["ema"].average, [tensor.to(parts["ema"].average[0].device) for tensor in saved["ema"]])
     parts["plateau"].restore(saved["plateau"])
     for key, value in saved["state"].items():

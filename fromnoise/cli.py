@@ -15,26 +15,38 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 data_app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.")
-show_app = typer.Typer(no_args_is_help=True, help="Pictures that explain: the forward and reverse process, schedules, samplers side by side.")
+show_app = typer.Typer(
+    no_args_is_help=True, help="Pictures that explain: the forward and reverse process, schedules, samplers side by side."
+)
 app.add_typer(data_app, name="data")
 app.add_typer(show_app, name="show")
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/mnist.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the picture is written.")]
-Sampler = Annotated[str | None, typer.Option("--sampler", help="ddpm, ddim, euler, euler_ancestral, heun, edm, dpmpp_2m, dpmpp_3m, dpmpp_2m_sde, unipc, iadb.")]
+Sampler = Annotated[
+    str | None,
+    typer.Option("--sampler", help="ddpm, ddim, euler, euler_ancestral, heun, edm, dpmpp_2m, dpmpp_3m, dpmpp_2m_sde, unipc, iadb."),
+]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.")]
 Guidance = Annotated[float | None, typer.Option("--guidance", "-g", help="Classifier-free guidance; 1 is none.")]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same samples, however they are batched.")]
-LabelOption = Annotated[str | None, typer.Option("--label", "-l", help="A class: number or name; several with commas; 'none' for unconditional. Else every class in turn.")]
+LabelOption = Annotated[
+    str | None,
+    typer.Option("--label", "-l", help="A class: number or name; several with commas; 'none' for unconditional. Else every class in turn."),
+]
 Options = Annotated[list[str] | None, typer.Option("--option", help="A sampler's own option, such as eta=0.5; repeatable.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps; the best there is unless said.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Allow parts of your own (module:Class) that the run names, which runs their code.")]
 
 
-@app.command(epilog="Examples:  [cyan]fromnoise train digits[/]  ·  [cyan]fromnoise train mnist network.width=64 train.minutes=5[/]  ·  [cyan]fromnoise train my.yaml --out runs/mine[/]")
+@app.command(
+    epilog="Examples:  [cyan]fromnoise train digits[/]  ·  [cyan]fromnoise train mnist network.width=64 train.minutes=5[/]  ·  [cyan]fromnoise train my.yaml --out runs/mine[/]"
+)
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe that comes with fromnoise (`fromnoise list`), or a .yaml file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings put over the recipe's, such as train.batch=64.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings put over the recipe's, such as train.batch=64.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run folder; runs/RECIPE unless said.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew; an earlier run there is renamed, not lost.")] = False,
     device: Device = None,
@@ -67,7 +79,14 @@ def sample(
     image: Annotated[Path | None, typer.Option("--image", help="Start from this picture rather than from noise.")] = None,
     strength: Annotated[float, typer.Option("--strength", help="How far --image is taken back to noise, 0 to 1.")] = 0.6,
     batch: Annotated[int | None, typer.Option("--batch", help="Samples at a time; it does not change them.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process; FOLDER/: one file each.")] = Path("samples.png"),
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process; FOLDER/: one file each.",
+        ),
+    ] = Path("samples.png"),
     gif: Annotated[bool, typer.Option("--gif", help="Also write the reverse process as a GIF beside --out.")] = False,
     device: Device = None,
     trust: Trust = False,
@@ -92,7 +111,9 @@ def evaluate(
     guidance: Guidance = None,
     seed: Seed = 0,
     option: Options = None,
-    features: Annotated[str | None, typer.Option("--features", help="cnn (trained once on the run's data and kept), or a file of weights.")] = None,
+    features: Annotated[
+        str | None, typer.Option("--features", help="cnn (trained once on the run's data and kept), or a file of weights.")
+    ] = None,
     compare: Annotated[str | None, typer.Option("--compare", help="SAMPLER:STEPS,… : time and quality side by side.")] = None,
     root: Annotated[str | None, typer.Option("--root", help="Where the data lies, if not where training found it.")] = None,
     device: Device = None,
@@ -113,7 +134,10 @@ def list_(what: Annotated[str | None, typer.Argument(help="One part only, such a
     print_parts(what)
 
 
-@data_app.command("inspect", epilog="Examples:  [cyan]fromnoise data inspect photos/[/]  ·  [cyan]fromnoise data inspect photos/ --out photos.yaml && fromnoise train photos.yaml[/]")
+@data_app.command(
+    "inspect",
+    epilog="Examples:  [cyan]fromnoise data inspect photos/[/]  ·  [cyan]fromnoise data inspect photos/ --out photos.yaml && fromnoise train photos.yaml[/]",
+)
 def inspect(
     path: Annotated[Path, typer.Argument(help="A folder of pictures, of MNIST-like or CIFAR files, or an .npz.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the proposed recipe here.")] = None,

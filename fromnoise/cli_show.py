@@ -8,7 +8,7 @@ import typer
 from .cli import Device, Guidance, LabelOption, Options, Out, RunArgument, Sampler, Seed, Steps, Trust, _options, show_app
 from .errors import Usage
 
-Number = Annotated[int, typer.Option("--number", "-n", help="How many samples.")]
+Number = Annotated[int | None, typer.Option("--number", "-n", help="How many samples; what fits the picture unless said.")]
 
 
 def _model(run: Path, device: str | None, trust: bool) -> Any:
@@ -17,10 +17,10 @@ def _model(run: Path, device: str | None, trust: bool) -> Any:
     return load(run, device, trust)
 
 
-def _asked(model: Any, n: int, label: str | None, **walk: Any) -> dict[str, Any]:
+def _asked(model: Any, n: int | None, label: str | None, **walk: Any) -> dict[str, Any]:
     from .commands import labels_of
 
-    return {key: value for key, value in walk.items() if value is not None} | labels_of(model, label, n)
+    return {key: value for key, value in walk.items() if value is not None} | labels_of(model, label, n or 0)
 
 
 def _write(picture: Any, out: Path) -> None:
@@ -40,12 +40,14 @@ def _data(recipe: str, trust: bool = False) -> Any:
     return examples(config.load(recipe), "train")
 
 
-@show_app.command(epilog="Examples:  [cyan]fromnoise show forward digits[/]  ·  [cyan]fromnoise show forward runs/mnist --noise table -o noising.png[/]")
+@show_app.command(
+    epilog="Examples:  [cyan]fromnoise show forward digits[/]  ·  [cyan]fromnoise show forward runs/mnist --noise table -o noising.png[/]"
+)
 def forward(
     recipe: Annotated[str, typer.Argument(help="A recipe or a run folder: whose data, and noise unless --noise is given.")],
     noise: Annotated[str | None, typer.Option("--noise", help="A schedule, such as cosine, flow, linear, table.")] = None,
     times: Annotated[int, typer.Option("--times", help="How many levels.")] = 8,
-    n: Number = 5,
+    n: Annotated[int, typer.Option("--number", "-n", help="How many samples.")] = 5,
     seed: Seed = 0,
     out: Out = Path("forward.png"),
 ) -> None:
@@ -62,10 +64,12 @@ def forward(
     _write(picture(_data(recipe), schedule(settings.get("noise", "cosine")), times, n, seed), out)
 
 
-@show_app.command(epilog="Examples:  [cyan]fromnoise show reverse runs/mnist[/]  ·  [cyan]fromnoise show reverse runs/mnist --label 3 --sampler ddim --steps 50 -o three.gif[/]")
+@show_app.command(
+    epilog="Examples:  [cyan]fromnoise show reverse runs/mnist[/]  ·  [cyan]fromnoise show reverse runs/mnist --label 3 --sampler ddim --steps 50 -o three.gif[/]"
+)
 def reverse(
     run: RunArgument,
-    n: Annotated[int | None, typer.Option("--number", "-n", help="How many samples; 3 in a strip, 36 in a GIF unless said.")] = None,
+    n: Number = None,
     snapshots: Annotated[int, typer.Option("--snapshots", help="How many moments of the walk.")] = 9,
     sampler: Sampler = None,
     steps: Steps = None,
@@ -82,7 +86,6 @@ def reverse(
     from .show import reverse_gif
 
     model = _model(run, device, trust)
-    n = n or (36 if out.suffix == ".gif" else 3)
     asked = _asked(model, n, label, sampler=sampler, steps=steps, guidance=guidance, options=_options(option))
     if out.suffix == ".gif":
         print(reverse_gif(model, out, n, seed=seed, **asked))
@@ -90,9 +93,14 @@ def reverse(
         _write(strip(model, n, snapshots, seed, **asked), out)
 
 
-@show_app.command(epilog="Examples:  [cyan]fromnoise show schedules[/]  ·  [cyan]fromnoise show schedules cosine flow karras --data digits[/]")
+@show_app.command(
+    epilog="Examples:  [cyan]fromnoise show schedules[/]  ·  [cyan]fromnoise show schedules cosine flow karras --data digits[/]"
+)
 def schedules(
-    names: Annotated[list[str] | None, typer.Argument(help="Schedules, or tables by their betas (linear, cosine, quadratic, sigmoid); the common ones unless said.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Schedules, or tables by their betas (linear, cosine, quadratic, sigmoid); the common ones unless said."),
+    ] = None,
     data: Annotated[str | None, typer.Option("--data", help="A recipe or run folder whose pictures are noised.")] = None,
     seed: Seed = 0,
     out: Out = Path("schedules.png"),
@@ -107,11 +115,13 @@ def schedules(
     _write(picture(compared, _data(data) if data else None, seed=seed), out)
 
 
-@show_app.command(epilog="Examples:  [cyan]fromnoise show compare runs/mnist[/]  ·  [cyan]fromnoise show compare runs/mnist ddpm:1000 ddim:50 dpmpp_2m:20 --label 3[/]")
+@show_app.command(
+    epilog="Examples:  [cyan]fromnoise show compare runs/mnist[/]  ·  [cyan]fromnoise show compare runs/mnist ddpm:1000 ddim:50 dpmpp_2m:20 --label 3[/]"
+)
 def compare(
     run: RunArgument,
     specs: Annotated[list[str] | None, typer.Argument(metavar="[SAMPLER:STEPS]...", help="What to compare.")] = None,
-    n: Number = 8,
+    n: Number = None,
     guidance: Guidance = None,
     label: LabelOption = None,
     seed: Seed = 0,
@@ -127,14 +137,16 @@ def compare(
     _write(picture(model, n=n, seed=seed, **wanted, **_asked(model, n, label, guidance=guidance)), out)
 
 
-@show_app.command(epilog="Examples:  [cyan]fromnoise show sweep runs/mnist guidance 0,1,2,4,7.5[/]  ·  [cyan]fromnoise show sweep runs/mnist eta 0,0.5,1[/]")
+@show_app.command(
+    epilog="Examples:  [cyan]fromnoise show sweep runs/mnist guidance 0,1,2,4,7.5[/]  ·  [cyan]fromnoise show sweep runs/mnist eta 0,0.5,1[/]"
+)
 def sweep(
     run: RunArgument,
     option: Annotated[str, typer.Argument(help="guidance, or an option of the sampler such as eta.")],
     values: Annotated[str, typer.Argument(help="Values with commas.")],
     sampler: Annotated[str, typer.Option("--sampler", help="The sampler.")] = "ddim",
     steps: Steps = None,
-    n: Number = 8,
+    n: Number = None,
     guidance: Guidance = None,
     label: LabelOption = None,
     seed: Seed = 0,
@@ -151,6 +163,25 @@ def sweep(
         raise Usage(f"the values of a sweep are numbers with commas, such as 0,0.5,1, not {values!r}") from None
     model = _model(run, device, trust)
     _write(picture(model, option, numbers, sampler, steps, n, seed, **_asked(model, n, label, guidance=guidance)), out)
+
+
+@show_app.command(epilog="Example:  [cyan]fromnoise show classes runs/mnist --rows 16[/]")
+def classes(
+    run: RunArgument,
+    rows: Annotated[int, typer.Option("--rows", help="Samples of each class.")] = 8,
+    sampler: Sampler = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = 0,
+    out: Out = Path("classes.png"),
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """Samples with a class in every column."""
+    from .show import by_class
+
+    model = _model(run, device, trust)
+    _write(by_class(model, rows, None, seed, **_asked(model, None, None, sampler=sampler, steps=steps, guidance=guidance)), out)
 
 
 @show_app.command(epilog="Example:  [cyan]fromnoise show estimate runs/mnist[/]")

@@ -34,6 +34,10 @@ def labels_of(model: Model, text: str | None, n: int) -> dict[str, Any]:
             numbers.append(int(word))
         else:
             raise Usage(f"no class {word!r}{nearest(word.lower(), names)}")
+    if len(numbers) == 1:
+        return {"label": numbers[0]}
+    if not n:
+        raise Usage("several labels need -n, the number of samples that take them in turn")
     return {"label": torch.tensor([numbers[i % len(numbers)] for i in range(n)])}
 
 
@@ -44,7 +48,11 @@ def draw(model: Model, n: int, seed: int, batch: int | None, walk: Mapping[str, 
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("sampling", total=n)
-        return model.sample(n, seed=seed, batch=batch, progress=lambda done: bar.update(task, completed=done), **walk, **conditions).cpu().float()
+        return (
+            model.sample(n, seed=seed, batch=batch, progress=lambda done: bar.update(task, completed=done), **walk, **conditions)
+            .cpu()
+            .float()
+        )
 
 
 def write_samples(
@@ -76,7 +84,15 @@ def write_samples(
         from .show import reverse_gif
 
         target = out if out.suffix == ".gif" else out.with_suffix(".gif") if out.suffix else out / "reverse.gif"
-        reverse_gif(model, target, n=min(n, 64), seed=seed, **walk, **{k: v[:64] if v is not None else v for k, v in conditions.items()})
+        shown = min(n, 64)
+        reverse_gif(
+            model,
+            target,
+            shown,
+            seed=seed,
+            **walk,
+            **{key: value[:shown] if isinstance(value, Tensor) else value for key, value in conditions.items()},
+        )
         print(target)
         if out.suffix == ".gif":
             return
@@ -197,5 +213,3 @@ def print_parts(what: str | None) -> None:
         for name, line in parts[title].items():
             table.add_row(name, line)
         console.print(table)
-
-

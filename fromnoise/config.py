@@ -11,10 +11,33 @@ from typing import Any
 
 from .errors import Problem, Usage, nearest
 
-KEYS = ("data", "network", "conditions", "predict", "noise", "grid", "clock", "frame", "data_std", "source", "train", "sample", "evaluate", "seed")
+KEYS = (
+    "data",
+    "network",
+    "conditions",
+    "predict",
+    "noise",
+    "grid",
+    "clock",
+    "frame",
+    "data_std",
+    "source",
+    "train",
+    "sample",
+    "evaluate",
+    "seed",
+)
 MADE = ("shape", "classes", "version")  # what a run adds, so that sampling needs no data
 PLACES = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "recipes")
-WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null", list: "a list", dict: "a mapping"}
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a word",
+    bool: "true or false",
+    type(None): "null",
+    list: "a list",
+    dict: "a mapping",
+}
 
 
 def recipes() -> dict[str, Path]:
@@ -118,7 +141,9 @@ def lookup(table: Mapping[str, Any], name: str, what: str, plugins: bool = True)
     raise Usage(f"no {what} {name!r}{nearest(name, table)}")
 
 
-def build(table: Mapping[str, Any], node: Any, what: str, plugins: bool = True, nested: Mapping[type, Callable[[Any], Any]] | None = None, **given):
+def build(
+    table: Mapping[str, Any], node: Any, what: str, plugins: bool = True, nested: Mapping[type, Callable[[Any], Any]] | None = None, **given
+):
     """Calls table[node["name"]] with the rest of the node, and says plainly what is wrong with it.
 
     `given` are arguments that the node may not set; `nested` builds arguments of those types from nodes of their own.
@@ -131,7 +156,9 @@ def build(table: Mapping[str, Any], node: Any, what: str, plugins: bool = True, 
     return call(thing, settings, f"{what} {node['name']}", nested, **given)
 
 
-def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nested: Mapping[type, Callable[[Any], Any]] | None = None, **given):
+def call(
+    thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nested: Mapping[type, Callable[[Any], Any]] | None = None, **given
+):
     """thing(**settings, **given) with names and types checked against its signature."""
     parameters = inspect.signature(thing).parameters
     annotations = typing.get_type_hints(thing.__init__ if inspect.isclass(thing) else thing)
@@ -140,7 +167,11 @@ def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nest
         if key not in own:
             raise Usage(f"{what} has no setting {key!r}" + (nearest(key, own) if own else "; it has none"))
     values = {key: coerce(value, annotations.get(key, Any), f"{what}: {key}", nested or {}) for key, value in settings.items()}
-    missing = [key for key, p in parameters.items() if p.default is p.empty and key not in values and key not in given and p.kind == p.POSITIONAL_OR_KEYWORD]
+    missing = [
+        key
+        for key, p in parameters.items()
+        if p.default is p.empty and key not in values and key not in given and p.kind == p.POSITIONAL_OR_KEYWORD
+    ]
     if missing:
         raise Usage(f"{what} needs {missing[0]}: add {missing[0]}=…")
     return thing(**values, **{key: value for key, value in given.items() if key in parameters})

@@ -46,8 +46,15 @@ def _cpu_has_bf16() -> bool:
 def machine(device: torch.device) -> dict[str, Any]:
     """What a result should say of the machine that it was reached on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    return {"python": platform.python_version(), "torch": torch.__version__, "device": str(device), "machine": name, "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(), "system": platform.platform(terse=True)}
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": str(device),
+        "machine": name,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(terse=True),
+    }
 
 
 def _cpu_name() -> str:

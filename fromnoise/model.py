@@ -211,7 +211,9 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
         part = dict(part) if isinstance(part, Mapping) else {"name": part}
         if part.get("name") == "label" and "classes" not in part:
             if not classes:
-                raise Usage("the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders")
+                raise Usage(
+                    "the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders"
+                )
             part["classes"] = len(classes)
         parts.append(settings.build(CONDITIONS, part, "conditions", plugins, dim=network.dim))
     shared = {key: config[key] for key in ("predict", "frame", "data_std") if key in config}

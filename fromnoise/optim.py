@@ -13,7 +13,14 @@ class ScheduleFreeAdamW(torch.optim.Optimizer):
     y = (1 - beta1) z + beta1 x;  z <- z - rate · grad(y) / sqrt(v);  x <- x + c (z - x), c = rate² / sum of rate². The parameters hold y.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0):
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "step": 0, "weight_sum": 0.0})
 
     @torch.no_grad()

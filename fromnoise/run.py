@@ -70,11 +70,15 @@ class Run:
 
         file = file or self.weights
         if not file.is_file():
-            raise Problem(f"{self.path} holds no weights yet ({file.name} is missing): train it further with the same command, or choose another run")
+            raise Problem(
+                f"{self.path} holds no weights yet ({file.name} is missing): train it further with the same command, or choose another run"
+            )
         try:
             tensors = load_file(file)
         except (SafetensorError, OSError) as error:
-            raise Problem(f"{file} cannot be read, it may be cut short ({error}); run the training command again to rewrite it, or restore a copy") from error
+            raise Problem(
+                f"{file} cannot be read, it may be cut short ({error}); run the training command again to rewrite it, or restore a copy"
+            ) from error
         missing, unexpected = model.load_state_dict(tensors, strict=False) if self._fits(model, tensors, file) else ([], [])
         if missing or unexpected:
             name = (missing or unexpected)[0]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import config as settings
 from .checkpoint import State, go_back, restore, save, settle
-from .data import DATASETS, Dataset, Plan, feed
+from .data import DATASETS, Dataset, Plan, feed, mixed
 from .device import precision
 from .diffusion import PENALTIES, SOURCES, WEIGHTS, Level
 from .ema import EMA
@@ -24,6 +24,7 @@ from .model import build
 from .optim import OPTIMIZERS, RATES, Plateau
 from .run import Run
 from .watch import Watch
+
 
 @dataclass(frozen=True)
 class Train:
@@ -74,7 +75,20 @@ class Train:
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
             raise Usage("say how long to train: train.steps=3000, or train.minutes=5")
-        for key in ("steps", "minutes", "batch", "accumulate", "lr", "clip", "ema", "log_every", "save_minutes", "save_every", "keep_every", "strikes"):
+        for key in (
+            "steps",
+            "minutes",
+            "batch",
+            "accumulate",
+            "lr",
+            "clip",
+            "ema",
+            "log_every",
+            "save_minutes",
+            "save_every",
+            "keep_every",
+            "strikes",
+        ):
             value = getattr(self, key)
             if value is not None and not value > 0:
                 raise Usage(f"train.{key} is above 0, not {value}")
@@ -106,17 +120,6 @@ class Stop:
     def __exit__(self, *error: Any) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-
-
-def mixed(*numbers: int) -> int:
-    """One seed of 63 bits from several numbers (SplitMix64's finaliser), so that near inputs give unrelated streams."""
-    state = 0
-    for number in numbers:
-        state = (state + number + 0x9E3779B97F4A7C15) & (2**64 - 1)
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
-        state ^= state >> 31
-    return state >> 1
 
 
 def stratified(n: int, generator: torch.Generator) -> Tensor:
@@ -152,7 +155,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     data = examples(config, "train")
     unseen = examples(config, "test") if plan.looks and plan.held_out else None
     flip = settings.coerce(config["data"].get("flip", False) if isinstance(config.get("data"), dict) else False, bool, "data: flip", {})
-    torch.manual_seed(mixed(seed, 1))
+    torch.manual_seed(mixed("weights", seed))
     model = build(config, data.shape, data.classes)
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
@@ -162,7 +165,9 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
         settle(run, config, fresh, accelerator.device)
     accelerator.wait_for_everyone()
 
-    optimizer = OPTIMIZERS[plan.optimizer]((p for p in model.parameters() if p.requires_grad), plan.lr, tuple(plan.betas), plan.weight_decay)
+    optimizer = OPTIMIZERS[plan.optimizer](
+        (p for p in model.parameters() if p.requires_grad), plan.lr, tuple(plan.betas), plan.weight_decay
+    )
     trained, optimizer = accelerator.prepare(model, optimizer)
     parameters = [p for p in model.parameters() if p.requires_grad]
     ema, plateau = EMA(parameters, plan.ema, plan.ema_warmup), Plateau()
@@ -185,10 +190,10 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
         began, saved = time.perf_counter() - state.seconds, time.perf_counter()
         while plan.done(state.step, state.seconds) < 1:
             batch = next(stream)
-            for stream_seed, generator in ((2, draw), (3, pick)):
-                generator.manual_seed(mixed(seed, stream_seed, state.step, rank))
-            torch.manual_seed(mixed(seed, 4, state.step, rank))  # dropout
-            spread.manual_seed(mixed(seed, 5, state.step))  # all processes draw the whole batch's levels, and take their share
+            draw.manual_seed(mixed("noise", seed, state.step, rank))
+            pick.manual_seed(mixed("conditions", seed, state.step, rank))
+            torch.manual_seed(mixed("dropout", seed, state.step, rank))
+            spread.manual_seed(mixed("levels", seed, state.step))  # all processes draw the whole batch's levels, and take their share
             rate = _rate(plan, state, plateau)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -204,7 +209,9 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
                 state.strikes, state.skipped = state.strikes + 1, state.skipped + 1
                 if state.strikes >= plan.strikes:
                     go_back(run, state, parts, why)
-                    watch.event(state, "rolled back", f"{plan.strikes} such steps in a row; the rate is now {state.factor:g} of what was asked")
+                    watch.event(
+                        state, "rolled back", f"{plan.strikes} such steps in a row; the rate is now {state.factor:g} of what was asked"
+                    )
                     stream = feed(data, batches, state.step, accelerator.device, flip, plan.workers)
             optimizer.zero_grad(set_to_none=True)
 

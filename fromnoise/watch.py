@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .data import Dataset
-from .diffusion import Level, Seeded
+from .diffusion import Seeded
 from .ema import EMA
 from .errors import Problem
 from .model import Model
@@ -20,14 +21,23 @@ if TYPE_CHECKING:
 
 TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
 SHARE = 0.03  # of a run's time, at most, goes into looking at it where the run is measured in minutes
-GRID = 36
+CLOUD = 1000  # points in a picture
 
 
 class Watch:
     """Logs every `log_every` steps; a look takes the averaged weights' held-out loss, at fixed noise and levels, and draws a grid from fixed noise."""
 
     def __init__(
-        self, run: Run, model: Model, ema: EMA, parameters: Sequence[Tensor], unseen: Dataset | None, plan: "Train", seed: int, quiet: bool, main: bool
+        self,
+        run: Run,
+        model: Model,
+        ema: EMA,
+        parameters: Sequence[Tensor],
+        unseen: Dataset | None,
+        plan: "Train",
+        seed: int,
+        quiet: bool,
+        main: bool,
     ):
         self.run, self.model, self.ema, self.parameters, self.plan, self.main = run, model, ema, parameters, plan, main
         self.seed, self.quiet, self.unseen = seed, quiet or not main, unseen
@@ -56,7 +66,14 @@ class Watch:
                 else f"resumed from step {state.step:,}"
             )  # fmt: skip
         live = self.console.is_terminal and not self.quiet
-        self.bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(), console=self.console, disable=not live)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not live,
+        )
         self.task = self.bar.add_task("", total=1.0, completed=self.looked)
         self.bar.start()
         self.trackers = _tracker(self.plan.tracker, self.run, self.main)
@@ -121,7 +138,7 @@ class Watch:
             if by_level:
                 self._log(state, held_out=mean, held_out_by_level=by_level)
             if self.main:
-                self.draw(self.run.path / "samples" / f"step_{state.step:08d}.png", GRID)
+                self.draw(self.run.path / "samples" / f"step_{state.step:08d}.png", rows=4)
             self.model.train()
         self.looking += time.perf_counter() - began
         self.since = (self.since[0] + time.perf_counter() - began, self.since[1])
@@ -134,7 +151,10 @@ class Watch:
         n = min(self.plan.held_out, len(self.unseen))
         from .train import measured
 
-        batch = {key: value.to(self.model.device) if isinstance(value, Tensor) else value for key, value in self.unseen.get(torch.arange(n)).items()}
+        batch = {
+            key: value.to(self.model.device) if isinstance(value, Tensor) else value
+            for key, value in self.unseen.get(torch.arange(n)).items()
+        }
         eps = Seeded(self.seed, range(n))(batch["x"])
         losses = {}
         for t in TIMES:
@@ -143,27 +163,29 @@ class Watch:
             losses[f"{t:g}"] = float(values.mean())
         return losses
 
-    def draw(self, path: Any, n: int) -> None:
-        """A grid of n samples from fixed noise."""
-        from .files import replacing
-        from .show import grid
+    def draw(self, path: Path, rows: int) -> None:
+        """A picture of samples from fixed noise: a column a class where there are some, else a square; a cloud of points."""
+        from .show import grid, write
 
-        picture = grid(self.model.sample(n, seed=self.seed).cpu().float(), **self._columns(n))
-        with replacing(path) as temporary:
-            picture.save(temporary)
-
-    def _columns(self, n: int) -> dict[str, int]:
         classes = len(self.model.classes) if "label" in self.model.conditions else 0
-        return {"columns": classes} if 0 < classes <= 16 else {}
+        columns = classes if 0 < classes <= 16 else 2 * rows
+        cloud = len(self.model.shape) == 1
+        samples = self.model.sample(CLOUD if cloud else rows * columns, seed=self.seed).cpu().float()
+        write(grid(samples, columns=None if cloud else columns), path)
 
     def stopped(self, state: "State", number: int) -> None:
+        """The report of what there is so far."""
         self.event(state, "stopped", f"by signal {number}")
+        if self.main:
+            from .show import report
+
+            report(self.run.path)
 
     def finish(self, state: "State") -> None:
         """The last look, the final pictures and the report."""
         if not self.main:
             return
-        self.look(state) if self.plan.looks else None
+        held_out = self.look(state) if self.plan.looks else None
         self.bar.update(self.task, completed=1.0)
         self.bar.stop()
         self.run.write_json(
@@ -175,16 +197,18 @@ class Watch:
                 "seconds": round(state.seconds, 1),
                 "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
                 "skipped": state.skipped,
+                "held_out": held_out,
             },
         )
-        from .show import report, reverse_gif
+        from .show import progress, report, reverse_gif
 
         with self.ema.applied(self.parameters):
             self.model.eval()
-            classes = len(self.model.classes) if "label" in self.model.conditions else 0
-            self.draw(self.run.path / "samples" / "final.png", 8 * classes if 0 < classes <= 16 else 64)
+            self.draw(self.run.path / "samples" / "final.png", rows=8)
             reverse_gif(self.model, self.run.path / "samples" / "reverse.gif", seed=self.seed)
             self.model.train()
+        if self.plan.looks:
+            progress(self.run.path)
         self.event(state, "finished", "")
         page = report(self.run.path)
         self.console.print(f"done: {state.step:,} steps, {state.images:,} images in {state.seconds / 60:.1f} min; look at {page}")
@@ -212,7 +236,9 @@ class _WandB:
             import wandb
         except ImportError as error:
             raise Problem('train.tracker=wandb needs Weights & Biases; run pip install "fromnoise[wandb]"') from error
-        self.run = wandb.init(project="fromnoise", name=run.path.name, dir=str(run.path), config=run.config(), resume="allow", id=run.path.name)
+        self.run = wandb.init(
+            project="fromnoise", name=run.path.name, dir=str(run.path), config=run.config(), resume="allow", id=run.path.name
+        )
 
     def add(self, figures: Mapping[str, float], step: int) -> None:
         self.run.log(dict(figures), step=step)

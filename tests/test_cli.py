@@ -56,7 +56,24 @@ def test_sample_png_gif_and_folder(run, tmp_path, monkeypatch, capsys):
 
 def test_the_same_seed_gives_the_same_picture_however_batched(run, tmp_path, monkeypatch, capsys):
     for name, words in {"a": [], "b": ["--batch", 3]}.items():
-        call(monkeypatch, capsys, "sample", run, "-n", 8, "--seed", 4, "--sampler", "ddim", "--option", "eta=1", "--trust", "--out", tmp_path / f"{name}.npz", *words)
+        call(
+            monkeypatch,
+            capsys,
+            "sample",
+            run,
+            "-n",
+            8,
+            "--seed",
+            4,
+            "--sampler",
+            "ddim",
+            "--option",
+            "eta=1",
+            "--trust",
+            "--out",
+            tmp_path / f"{name}.npz",
+            *words,
+        )
     a, b = (np.load(tmp_path / f"{name}.npz")["arr_0"].astype(int) for name in "ab")
     assert np.abs(a - b).max() <= 1, "up to the rounding of a grey value"
     call(monkeypatch, capsys, "sample", run, "-n", 8, "--seed", 5, "--trust", "--out", tmp_path / "c.npz")

@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 import fromnoise.train as training
+from fromnoise.data import mixed
 from fromnoise.errors import Problem, Usage
 from fromnoise.model import load
 from fromnoise.run import Run
-from fromnoise.train import mixed, stratified, train
+from fromnoise.train import stratified, train
 
 RECIPE = {
     "data": {"name": "tests.parts:blobs"},
@@ -40,7 +41,13 @@ def same(a: Path, b: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"train": {"optimizer": "schedule_free"}}, {"train": {"rate": "plateau"}}, {"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 0.3}}]
+    "change",
+    [
+        {},
+        {"train": {"optimizer": "schedule_free"}},
+        {"train": {"rate": "plateau"}},
+        {"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 0.3}},
+    ],
 )
 def test_a_crashed_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, change):
     change = dict(change)
@@ -77,7 +84,10 @@ def test_the_run_folder_describes_itself(tmp_path):
     files = {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*") if p.is_file()}
     assert {"config.yaml", "environment.json", "model.safetensors", "last.ckpt", "log.jsonl", "report.html", "summary.json"} <= files
     assert {"samples/final.png", "samples/reverse.gif", "samples/step_00000020.png"} <= files
-    assert sorted(f for f in files if f.startswith("weights/")) == ["weights/step_00000015.safetensors", "weights/step_00000020.safetensors"]
+    assert sorted(f for f in files if f.startswith("weights/")) == [
+        "weights/step_00000015.safetensors",
+        "weights/step_00000020.safetensors",
+    ]
     assert not [f for f in files if "/." in f or f.startswith(".")], "no temporary file is left"
     model = load(tmp_path / "run", "cpu")
     assert model.shape == (1, 8, 8) and model.classes == ("left", "right")
@@ -147,7 +157,7 @@ def test_stratified_times_meet_every_part_once():
 
 
 def test_seeds_are_spread():
-    seeds = {mixed(seed, stream, step, 0) for seed in range(5) for stream in range(5) for step in range(400)}
+    seeds = {mixed(stream, seed, step, 0) for seed in range(5) for stream in "abcde" for step in range(400)}
     assert len(seeds) == 5 * 5 * 400
     bits = torch.tensor([[s >> b & 1 for b in range(63)] for s in seeds]).double().mean(0)
     assert (bits - 0.5).abs().max() < 0.03, "no bit is fixed"
@@ -180,7 +190,9 @@ def test_wrong_settings_are_named(tmp_path, change, words):
 
 
 def run_cli(*words: str, **more) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "fromnoise", *words], stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, **more)
+    return subprocess.Popen(
+        [sys.executable, "-m", "fromnoise", *words], stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, **more
+    )
 
 
 SLOWED = ["network.width=32", "train.steps=400", "train.minutes=null", "train.save_every=20", "train.looks=0", "train.log_every=1"]
@@ -206,7 +218,16 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, number, code):
 
 @pytest.mark.slow
 def test_kill_9_loses_nothing(tmp_path):
-    words = ["train", "digits", "network.width=16", "train.steps=60", "train.minutes=null", "train.save_every=7", "train.looks=0", "train.log_every=1"]
+    words = [
+        "train",
+        "digits",
+        "network.width=16",
+        "train.steps=60",
+        "train.minutes=null",
+        "train.save_every=7",
+        "train.looks=0",
+        "train.log_every=1",
+    ]
     assert run_cli(*words, "--out", str(tmp_path / "whole")).wait(timeout=120) == 0
     for moment in (3, 22, 41):
         process = run_cli(*words, "--out", str(tmp_path / "cut"))
@@ -240,8 +261,28 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_share_a_batch(tmp_path):
-    words = ["train", "digits", "network.width=16", "train.steps=4", "train.minutes=null", "train.looks=1", "train.batch=32", "--device", "cpu"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "fromnoise", *words, "--out", str(tmp_path / "two")]
+    words = [
+        "train",
+        "digits",
+        "network.width=16",
+        "train.steps=4",
+        "train.minutes=null",
+        "train.looks=1",
+        "train.batch=32",
+        "--device",
+        "cpu",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "-m",
+        "fromnoise",
+        *words,
+        "--out",
+        str(tmp_path / "two"),
+    ]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=180, capture_output=True)
     summary = json.loads((tmp_path / "two" / "summary.json").read_text())
     assert summary["images"] == 4 * 32

@@ -32,7 +32,9 @@ class Label(Condition):
         if value.shape != (n,):
             raise Usage(f"{n} samples need one label or {n} of them, not {tuple(value.shape)}")
         if len(value) and not 0 <= int(value.min()) <= int(value.max()) < self.classes:
-            raise Usage(f"label {int(value.max() if value.max() >= self.classes else value.min())} is out of range: this model knows 0 to {self.classes - 1}")
+            raise Usage(
+                f"label {int(value.max() if value.max() >= self.classes else value.min())} is out of range: this model knows 0 to {self.classes - 1}"
+            )
         return value
 
     def default(self, n: int) -> Tensor:

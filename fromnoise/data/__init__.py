@@ -9,6 +9,7 @@ from .digits import digits
 from .feed import Plan, feed
 from .folder import folder
 from .idx import fashion_mnist, mnist
+from .plan import mixed
 from .shapes import shapes
 from .toys import checkerboard, moons, pinwheel, swiss_roll
 
@@ -26,4 +27,4 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "shapes": shapes,
 }
 
-__all__ = ["DATASETS", "Dataset", "Plan", "Tensors", "feed"]
+__all__ = ["DATASETS", "Dataset", "Plan", "Tensors", "feed", "mixed"]

@@ -147,7 +147,7 @@ def _described(root: Path, files: list[str], metadata: list[str]) -> Listing:
         home = Path(name).parent
         for where, row in _rows(root / name):
             if not isinstance(row.get("file_name"), str):
-                raise Problem(f"{where}: no file_name; every row needs one, as in {{\"file_name\": \"a.png\", \"text\": \"a cat\"}}")
+                raise Problem(f'{where}: no file_name; every row needs one, as in {{"file_name": "a.png", "text": "a cat"}}')
             relative = Path(os.path.normpath(home / row["file_name"])).as_posix()
             if relative not in known and not (root / relative).is_file():
                 raise Problem(f"{where}: {row['file_name']} does not exist; remove the row, or put the file there")
@@ -173,7 +173,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 if line.strip():
                     row = json.loads(line)
                     if not isinstance(row, dict):
-                        raise Problem(f"{path} line {i} is no JSON object; write {{\"file_name\": ..., \"text\": ...}} on each line")
+                        raise Problem(f'{path} line {i} is no JSON object; write {{"file_name": ..., "text": ...}} on each line')
                     yield f"{path} line {i}", row
     except json.JSONDecodeError as error:
         raise Problem(f"{path} line {i}: {error.msg} in column {error.colno}; every line must be one JSON object") from error

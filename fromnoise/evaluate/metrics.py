@@ -92,6 +92,7 @@ def kid(a: Tensor, b: Tensor, subsets: int = 100, size: int = 1000, seed: int = 
 
 def _mmd2(x: Tensor, y: Tensor) -> Tensor:
     """The unbiased squared maximum mean discrepancy of x (m, D) and y (m, D) under the cubic kernel."""
+
     def kernel(p: Tensor, q: Tensor) -> Tensor:
         return (p @ q.T).div_(p.shape[1]).add_(1).pow_(3)
 

@@ -24,6 +24,7 @@ def distance_to_data(points: Tensor, data: Tensor) -> float:
 
 def energy_distance(a: Tensor, b: Tensor) -> float:
     """2 E|x - y| - E|x - x'| - E|y - y'| between points a (N, D) and b (M, D), at least 0 (Székely and Rizzo 2013, the V-statistic)."""
+
     def mean(p: Tensor, q: Tensor) -> float:
         return sum(torch.cdist(part, q).sum().item() for part in p.split(ROWS)) / (len(p) * len(q))
 

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..data.dataset import Dataset
 from ..model import Model
-from ..samplers import stepper
 from .card import Card
 from .points import score_points
 from .prepare import load_features
@@ -44,8 +43,8 @@ def score_run(
     """
     walk = dict(walk or {})
     asked = parse(compare) if compare else []
-    for name, _ in asked:
-        stepper(name)  # an unknown one is said before anything is drawn
+    for name, steps in asked:
+        model.plan(name=name, steps=steps)  # what cannot be is said before anything is drawn
     measure = _measure(model, train, test, features, seed)
     conditions = model.asked(n, {})
     if not asked:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def time_sampling(draw: Callable[[], object], repeats: int = 3) -> float:
     """The median wall-clock time of `draw()` in seconds, after one call that is not counted; waits for a GPU to finish."""
+
     def settled() -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()

@@ -52,7 +52,9 @@ class Context:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name not in places and value is not None and value != ():
-                raise Usage(f"this network takes conditions as {' or '.join(places) or 'nothing'}, not as {field.name}; choose another network")
+                raise Usage(
+                    f"this network takes conditions as {' or '.join(places) or 'nothing'}, not as {field.name}; choose another network"
+                )
         return self
 
 

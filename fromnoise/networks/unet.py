@@ -83,7 +83,9 @@ class UNet(nn.Module):
         if any(not 0 <= level < len(levels) for level in attention):
             raise Usage(f"attention names levels 0 to {len(levels) - 1} of the UNet, not {list(attention)}")
         if width < 2 or min(levels, default=0) < 1 or blocks < 1 or patch < 1:
-            raise Usage(f"a UNet needs width >= 2, levels of at least 1, blocks >= 1 and patch >= 1, not {width}, {list(levels)}, {blocks}, {patch}")
+            raise Usage(
+                f"a UNet needs width >= 2, levels of at least 1, blocks >= 1 and patch >= 1, not {width}, {list(levels)}, {blocks}, {patch}"
+            )
         self.dim, self.patch = 4 * width, patch
         block = {"dim": self.dim, "axes": axes, "scale_shift": scale_shift, "dropout": dropout}
         self.clock = ClockEmbedding(self.dim, width, time)

@@ -32,7 +32,9 @@ SAMPLERS: dict[str, Callable[..., Steps]] = {
 ORDER: dict[str, int] = {"ddim": 1, "euler": 1, "iadb": 1, "heun": 2, "edm": 2, "dpmpp_2m": 2, "dpmpp_3m": 2, "unipc": 2}
 
 
-def stepper(sampler: str | Callable[..., Steps], randn: Randn | None = None, options: Mapping[str, Any] | None = None) -> Callable[..., Steps]:
+def stepper(
+    sampler: str | Callable[..., Steps], randn: Randn | None = None, options: Mapping[str, Any] | None = None
+) -> Callable[..., Steps]:
     """The sampler with its own options and noise stream bound: (denoise, x, levels) -> steps. Raises Usage for an unknown name or option."""
     if not callable(sampler):
         if sampler not in SAMPLERS:
@@ -55,5 +57,25 @@ def walk(sampler: str | Callable[..., Steps], denoise: Denoise, x: Tensor, level
     return x
 
 
-__all__ = ["ORDER", "SAMPLERS", "Denoise", "Iterator", "Level", "Randn", "Steps", "ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m", "edm",
-           "euler", "euler_ancestral", "heun", "iadb", "stepper", "unipc", "walk"]
+__all__ = [
+    "ORDER",
+    "SAMPLERS",
+    "Denoise",
+    "Iterator",
+    "Level",
+    "Randn",
+    "Steps",
+    "ddim",
+    "ddpm",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "dpmpp_3m",
+    "edm",
+    "euler",
+    "euler_ancestral",
+    "heun",
+    "iadb",
+    "stepper",
+    "unipc",
+    "walk",
+]

@@ -111,8 +111,9 @@ def sheet(tiles: Sequence[Image.Image], columns: int | None = None, pad: int = 2
 
 
 def grid(images: Tensor, columns: int | None = None, pad: int = 2, scale: int | None = None) -> Image.Image:
-    """A batch as one picture: (N, C, H, W) as a sheet of tiles, points (N, 2) as one scatter. See `tiles` for `scale`."""
-    return sheet(tiles(images, scale), columns, pad)
+    """A batch as one picture: (N, C, H, W) as a sheet of tiles, points (N, 2) as one large scatter. See `tiles` for `scale`."""
+    alone = 2 if images.ndim == 2 else None
+    return sheet(tiles(images, scale or alone), columns, pad)
 
 
 def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, columns: int | None = None) -> Path:

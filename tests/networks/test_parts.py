@@ -1,0 +1,111 @@
+"""Folding, embeddings and attention."""
+
+import math
+
+import pytest
+import torch
+
+from fromnoise.errors import Usage
+from fromnoise.networks.attention import SelfAttention
+from fromnoise.networks.axes import conv, fold, unfold
+from fromnoise.networks.embed import EMBEDDINGS, ClockEmbedding, Fourier, Sinusoidal
+from fromnoise.networks.norm import GroupNorm
+
+
+@pytest.mark.parametrize("patch", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(12,), (13,), (8, 12), (27, 31), (4, 6, 2), (5, 3, 7)])
+def test_unfold_is_the_inverse_of_fold(size, patch):
+    x = torch.randn(2, 3, *size)
+    folded = fold(x, patch)
+    assert folded.shape == (2, 3 * patch ** len(size), *[math.ceil(s / patch) for s in size])
+    assert torch.equal(unfold(folded, patch, size), x)
+
+
+@pytest.mark.parametrize("size", [(6,), (4, 6), (4, 2, 6)])
+def test_a_folded_pixel_holds_its_block(size):
+    x = torch.arange(2 * math.prod(size)).float().reshape(1, 2, *size)
+    corner = fold(x, 2)[(0, slice(None), *[-1] * len(size))]
+    block = x[(0, slice(None), *[slice(-2, None)] * len(size))]
+    assert torch.equal(corner, block.flatten())
+
+
+def test_what_does_not_divide_is_padded_by_its_edge():
+    assert fold(torch.tensor([[[1.0, 2.0, 3.0]]]), 2).tolist() == [[[1.0, 3.0], [2.0, 3.0]]]
+
+
+@pytest.mark.parametrize("axes", [0, 4])
+def test_convolutions_have_one_to_three_axes(axes):
+    with pytest.raises(Usage, match="network=mlp"):
+        conv(axes, 1, 1)
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(32, 32), (48, 24), (7, 7), (37, 1), (100, 25)])
+def test_group_norm_is_the_mean_and_variance_of_each_group_then_the_conditions_scale_and_shift(channels, groups):
+    norm = GroupNorm(channels).double()
+    with torch.no_grad():
+        norm.weight.normal_(), norm.bias.normal_()
+    x = torch.randn(2, channels, 3, 4, dtype=torch.float64)
+    scale, shift = torch.randn(2, 2, channels, dtype=torch.float64)
+    parts = x.reshape(2, groups, -1)
+    h = ((parts - parts.mean(2, keepdim=True)) / (parts.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()).reshape(x.shape)
+    h = h * norm.weight[:, None, None] + norm.bias[:, None, None]
+    assert torch.allclose(norm(x), h)
+    assert torch.allclose(norm(x, scale, shift), h * (1 + scale)[:, :, None, None] + shift[:, :, None, None])
+
+
+@pytest.mark.parametrize(("channels", "head", "heads"), [(8, 8, 1), (8, 2, 4), (12, 64, 1), (12, 5, 2), (200, 64, 2)])
+def test_attention_is_softmax_of_q_k_over_the_root_of_the_width(channels, head, heads):
+    layer = SelfAttention(channels, head).double()
+    with torch.no_grad():
+        layer.out.weight.normal_(), layer.out.bias.normal_(), layer.norm.weight.normal_()
+    x = torch.randn(2, channels, 3, 2, dtype=torch.float64)
+    h = layer.norm(x).reshape(2, channels, 6)
+    expected = torch.empty(2, channels, 6).double()
+    width = channels // heads
+    for b in range(2):
+        q, k, v = (layer.qkv.weight @ h[b] + layer.qkv.bias[:, None]).split(channels)
+        for i in range(heads):
+            part = slice(i * width, (i + 1) * width)
+            scores = q[part].T @ k[part] / math.sqrt(width)
+            weights = scores.exp() / scores.exp().sum(1, keepdim=True)
+            expected[b, part] = (weights @ v[part].T).T
+        expected[b] = layer.out.weight @ expected[b] + layer.out.bias[:, None]
+    assert torch.allclose(layer(x), x + expected.reshape(x.shape), rtol=1e-9)
+
+
+def test_fresh_attention_is_the_identity():
+    x = torch.randn(2, 8, 4)
+    assert torch.equal(SelfAttention(8, 4)(x), x)
+
+
+def test_sinusoidal_is_the_formula():
+    """cos and sin of 1000 t / 10000^(i / half) (Vaswani et al. 2017)."""
+    angles = [1000 * 0.3 / 10000 ** (i / 4) for i in range(4)]
+    expected = [math.cos(a) for a in angles] + [math.sin(a) for a in angles]
+    assert Sinusoidal(8)(torch.tensor([0.3]))[0].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_fourier_features_have_unit_variance_and_survive_saving():
+    embed = Fourier(64)
+    assert float(embed(torch.linspace(0, 1, 4000)).square().mean()) == pytest.approx(1, abs=0.1)
+    other = Fourier(64)
+    other.frequencies.zero_()
+    other.load_state_dict(embed.state_dict())
+    assert torch.equal(other(torch.rand(3).mul_(0) + 0.4), embed(torch.full((3,), 0.4)))
+
+
+@pytest.mark.parametrize("width", [8, 9])
+@pytest.mark.parametrize("kind", EMBEDDINGS)
+def test_embeddings_of_any_width_tell_near_times_apart(kind, width):
+    answer = ClockEmbedding(5, width, kind)(torch.tensor([0.5, 0.501, 0.5]))
+    assert answer.shape == (3, 5)
+    assert torch.equal(answer[0], answer[2]) and not torch.equal(answer[0], answer[1])
+
+
+def test_the_clock_keeps_its_precision_under_bfloat16():
+    """Times that bfloat16 cannot tell apart have embeddings that differ."""
+    near = torch.tensor([0.9001, 0.9003], dtype=torch.float32)
+    assert near.bfloat16()[0] == near.bfloat16()[1]
+    with torch.autocast("cpu", torch.bfloat16):
+        first, second = Sinusoidal(16)(near)
+    assert not torch.allclose(first, second, atol=0.05)

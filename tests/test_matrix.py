@@ -1,0 +1,88 @@
+"""Everything with everything: each pair of choices over the registries is built, trained a step and sampled at least once."""
+
+import itertools
+
+import pytest
+import torch
+
+from fromnoise.diffusion import PREDICT, SCHEDULES, WEIGHTS
+from fromnoise.model import build
+from fromnoise.networks import NETWORKS
+from fromnoise.samplers import SAMPLERS
+
+AXES = {
+    "network": list(NETWORKS),
+    "predict": list(PREDICT),
+    "noise": list(SCHEDULES),
+    "sampler": list(SAMPLERS),
+    "label": [False, True],
+    "weight": list(WEIGHTS),
+}
+SMALL = {
+    "mlp": {"width": 16, "depth": 1},
+    "two_linear": {"width": 16, "vector": 8},
+    "conv": {"width": 8, "kernel": 3},
+    "unet": {"width": 8, "levels": [1, 2], "blocks": 1},
+}
+SHAPE = (2, 5, 6)
+
+
+def pairs(row: tuple) -> set:
+    return set(itertools.combinations(enumerate(row), 2))
+
+
+def covering(axes: list[list]) -> list[tuple]:
+    """Rows in which every pair of values of two axes meets, found greedily: each row begins with a pair still missing."""
+    missing = {
+        pair
+        for a, b in itertools.combinations(range(len(axes)), 2)
+        for pair in itertools.product(((a, v) for v in axes[a]), ((b, v) for v in axes[b]))
+    }
+    rows = []
+    while missing:
+        (a, first), (b, second) = min(missing, key=repr)
+        row = {a: first, b: second}
+        for axis in range(len(axes)):
+            if axis not in row:
+                gain = lambda v: sum(tuple(sorted([(axis, v), (k, w)])) in missing for k, w in row.items())  # noqa: B023, E731
+                row[axis] = max(axes[axis], key=gain)
+        rows.append(tuple(row[axis] for axis in range(len(axes))))
+        missing -= pairs(rows[-1])
+    return rows
+
+
+ROWS = covering(list(AXES.values()))
+
+
+def test_the_rows_hold_every_pair():
+    met = set().union(*map(pairs, ROWS))
+    for (a, first), (b, second) in itertools.combinations(enumerate(AXES.values()), 2):
+        assert all(((a, v), (b, w)) in met for v in first for w in second)
+    assert len(ROWS) < 2 * len(SAMPLERS) * len(SCHEDULES)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row)))
+def test_every_pair_of_choices_trains_and_samples(row):
+    network, predict, noise, sampler, label, weight = row
+    torch.manual_seed(0)
+    config = {
+        "network": {"name": network, **SMALL.get(network, {})},
+        "predict": predict,
+        "noise": {"name": noise, "high": 0.99 if predict == "eps" else 1.0},
+        "conditions": ["label"] if label else [],
+        "sample": {"name": sampler, "steps": 3},
+    }
+    model = build(config, SHAPE, ("a", "b", "c") if label else ())
+    batch = {"x": torch.rand(8, *SHAPE) * 2 - 1, "label": torch.arange(8) % 3}
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for _ in range(2):
+        value = model(batch, model.noise((torch.arange(8) + 0.5) / 8), weight=WEIGHTS[weight])
+        assert value.shape == (8,) and torch.isfinite(value).all()
+        optimizer.zero_grad()
+        value.mean().backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        assert torch.isfinite(norm) and norm > 0
+        optimizer.step()
+    samples = model.sample(4, seed=1, **({"guidance": 2.0, "label": [0, 1, 2, 0]} if label else {}))
+    assert samples.shape == (4, *SHAPE) and torch.isfinite(samples).all() and samples.abs().max() <= 1
+    assert samples.std() > 0
