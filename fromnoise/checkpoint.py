@@ -123,7 +123,6 @@ def restore(run: Run, state: State, parts: Mapping[str, Any]) -> None:
     parts["plateau"].restore(saved["plateau"])
     for key, value in saved["state"].items():
         setattr(state, key, value)
-    run.rewind_log(state.step)
 
 
 def go_back(run: Run, state: State, parts: Mapping[str, Any], why: str) -> None:

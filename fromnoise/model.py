@@ -209,12 +209,12 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     parts = []
     for part in config.get("conditions") or []:
         part = dict(part) if isinstance(part, Mapping) else {"name": part}
-        if part.get("name") == "label" and "classes" not in part:
-            if not classes:
-                raise Usage(
-                    "the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders"
-                )
-            part["classes"] = len(classes)
+        if part.get("name") == "label":
+            if not classes and "classes" not in part:
+                raise Usage("the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders")
+            part.setdefault("classes", len(classes))
+            if isinstance(part["classes"], int) and part["classes"] < len(classes):
+                raise Usage(f"conditions label: classes is {part['classes']}, but the data has {len(classes)}; leave it out")
         parts.append(settings.build(CONDITIONS, part, "conditions", plugins, dim=network.dim))
     shared = {key: config[key] for key in ("predict", "frame", "data_std") if key in config}
     denoiser = settings.call(Denoiser, shared, "model", network=network, clock=config.get("clock") or noise)

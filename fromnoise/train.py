@@ -175,8 +175,11 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     if plan.compile:
         model.denoiser.network.compile()
     data = data.to(accelerator.device)
-    if run.checkpoint.is_file():
+    resumed = run.checkpoint.is_file()
+    if resumed:
         restore(run, state, parts)
+    if accelerator.is_main_process:
+        run.rewind_log(state.step if resumed else -1)  # what was logged after the checkpoint will be lived again
 
     batches = Plan(len(data), share, seed=seed, rank=rank, world=world)
     watch = Watch(run, model, ema, parameters, unseen, plan, seed, quiet, accelerator.is_main_process)
@@ -186,6 +189,8 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     with Stop() as stop, ExitStack() as stack:
         stack.callback(watch.close)
         watch.open(state, model, data)
+        if plan.done(state.step, state.seconds) >= 1 and (run.path / "summary.json").is_file():
+            return run
         stream = feed(data, batches, state.step, accelerator.device, flip, plan.workers)
         began, saved = time.perf_counter() - state.seconds, time.perf_counter()
         while plan.done(state.step, state.seconds) < 1:

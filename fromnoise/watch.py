@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from .data import Dataset
@@ -44,13 +46,14 @@ class Watch:
         self.total, self.counted, self.smooth, self.looking, self.looked = 0.0, 0, None, 0.0, 0.0
         self.since: tuple[float, int] = (0.0, 0)
         self.spoke = time.perf_counter()
+        self.console = Console(stderr=True, quiet=self.quiet)
+        self.live = self.console.is_terminal and not self.quiet
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=self.console, disable=not self.live)
+        self.trackers = _tracker(plan.tracker, run, main)
 
     def open(self, state: "State", model: Model, data: Dataset) -> None:
         """Says what begins, or goes on."""
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.console = Console(stderr=True, quiet=self.quiet)
         count = sum(p.numel() for p in model.parameters())
         self.console.print(
             f"[bold]{self.run.path}[/]: {len(data):,} examples of {data.name} {data.shape}, {count:,} parameters, on {model.device}"
@@ -65,23 +68,12 @@ class Watch:
                 f"finished at step {state.step:,} already; a larger train.steps or train.minutes goes on" if finished
                 else f"resumed from step {state.step:,}"
             )  # fmt: skip
-        live = self.console.is_terminal and not self.quiet
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not live,
-        )
         self.task = self.bar.add_task("", total=1.0, completed=self.looked)
         self.bar.start()
-        self.trackers = _tracker(self.plan.tracker, self.run, self.main)
 
     def close(self) -> None:
-        if hasattr(self, "bar"):
-            self.bar.stop()
-        for tracker in getattr(self, "trackers", []):
+        self.bar.stop()
+        for tracker in self.trackers:
             tracker.close()
 
     def event(self, state: "State", event: str, why: str) -> None:
@@ -105,7 +97,7 @@ class Watch:
         self._log(state, loss=loss, loss_ema=self.smooth, lr=rate, norm=norm, images_per_second=round(speed, 1))
         line = f"step {state.step:,}  loss {self.smooth:.4f}  {speed:,.0f} images/s"
         self.bar.update(self.task, completed=done, description=line)
-        if not self.bar.live.is_started or not self.console.is_terminal:
+        if not self.live:
             if time.perf_counter() - self.spoke > 10 or state.step == 1:
                 self.spoke = time.perf_counter()
                 left = state.seconds * (1 - done) / done if done else 0.0
