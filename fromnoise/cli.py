@@ -40,7 +40,8 @@ Trust = Annotated[bool, typer.Option("--trust", help="Allow parts of your own (m
 
 
 @app.command(
-    epilog="Examples:  [cyan]fromnoise train digits[/]  ·  [cyan]fromnoise train mnist network.width=64 train.minutes=5[/]  ·  [cyan]fromnoise train my.yaml --out runs/mine[/]"
+    epilog="Examples:  [cyan]fromnoise train digits[/]  ·  [cyan]fromnoise train mnist network.width=64 train.minutes=5[/]  ·  "
+    "[cyan]fromnoise train my.yaml --out runs/mine[/]"
 )
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe that comes with fromnoise (`fromnoise list`), or a .yaml file.")],
@@ -177,19 +178,18 @@ def _interval(text: str | None) -> tuple[float | None, float | None]:
 
 def main() -> None:
     """The `fromnoise` command: what the user can mend is one line and an exit code, never a traceback."""
-    import click
-
+    usage_error = typer.BadParameter.__bases__[0]  # Click's, wherever this version of Typer keeps it
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except Problem as problem:
         print(f"fromnoise: {' '.join(str(problem).split())}", file=sys.stderr)
         sys.exit(problem.exit_code)
-    except click.UsageError as error:
+    except usage_error as error:
         where = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
         print(f"fromnoise: {error.format_message().rstrip('.')}{where}", file=sys.stderr)
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("fromnoise: interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:

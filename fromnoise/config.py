@@ -27,6 +27,7 @@ KEYS = (
     "evaluate",
     "seed",
 )
+PARTS = ("data", "network", "noise", "grid", "source")  # a name and the settings that go with it
 MADE = ("shape", "classes", "version")  # what a run adds, so that sampling needs no data
 PLACES = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "recipes")
 WORDS = {
@@ -93,7 +94,7 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
             raise Usage(f"an override is key=value, such as train.batch=64, not {override!r}")
         if key.split(".")[0] not in KEYS:
             raise Usage(f"no setting {key.split('.')[0]!r}{nearest(key.split('.')[0], KEYS)}")
-        pairs.append((key.removesuffix(".name"), text))
+        pairs.append((key.removesuffix(".name") if key.split(".")[0] in PARTS else key, text))
     for key, text in sorted(pairs, key=lambda pair: pair[0].count(".")):  # names before the settings below them
         try:
             value = OmegaConf.from_dotlist([f"x={text}"]).x

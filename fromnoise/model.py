@@ -204,14 +204,19 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     grid = schedule(config["grid"], plugins) if config.get("grid") else None
     node = config.get("network") or "unet"
     name = node if isinstance(node, str) else node.get("name", "unet")
-    fitting = settings.lookup(NETWORKS, name, "network", plugins).fitting(shape)
+    thing = settings.lookup(NETWORKS, name, "network", plugins)
+    if not (isinstance(thing, type) and hasattr(thing, "fitting")):
+        raise Usage(f"{name} is no network: it must be a class with `fitting(shape)` and `dim`, as those in fromnoise.networks")
+    fitting = thing.fitting(shape)
     network = settings.build(NETWORKS, node, "network", plugins, **fitting)
     parts = []
     for part in config.get("conditions") or []:
         part = dict(part) if isinstance(part, Mapping) else {"name": part}
         if part.get("name") == "label":
             if not classes and "classes" not in part:
-                raise Usage("the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders")
+                raise Usage(
+                    "the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders"
+                )
             part.setdefault("classes", len(classes))
             if isinstance(part["classes"], int) and part["classes"] < len(classes):
                 raise Usage(f"conditions label: classes is {part['classes']}, but the data has {len(classes)}; leave it out")

@@ -15,12 +15,14 @@ def blobs(count: int = 256, size: int = 8, split: str = "train") -> Tensors:
 
 
 def poisoned(split: str = "train") -> Tensors:
-    """Floating-point pictures, one of which is NaN."""
-    x = torch.zeros(64, 1, 8, 8)
-    x[7] = float("nan")
-    return Tensors("poisoned", x)
+    """Floating-point pictures, one of which becomes NaN after they were checked."""
+    data = Tensors("poisoned", torch.zeros(64, 1, 8, 8))
+    data.x[7] = float("nan")
+    return data
 
 
 def all_poisoned(split: str = "train") -> Tensors:
     """Nothing but NaN."""
-    return Tensors("poisoned", torch.full((64, 1, 8, 8), float("nan")))
+    data = poisoned()
+    data.x[:] = float("nan")
+    return data

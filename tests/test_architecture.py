@@ -33,7 +33,7 @@ ALLOWED = {
     "model": {"config", "conditions", "diffusion", "networks", "samplers", "sampling", "device", "run"},
     "run": {"config"},
     "show": {"model", "data", "diffusion", "samplers", "run", "config", "sampling"},
-    "evaluate": {"model", "data", "show", "sampling"},
+    "evaluate": {"model", "data", "device", "samplers", "sampling"},
     "checkpoint": {"config", "device", "run"},
     "watch": {"data", "diffusion", "ema", "model", "run", "show", "train", "checkpoint"},
     "train": {"checkpoint", "config", "data", "device", "diffusion", "ema", "model", "optim", "run", "watch"},
@@ -108,7 +108,12 @@ def test_every_recipe_builds_and_learns_something_finite(name):
 
 
 def test_help_does_not_wait_for_torch():
-    code = "import sys; sys.argv = ['fromnoise', '--help']\ntry:\n    from fromnoise.cli import main; main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    code = """import sys; sys.argv = ['fromnoise', '--help']
+try:
+    from fromnoise.cli import main; main()
+except SystemExit:
+    pass
+assert 'torch' not in sys.modules and 'numpy' not in sys.modules"""
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 

@@ -164,7 +164,7 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         (["train", "digits", "train.batch=big"], 2, "a whole number, not 'big'"),
         (["train", "digits", "network=unett"], 2, "did you mean 'unet'"),
         (["train", "digits", "predict=eps", "noise=flow"], 2, "set noise.high to 0.99"),
-        (["train", "digits", "sample.name=dpmpp"], 2, "dpmpp_2m"),
+        (["train", "digits", "sample.name=dpmpp_2n"], 2, "did you mean 'dpmpp_2m'"),
         (["train", "digits", "network.name=os:system"], 2, "os:system"),
         (["train", "digits", "--otu", "x"], 2, "--out"),
         (["sample"], 2, "Missing argument"),

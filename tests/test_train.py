@@ -176,7 +176,7 @@ def test_seeds_are_spread():
         ({"predict": "epsilon"}, "no prediction type 'epsilon'"),
         ({"predict": "eps"}, r"eps says nothing about x0 at alpha = 0: set noise\.high"),
         ({"noise": {"name": "cosine", "hihg": 1.0}}, "did you mean 'high'"),
-        ({"sample": {"name": "ddmi"}}, "did you mean 'ddim'"),
+        ({"sample": {"name": "ddimm"}}, "did you mean 'ddim'"),
         ({"sample": {"options": {"eat": 1}}}, "no option 'eat'; did you mean 'eta'"),
         ({"seed": "zero"}, "seed is a whole number"),
         ({"tarin": {}}, "did you mean 'train'"),

@@ -83,7 +83,10 @@ def _cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
         pass  # absent, cut short or another version's: made anew
     _writable(path.parent)
-    print(f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}", file=sys.stderr)
+    print(
+        f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}",
+        file=sys.stderr,
+    )
     net = train_cnn(train, device)
     net.accuracy = _accuracy(net, test)
     net.name = f"{train.name} CNN ({net.accuracy:.2%})".replace("%", " %")

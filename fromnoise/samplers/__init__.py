@@ -52,7 +52,7 @@ def stepper(
 @torch.no_grad()
 def walk(sampler: str | Callable[..., Steps], denoise: Denoise, x: Tensor, levels: Sequence[Level], **options: Any) -> Tensor:
     """x at the end of the walk down the levels: the sample."""
-    for x, _ in stepper(sampler, options.pop("randn", None), options)(denoise, x, levels):  # noqa: B020
+    for x, _ in stepper(sampler, options.pop("randn", None), options)(denoise, x, levels):  # noqa: B007, B020
         pass
     return x
 

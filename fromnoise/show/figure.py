@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def _plain_log(axes: "Axes") -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     low, high = axes.get_ylim()
+    if not np.isfinite(axes.dataLim.minposy):  # nothing positive to show, as when every loss was NaN
+        return
     axes.set_yscale("log")
     axes.set_ylim(low, high) if low > 0 else None
     low, high = axes.get_ylim()

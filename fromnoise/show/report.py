@@ -37,7 +37,7 @@ def report(run: str | Path) -> Path:
         page.section("Samples", _samples(run)),
         page.section("Curves", _curves(log)),
         page.section("Over training", _training(run)),
-        page.section("Evaluation", _evaluation(_json(run / "evaluation.json", list))),
+        page.section("Evaluation", _evaluation(_json(run / "evaluation.json", dict).get("rows", []))),
         page.section("Configuration", f"<pre>{escape(_tidy(config))}</pre>" if config else page.missing("config.yaml is missing.")),
         page.section("Machine and versions", _environment(environment)),
         page.section("Events", _events(log)),

@@ -40,15 +40,30 @@ def test_dropping_is_a_function_of_the_generator():
 
 def test_one_label_or_one_per_sample():
     condition = Label(4, 5)
-    assert condition.values(3, 4).tolist() == condition.values([3], 4).tolist() == condition.values(torch.tensor(3), 4).tolist() == [3, 3, 3, 3]
+    assert (
+        condition.values(3, 4).tolist()
+        == condition.values([3], 4).tolist()
+        == condition.values(torch.tensor(3), 4).tolist()
+        == [3, 3, 3, 3]
+    )
     assert condition.values([0, 4, 2], 3).tolist() == [0, 4, 2]
     assert condition.default(7).tolist() == [0, 1, 2, 3, 4, 0, 1]
 
 
 @pytest.mark.parametrize(
     ("value", "says"),
-    [(5, "label 5 is out of range: this model knows 0 to 4"), (-1, "label -1"), ([0, 5, 1], "label 5"), ([0, -2, 1], "label -2"), (1000, "label 1000"),
-     ([1, 2], "3 samples need one label or 3"), (0.5, "class number"), (True, "class number"), ([], "class number"), ([[1], [2], [3]], "3 samples")],
+    [
+        (5, "label 5 is out of range: this model knows 0 to 4"),
+        (-1, "label -1"),
+        ([0, 5, 1], "label 5"),
+        ([0, -2, 1], "label -2"),
+        (1000, "label 1000"),
+        ([1, 2], "3 samples need one label or 3"),
+        (0.5, "class number"),
+        (True, "class number"),
+        ([], "class number"),
+        ([[1], [2], [3]], "3 samples"),
+    ],
 )
 def test_labels_that_the_model_does_not_know(value, says):
     with pytest.raises(Usage, match=says):

@@ -24,7 +24,11 @@ def test_posterior_means_by_integration(level):
     one = exact.gaussian(0.3, 0.5)(X[:, None], level)[0][:, 0]
     assert torch.allclose(one, posterior_mean(normal(GRID, 0.3, 0.5), X, level), atol=1e-7)
     density = 0.2 * normal(GRID, -1.0, 0.1) + 0.5 * normal(GRID, 0.4, 0.6) + 0.3 * normal(GRID, 2.0, 0.3)
-    means, stds, weights = torch.tensor([[-1.0], [0.4], [2.0]]).double(), torch.tensor([0.1, 0.6, 0.3]).double(), torch.tensor([0.2, 0.5, 0.3]).double()
+    means, stds, weights = (
+        torch.tensor([[-1.0], [0.4], [2.0]]).double(),
+        torch.tensor([0.1, 0.6, 0.3]).double(),
+        torch.tensor([0.2, 0.5, 0.3]).double(),
+    )
     many = exact.mixture(means, stds, weights)(X[:, None], level)[0][:, 0]
     assert torch.allclose(many, posterior_mean(density, X, level), atol=1e-6)
 
@@ -33,7 +37,11 @@ def test_levels_of_a_batch_are_each_samples_own():
     levels = [Cosine()(torch.tensor(t)) for t in (0.1, 0.5, 0.9)]
     together = Cosine()(torch.tensor([0.1, 0.5, 0.9]))
     x = torch.randn(3, 2, 4, dtype=torch.float64)
-    for denoise in (exact.gaussian(0.3, 0.5), exact.mixture(torch.randn(4, 2, 4), torch.rand(4) + 0.1), exact.dataset(torch.randn(6, 2, 4))):
+    for denoise in (
+        exact.gaussian(0.3, 0.5),
+        exact.mixture(torch.randn(4, 2, 4), torch.rand(4) + 0.1),
+        exact.dataset(torch.randn(6, 2, 4)),
+    ):
         for i, level in enumerate(levels):
             assert torch.allclose(denoise(x, together)[0][i], denoise(x[i : i + 1], level)[0][0], atol=1e-9)
 

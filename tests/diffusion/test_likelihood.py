@@ -11,7 +11,9 @@ from fromnoise.errors import Usage
 X0 = 0.3 + 0.5 * torch.randn(4, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("schedule", "steps", "error"), [(Karras(), 80, 0.04), (Flow(high=0.99), 300, 0.04), (Cosine(high=0.99), 300, 0.05)])
+@pytest.mark.parametrize(
+    ("schedule", "steps", "error"), [(Karras(), 80, 0.04), (Flow(high=0.99), 300, 0.04), (Cosine(high=0.99), 300, 0.05)]
+)
 def test_the_density_of_a_gaussian(schedule, steps, error):
     levels = schedule.levels(steps)
     expected = torch.distributions.Normal(0.3, 0.5).log_prob(X0).flatten(1).sum(1)

@@ -110,7 +110,10 @@ def windowed(a: np.ndarray, b: np.ndarray, window: int = 7) -> float:
 def test_ssim_window_by_window():
     a, b = torch.rand(2, 3, 2, 11, 9, dtype=torch.float64, generator=GENERATOR) * 2 - 1
     b = 0.6 * a + 0.4 * b
-    expected = [1 - np.mean([windowed((p / 2 + 0.5).numpy(), (q / 2 + 0.5).numpy()) for p, q in zip(one, two, strict=True)]) for one, two in zip(a, b, strict=True)]
+    expected = [
+        1 - np.mean([windowed((p / 2 + 0.5).numpy(), (q / 2 + 0.5).numpy()) for p, q in zip(one, two, strict=True)])
+        for one, two in zip(a, b, strict=True)
+    ]
     assert ssim(a, b).tolist() == pytest.approx(expected, rel=1e-9)
 
 

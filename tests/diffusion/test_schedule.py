@@ -116,7 +116,9 @@ def test_shifted_is_diffusers_flow_shift():
 def test_shifted_is_simple_diffusions_log_snr_shift():
     """log SNR of the picture d times as large is shifted by 2 log(1 / d) (Hoogeboom et al. 2023)."""
     for t in (0.1, 0.5, 0.9):
-        assert float(at(Shifted(base=Cosine(), by=4.0), t).snr.log()) == pytest.approx(float(at(Cosine(), t).snr.log()) + 2 * math.log(1 / 4))
+        assert float(at(Shifted(base=Cosine(), by=4.0), t).snr.log()) == pytest.approx(
+            float(at(Cosine(), t).snr.log()) + 2 * math.log(1 / 4)
+        )
 
 
 def test_a_shift_is_positive():
@@ -130,7 +132,11 @@ def test_a_shift_of_part_of_a_schedule_starts_where_that_part_does(base):
     assert float(shifted.sigma / shifted.alpha) == pytest.approx(2 * float(noisiest.sigma / noisiest.alpha))
 
 
-@pytest.mark.parametrize("schedule", [Shifted(base=Flow(0.1, 0.9), by=2.0), Shifted(base=Cosine(0.2, 0.7), by=0.5), Shifted(base=Shifted(by=2.0), by=3.0)], ids=str)
+@pytest.mark.parametrize(
+    "schedule",
+    [Shifted(base=Flow(0.1, 0.9), by=2.0), Shifted(base=Cosine(0.2, 0.7), by=0.5), Shifted(base=Shifted(by=2.0), by=3.0)],
+    ids=str,
+)
 def test_the_time_of_a_shift_is_the_inverse_of_its_curve(schedule):
     t = torch.linspace(0.01, 0.99, 9, dtype=torch.float64)
     assert torch.allclose(schedule.time(schedule.curve(t)), t)

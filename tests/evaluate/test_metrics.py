@@ -103,6 +103,7 @@ def test_statistics_take_half_precision_features_in_full():
 
 def mmd2_by_hand(x, y):
     """Bińkowski et al. 2018: the unbiased MMD² with k(x, y) = (x·y / d + 1)³, pair by pair."""
+
     def k(p, q):
         return (float(np.dot(p, q)) / len(p) + 1) ** 3
 
@@ -141,6 +142,7 @@ def test_kid_between_equals_is_unbiased():
 
 def precision_recall_by_hand(real, fake, k):
     """Kynkäänniemi et al. 2019, (1) and (2), point by point."""
+
     def manifold(points):
         return [sorted(np.linalg.norm(points[i] - points[j]) for j in range(len(points)) if j != i)[k - 1] for i in range(len(points))]
 

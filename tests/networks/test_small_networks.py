@@ -96,7 +96,11 @@ def test_contexts_are_joined_by_batch_or_by_condition():
     a = Context(vector=torch.ones(2, 3), tokens=torch.zeros(2, 4, 5), mask=torch.ones(2, 4), concat=torch.ones(2, 1, 6))
     b = Context(vector=2 * torch.ones(2, 3), tokens=torch.ones(2, 4, 5), mask=torch.zeros(2, 4), concat=torch.zeros(2, 1, 6))
     two = a.cat(b)
-    assert torch.equal(two.vector[:, 0], torch.tensor([1.0, 1.0, 2.0, 2.0])) and two.tokens.shape == (4, 4, 5) and two.concat.shape == (4, 1, 6)
+    assert (
+        torch.equal(two.vector[:, 0], torch.tensor([1.0, 1.0, 2.0, 2.0]))
+        and two.tokens.shape == (4, 4, 5)
+        and two.concat.shape == (4, 1, 6)
+    )
     both = a.merged(b)
     assert torch.equal(both.vector, torch.full((2, 3), 3.0))
     assert both.tokens.shape == (2, 8, 5) and both.mask.tolist() == [[1.0] * 4 + [0.0] * 4] * 2 and both.concat.shape == (2, 2, 6)

@@ -98,7 +98,9 @@ def test_any_size_on_one_to_three_axes(size, patch):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"width": 7}, {"width": 33, "levels": (1, 1)}, {"width": 40, "levels": (1, 5)}, {"width": 20, "head": 3}, {"blocks": 3}], ids=str
+    "settings",
+    [{"width": 7}, {"width": 33, "levels": (1, 1)}, {"width": 40, "levels": (1, 5)}, {"width": 20, "head": 3}, {"blocks": 3}],
+    ids=str,
 )
 def test_any_width(settings):
     network = small(**{"levels": (1, 2), "attention": [0, 1], **settings})
@@ -147,7 +149,11 @@ def test_dropout_acts_in_training_alone():
     assert not torch.equal(network(x, clock), network(x, clock))
 
 
-@pytest.mark.parametrize("wrong", [{"attention": [3]}, {"attention": [-1]}, {"width": 1}, {"levels": (1, 0)}, {"levels": ()}, {"blocks": 0}, {"patch": 0}], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"attention": [3]}, {"attention": [-1]}, {"width": 1}, {"levels": (1, 0)}, {"levels": ()}, {"blocks": 0}, {"patch": 0}],
+    ids=str,
+)
 def test_what_cannot_be_a_unet(wrong):
     with pytest.raises(Usage):
         small(**wrong)

@@ -52,7 +52,9 @@ def relative(a, b) -> float:
 @pytest.mark.parametrize("eta", [0.0, 0.5])
 def test_ddim(spacing, final_one, kind, eta):
     for n in (10, 50):
-        peer = diffusers.DDIMScheduler(**BETAS, prediction_type=KINDS[kind], timestep_spacing=spacing, clip_sample=False, set_alpha_to_one=final_one)
+        peer = diffusers.DDIMScheduler(
+            **BETAS, prediction_type=KINDS[kind], timestep_spacing=spacing, clip_sample=False, set_alpha_to_one=final_one
+        )
         table = table_of(peer, spacing=spacing, final_one=final_one)
         ours = walk("ddim", denoiser(table, kind), X, table.levels(n), eta=eta, randn=drawn())
         assert relative(ours, theirs(peer, n, eta=eta, generator=torch.Generator().manual_seed(1))) < 1e-5

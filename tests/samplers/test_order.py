@@ -61,7 +61,9 @@ def slow_start(n):
     return [Level(a, (1 - a * a).sqrt()) for a in alpha]
 
 
-@pytest.mark.parametrize(("sampler", "options", "order"), [("dpmpp_3m", {"curvature": 2.0}, 3), ("dpmpp_3m", {}, 2), ("unipc", {}, 3), ("dpmpp_2m", {}, 2)])
+@pytest.mark.parametrize(
+    ("sampler", "options", "order"), [("dpmpp_3m", {"curvature": 2.0}, 3), ("dpmpp_3m", {}, 2), ("unipc", {}, 3), ("dpmpp_2m", {}, 2)]
+)
 def test_order_of_the_multistep_solvers_past_their_start(sampler, options, order):
     coarse, fine = (error(sampler, slow_start(n), **options) for n in (80, 160))
     assert math.log2(coarse / fine) == pytest.approx(order, abs=0.2)

@@ -72,7 +72,12 @@ def test_grids_that_end_at_a_tables_index_0_or_use_all_of_it(sampler, table):
 
 def test_ddpm_draws_a_mixture_in_a_thousand_steps():
     """The exact score: B1's oracle. Weights, means and spreads of both parts, within four standard errors."""
-    means, stds, share, n = torch.tensor([[-1.0], [0.8]]).double(), torch.tensor([0.1, 0.3]).double(), torch.tensor([0.3, 0.7]).double(), 3000
+    means, stds, share, n = (
+        torch.tensor([[-1.0], [0.8]]).double(),
+        torch.tensor([0.1, 0.3]).double(),
+        torch.tensor([0.3, 0.7]).double(),
+        3000,
+    )
     denoise = exact.mixture(means, stds, share)
     table = Table()
     for large in (False, True):
@@ -120,7 +125,9 @@ def test_the_variance_rises_with_eta(sampler):
 
 def test_ddim_with_eta_1_is_ddpm():
     x, levels = torch.randn(3, 2), Cosine().levels(20)
-    assert torch.equal(*(walk(name, GAUSSIAN, x, levels, randn=drawn(), **options) for name, options in (("ddim", {"eta": 1.0}), ("ddpm", {}))))
+    assert torch.equal(
+        *(walk(name, GAUSSIAN, x, levels, randn=drawn(), **options) for name, options in (("ddim", {"eta": 1.0}), ("ddpm", {})))
+    )
 
 
 @pytest.mark.parametrize("sampler", ORDER)
@@ -132,7 +139,10 @@ def test_samplers_with_an_order_draw_nothing(sampler):
 
 
 # all but those whose chord is a straight line in one frame only
-@pytest.mark.parametrize(("sampler", "own"), [*((name, {}) for name in sorted(set(SAMPLERS) - {"heun", "edm"})), ("ddpm", {"large": True}), ("ddim", {"eta": 0.5})])
+@pytest.mark.parametrize(
+    ("sampler", "own"),
+    [*((name, {}) for name in sorted(set(SAMPLERS) - {"heun", "edm"})), ("ddpm", {"large": True}), ("ddim", {"eta": 0.5})],
+)
 def test_the_frame_of_the_levels_changes_nothing(sampler, own):
     x, levels = torch.randn(4, 3, dtype=torch.float64), Cosine(low=0.05, high=0.97).levels(12)
     results = []

@@ -68,7 +68,7 @@ def run(tmp_path):
         write(grid(torch.rand(9, 1, 8, 8) * 2 - 1), run / "samples" / f"step_{step:08d}.png")
     write(grid(torch.rand(16, 3, 8, 8) * 2 - 1), run / "samples" / "final.png")
     gif([grid(torch.rand(9, 1, 8, 8) * 2 - 1) for _ in range(5)], run / "samples" / "reverse.gif")
-    (run / "evaluation.json").write_text(json.dumps([{"metric": "FD", "value": 1.25, "floor": 0.9, "note": "n 10,000"}]))
+    (run / "evaluation.json").write_text(json.dumps({"rows": [{"metric": "FD", "value": 1.25, "floor": 0.9, "note": "n 10,000"}]}))
     return run
 
 
