@@ -26,6 +26,9 @@ from .run import Run
 from .watch import Watch
 
 
+AVERAGED = 4  # steps from one update of the moving average to the next: it costs a pass over all weights
+
+
 @dataclass(frozen=True)
 class Train:
     """The settings of a training run.
@@ -208,7 +211,8 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
             if math.isfinite(norm):
                 state.strikes = 0
                 optimizer.step()
-                ema.update(parameters, state.images, plan.batch)
+                if state.step % AVERAGED == 0:
+                    ema.update(parameters, state.images, AVERAGED * plan.batch)
             else:
                 watch.event(state, "skipped", why := _diagnosis(batch, value, norm))
                 state.strikes, state.skipped = state.strikes + 1, state.skipped + 1
@@ -284,7 +288,10 @@ def _gradient(
             value = values.mean() / plan.accumulate
             accelerator.backward(value)
         total += value.detach()
-    return total, float(torch.nn.utils.clip_grad_norm_(parameters, plan.clip))
+    norm = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+    if norm > plan.clip:
+        torch.nn.utils.clip_grads_with_norm_(parameters, plan.clip, torch.tensor(norm, device=eps.device))
+    return total, norm
 
 
 def _diagnosis(batch: Mapping[str, Any], value: Tensor, norm: float) -> str:
