@@ -25,7 +25,6 @@ from .optim import OPTIMIZERS, RATES, Plateau
 from .run import Run
 from .watch import Watch
 
-
 AVERAGED = 4  # steps from one update of the moving average to the next: it costs a pass over all weights
 
 
