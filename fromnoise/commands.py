@@ -74,6 +74,8 @@ def write_samples(
 
     if n < 1:
         raise Usage(f"draw at least 1 sample, not {n}")
+    if out.suffix == ".pt":
+        raise Usage("samples are written as .png, .npz, .gif, or to a folder; end --out in one of them")
     model = load(run, device, trust)
     conditions = labels_of(model, label, n)
     walk = dict(walk)
@@ -98,8 +100,6 @@ def write_samples(
             return
     images = draw(model, n, seed, batch, walk, conditions)
     asked = model.asked(n, conditions).get("label")
-    if out.suffix == ".pt":
-        raise Usage("samples are written as .png, .npz, .gif, or to a folder; end --out in one of them")
     columns = len(model.classes) if asked is not None and label is None and len(model.classes) <= 16 else None
     save(images, out, labels=None if asked is None else asked.tolist(), columns=columns)
     print(f"{out}: {n:,} samples in {time.perf_counter() - began:.1f} s")
@@ -120,7 +120,7 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Tensor:
     return pixels / 127.5 - 1
 
 
-def run_data(run: Path, root: str | None, trust: bool = False):
+def run_data(run: Path, root: str | None, trust: bool = False) -> tuple[Any, ...]:
     """The data that a run was trained on: training and held-out examples."""
     from .train import examples
 
