@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 
 import fromnoise.train as training
 from fromnoise import config
@@ -48,7 +48,7 @@ def main() -> None:
     clock = Clock()
     clock.wrap(Model, "forward")
     clock.wrap(Accelerator, "backward")
-    clock.wrap(torch.optim.AdamW, "step")
+    clock.wrap(AcceleratedOptimizer, "step")
     watched = training.Watch.step
 
     def step(self, *args):

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .config import difference
 from .device import machine
+from .ema import EMA
 from .errors import Problem
 from .run import VERSION, Run
 
@@ -35,7 +36,6 @@ class State:
     strikes: int = 0  # non-finite steps in a row
     skipped: int = 0  # in all
     factor: float = 1.0  # on the learning rate, halved at every going back
-    best: float = math.inf  # held-out loss
 
 
 def settle(run: Run, config: Mapping[str, Any], fresh: bool, device: torch.device) -> None:
@@ -94,7 +94,7 @@ def save(
             "version": VERSION,
             "state": dataclasses.asdict(state),
             "model": model.state_dict(),
-            "ema": ema.average,
+            "ema": ema.state(),
             "optimizer": parts["optimizer"].state_dict(),
             "plateau": parts["plateau"].state(),
         }
@@ -102,11 +102,19 @@ def save(
     with ema.applied(parameters):
         run.save_weights(model, state.step)
         if keep or (keep_every and state.step % keep_every == 0):
-            run.save_weights(model, state.step, extra=True)
+            run.save_weights(model, state.step, f"step_{state.step:08d}")
     kept = sorted((run.path / "weights").glob("step_*.safetensors"))
     for file in kept[: max(0, len(kept) - keep)]:
         if not keep_every or int(file.stem.removeprefix("step_")) % keep_every:
             file.unlink()
+
+
+def keep_best(run: Run, step: int, model: nn.Module, ema: EMA, parameters: Sequence[Tensor], held_out: float | None) -> None:
+    """Keeps the averaged weights as weights/best where the log knows no smaller held-out loss of an earlier step."""
+    earlier = (entry["held_out"] for entry in run.entries() if "held_out" in entry and entry["step"] < step)
+    if held_out is not None and held_out < min(earlier, default=math.inf):
+        with ema.applied(parameters):
+            run.save_weights(model, step, "best")
 
 
 def restore(run: Run, state: State, parts: Mapping[str, Any]) -> None:
@@ -119,7 +127,7 @@ def restore(run: Run, state: State, parts: Mapping[str, Any]) -> None:
         raise Problem(
             f"{run.checkpoint} does not fit the settings in config.yaml ({str(error).splitlines()[0]}); begin anew with --fresh"
         ) from error
-    torch._foreach_copy_(parts["ema"].average, [tensor.to(parts["ema"].average[0].device) for tensor in saved["ema"]])
+    parts["ema"].restore(saved["ema"])
     parts["plateau"].restore(saved["plateau"])
     for key, value in saved["state"].items():
         setattr(state, key, value)

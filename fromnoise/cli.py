@@ -36,6 +36,7 @@ LabelOption = Annotated[
 ]
 Options = Annotated[list[str] | None, typer.Option("--option", help="A sampler's own option, such as eta=0.5; repeatable.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps; the best there is unless said.")]
+Weights = Annotated[str, typer.Option("--weights", help="last, best (by held-out loss), or a name of the run's weights/.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Allow parts of your own (module:Class) that the run names, which runs their code.")]
 
 
@@ -89,6 +90,7 @@ def sample(
         ),
     ] = Path("samples.png"),
     gif: Annotated[bool, typer.Option("--gif", help="Also write the reverse process as a GIF beside --out.")] = False,
+    weights: Weights = "last",
     device: Device = None,
     trust: Trust = False,
 ) -> None:
@@ -97,7 +99,7 @@ def sample(
 
     low, high = _interval(interval)
     walk = {"sampler": sampler, "steps": steps, "guidance": guidance, "options": _options(option), "clip": clip, "low": low, "high": high}
-    write_samples(run, n, walk, label, seed, image, strength, batch, out, gif, device, trust)
+    write_samples(run, n, walk, label, seed, image, strength, batch, out, gif, device, trust, weights)
 
 
 @app.command(
@@ -117,6 +119,7 @@ def evaluate(
     ] = None,
     compare: Annotated[str | None, typer.Option("--compare", help="SAMPLER:STEPS,… : time and quality side by side.")] = None,
     root: Annotated[str | None, typer.Option("--root", help="Where the data lies, if not where training found it.")] = None,
+    weights: Weights = "last",
     device: Device = None,
     trust: Trust = False,
 ) -> None:
@@ -124,7 +127,7 @@ def evaluate(
     from .commands import measure
 
     walk = {"sampler": sampler, "steps": steps, "guidance": guidance, "options": _options(option)}
-    measure(run, n, walk, seed, features, compare, root, device, trust)
+    measure(run, n, walk, seed, features, compare, root, device, trust, weights)
 
 
 @app.command("list", epilog="Examples:  [cyan]fromnoise list[/]  ·  [cyan]fromnoise list samplers[/]")

@@ -68,15 +68,17 @@ def write_samples(
     gif: bool,
     device: str | None,
     trust: bool,
+    weights: str,
 ) -> None:
     """`fromnoise sample`."""
     from .show import save
+    from .show.picture import check
 
     if n < 1:
         raise Usage(f"draw at least 1 sample, not {n}")
-    if out.suffix == ".pt":
-        raise Usage("samples are written as .png, .npz, .gif, or to a folder; end --out in one of them")
-    model = load(run, device, trust)
+    if out.suffix not in ("", ".npz", ".gif"):
+        check(out)
+    model = load(run, device, trust, weights)
     conditions = labels_of(model, label, n)
     walk = dict(walk)
     if image is not None:
@@ -142,6 +144,7 @@ def measure(
     root: str | None,
     device: str | None,
     trust: bool,
+    weights: str,
 ) -> None:
     """`fromnoise evaluate`."""
     from rich.console import Console
@@ -150,7 +153,7 @@ def measure(
 
     if n is not None and n < 2:
         raise Usage(f"evaluate at least 2 samples, not {n}")
-    model = load(run, device, trust)
+    model = load(run, device, trust, weights)
     config = Run(run).config()
     asked = settings.call(Evaluate, config.get("evaluate") or {}, "evaluate")
     train, test = run_data(run, root, trust)

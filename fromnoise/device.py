@@ -1,12 +1,16 @@
 """The machine: which device, which precision, and what to write down of it."""
 
+import ctypes
 import os
 import platform
+import sys
 from typing import Any
 
 import torch
 
 from .errors import Usage
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def best(asked: str | torch.device | None = None) -> torch.device:
@@ -41,6 +45,18 @@ def _cpu_has_bf16() -> bool:
     except OSError:
         return False
     return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def keep_memory() -> None:
+    """Tells glibc to keep freed memory for the next tensor rather than hand it back: fetching fresh pages at every step costs a CPU dearly."""
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(M_MMAP_THRESHOLD, 2**30)
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -227,14 +227,18 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     return Model(denoiser, noise, shape, parts, grid, sampling, classes)
 
 
-def load(path: str | Path, device: str | torch.device | None = None, trust: bool = False) -> Model:
-    """The trained model of a run folder, its averaged weights, ready to sample. Loading never executes code; `trust` allows parts of your own."""
+def load(path: str | Path, device: str | torch.device | None = None, trust: bool = False, weights: str = "last") -> Model:
+    """The trained model of a run folder, its averaged weights, ready to sample. Loading never executes code; `trust` allows parts of your own.
+
+    weights: the last ones, the "best" by held-out loss, or a name of the folder's weights/, such as "step_00001000".
+    """
     from .device import best, precision
     from .run import Run
 
     run = Run(path)
     config = run.config()
     model = build(config, config["shape"], config.get("classes") or (), plugins=trust)
-    run.load_weights(model)
-    model.denoiser.autocast = precision(best(device))
+    run.load_weights(model, weights)
+    asked = (config.get("train") or {}).get("precision")  # bf16 falls back where the hardware has none; what was trained in fp32 stays so
+    model.denoiser.autocast = precision(best(device), "fp32" if asked == "fp32" else "auto")
     return model.to(best(device)).eval()

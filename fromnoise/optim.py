@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,11 +66,94 @@ def schedule_free(params: Iterable[Tensor], lr: float, betas: tuple[float, float
     return ScheduleFreeAdamW(params, lr, betas, weight_decay=weight_decay)
 
 
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan et al. 2024): a matrix's averaged gradient, its singular values made nearly equal, is its step; Adam steps for the rest.
+
+    m <- momentum · m + grad;  W <- W - rate · 0.2 sqrt(max(rows, columns)) · orthogonal(grad + momentum · m). The factor gives steps the size of
+    Adam's (Liu et al. 2025, eq. 4), so that one rate serves both. Convolutions are taken as matrices (out, in · taps). Vectors, and the layers that
+    read or write few channels (fewer than `least`), are Adam's.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
+        eps: float = 1e-8,
+        least: int = 16,
+    ):
+        params = list(params)
+        hidden = {id(p) for p in params if p.ndim > 1 and min(len(p), p[0].numel()) >= least}
+        parts = [[p for p in params if (id(p) in hidden) == asked] for asked in (True, False)]
+        groups = [{"params": part, "matrices": asked} for part, asked in zip(parts, (True, False), strict=True) if part]
+        super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "momentum": momentum, "eps": eps, "step": 0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            weights = [p for p in group["params"] if p.grad is not None]
+            if not weights:
+                continue
+            group["step"] += 1
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            for p in weights:
+                if not self.state[p]:
+                    self.state[p] = {name: torch.zeros_like(p) for name in (("m",) if group["matrices"] else ("m", "v"))}
+            (self._matrices if group["matrices"] else self._adam)(weights, group)
+
+    def _matrices(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        grads, m = [p.grad for p in weights], [self.state[p]["m"] for p in weights]
+        torch._foreach_mul_(m, group["momentum"])
+        torch._foreach_add_(m, grads)
+        torch._foreach_add_(grads, m, alpha=group["momentum"])
+        alike: dict[tuple[int, int], list[int]] = {}
+        for i, p in enumerate(weights):
+            alike.setdefault((len(p), p[0].numel()), []).append(i)
+        for (rows, columns), those in alike.items():
+            steps = orthogonal(torch.stack([grads[i].flatten(1) for i in those]))
+            size = 0.2 * max(rows, columns) ** 0.5
+            torch._foreach_add_(
+                [weights[i] for i in those], [s.view_as(weights[i]) for i, s in zip(those, steps, strict=True)], alpha=-group["lr"] * size
+            )
+
+    def _adam(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
+        grads, m, v = [p.grad for p in weights], [self.state[p]["m"] for p in weights], [self.state[p]["v"] for p in weights]
+        torch._foreach_lerp_(m, grads, 1 - beta1)
+        torch._foreach_mul_(v, beta2)
+        torch._foreach_addcmul_(v, grads, grads, 1 - beta2)
+        spread = torch._foreach_div(v, 1 - beta2 ** group["step"])
+        torch._foreach_sqrt_(spread)
+        torch._foreach_add_(spread, group["eps"])
+        torch._foreach_addcdiv_(weights, m, spread, -group["lr"] / (1 - beta1 ** group["step"]))
+
+
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Matrices (N, rows, columns) with singular values brought to about 1 (0.7 to 1.2) by Newton-Schulz steps (Jordan et al. 2024), in bfloat16.
+
+    X <- a X + (b A + c A²) X, A = X Xᵀ, an odd polynomial of every singular value; (a, b, c) as published, chosen for speed.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = (x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)).bfloat16()
+    for _ in range(steps):
+        a = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x.mT if tall else x).float()
+
+
+def muon(params: Iterable[Tensor], lr: float, betas: tuple[float, float], weight_decay: float) -> torch.optim.Optimizer:
+    """Muon (Jordan et al. 2024) for matrices, Adam for the rest."""
+    return Muon(params, lr, betas, weight_decay)
+
+
 def _fused(params: list[Tensor]) -> bool:
     return bool(params) and params[0].device.type in ("cuda", "cpu")
 
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": adamw, "adam": adam, "schedule_free": schedule_free}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": adamw, "adam": adam, "schedule_free": schedule_free, "muon": muon}
 
 # The learning rate as a share of its peak, by how much of the run is done (0 to 1).
 RATES: dict[str, Callable[[float], float]] = {

@@ -21,7 +21,7 @@ class Run:
     config.yaml        the settings, resolved;  environment.json  machine, versions, commit, command
     model.safetensors  the averaged weights, for sampling;  last.ckpt  all that resuming needs
     log.jsonl          a line for each look;  samples/  pictures;  report.html  to read
-    weights/           averaged weights of earlier steps, as `train.keep` says
+    weights/           averaged weights: those of the least held-out loss (best), and of earlier steps as `train.keep` says
     """
 
     def __init__(self, path: str | Path):
@@ -54,21 +54,28 @@ class Run:
 
     # Weights
 
-    def save_weights(self, model: nn.Module, step: int, extra: bool = False) -> None:
-        """The model's weights as safetensors; `extra` keeps them beside the others, under their step."""
+    def weights_named(self, name: str) -> Path:
+        """Where weights lie: the last ones, or others by name, such as best or step_00001000."""
+        return self.weights if name == "last" else self.path / "weights" / f"{name}.safetensors"
+
+    def save_weights(self, model: nn.Module, step: int, name: str = "last") -> None:
+        """The model's weights as safetensors."""
         from safetensors.torch import save
 
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         packed = save(tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step)})
-        with replacing(self.path / "weights" / f"step_{step:08d}.safetensors" if extra else self.weights) as temporary:
+        with replacing(self.weights_named(name)) as temporary:
             temporary.write_bytes(packed)
 
-    def load_weights(self, model: nn.Module, file: Path | None = None) -> None:
+    def load_weights(self, model: nn.Module, name: str = "last") -> None:
         """Fills the model with the run's weights; raises Problem where they are missing, cut short, or of another model."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        file = file or self.weights
+        file = self.weights_named(name)
+        if name != "last" and not file.is_file():
+            there = ["last", *sorted(other.stem for other in file.parent.glob("*.safetensors"))]
+            raise Usage(f"{self.path} holds no weights {name!r}; it has {', '.join(there)}")
         if not file.is_file():
             raise Problem(
                 f"{self.path} holds no weights yet ({file.name} is missing): train it further with the same command, or choose another run"

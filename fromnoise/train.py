@@ -14,9 +14,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from . import config as settings
-from .checkpoint import State, go_back, restore, save, settle
+from .checkpoint import State, go_back, keep_best, restore, save, settle
 from .data import DATASETS, Dataset, Plan, feed, mixed
-from .device import precision
+from .device import keep_memory, precision
 from .diffusion import PENALTIES, SOURCES, WEIGHTS, Level
 from .ema import EMA
 from .errors import Problem, Usage, nearest
@@ -48,7 +48,7 @@ class Train:
     minutes: float | None = None
     batch: int = 128
     accumulate: int = 1
-    optimizer: Literal["adamw", "adam", "schedule_free"] = "adamw"
+    optimizer: Literal["adamw", "adam", "schedule_free", "muon"] = "adamw"
     lr: float = 1e-3
     rate: Literal["cosine", "constant", "linear", "plateau"] = "cosine"
     warmup: int = 100
@@ -94,6 +94,8 @@ class Train:
             value = getattr(self, key)
             if value is not None and not value > 0:
                 raise Usage(f"train.{key} is above 0, not {value}")
+        if self.rate == "plateau" and not (self.looks and self.held_out):
+            raise Usage("train.rate=plateau follows the held-out loss; set train.looks and train.held_out above 0, or choose another rate")
         for key in ("looks", "held_out", "keep", "warmup", "workers", "weight_decay", "ema_warmup"):
             if getattr(self, key) < 0:
                 raise Usage(f"train.{key} is 0 or more, not {getattr(self, key)}")
@@ -157,6 +159,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     data = examples(config, "train")
     unseen = examples(config, "test") if plan.looks and plan.held_out else None
     flip = settings.coerce(config["data"].get("flip", False) if isinstance(config.get("data"), dict) else False, bool, "data: flip", {})
+    keep_memory()
     torch.manual_seed(mixed("weights", seed))
     model = build(config, data.shape, data.classes)
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
@@ -211,7 +214,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
                 state.strikes = 0
                 optimizer.step()
                 if state.step % AVERAGED == 0:
-                    ema.update(parameters, state.images, AVERAGED * plan.batch)
+                    ema.update(parameters, state.images)
             else:
                 watch.event(state, "skipped", why := _diagnosis(batch, value, norm))
                 state.strikes, state.skipped = state.strikes + 1, state.skipped + 1
@@ -229,9 +232,10 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
                 watch.step(state, value, norm, rate, done)
             if watch.due(state, done):
                 held_out = watch.look(state)
-                if plan.rate == "plateau":
+                if plan.rate == "plateau" and held_out is not None:
                     plateau.look(held_out)
-                state.best = min(state.best, held_out)
+                if accelerator.is_main_process:
+                    keep_best(run, state.step, model, ema, parameters, held_out)
             state.seconds, _ = _agreed(accelerator, time.perf_counter() - began, None)
             if asked or time.perf_counter() - saved > 60 * plan.save_minutes or (plan.save_every and state.step % plan.save_every == 0):
                 save(run, state, parts, parameters, plan.keep, plan.keep_every, accelerator.is_main_process)
@@ -239,8 +243,12 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
             if asked:
                 watch.stopped(state, int(asked))
                 raise Stopped(run, int(asked))
+        ema.update(parameters, state.images)
         save(run, state, parts, parameters, plan.keep, plan.keep_every, accelerator.is_main_process)
-        watch.finish(state)
+        held_out = watch.look(state) if plan.looks else None
+        if accelerator.is_main_process:
+            keep_best(run, state.step, model, ema, parameters, held_out)
+        watch.finish(state, held_out)
     accelerator.wait_for_everyone()
     return run
 

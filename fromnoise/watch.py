@@ -120,13 +120,13 @@ class Watch:
         return done < 1  # the end has a look of its own
 
     @torch.no_grad()
-    def look(self, state: "State") -> float:
-        """The held-out loss, logged as a whole and by level; and a grid, drawn."""
+    def look(self, state: "State") -> float | None:
+        """The held-out loss, logged as a whole and by level, None where no examples are held out; and a grid, drawn."""
         began = time.perf_counter()
         with self.ema.applied(self.parameters):
             self.model.eval()
             by_level = self.held_out()
-            mean = sum(by_level.values()) / max(1, len(by_level))
+            mean = sum(by_level.values()) / len(by_level) if by_level else None
             if by_level:
                 self._log(state, held_out=mean, held_out_by_level=by_level)
             if self.main:
@@ -173,11 +173,10 @@ class Watch:
 
             report(self.run.path)
 
-    def finish(self, state: "State") -> None:
-        """The last look, the final pictures and the report."""
+    def finish(self, state: "State", held_out: float | None) -> None:
+        """The final pictures and the report."""
         if not self.main:
             return
-        held_out = self.look(state) if self.plan.looks else None
         self.bar.update(self.task, completed=1.0)
         self.bar.stop()
         self.run.write_json(

@@ -34,7 +34,7 @@ ALLOWED = {
     "run": {"config"},
     "show": {"model", "data", "diffusion", "samplers", "run", "config", "sampling"},
     "evaluate": {"model", "data", "device", "samplers", "sampling"},
-    "checkpoint": {"config", "device", "run"},
+    "checkpoint": {"config", "device", "ema", "run"},
     "watch": {"data", "diffusion", "ema", "model", "run", "show", "train", "checkpoint"},
     "train": {"checkpoint", "config", "data", "device", "diffusion", "ema", "model", "optim", "run", "watch"},
     "commands": {"conditions", "config", "data", "diffusion", "evaluate", "model", "networks", "run", "samplers", "show", "train"},

@@ -196,7 +196,8 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, sa
         (["--interval", "1"], "LOW,HIGH"),
         (["--clip", "hard"], "one of none, static, dynamic"),
         (["--strength", 2, "--image", "x.png"], "x.png"),
-        (["--out", "samples.pt"], "end --out in"),
+        (["--out", "samples.pt"], "end it in .png"),
+        (["--weights", "bets"], "it has last, best"),
     ],
 )
 def test_wrong_sampling_is_one_line(run, tmp_path, monkeypatch, capsys, words, says):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fromnoise.optim import OPTIMIZERS, RATES, Plateau, ScheduleFreeAdamW
+from fromnoise.optim import OPTIMIZERS, RATES, Muon, Plateau, ScheduleFreeAdamW, orthogonal
 
 
 def test_schedule_free_adamw_is_the_papers_algorithm():
@@ -36,6 +36,59 @@ def test_schedule_free_adamw_is_the_papers_algorithm():
         weight.grad = gradient(weight.detach())
         optimizer.step()
     assert torch.allclose(weight.detach(), y, rtol=1e-9)
+
+
+def test_orthogonal_keeps_the_directions_and_evens_out_their_lengths():
+    """X = U S Vᵀ becomes about U Vᵀ: the iteration is an odd polynomial, so the singular vectors stay, and the values come near 1."""
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((3, 24, 40), (2, 40, 24), (1, 32, 32)):
+        x = torch.randn(shape, generator=generator)
+        u, s, vt = torch.linalg.svd(x, full_matrices=False)
+        turned = u.mT @ orthogonal(x) @ vt.mT
+        values = turned.diagonal(dim1=1, dim2=2)
+        well = s / s.amax(1, keepdim=True) > 0.05  # smaller ones take more steps
+        assert 0.6 < values[well].min() and values[well].max() < 1.3
+        assert (turned - torch.diag_embed(values)).abs().max() < 0.05
+
+
+def test_muon_is_the_published_step():
+    """Jordan's loop, typed out: momentum 0.95, Nesterov's look ahead, five quintic steps; the length 0.2 sqrt(max(rows, columns)) of Liu et al."""
+
+    def newton_schulz(g):
+        a, b, c = 3.4445, -4.7750, 2.0315
+        X = g / g.norm()
+        for _ in range(5):
+            A = X @ X.T
+            X = a * X + (b * A + c * A @ A) @ X
+        return X
+
+    generator = torch.Generator().manual_seed(0)
+    start, grads = torch.randn(24, 4, 3, 3, generator=generator), torch.randn(4, 24, 4, 3, 3, generator=generator)
+    weight = torch.nn.Parameter(start.clone())
+    optimizer = Muon([weight], 0.01)
+    wanted, momentum = start.flatten(1).double(), torch.zeros(24, 36).double()
+    for grad in grads:
+        weight.grad = grad.clone()
+        optimizer.step()
+        flat = grad.flatten(1).double()
+        momentum = 0.95 * momentum + flat
+        wanted -= 0.01 * 0.2 * 36**0.5 * newton_schulz(flat + 0.95 * momentum)
+    moved = (wanted - start.flatten(1)).norm()
+    assert (weight.detach().flatten(1) - wanted).norm() < 0.02 * moved, "to bfloat16's accuracy"
+
+
+def test_muon_leaves_vectors_and_thin_matrices_to_adam():
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(8,), (32, 1, 3, 3), (4, 32, 3, 3), (1,)]
+    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    muon, adamw = Muon(ours, 0.01, weight_decay=0.1), torch.optim.AdamW(theirs, 0.01, (0.9, 0.99), weight_decay=0.1)
+    for _ in range(5):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn(p.shape, generator=generator)
+            q.grad = p.grad.clone()
+        muon.step()
+        adamw.step()
+    assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(ours, theirs, strict=True))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

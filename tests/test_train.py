@@ -73,6 +73,46 @@ def test_a_crashed_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeyp
     assert whole == [entry["loss"] for entry in Run(tmp_path / "cut").entries() if "loss" in entry]
 
 
+def test_the_best_weights_by_held_out_loss_are_kept(tmp_path, monkeypatch):
+    """Three looks, the second the best: its weights stay, the last ones are the run's."""
+    losses, seen = iter([0.5, 0.2, 0.4]), []
+    monkeypatch.setattr(training.Watch, "held_out", lambda self: {"0.5": next(losses)})
+    real = training.keep_best
+
+    def spy(run, step, model, ema, parameters, held_out):
+        seen.append([average.clone() for average in ema.average])
+        real(run, step, model, ema, parameters, held_out)
+
+    monkeypatch.setattr(training, "keep_best", spy)
+    train(recipe(train={"looks": 3}), tmp_path / "run", quiet=True)
+    best, last = (list(load(tmp_path / "run", "cpu", weights=name).parameters()) for name in ("best", "last"))
+    assert all(torch.equal(p, q) for p, q in zip(best, seen[1], strict=True))
+    assert all(torch.equal(p, q) for p, q in zip(last, seen[2], strict=True))
+    with pytest.raises(Usage, match="it has last, best"):
+        load(tmp_path / "run", "cpu", weights="worst")
+
+
+@pytest.mark.parametrize("steps", [1, 3, 6])
+def test_the_average_at_the_end_has_seen_the_last_step(tmp_path, steps):
+    """With a half-life near 0 the average is the weights, also where the number of steps is no multiple of the interval."""
+    train(recipe(train={"steps": steps, "ema_warmup": 0.0, "save_every": None}), tmp_path / "run", quiet=True)
+    saved = Run(tmp_path / "run").load_checkpoint()
+    assert all(torch.equal(average, saved["model"][name]) for average, name in zip(saved["ema"]["average"], saved["model"], strict=True))
+
+
+def test_without_held_out_examples_no_loss_is_claimed(tmp_path):
+    train(recipe(train={"held_out": 0}), tmp_path / "run", quiet=True)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["held_out"] is None
+    assert not [entry for entry in Run(tmp_path / "run").entries() if "held_out" in entry]
+    with pytest.raises(Usage, match="plateau follows the held-out loss"):
+        train(recipe(train={"held_out": 0, "rate": "plateau"}), tmp_path / "other", quiet=True)
+
+
+def test_a_run_in_fp32_samples_in_fp32(tmp_path):
+    train(recipe(train={"precision": "fp32", "steps": 1}), tmp_path / "run", quiet=True)
+    assert load(tmp_path / "run", "cpu").denoiser.autocast is None
+
+
 def test_another_seed_is_another_run(tmp_path):
     train(recipe(seed=0), tmp_path / "a", quiet=True)
     train(recipe(seed=1), tmp_path / "b", quiet=True)
@@ -85,6 +125,7 @@ def test_the_run_folder_describes_itself(tmp_path):
     assert {"config.yaml", "environment.json", "model.safetensors", "last.ckpt", "log.jsonl", "report.html", "summary.json"} <= files
     assert {"samples/final.png", "samples/reverse.gif", "samples/step_00000020.png"} <= files
     assert sorted(f for f in files if f.startswith("weights/")) == [
+        "weights/best.safetensors",
         "weights/step_00000015.safetensors",
         "weights/step_00000020.safetensors",
     ]

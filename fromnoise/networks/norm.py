@@ -6,13 +6,14 @@ from torch import Tensor, nn
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm (Wu & He 2018) in 32 groups, or as many as divide the channels, scaled and shifted per sample where that is asked.
+    """Group norm (Wu & He 2018) in up to 32 groups of 4 or more channels, scaled and shifted per sample where that is asked.
 
-    norm(x) (1 + scale) + shift; x (B, C, *S), scale and shift (B, C).
+    norm(x) (1 + scale) + shift; x (B, C, *S), scale and shift (B, C). Groups of one channel would take its mean from the network.
     """
 
-    def __init__(self, channels: int, groups: int = 32):
-        super().__init__(next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0), channels)
+    def __init__(self, channels: int, groups: int = 32, least: int = 4):
+        most = max(1, min(groups, channels // least))
+        super().__init__(next(g for g in range(most, 0, -1) if channels % g == 0), channels)
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:  # type: ignore[override]
         h = F.group_norm(x, self.num_groups, self.weight.to(x), self.bias.to(x), self.eps)

@@ -144,11 +144,16 @@ def _folder(images: Tensor, path: Path, labels: np.ndarray | None) -> None:
         write(picture, path / name)
 
 
+def check(path: Path) -> None:
+    """Raises Usage where pictures cannot be written under this ending."""
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in .png, .webp or .jpg")
+
+
 def write(picture: Image.Image, path: str | Path) -> Path:
     """Writes one picture wholly or not at all; alpha is flattened where the format lacks it. Raises Usage for an unknown suffix."""
     path = Path(path)
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in .png, .webp or .jpg")
+    check(path)
     flat = picture if path.suffix.lower() in (".png", ".webp", ".tif", ".tiff") else opaque(picture)
     with replacing(path) as temporary:
         flat.save(temporary)

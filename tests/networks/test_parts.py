@@ -39,7 +39,7 @@ def test_convolutions_have_one_to_three_axes(axes):
         conv(axes, 1, 1)
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(32, 32), (48, 24), (7, 7), (37, 1), (100, 25)])
+@pytest.mark.parametrize(("channels", "groups"), [(128, 32), (256, 32), (32, 8), (48, 12), (3, 1), (37, 1), (100, 25)])
 def test_group_norm_is_the_mean_and_variance_of_each_group_then_the_conditions_scale_and_shift(channels, groups):
     norm = GroupNorm(channels).double()
     with torch.no_grad():

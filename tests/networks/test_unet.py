@@ -62,8 +62,8 @@ def renamed(theirs: dict) -> dict:
 @pytest.mark.parametrize(("head", "blocks"), [(8, 1), (64, 1)])
 @pytest.mark.parametrize("time_scale", [False, True])
 def test_the_whole_network_is_diffusers_from_the_same_weights(time_scale, head, blocks):
-    """DDPM's layout at a quarter of its width; their defaults but for the order of sine and cosine, the first frequency, padding and epsilon."""
-    width = 32
+    """DDPM's network; their defaults but for the order of sine and cosine, the first frequency, padding and epsilon."""
+    width = 128
     peer = UNet2DModel(
         sample_size=32,
         block_out_channels=(width, 2 * width, 2 * width, 2 * width),
@@ -81,7 +81,7 @@ def test_the_whole_network_is_diffusers_from_the_same_weights(time_scale, head, 
     stirred(peer)
     ours = UNet(3, width, (1, 2, 2, 2), blocks, [1], head=head, scale_shift=time_scale).eval()
     ours.load_state_dict(renamed(peer.state_dict()))
-    x, t = torch.randn(2, 3, 32, 32), torch.tensor([3.0, 871.0])
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([3.0, 871.0])
     with torch.no_grad():
         expected, found = peer(x, t).sample, ours(x, t / 1000)
     assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
