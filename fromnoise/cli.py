@@ -132,7 +132,7 @@ def evaluate(
 
 @app.command("list", epilog="Examples:  [cyan]fromnoise list[/]  ·  [cyan]fromnoise list samplers[/]")
 def list_(what: Annotated[str | None, typer.Argument(help="One part only, such as samplers.")] = None) -> None:
-    """Print what can be combined: recipes, data, networks, conditions, schedules, predictions, samplers, weights."""
+    """Print what can be combined: recipes, data, networks, conditions, schedules, predictions, samplers, weights, clocks, optimizers."""
     from .commands import print_parts
 
     print_parts(what)

@@ -195,6 +195,7 @@ def print_parts(what: str | None) -> None:
     from .data import DATASETS
     from .diffusion import BETAS, CLOCKS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
     from .networks import NETWORKS
+    from .optim import OPTIMIZERS
     from .samplers import SAMPLERS
 
     def first(thing: Any) -> str:
@@ -203,9 +204,8 @@ def print_parts(what: str | None) -> None:
     headers = {name: path.read_text().split("\n")[0].lstrip("# ") for name, path in settings.recipes().items()}
     parts: dict[str, Mapping[str, str]] = {"recipes": headers}
     tables = {"data": DATASETS, "networks": NETWORKS, "conditions": CONDITIONS, "predictions": PREDICT, "schedules": SCHEDULES, "tables": BETAS,
-              "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES}  # fmt: skip
+              "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES, "clocks": CLOCKS, "optimizers": OPTIMIZERS}  # fmt: skip
     parts |= {title: {name: first(thing) for name, thing in table.items()} for title, table in tables.items()}
-    parts["clocks"] = {name: "" for name in CLOCKS}
     if what is not None and what not in parts:
         raise Usage(f"no part {what!r}{nearest(what, parts)}")
     console = Console()

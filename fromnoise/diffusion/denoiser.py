@@ -15,12 +15,28 @@ from .schedule import Cosine, Flow, Schedule
 
 Denoise = Callable[[Tensor, Level], tuple[Tensor, Tensor]]  # (x, level) -> (x0, eps) with level.mix(x0, eps) == x
 
-CLOCKS: dict[str, Callable[[Level], Tensor]] = {
-    "angle": Cosine().time,  # the share of the quarter circle, in [0, 1]
-    "flow": Flow().time,  # sigma / (alpha + sigma), in [0, 1]
-    "alpha": lambda level: level.alpha / (level.alpha + level.sigma),  # alpha-blending's own clock, 1 at the data
-    "log": lambda level: -level.half_logsnr / 4,  # EDM's c_noise, log(sigma / alpha) / 4
-}
+
+def angle(level: Level) -> Tensor:
+    """The share of the quarter circle, 0 at the data, 1 at the noise."""
+    return Cosine().time(level)
+
+
+def flow(level: Level) -> Tensor:
+    """sigma / (alpha + sigma): flow matching's t, 0 at the data, 1 at the noise."""
+    return Flow().time(level)
+
+
+def alpha(level: Level) -> Tensor:
+    """alpha / (alpha + sigma): alpha-blending's own clock, 1 at the data, 0 at the noise."""
+    return level.alpha / (level.alpha + level.sigma)
+
+
+def log(level: Level) -> Tensor:
+    """log(sigma / alpha) / 4: EDM's c_noise (Karras et al. 2022, table 1)."""
+    return -level.half_logsnr / 4
+
+
+CLOCKS: dict[str, Callable[[Level], Tensor]] = {"angle": angle, "flow": flow, "alpha": alpha, "log": log}
 
 
 class Denoiser(nn.Module):

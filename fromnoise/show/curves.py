@@ -94,6 +94,8 @@ def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
 
 def _ends(axes: "Axes", ends: dict[str, tuple[float, float]]) -> None:
     """Names each line where it ends, pushed up where names would overlap."""
+    if not ends:
+        return
     low, high = np.log(axes.get_ylim())
     below = -1.0
     for level, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
