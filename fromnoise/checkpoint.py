@@ -40,6 +40,8 @@ class State:
 
 def settle(run: Run, config: Mapping[str, Any], fresh: bool, device: torch.device) -> None:
     """Makes the run folder, or checks that the one there is of the same run; with `fresh` renames that one."""
+    if run.path.is_dir() and any(run.path.iterdir()) and not (run.path / "config.yaml").is_file():
+        raise Problem(f"{run.path} holds files that are not a run's; choose another --out")
     if fresh:
         aside = run.set_aside()
         if aside:
@@ -56,8 +58,6 @@ def settle(run: Run, config: Mapping[str, Any], fresh: bool, device: torch.devic
                 f"{run.path} holds a run with other settings ({key}: {was}, not {now}); choose another --out, or --fresh to begin anew"
                 " (the present one is then kept beside)"
             )
-    elif run.path.is_dir() and any(run.path.iterdir()):
-        raise Problem(f"{run.path} holds files that are not a run's; choose another --out")
     run.write_config(config)
     run.write_json("environment.json", environment(device))
 
@@ -82,6 +82,20 @@ def _commit() -> str | None:
     return asked.stdout.strip() or None
 
 
+def remember(run: Run, state: State, parts: Mapping[str, Any]) -> None:
+    """Writes last.ckpt, all that going on needs."""
+    run.save_checkpoint(
+        {
+            "version": VERSION,
+            "state": dataclasses.asdict(state),
+            "model": parts["model"].state_dict(),
+            "ema": parts["ema"].state(),
+            "optimizer": parts["optimizer"].state_dict(),
+            "plateau": parts["plateau"].state(),
+        }
+    )
+
+
 def save(
     run: Run, state: State, parts: Mapping[str, Any], parameters: Sequence[Tensor], keep: int, keep_every: int | None, main: bool
 ) -> None:
@@ -89,16 +103,7 @@ def save(
     if not main:
         return
     model, ema = parts["model"], parts["ema"]
-    run.save_checkpoint(
-        {
-            "version": VERSION,
-            "state": dataclasses.asdict(state),
-            "model": model.state_dict(),
-            "ema": ema.state(),
-            "optimizer": parts["optimizer"].state_dict(),
-            "plateau": parts["plateau"].state(),
-        }
-    )
+    remember(run, state, parts)
     with ema.applied(parameters):
         run.save_weights(model, state.step)
         if keep or (keep_every and state.step % keep_every == 0):

@@ -104,7 +104,7 @@ def sample(
 
 @app.command(
     epilog="Examples:  [cyan]fromnoise evaluate runs/mnist[/]  ·  [cyan]fromnoise evaluate runs/mnist -n 2000 --sampler ddim --steps 50[/]"
-    "  ·  [cyan]fromnoise evaluate runs/mnist --compare ddim:50,ddim:1000[/]"
+    "  ·  [cyan]fromnoise evaluate runs/mnist --compare ddim:50,ddim:1000[/]  ·  [cyan]fromnoise evaluate runs/mnist --sweep 1,1.5,2,4[/]"
 )
 def evaluate(
     run: RunArgument,
@@ -118,6 +118,9 @@ def evaluate(
         str | None, typer.Option("--features", help="cnn (trained once on the run's data and kept), or a file of weights.")
     ] = None,
     compare: Annotated[str | None, typer.Option("--compare", help="SAMPLER:STEPS,… : time and quality side by side.")] = None,
+    sweep: Annotated[
+        str | None, typer.Option("--sweep", help="SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")
+    ] = None,
     root: Annotated[str | None, typer.Option("--root", help="Where the data lies, if not where training found it.")] = None,
     weights: Weights = "last",
     device: Device = None,
@@ -127,7 +130,7 @@ def evaluate(
     from .commands import measure
 
     walk = {"sampler": sampler, "steps": steps, "guidance": guidance, "options": _options(option)}
-    measure(run, n, walk, seed, features, compare, root, device, trust, weights)
+    measure(run, n, walk, seed, features, compare, root, device, trust, weights, sweep)
 
 
 @app.command("list", epilog="Examples:  [cyan]fromnoise list[/]  ·  [cyan]fromnoise list samplers[/]")

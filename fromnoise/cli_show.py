@@ -50,6 +50,7 @@ def forward(
     n: Annotated[int, typer.Option("--number", "-n", help="How many samples.")] = 5,
     seed: Seed = 0,
     out: Out = Path("forward.png"),
+    trust: Trust = False,
 ) -> None:
     """The forward process: samples by time, with their mean."""
     from . import config
@@ -57,11 +58,13 @@ def forward(
     from .run import Run
     from .show import forward as picture
 
+    theirs = (Path(recipe) / "config.yaml").is_file()  # a run may be anybody's: what it names is not imported unasked
     if noise is None:
-        settings = Run(recipe).config() if (Path(recipe) / "config.yaml").is_file() else config.load(recipe)
+        noise = (Run(recipe).config() if theirs else config.load(recipe)).get("noise", "cosine")
+        curve = schedule(noise, plugins=trust or not theirs)
     else:
-        settings = {"noise": noise}
-    _write(picture(_data(recipe), schedule(settings.get("noise", "cosine")), times, n, seed), out)
+        curve = schedule(noise, plugins=True)
+    _write(picture(_data(recipe, trust), curve, times, n, seed), out)
 
 
 @show_app.command(
@@ -111,7 +114,7 @@ def schedules(
     from .show import schedules as picture
 
     names = names or ["linear", "cosine", "quadratic", "sigmoid", "flow"]
-    compared = {name: Table(betas=name) if name in BETAS else schedule(name) for name in names}
+    compared = {name: Table(betas=name) if name in BETAS else schedule(name, plugins=True) for name in names}
     _write(picture(compared, _data(data) if data else None, seed=seed), out)
 
 

@@ -1,5 +1,6 @@
 """What the commands do, once their words are understood."""
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,13 +25,13 @@ def labels_of(model: Model, text: str | None, n: int) -> dict[str, Any]:
         raise Usage("this model was trained without labels; leave --label out")
     if text == "none":
         return {"label": None}
-    names = {name.lower(): number for number, name in enumerate(model.classes)}
+    names = {name.lower(): number for number, name in enumerate(model.classes)} | {name: i for i, name in enumerate(model.classes)}
     numbers = []
     for word in text.split(","):
         word = word.strip()
-        if word.lower() in names:
-            numbers.append(names[word.lower()])
-        elif word.lstrip("-").isdigit():
+        if word in names or word.lower() in names:
+            numbers.append(names[word] if word in names else names[word.lower()])
+        elif re.fullmatch(r"-?[0-9]{1,9}", word):
             numbers.append(int(word))
         else:
             raise Usage(f"no class {word!r}{nearest(word.lower(), names)}")
@@ -76,12 +77,16 @@ def write_samples(
 
     if n < 1:
         raise Usage(f"draw at least 1 sample, not {n}")
+    if batch is not None and batch < 1:
+        raise Usage(f"--batch is at least 1, not {batch}")
     if out.suffix not in ("", ".npz", ".gif"):
         check(out)
     model = load(run, device, trust, weights)
     conditions = labels_of(model, label, n)
     walk = dict(walk)
     if image is not None:
+        if len(model.shape) != 3:
+            raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so it cannot start from one; leave --image out")
         walk |= {"image": read_image(image, model.shape)[None], "strength": strength}
     began = time.perf_counter()
     if gif or out.suffix == ".gif":
@@ -145,11 +150,12 @@ def measure(
     device: str | None,
     trust: bool,
     weights: str,
+    sweep: str | None,
 ) -> None:
     """`fromnoise evaluate`."""
     from rich.console import Console
 
-    from .evaluate import score_run
+    from .evaluate import Card, Sweep, score_run
 
     if n is not None and n < 2:
         raise Usage(f"evaluate at least 2 samples, not {n}")
@@ -157,10 +163,17 @@ def measure(
     config = Run(run).config()
     asked = settings.call(Evaluate, config.get("evaluate") or {}, "evaluate")
     train, test = run_data(run, root, trust)
-    card = score_run(model, train, test, n or asked.n, walk, seed, features or asked.features, compare, draw)
+    card = score_run(model, train, test, n or asked.n, walk, seed, features or asked.features, compare, draw, sweep)
     Console(width=max(100, Console().width)).print(card.table())
-    if not compare:
-        Run(run).write_json("evaluation.json", card.json())
+    if isinstance(card, Sweep):
+        from .show import tradeoff
+
+        Run(run).write_json("guidance.json", card.json())
+        print(tradeoff(card, run / "guidance.png"))
+    elif isinstance(card, Card):
+        step = max((entry.get("step", 0) for entry in Run(run).entries()), default=0)
+        asked_for = {key: value for key, value in walk.items() if value}
+        Run(run).write_json("evaluation.json", card.json() | {"step": step, "weights": weights, "seed": seed, "asked": asked_for})
         from .show import report
 
         print(f"{report(run)} now holds these figures")

@@ -3,9 +3,11 @@
 import collections.abc
 import importlib
 import inspect
+import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,9 @@ WORDS = {
     list: "a list",
     dict: "a mapping",
 }
+
+
+FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError)  # how settings that cannot be show
 
 
 def recipes() -> dict[str, Path]:
@@ -129,12 +134,12 @@ def difference(a: Any, b: Any, at: str = "") -> list[tuple[str, Any, Any]]:
 
 def lookup(table: Mapping[str, Any], name: str, what: str, plugins: bool = True) -> Any:
     """table[name]; a name with a colon, `package.module:Thing`, is imported."""
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
     if ":" in str(name):
         if not plugins:
             raise Problem(f"{what} is your own {name}; loading it runs that code: say trust=True (--trust) if you trust it")
-        module, _, thing = name.partition(":")
+        module, _, thing = str(name).partition(":")
         try:
             return getattr(importlib.import_module(module), thing)
         except (ImportError, AttributeError) as error:
@@ -161,6 +166,8 @@ def call(
     thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nested: Mapping[type, Callable[[Any], Any]] | None = None, **given
 ):
     """thing(**settings, **given) with names and types checked against its signature."""
+    if not isinstance(settings, Mapping):
+        raise Usage(f"{what} is a mapping of settings, not {settings!r}")
     parameters = inspect.signature(thing).parameters
     annotations = typing.get_type_hints(thing.__init__ if inspect.isclass(thing) else thing)
     own = [key for key in parameters if key not in given]
@@ -175,7 +182,36 @@ def call(
     ]
     if missing:
         raise Usage(f"{what} needs {missing[0]}: add {missing[0]}=…")
-    return thing(**values, **{key: value for key, value in given.items() if key in parameters})
+    try:
+        return thing(**values, **{key: value for key, value in given.items() if key in parameters})
+    except FAILURES as error:
+        if isinstance(error, Problem) or not thing.__module__.startswith("fromnoise."):
+            raise  # a part of your own: you will want to see where
+        raise Usage(f"{what} cannot be made from these settings: {brief(error)}") from error
+
+
+@contextmanager
+def sound(config: Mapping[str, Any]) -> Iterator[None]:
+    """Within it, what fails because settings do not fit together is a Usage, in one line; parts of your own fail as they are."""
+    try:
+        yield
+    except FAILURES as error:
+        if isinstance(error, Problem) or re.search(r"[\w.]:[A-Za-z_]\w*$", "\n".join(_names(config)), re.MULTILINE):
+            raise
+        raise Usage(f"these settings do not fit together: {brief(error)}") from error
+
+
+def _names(node: Any) -> list[str]:
+    """Every word in a config."""
+    if isinstance(node, str):
+        return [node]
+    parts = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+    return [word for part in parts for word in _names(part)]
+
+
+def brief(error: Exception) -> str:
+    """What went wrong, in a line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 def coerce(value: Any, wanted: Any, where: str, nested: Mapping[type, Callable[[Any], Any]]) -> Any:
@@ -198,6 +234,9 @@ def coerce(value: Any, wanted: Any, where: str, nested: Mapping[type, Callable[[
     elif origin in (list, tuple, collections.abc.Sequence):
         if isinstance(value, (list, tuple)):
             return [coerce(item, parts[0], where, nested) for item in value] if parts else list(value)
+    elif origin is collections.abc.Callable:
+        if callable(value):
+            return value
     elif origin in (dict, collections.abc.Mapping) or wanted is dict:
         if isinstance(value, Mapping):
             return dict(value)

@@ -42,6 +42,7 @@ class Model(nn.Module):
         ends = [noise(torch.ones(())), grid(torch.ones(()))]
         for noisiest in ends:
             prediction.check(denoiser.predict, noisiest)
+            denoiser.check(noisiest)
         self.denoiser, self.noise, self.grid = denoiser, noise, grid
         self.conditions = nn.ModuleDict({condition.key: condition for condition in conditions})
         self.shape, self.classes, self.sampling = tuple(shape), tuple(classes), sampling or Sampling()
@@ -103,6 +104,11 @@ class Model(nn.Module):
         if asked.get("name", own["name"]) != own["name"]:
             own["options"] = {}  # another sampler's
         return settings.call(Sampling, own | asked, "sample")
+
+    def rehearse(self) -> None:
+        """One step of the walk that the model's own settings ask for; raises Usage where they cannot be."""
+        self._bind(self.sampling, 1, self.asked(1, {}))
+        next(self.trajectory(1))
 
     def _bind(self, plan: Sampling, n: int, conditions: Mapping[str, Any]) -> Denoise:
         if plan.guidance != 1 and not self.conditions:
@@ -177,7 +183,9 @@ class Model(nn.Module):
         """
         if n < 1:
             raise Usage(f"draw at least 1 sample, not {n}")
-        batch = batch or self.sampling.batch
+        batch = self.sampling.batch if batch is None else batch
+        if batch < 1:
+            raise Usage(f"samples are drawn at least 1 at a time, not {batch}")
         own = ("sampler", "steps", "guidance", "options", "image", "strength", "clip", "low", "high")
         walk = {key: asked.pop(key) for key in own if key in asked}
         conditions, image, parts = self.asked(n, asked), walk.pop("image", None), []
@@ -193,8 +201,8 @@ class Model(nn.Module):
         return torch.cat(parts)
 
 
-def schedule(node: Any, plugins: bool = True) -> Schedule:
-    """A schedule from its node in a recipe."""
+def schedule(node: Any, plugins: bool = False) -> Schedule:
+    """A schedule from its node in a recipe; `plugins` lets it name parts of your own."""
     return settings.build(SCHEDULES, node, "noise", plugins, {Schedule: lambda inner: schedule(inner, plugins)})
 
 
@@ -203,14 +211,15 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     noise = schedule(config.get("noise", "cosine"), plugins)
     grid = schedule(config["grid"], plugins) if config.get("grid") else None
     node = config.get("network") or "unet"
-    name = node if isinstance(node, str) else node.get("name", "unet")
+    name = node.get("name", "unet") if isinstance(node, Mapping) else node
     thing = settings.lookup(NETWORKS, name, "network", plugins)
     if not (isinstance(thing, type) and hasattr(thing, "fitting")):
         raise Usage(f"{name} is no network: it must be a class with `fitting(shape)` and `dim`, as those in fromnoise.networks")
     fitting = thing.fitting(shape)
     network = settings.build(NETWORKS, node, "network", plugins, **fitting)
     parts = []
-    for part in config.get("conditions") or []:
+    asked = config.get("conditions") or []
+    for part in asked if isinstance(asked, list) else [asked]:
         part = dict(part) if isinstance(part, Mapping) else {"name": part}
         if part.get("name") == "label":
             if not classes and "classes" not in part:
@@ -222,7 +231,9 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
                 raise Usage(f"conditions label: classes is {part['classes']}, but the data has {len(classes)}; leave it out")
         parts.append(settings.build(CONDITIONS, part, "conditions", plugins, dim=network.dim))
     shared = {key: config[key] for key in ("predict", "frame", "data_std") if key in config}
-    denoiser = settings.call(Denoiser, shared, "model", network=network, clock=config.get("clock") or noise)
+    clock = config.get("clock") or noise
+    clock = schedule(clock, plugins) if isinstance(clock, Mapping) else clock
+    denoiser = settings.call(Denoiser, shared, "model", network=network, clock=clock)
     sampling = settings.call(Sampling, config.get("sample") or {}, "sample")
     return Model(denoiser, noise, shape, parts, grid, sampling, classes)
 

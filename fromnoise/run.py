@@ -142,6 +142,10 @@ class Run:
             except json.JSONDecodeError:
                 continue
 
+    def finished(self, step: int) -> bool:
+        """Whether the run has been brought to its end at this step: pictures, summary and report are there."""
+        return any(entry.get("event") == "finished" and entry.get("step") == step for entry in self.entries())
+
     def rewind_log(self, step: int) -> None:
         """Forgets what was logged after a step, since it will be lived again."""
         kept = [entry for entry in self.entries() if entry.get("step", 0) <= step]
@@ -151,5 +155,6 @@ class Run:
         """Renames an existing folder, so that a fresh run loses nothing; the new name."""
         if not self.path.exists() or not any(self.path.iterdir()):
             return None
-        number = next(i for i in range(1, 10**6) if not self.path.with_name(f"{self.path.name}.old{i}").exists())
-        return self.path.rename(self.path.with_name(f"{self.path.name}.old{number}"))
+        path = self.path.resolve()
+        number = next(i for i in range(1, 10**6) if not path.with_name(f"{path.name}.old{i}").exists())
+        return path.rename(path.with_name(f"{path.name}.old{number}"))

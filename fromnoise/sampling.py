@@ -32,6 +32,13 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise Usage(f"a sampler needs at least 1 step, not {self.steps}")
+        if not abs(self.guidance) < 1e6:
+            raise Usage(f"guidance is a finite number, not {self.guidance}")
+        if not self.low < self.high:
+            raise Usage(f"guidance acts from low to high noise, low < high, not {self.low:g} to {self.high:g}")
+        for key, value in self.options.items():
+            if not isinstance(value, (bool, int, float, str)):
+                raise Usage(f"the sampler's option {key} is a number or a word, not {value!r}")
         if self.batch < 1:
             raise Usage(f"samples are drawn at least 1 at a time, not {self.batch}")
         stepper(self.name, options=self.options)

@@ -14,9 +14,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from . import config as settings
-from .checkpoint import State, go_back, keep_best, restore, save, settle
+from .checkpoint import State, go_back, keep_best, remember, restore, save, settle
 from .data import DATASETS, Dataset, Plan, feed, mixed
-from .device import keep_memory, precision
+from .device import best, keep_memory, precision
 from .diffusion import PENALTIES, SOURCES, WEIGHTS, Level
 from .ema import EMA
 from .errors import Problem, Usage, nearest
@@ -96,6 +96,12 @@ class Train:
                 raise Usage(f"train.{key} is above 0, not {value}")
         if self.rate == "plateau" and not (self.looks and self.held_out):
             raise Usage("train.rate=plateau follows the held-out loss; set train.looks and train.held_out above 0, or choose another rate")
+        if (
+            len(self.betas) != 2
+            or not all(0 <= beta < 1 for beta in self.betas)
+            or (self.optimizer == "schedule_free" and not self.betas[0])
+        ):
+            raise Usage(f"train.betas are two numbers from 0 to below 1 (schedule_free needs the first above 0), not {self.betas}")
         for key in ("looks", "held_out", "keep", "warmup", "workers", "weight_decay", "ema_warmup"):
             if getattr(self, key) < 0:
                 raise Usage(f"train.{key} is 0 or more, not {getattr(self, key)}")
@@ -135,6 +141,8 @@ def stratified(n: int, generator: torch.Generator) -> Tensor:
 def examples(config: Mapping[str, Any], split: str, plugins: bool = True) -> Dataset:
     """The training ("train") or held-out ("test") examples that a config names."""
     node = config.get("data") or "mnist"
+    if not isinstance(node, (str, Mapping)):
+        raise Usage(f"data is a name, or a mapping with one, not {node!r}")
     node = {key: value for key, value in ({"name": node} if isinstance(node, str) else node).items() if key not in ("flip", "split")}
     return settings.build(DATASETS, node, "data", plugins, split=split)
 
@@ -150,7 +158,10 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
             raise Usage(f"no setting {key!r}{nearest(key, settings.KEYS)}")
     plan = settings.call(Train, config.get("train") or {}, "train")
     seed = settings.coerce(config.get("seed", 0), int, "seed", {})
-    accelerator = Accelerator(cpu=device == "cpu", gradient_accumulation_steps=1)
+    wanted = best(device) if device else None
+    accelerator = Accelerator(cpu=wanted is not None and wanted.type == "cpu", mixed_precision="no", gradient_accumulation_steps=1)
+    if wanted and wanted.type != accelerator.device.type:
+        raise Usage(f"training would run on {accelerator.device}, not on {wanted}; leave --device out, or use cpu")
     rank, world = accelerator.process_index, accelerator.num_processes
     if plan.batch % (world * plan.accumulate):
         raise Usage(f"train.batch is a multiple of processes x accumulate ({world} x {plan.accumulate}), not {plan.batch}")
@@ -161,7 +172,9 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     flip = settings.coerce(config["data"].get("flip", False) if isinstance(config.get("data"), dict) else False, bool, "data: flip", {})
     keep_memory()
     torch.manual_seed(mixed("weights", seed))
-    model = build(config, data.shape, data.classes)
+    with settings.sound(config):
+        model = build(config, data.shape, data.classes, plugins=True)
+        model.rehearse()
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
     config = config | {"shape": list(data.shape), "classes": list(data.classes)}
@@ -184,7 +197,9 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     if resumed:
         restore(run, state, parts)
     if accelerator.is_main_process:
-        run.rewind_log(state.step if resumed else -1)  # what was logged after the checkpoint will be lived again
+        run.rewind_log(state.step or -1)  # what was logged after the checkpoint will be lived again
+        if not resumed:
+            remember(run, state, parts)  # so that a run that fails early has somewhere to go back to
 
     batches = Plan(len(data), share, seed=seed, rank=rank, world=world)
     watch = Watch(run, model, ema, parameters, unseen, plan, seed, quiet, accelerator.is_main_process)
@@ -194,8 +209,10 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     with Stop() as stop, ExitStack() as stack:
         stack.callback(watch.close)
         watch.open(state, model, data)
-        if plan.done(state.step, state.seconds) >= 1 and (run.path / "summary.json").is_file():
+        if plan.done(state.step, state.seconds) >= 1 and run.finished(state.step):
             return run
+        if accelerator.is_main_process:
+            (run.path / "summary.json").unlink(missing_ok=True)  # of an earlier, shorter life
         stream = feed(data, batches, state.step, accelerator.device, flip, plan.workers)
         began, saved = time.perf_counter() - state.seconds, time.perf_counter()
         while plan.done(state.step, state.seconds) < 1:
@@ -232,12 +249,15 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
                 watch.step(state, value, norm, rate, done)
             if watch.due(state, done):
                 held_out = watch.look(state)
+                watch.looking, _ = _agreed(accelerator, watch.looking, None)  # so that all processes look at the same steps
                 if plan.rate == "plateau" and held_out is not None:
                     plateau.look(held_out)
                 if accelerator.is_main_process:
                     keep_best(run, state.step, model, ema, parameters, held_out)
             state.seconds, _ = _agreed(accelerator, time.perf_counter() - began, None)
-            if asked or time.perf_counter() - saved > 60 * plan.save_minutes or (plan.save_every and state.step % plan.save_every == 0):
+            every = any(n and state.step % n == 0 for n in (plan.save_every, plan.keep_every))
+            due = every or time.perf_counter() - saved > 60 * plan.save_minutes
+            if asked or (due and not state.strikes):  # never over the last good one
                 save(run, state, parts, parameters, plan.keep, plan.keep_every, accelerator.is_main_process)
                 saved = time.perf_counter()
             if asked:

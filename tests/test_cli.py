@@ -195,6 +195,12 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, sa
         (["--label", "lef"], "did you mean 'left'"),
         (["--interval", "1"], "LOW,HIGH"),
         (["--clip", "hard"], "one of none, static, dynamic"),
+        (["--interval", "5,0.2", "-g", 2], "low < high"),
+        (["-g", "nan"], "finite"),
+        (["--batch", -1], "--batch is at least 1"),
+        (["--batch", 0], "--batch is at least 1"),
+        (["--label", "9" * 20], "no class"),
+        (["--label", "³"], "no class"),
         (["--strength", 2, "--image", "x.png"], "x.png"),
         (["--out", "samples.pt"], "end it in .png"),
         (["--weights", "bets"], "it has last, best"),
@@ -221,6 +227,15 @@ def test_a_run_with_parts_of_its_own_wants_trust(free, tmp_path, monkeypatch, ca
 
     code, _, err = call(monkeypatch, capsys, "sample", broken(free, tmp_path / "copy", foreign), "--out", tmp_path / "s.png")
     assert code == 1 and "--trust" in err
+
+
+def test_showing_a_runs_noise_runs_no_code(tmp_path, monkeypatch, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(
+        f"version: 1\ndata: {{name: digits}}\nnoise: {{name: 'os:system', command: 'touch {tmp_path}/pwned'}}\n"
+    )
+    code, _, err = call(monkeypatch, capsys, "show", "forward", tmp_path / "run", "--out", tmp_path / "f.png")
+    assert code == 1 and "--trust" in err and not (tmp_path / "pwned").exists()
 
 
 def test_a_read_only_target_is_one_line(run, tmp_path, monkeypatch, capsys):

@@ -178,6 +178,109 @@ def test_strikes_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monkey
     assert [e["lr"] for e in entries if e.get("step") == 20 and "lr" in e] == [0.5e-3]
 
 
+def test_a_run_that_fails_before_its_first_save_goes_back_to_its_beginning(tmp_path, monkeypatch):
+    real, bad = training._gradient, iter([False] * 4 + [True] * 3 + [False] * 100)
+
+    def gradient(*args):
+        value, norm = real(*args)
+        return value, float("nan") if next(bad) else norm
+
+    monkeypatch.setattr(training, "_gradient", gradient)
+    train(recipe(train={"strikes": 3, "save_every": None}), tmp_path / "run", quiet=True)
+    back = next(e for e in Run(tmp_path / "run").entries() if e.get("event") == "rolled back")
+    assert back["step"] == 0 and json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 20
+
+
+def test_a_save_that_falls_due_among_strikes_does_not_replace_the_last_good_one(tmp_path, monkeypatch):
+    real, count = training._gradient, iter(range(100))
+    monkeypatch.setattr(training, "_gradient", lambda *args: (real(*args)[0], float("nan") if next(count) in (11, 12, 13) else 1.0))
+    train(recipe(train={"strikes": 3}), tmp_path / "run", quiet=True)
+    back = next(e for e in Run(tmp_path / "run").entries() if e.get("event") == "rolled back")
+    assert back["step"] == 6, "step 12 was due while steps failed"
+
+
+def test_every_n_steps_weights_are_kept_also_where_nothing_else_is_saved(tmp_path):
+    train(recipe(train={"save_every": None, "keep_every": 8}), tmp_path / "run", quiet=True)
+    assert sorted(p.stem for p in (tmp_path / "run" / "weights").glob("step_*")) == ["step_00000008", "step_00000016"]
+
+
+def test_the_held_out_loss_looks_at_all_classes_of_a_sorted_set(tmp_path, monkeypatch):
+    seen, real = [], training.Watch.held_out
+
+    def held_out(self):
+        get = self.unseen.get
+        self.unseen.get = lambda indices: seen.append(indices.tolist()) or get(indices)
+        return real(self)
+
+    monkeypatch.setattr(training.Watch, "held_out", held_out)
+    train(recipe(train={"held_out": 4, "looks": 1, "steps": 2}), tmp_path / "run", quiet=True)
+    total = len(training.examples(recipe(), "test"))
+    assert seen[0] == [0, total // 4, total // 2, 3 * total // 4]
+
+
+def test_a_run_killed_between_its_last_save_and_its_end_is_finished_later(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Watch, "finish", lambda *args: (_ for _ in ()).throw(MemoryError("the power went")))
+        with pytest.raises(MemoryError):
+            train(recipe(), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    train(recipe(), tmp_path / "run", quiet=True)
+    train(recipe(), tmp_path / "whole", quiet=True)
+    assert (tmp_path / "run" / "samples" / "final.png").is_file() and same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_an_extended_run_does_not_show_its_old_summary(tmp_path, monkeypatch):
+    train(recipe(), tmp_path / "run", quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Watch, "step", lambda *args: (_ for _ in ()).throw(MemoryError("the power went")))
+        with pytest.raises(MemoryError):
+            train(recipe(train={"steps": 30}), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"sample": {"guidance": 2.0}, "conditions": []}, "no condition to guide by"),
+        ({"sample": {"guidance": 2.0}, "conditions": [{"name": "label", "drop": 0.0}]}, "cannot be guided"),
+        ({"sample": {"options": {"eta": [1]}}}, "option eta"),
+        ({"sample": {"options": {"eta": "much"}}}, "do not fit together|eta"),
+        ({"sample": {"guidance": float("nan")}}, "finite"),
+        ({"sample": {"low": 3, "high": 2}}, "low < high"),
+        ({"train": {"betas": [0.9]}}, "two numbers"),
+        ({"train": {"betas": [0.9, 1.5]}}, "two numbers"),
+        ({"train": {"betas": [0.0, 0.9], "optimizer": "schedule_free"}}, "schedule_free"),
+        ({"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 2.0}}, "cannot be made"),
+        ({"network": {"name": "unet", "width": 8, "levels": [1], "time": "sinusoid"}}, "cannot be made"),
+        ({"network": {"name": "unet", "width": 8, "levels": [1], "head": 0, "attention": [0]}}, "cannot be made"),
+        ({"network": 5}, "network"),
+        ({"noise": {"name": ["cosine"]}}, "noise"),
+        ({"noise": {"name": "karras", "rho": 0}}, "fit together|cannot be made"),
+        ({"noise": "flow", "clock": "log", "predict": "v"}, "infinite at alpha = 0"),
+        ({"noise": "cosine", "frame": "ve", "predict": "v"}, "infinite at alpha = 0"),
+        ({"clock": ["flow"]}, "no clock"),
+        ({"predict": ["v"]}, "predict"),
+        ({"conditions": 5}, "conditions"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_made(tmp_path, change, says):
+    parts = {key: value for key, value in change.items() if key in ("train", "sample") and isinstance(value, dict)}
+    config = recipe(**parts) | {key: value for key, value in change.items() if key not in parts}
+    config["data"] = {"name": "digits"}  # with a part of one's own, errors keep their traceback
+    with pytest.raises(Usage, match=says):
+        train(config, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_fresh_leaves_a_folder_of_something_else_where_it_is(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_text("precious")
+    with pytest.raises(Problem, match="choose another --out"):
+        train(recipe(), tmp_path / "photos", fresh=True, quiet=True)
+    assert (tmp_path / "photos" / "holiday.jpg").is_file()
+
+
 def test_nothing_but_nan_ends_with_the_reason(tmp_path):
     with pytest.raises(Problem, match="training cannot go on: the data holds NaN"):
         train(recipe(data={"name": "tests.parts:all_poisoned"}, conditions=[]), tmp_path / "run", quiet=True)

@@ -59,7 +59,7 @@ class Denoiser(nn.Module):
         data_std: float = 1.0,
     ):
         super().__init__()
-        if isinstance(clock, str) and clock not in CLOCKS:
+        if not isinstance(clock, Schedule) and (not isinstance(clock, str) or clock not in CLOCKS):
             raise Usage(f"no clock {clock!r}{nearest(clock, CLOCKS)}")
         if frame not in LENGTH:
             raise Usage(f"no frame {frame!r}{nearest(frame, LENGTH)}")
@@ -79,6 +79,16 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor, level: Level, context: Any = None) -> tuple[Tensor, Tensor]:
         return prediction.solve(self.predict, level, x, self.raw(x, level, context), self.data_std)
+
+    def check(self, noisiest: Level) -> None:
+        """Refuses a clock or a frame that is infinite at the noisiest level, with the cure."""
+        length = LENGTH[self.frame](noisiest.alpha * self.data_std, noisiest.sigma)
+        if not bool(torch.isfinite(noisiest.alpha + noisiest.sigma)):
+            raise Usage("the noise schedule is not a number at its noisy end; look at its settings")
+        if not bool(torch.isfinite(self.clock(noisiest))) or float(length / torch.hypot(noisiest.alpha, noisiest.sigma)) < 1e-6:
+            raise Usage(
+                "the clock or the frame is infinite at alpha = 0: set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp"
+            )
 
     def c_out(self, level: Level) -> Tensor:
         """By how much an error of the network becomes one in x0."""

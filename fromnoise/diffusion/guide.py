@@ -1,5 +1,7 @@
 """Guidance: denoisers made of denoisers. What changes the prediction is here; what changes the walk is a sampler."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,15 +11,24 @@ from .level import Level
 
 def _both(strong: Denoise, weak: Denoise):
     """Both denoisers' answers; in one pass where they are one network under two contexts."""
-    if isinstance(strong, Bound) and isinstance(weak, Bound) and strong.denoiser is weak.denoiser:
+    if isinstance(strong, Bound) and isinstance(weak, Bound) and strong.denoiser is weak.denoiser and _alike(strong.context, weak.context):
         pair = Bound(strong.denoiser, strong.context and strong.context.cat(weak.context))
 
         def one_pass(x: Tensor, level: Level):
+            level = Level(level.alpha.repeat(2), level.sigma.repeat(2)) if level.alpha.ndim else level
             x0, eps = pair(torch.cat([x, x]), level)
             return zip(x0.chunk(2), eps.chunk(2), strict=True)
 
         return one_pass
     return lambda x, level: (strong(x, level), weak(x, level))
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two contexts say things in the same places and sizes, so that they make one batch."""
+    if a is None or b is None:
+        return a is b
+    sizes = [{k: tuple(v.shape[1:]) for k, v in vars(context).items() if isinstance(v, Tensor)} for context in (a, b)]
+    return sizes[0] == sizes[1] and [r.shape[1:] for r in a.residuals] == [r.shape[1:] for r in b.residuals]
 
 
 def guided(strong: Denoise, weak: Denoise, scale: float, low: float = 0.0, high: float = float("inf")) -> Denoise:

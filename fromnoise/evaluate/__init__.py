@@ -10,6 +10,7 @@ from .resnet import ResNet
 from .run import score_run
 from .score import score
 from .speed import Comparison, Timed, time_sampling
+from .sweep import Sweep
 
 __all__ = [
     "CNN",
@@ -19,6 +20,7 @@ __all__ = [
     "ResNet",
     "Row",
     "Statistics",
+    "Sweep",
     "Timed",
     "distance_to_data",
     "energy_distance",

@@ -7,12 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from ..data.dataset import Dataset
+from ..errors import Usage
 from ..model import Model
 from .card import Card
 from .points import score_points
 from .prepare import load_features
 from .score import score
 from .speed import Comparison, Timed, counted, parse, time_sampling
+from .sweep import Sweep, scales
 
 TIMED = 64  # samples drawn at once to take the time
 
@@ -34,19 +36,27 @@ def score_run(
     features: str | Path = "cnn",
     compare: str | None = None,
     draw: Draw = plainly,
-) -> Card | Comparison:
-    """The card of n samples of a model, every class in turn; with `compare` ("ddim:50,ddim:1000") the samplers side by side instead.
+    sweep: str | None = None,
+) -> Card | Comparison | Sweep:
+    """The card of n samples of a model, every class in turn; with `compare` ("ddim:50,ddim:1000") the samplers side by side instead, with
+    `sweep` ("1,1.5,3") the same at those scales of guidance.
 
     walk      sampler, steps, guidance, … as `Model.sample` takes them; None takes the model's own
     features  see `load_features`; points need none
     draw      how samples are drawn, so that a caller can show progress
     """
     walk = dict(walk or {})
-    asked = parse(compare) if compare else []
+    if compare and sweep:
+        raise Usage("--compare and --sweep are two questions; ask one at a time")
+    asked, guidances = parse(compare) if compare else [], scales(sweep) if sweep else []
+    if guidances and not model.conditions:
+        raise Usage("this model has no condition to guide by, so there is nothing to sweep")
     for name, steps in asked:
         model.plan(name=name, steps=steps)  # what cannot be is said before anything is drawn
     measure = _measure(model, train, test, features, seed)
     conditions = model.asked(n, {})
+    if guidances:
+        return Sweep(guidances, [measure(draw(model, n, seed, None, walk | {"guidance": g}, conditions), conditions) for g in guidances])
     if not asked:
         return measure(draw(model, n, seed, None, walk, conditions), conditions)
     walks = [walk | {"sampler": name, "steps": steps} for name, steps in asked]

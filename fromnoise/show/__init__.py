@@ -10,6 +10,7 @@ from .progress import progress
 from .report import report
 from .schedules import schedules
 from .strip import strip
+from .tradeoff import tradeoff
 
 __all__ = [
     "Compared",
@@ -33,5 +34,6 @@ __all__ = [
     "sweep",
     "tiles",
     "to_uint8",
+    "tradeoff",
     "write",
 ]

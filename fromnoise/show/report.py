@@ -37,7 +37,7 @@ def report(run: str | Path) -> Path:
         page.section("Samples", _samples(run)),
         page.section("Curves", _curves(log)),
         page.section("Over training", _training(run)),
-        page.section("Evaluation", _evaluation(_json(run / "evaluation.json", dict).get("rows", []))),
+        page.section("Evaluation", _evaluation(_json(run / "evaluation.json", dict))),
         page.section("Configuration", f"<pre>{escape(_tidy(config))}</pre>" if config else page.missing("config.yaml is missing.")),
         page.section("Machine and versions", _environment(environment)),
         page.section("Events", _events(log)),
@@ -191,12 +191,33 @@ def _training(run: Path) -> str:
     return f'<p class="soft">The same noise, sampled as training went on.</p><div class="row small">{"".join(drawn)}</div>'
 
 
-def _evaluation(rows: list) -> str:
-    rows = [row for row in rows if isinstance(row, dict)]
+def _evaluation(card: dict) -> str:
+    rows = [row for row in _list(card.get("rows")) if isinstance(row, dict)]
     if not rows:
         return page.missing("Not evaluated yet: `fromnoise evaluate RUN` adds its card here.")
-    cells = [(row.get("metric", ""), _figure(row.get("value")), _figure(row.get("floor")), row.get("note") or "") for row in rows]
-    return page.table(("metric", "value", "real against real", "note"), cells, right=(1, 2))
+    cells = [
+        (
+            row.get("metric", ""),
+            *(_with_error(row.get(key), row.get(f"{key}_error" if key == "floor" else "error")) for key in ("value", "floor")),
+        )
+        for row in rows
+    ]
+    asked = card.get("asked") if isinstance(card.get("asked"), dict) else {}
+    when = [f"at step {card['step']:,}"] if _is_number(card.get("step")) else []
+    when += [f"{card['weights']} weights"] if card.get("weights") else []
+    when += [f"{key} {value}" for key, value in asked.items()]
+    said = [", ".join([str(card.get("title", "")), *when]).strip(", "), card.get("protocol"), *_list(card.get("notes"))]
+    return page.table(("metric", "value", "real against real"), cells, right=(1, 2)) + "".join(
+        page.missing(str(words)) for words in said if words
+    )
+
+
+def _list(value: Any) -> list:
+    return value if isinstance(value, list) else []
+
+
+def _with_error(value: Any, error: Any) -> str:
+    return _figure(value) + (f" ± {error:.1g}" if _is_number(error) else "")
 
 
 def _environment(environment: dict) -> str:

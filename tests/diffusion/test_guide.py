@@ -47,6 +47,27 @@ def test_guidance_moves_eps_as_the_paper_says_and_still_makes_x(scale):
     assert torch.allclose(level.mix(x0, eps), X)
 
 
+class Told(nn.Module):
+    """A network that hears a vector, tokens, or nothing."""
+
+    def forward(self, x, clock, context=None):
+        told = 0.0 if context is None or context.vector is None else context.vector[:, :1, None, None]
+        return torch.sin(x + clock[:, None, None, None] + told)
+
+
+@pytest.mark.parametrize("weak", [None, Context(), Context(vector=torch.full((5, 4), 2.0).double())], ids=["none", "empty", "vector"])
+@pytest.mark.parametrize("strong", [None, Context(), Context(vector=torch.ones(5, 4).double())], ids=["none", "empty", "vector"])
+@pytest.mark.parametrize("levels", [torch.tensor(0.3), torch.linspace(0.2, 0.8, 5)], ids=["one", "each"])
+def test_a_context_on_one_side_only_is_heard(strong, weak, levels):
+    denoiser = Denoiser(Told())
+    level = Cosine()(levels.double())
+    both = [Bound(denoiser, context) for context in (strong, weak)]
+    found = guided(*both, 3.0, high=100)(X, level)
+    apart = [bound(X, level) for bound in both]
+    for value, a, b in zip(found, *apart, strict=True):
+        assert torch.allclose(value, b + 3 * (a - b), rtol=1e-10)
+
+
 def test_one_pass_equals_two():
     network = Net()
     denoiser = Denoiser(network)

@@ -50,6 +50,13 @@ def page(run):
     return " ".join(" ".join(parsed.text).split()), parsed
 
 
+CARD = {
+    "title": "digits, 10,000 samples", "protocol": "Reference: 360 test images.", "notes": ["few images"],
+    "rows": [{"metric": "FD", "value": 1.25, "error": 0.02, "floor": 0.9, "floor_error": 0.01}],
+    "step": 1234, "weights": "best", "asked": {"guidance": 1.5},
+}  # fmt: skip
+
+
 @pytest.fixture
 def run(tmp_path):
     run = tmp_path / "digits <i>"
@@ -68,7 +75,7 @@ def run(tmp_path):
         write(grid(torch.rand(9, 1, 8, 8) * 2 - 1), run / "samples" / f"step_{step:08d}.png")
     write(grid(torch.rand(16, 3, 8, 8) * 2 - 1), run / "samples" / "final.png")
     gif([grid(torch.rand(9, 1, 8, 8) * 2 - 1) for _ in range(5)], run / "samples" / "reverse.gif")
-    (run / "evaluation.json").write_text(json.dumps({"rows": [{"metric": "FD", "value": 1.25, "floor": 0.9, "note": "n 10,000"}]}))
+    (run / "evaluation.json").write_text(json.dumps(CARD))
     return run
 
 
@@ -103,7 +110,7 @@ def test_plots_follow_light_and_dark(run):
 
 def test_grids_over_training_are_picked_evenly(run):
     text, _ = page(run)
-    assert re.findall(r"step ([\d,]+)", text.split("Over training")[1]) == ["100", "300", "500", "600", "800", "1,000"]
+    assert re.findall(r"step ([\d,]+)", text.split("Over training")[1].split("Evaluation")[0]) == ["100", "300", "500", "600", "800", "1,000"]
 
 
 @pytest.mark.parametrize("gone", ["config.yaml", "environment.json", "summary.json", "log.jsonl", "samples", "evaluation.json"])
@@ -165,3 +172,9 @@ def test_progress_passes_over_broken_grids(run):
 def test_duration_as_people_say_it():
     assert [duration(s) for s in (0, 42.4, 65, 3599.6, 7800)] == ["0 s", "42 s", "1 min 5 s", "1 h 0 min", "2 h 10 min"]
     assert duration(None) == duration(float("nan")) == ""
+
+
+def test_an_evaluation_says_how_and_of_what_it_was_taken(run):
+    text, _ = page(run)
+    for words in ("1.25 ± 0.02", "0.9 ± 0.01", "at step 1,234, best weights, guidance 1.5", "Reference: 360 test images.", "few images"):
+        assert words in text

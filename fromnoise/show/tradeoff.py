@@ -1,0 +1,47 @@
+"""Obedience against variety: what guidance buys, and what it costs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..files import replacing
+from .figure import COLOURS, INK, SOFT, dress, figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..evaluate import Sweep
+
+
+def tradeoff(sweep: "Sweep", path: str | Path) -> Path:
+    """Writes the picture of a guidance sweep: accuracy over recall, a point a scale, and every distance over the scale; dashed, real data."""
+    path = Path(path)
+    metrics = {row.metric: row for row in sweep.metrics}
+    accuracy, recall = (next((name for name in metrics if name.startswith(words)), None) for words in ("class accuracy", "recall"))
+    distances = [row for row in metrics.values() if row.better == "lower"]
+    both = accuracy is not None and recall is not None
+    made, panels = figure(len(distances) + both, columns=min(3, len(distances) + both))
+    if accuracy is not None and recall is not None:
+        _against(panels[0], sweep, accuracy, recall)
+    for axes, row in zip(panels[both:], distances, strict=True):
+        axes.plot(sweep.scales, sweep.values(row.metric), color=COLOURS[0], marker="o", markersize=4, linewidth=1.5)
+        if row.floor is not None:
+            axes.axhline(row.floor, color=SOFT, linestyle=(0, (4, 3)), linewidth=1)
+        dress(axes, row.metric, "guidance")
+        axes.set_ylim(bottom=min(0.0, *sweep.values(row.metric)))
+    with replacing(path) as temporary:
+        made.savefig(temporary, dpi=150, format=path.suffix.lstrip(".") or "png")
+    return path
+
+
+def _against(axes: "Axes", sweep: "Sweep", accuracy: str, recall: str) -> None:
+    x, y = sweep.values(recall), sweep.values(accuracy)
+    axes.plot(x, y, color=COLOURS[0], marker="o", markersize=4, linewidth=1.5)
+    for scale, at, height in zip(sweep.scales, x, y, strict=True):
+        axes.annotate(f"{scale:g}", (at, height), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8.5, color=INK)
+    floors = sweep.cards[-1]
+    real = floors[recall].floor, floors[accuracy].floor
+    if None not in real:
+        axes.plot(*([value] for value in real), color=SOFT, marker="*", markersize=9, linestyle="none")
+        axes.annotate("real data", real, xytext=(0, -14), textcoords="offset points", ha="center", fontsize=8.5, color=SOFT)
+    dress(axes, "What guidance buys, and what it costs", recall, accuracy)
+    axes.margins(0.1, 0.18)
