@@ -4,6 +4,7 @@ import io
 import math
 import pickle
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def _from_archive(archive: Path) -> Files:
                 if member is None:
                     raise KeyError(name)
                 return f"{archive}:{name}", member.read()
-        except (OSError, EOFError, KeyError, tarfile.TarError) as error:
+        except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
             raise Problem(f"{archive} is cut short or holds no {FOLDER}/{name}; delete it and fetch it again") from error
 
     return read

@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar, final
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 from ..errors import Problem, Usage
 from .dataset import Dataset, Tensors, check_split
 from .listing import Listing, split_listing
-from .pictures import Broken, Header, Look, check, colour, header
+from .pictures import Broken, Header, Look, check, colour, header, quiet
 from .progress import track
 
 T = TypeVar("T")
@@ -68,7 +67,7 @@ def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[
         except Broken as reason:
             return _Reason(reason)
 
-    with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+    with quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         results = list(track(pool.map(one, listing.files), words, len(listing)))
     broken = [(name, str(result)) for name, result in zip(listing.files, results, strict=True) if isinstance(result, _Reason)]
     return [None if isinstance(result, _Reason) else result for result in results], broken  # type: ignore[misc]
@@ -123,22 +122,22 @@ def _same_size(headers: list[Header]) -> tuple[int, int]:
 def _decoded(listing: Listing, look: Look, skip: bool) -> Tensors:
     """The set in memory, decoded by threads into one tensor."""
     x = np.empty((len(listing), *look.shape), np.float32 if look.deep else np.uint8)
-    rows = {name: i for i, name in reversed(list(enumerate(listing.files)))}
+    paths = [str(listing.root / name) for name in listing.files]
+    rows = {path: i for i, path in reversed(list(enumerate(paths)))}
     unique = listing.at(sorted(rows.values()))  # a picture with several captions is decoded once
 
     def one(path: str) -> int:
-        row = rows[Path(path).relative_to(listing.root).as_posix()]
-        x[row] = look(path)
-        return row
+        x[rows[path]] = look(path)
+        return rows[path]
 
     _, broken = in_threads(one, unique, "decoding pictures")
     _report(broken, len(unique), skip)
-    repeats = [i for i, name in enumerate(listing.files) if rows[name] != i]
+    repeats = [i for i, path in enumerate(paths) if rows[path] != i]
     for i in repeats:
-        x[i] = x[rows[listing.files[i]]]
+        x[i] = x[rows[paths[i]]]
     if broken:
-        bad = {name for name, _ in broken}
-        good = [i for i, name in enumerate(listing.files) if name not in bad]
+        bad = {str(listing.root / name) for name, _ in broken}
+        good = [i for i, path in enumerate(paths) if path not in bad]
         x, listing = x[good], listing.at(good)
     return Tensors("folder", x, listing.label, listing.text, listing.classes)
 
@@ -156,7 +155,8 @@ class Folder(Dataset):
         return len(self.listing)
 
     def take(self, indices: Tensor) -> dict[str, Any]:
-        rows, pictures = zip(*(self._picture(i) for i in indices.tolist()), strict=True)
+        with quiet():
+            rows, pictures = zip(*(self._picture(i) for i in indices.tolist()), strict=True)
         batch: dict[str, Any] = {"x": torch.from_numpy(np.stack(pictures))}
         if self.listing.label is not None:
             batch["label"] = torch.tensor([self.listing.label[i] for i in rows])

@@ -13,7 +13,7 @@ from ..errors import Problem
 from . import arrays, cifar, idx
 from .dataset import Tensors
 from .folder import in_threads
-from .listing import HELD_OUT, listed
+from .listing import HELD_OUT, listed, split_listing
 from .pictures import Header, Look, header
 from .propose import Proposal, propose
 
@@ -120,7 +120,8 @@ def inspect(path: str | Path) -> Inspection:
 
 def _npz(path: Path) -> Inspection:
     images, labels = arrays.read(path)
-    return _tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), labels))
+    numbers, classes = (None, ()) if labels is None else arrays.numbered(labels)
+    return _tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes))
 
 
 def _tensors(path: Path, kind: str, data: Tensors) -> Inspection:
@@ -138,8 +139,8 @@ def _tensors(path: Path, kind: str, data: Tensors) -> Inspection:
 
 
 def _folder(path: Path) -> Inspection:
-    held = next((path / name for name in HELD_OUT if (path / name).is_dir()), None) if (path / "train").is_dir() else None
-    listing = listed(path / "train" if held else path)
+    sorted_already = (path / "train").is_dir() and any((path / name).is_dir() for name in HELD_OUT)
+    listing, held = split_listing(path, True, "test", 0.0) if sorted_already else (listed(path), ())
 
     def examine(file: str) -> tuple[Header, _Facts]:
         head = header(file)
@@ -158,7 +159,7 @@ def _folder(path: Path) -> Inspection:
         path, "folder", Counter((h.width, h.height) for h in heads), Counter(h.mode for h in heads), Counter(h.depth for h in heads),
         any(h.colour for h in heads), any(h.alpha for h in heads), *_values(found),
         labels={} if good.label is None else _counts(good.label, good.classes), captions=good.text or (), broken=tuple(broken),
-        duplicates=duplicates, constant=constant, unused=listing.unused, held_out=len(listed(held)) if held else 0,
+        duplicates=duplicates, constant=constant, unused=listing.unused, held_out=len(held),
     )  # fmt: skip
 
 

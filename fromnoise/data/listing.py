@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -
     held = next((root / name for name in HELD_OUT if (root / name).is_dir()), None)
     if held is not None and (root / "train").is_dir():
         train = listed(root / "train", labels)
-        test = listed(held, labels, None if train.label is None else _shared(train.files))
+        test = listed(held, train.label is not None, _shared(train.files))
         return train, train if split == "train" else _as_in(test, train)
     whole = listed(root, labels)
     scores = [score(name) for name in whole.files]
@@ -78,20 +78,24 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -
         out = {i for i, value in enumerate(scores) if value == least}
     rows = [i for i in range(len(whole)) if (i in out) == (split == "test")]
     if not rows:
-        cure = "raise data.held_out" if split == "test" else "lower data.held_out"
-        raise Problem(f"held_out={held_out:g} of {len(whole)} pictures in {root} leaves none to {split}; {cure}, or add pictures")
+        cure = "raise data.held_out, or train without (train.held_out=0)" if split == "test" else "lower data.held_out, or add pictures"
+        raise Problem(f"held_out={held_out:g} of {len(whole)} pictures in {root} leaves none to {split}; {cure}")
     return whole, whole.at(rows)
 
 
 def score(name: str) -> float:
     """A number in [0, 1) that depends on a file's relative name alone."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest(), "big") / 2**48
+    written = name.encode("utf-8", "surrogateescape")  # a name that is not UTF-8 gives back its own bytes
+    return int.from_bytes(hashlib.blake2b(written, digest_size=6).digest(), "big") / 2**48
 
 
 def _as_in(test: Listing, train: Listing) -> Listing:
-    """The held-out pictures with the training set's class numbers."""
-    if test.label is None or train.label is None:
+    """The held-out pictures with the training set's class numbers, or with none where that has none."""
+    if train.label is None:
         return replace(test, label=None, classes=())
+    if test.label is None:
+        cure = "sort them alike, move that folder away to hold out a share of train, or set data.labels=false"
+        raise Problem(f"the pictures in {test.root} have no classes, those in {train.root} have; {cure}")
     unknown = set(test.classes) - set(train.classes)
     if unknown:
         raise Problem(f"{test.root} has the class {sorted(unknown)[0]!r}, which {train.root} has not; name the folders alike")
@@ -167,7 +171,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as lines:
             if path.suffix == ".csv":
-                yield from ((f"{path} line {i}", row) for i, row in enumerate(csv.DictReader(lines), 2))
+                yield from _cells(path, lines)
                 return
             for i, line in enumerate(lines, 1):
                 if line.strip():
@@ -183,6 +187,17 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise Problem(f"cannot read {path}: {error.strerror}") from error
 
 
+def _cells(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a CSV, without blanks around names and values; an empty label is none."""
+    rows = csv.DictReader(lines)
+    try:
+        for row in rows:
+            cells = {key.strip(): value.strip() for key, value in row.items() if key is not None and value is not None}
+            yield f"{path} line {rows.line_num}", cells | {"label": cells.get("label") or None}
+    except csv.Error as error:
+        raise Problem(f"{path} line {rows.reader.line_num}: {error}; look for a quote that is never closed") from error
+
+
 def _column(rows: list[tuple[str, str, dict]], key: str) -> list | None:
     """The values of one column, or None where no row has it. Raises Problem where only some have."""
     values = [row.get(key) for _, _, row in rows]
@@ -195,13 +210,12 @@ def _column(rows: list[tuple[str, str, dict]], key: str) -> list | None:
 
 
 def _numbered(listing: Listing, label: list, where: str) -> Listing:
-    """Class numbers: whole numbers are taken as they are, names are numbered in alphabetical order."""
+    """Class numbers from 0 without gaps, in the order of the labels: by value where they are whole numbers, else alphabetical."""
     if all(isinstance(value, str) and value.isascii() and value.isdigit() for value in label):  # CSV knows no numbers
         label = [int(value) for value in label]
-    if all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in label):
-        return replace(listing, label=tuple(label), classes=tuple(map(str, range(max(label) + 1))))
-    if not all(isinstance(value, str) for value in label):
+    whole = all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in label)
+    if not whole and not all(isinstance(value, str) for value in label):
         raise Problem(f"{where.rsplit(' line', 1)[0]}: labels must be all names, or all whole numbers from 0")
-    classes = tuple(sorted(set(label)))
-    number = {name: i for i, name in enumerate(classes)}
-    return replace(listing, label=tuple(number[value] for value in label), classes=classes)
+    names = sorted(set(label))
+    number = {name: i for i, name in enumerate(names)}
+    return replace(listing, label=tuple(number[value] for value in label), classes=tuple(map(str, names)))

@@ -20,6 +20,7 @@ FITS = ("crop", "pad", "resize")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's own conversion
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 ORIENTATION = 0x0112
+DEEP = ("L", "LA", "RGB", "RGBA")  # modes of 16-bit files whose channels are light and alpha, as those of CMYK are not
 
 
 class Broken(Problem):
@@ -71,14 +72,20 @@ def _raw(tile) -> str:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow's warnings are not shown within; entered around all threads rather than in each, since the filters are the process's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """Pillow's image at `path`; whatever goes wrong while it is in use is a Broken in few words."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # by a handle, not by name: Pillow maps named TIFFs into memory with width and height exchanged where EXIF turns them
-            with open(path, "rb") as file, Image.open(file) as image:
-                yield image
+        # by a handle, not by name: Pillow maps named TIFFs into memory with width and height exchanged where EXIF turns them
+        with open(path, "rb") as file, Image.open(file) as image:
+            yield image
     except UnidentifiedImageError as error:
         empty = os.path.exists(path) and os.path.getsize(path) == 0
         raise Broken("the file is empty" if empty else "it is no picture") from error
@@ -89,8 +96,8 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     except PermissionError as error:
         raise Broken("it may not be read") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
-        if isinstance(error, Broken):
-            raise
+        if isinstance(error, Problem):
+            raise  # said in words already
         raise Broken("it is cut short or damaged") from error
 
 
@@ -121,11 +128,11 @@ class Look:
 def colour(name: str | list[int] | tuple[int, ...]) -> tuple[int, int, int]:
     """(r, g, b) of a colour's name, its #rrggbb, or a list of three numbers from 0 to 255. Raises Usage."""
     try:
-        if isinstance(name, str):
-            return ImageColor.getrgb(name)[:3]
-        r, g, b = (int(value) for value in name)
+        r, g, b = ImageColor.getrgb(name)[:3] if isinstance(name, str) else [int(value) for value in name]
+        if not (0 <= min(r, g, b) and max(r, g, b) <= 255):
+            raise ValueError("out of range")
         return r, g, b
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise Usage(f"{name!r} is no colour; give a name such as white, #rrggbb, or [255, 255, 255]") from error
 
 
@@ -229,7 +236,7 @@ def _deep_pixels(image: Image.Image, path: str | Path) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
         orientation = None if image.format == "TIFF" else image.getexif().get(ORIENTATION)
         return _turned(_shares(image)[..., None], orientation)
-    if _depth(image) == 16:
+    if _depth(image) == 16 and image.mode in DEEP:
         try:
             fine = _low_bytes(path)
             image.load()

@@ -80,11 +80,12 @@ def augmented(images: Tensor, mirror: bool, generator: torch.Generator) -> Tenso
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def train_cnn(train: Dataset, device: torch.device, seed: int = 0, seen: int = SEEN) -> CNN:
+def train_cnn(train: Dataset, device: torch.device, seed: int = 0, seen: int = SEEN, mirror: bool | None = None) -> CNN:
     """A CNN trained on a labelled dataset: AdamW, one-cycle rate, augmentation; the same seed gives the same weights on the same machine.
 
-    Pictures with three channels are mirrored too (photographs may be; letters may not).
+    `mirror` shows half of them mirrored; by default where they have three channels (photographs may be mirrored, letters may not).
     """
+    mirror = train.shape[0] == 3 if mirror is None else mirror
     draw = torch.Generator().manual_seed(seed)
     stored, labels = _kept(train, torch.randperm(len(train), generator=draw)[:KEPT], device)
     size = min(BATCH, len(labels))
@@ -101,7 +102,7 @@ def train_cnn(train: Dataset, device: torch.device, seed: int = 0, seen: int = S
         if step % per_epoch == 0:
             order = torch.randperm(len(labels), generator=draw).to(device)
         at = order[step % per_epoch * size :][:size]
-        images = augmented(scaled(stored[at]), train.shape[0] == 3, draw)
+        images = augmented(scaled(stored[at]), mirror, draw)
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             logits = net(images)[1]
         optimizer.zero_grad()

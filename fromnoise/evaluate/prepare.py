@@ -21,6 +21,7 @@ from .inception import Inception
 from .resnet import ResNet
 
 VERSION = "v1"  # of the CNN and how it is trained: a change makes other features, so a new file
+ROTATION = "v2"  # the same, of the CNN that tells turns: v1 saw mirrored pictures, in which 90 degrees look like 270
 CHECKED = 10_000  # test images that the accuracy is measured on
 HASHED = 2048  # examples that tell one dataset from another
 
@@ -70,11 +71,13 @@ class Turned(Dataset):
 
 def _cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
     """The CNN of this dataset from the cache, trained and put there first if need be."""
-    if len(train.classes) < 2:
+    turned = len(train.classes) < 2
+    if turned:
         train, test = Turned(train), Turned(test)
+    version = ROTATION if turned else VERSION
     shape = "x".join(map(str, train.shape))
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-")
-    path = cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{VERSION}.safetensors"
+    path = cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{version}.safetensors"
     try:
         tensors, meta = _read(path)
         net = CNN(train.shape, len(train.classes), meta["name"], float(meta["accuracy"]))
@@ -87,10 +90,10 @@ def _cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
         f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}",
         file=sys.stderr,
     )
-    net = train_cnn(train, device)
+    net = train_cnn(train, device, mirror=False if turned else None)
     net.accuracy = _accuracy(net, test)
     net.name = f"{train.name} CNN ({net.accuracy:.2%})".replace("%", " %")
-    meta = {"name": net.name, "accuracy": str(net.accuracy), "dataset": train.name, "version": VERSION}
+    meta = {"name": net.name, "accuracy": str(net.accuracy), "dataset": train.name, "version": version}
     with replacing(path) as temporary:
         save_file({key: value.contiguous().cpu() for key, value in net.state_dict().items()}, temporary, meta)
     return net
@@ -101,7 +104,7 @@ def _writable(folder: Path) -> None:
     try:
         with replacing(folder / ".writable"):
             pass
-        (folder / ".writable").unlink()
+        (folder / ".writable").unlink(missing_ok=True)  # another process may have tried at the same time
     except Problem as error:
         raise Problem(f"cannot write to {folder}; set FROMNOISE_CACHE to a folder that can be") from error
 

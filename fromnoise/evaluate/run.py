@@ -1,13 +1,13 @@
 """A trained model's samples, drawn and measured."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ..data.dataset import Dataset
-from ..errors import Usage
+from ..errors import Problem, Usage
 from ..model import Model
 from .card import Card
 from .points import score_points
@@ -51,16 +51,42 @@ def score_run(
     asked, guidances = parse(compare) if compare else [], scales(sweep) if sweep else []
     if guidances and not model.conditions:
         raise Usage("this model has no condition to guide by, so there is nothing to sweep")
-    for name, steps in asked:
-        model.plan(name=name, steps=steps)  # what cannot be is said before anything is drawn
+    walks = [walk | {"sampler": name, "steps": steps} for name, steps in asked]
+    for each in walks or [walk | {"guidance": g} for g in guidances] or [walk]:
+        _possible(model, each)  # what cannot be is said before anything is trained or drawn
+    for data in (train, test):
+        _fits(model, data)
     measure = _measure(model, train, test, features, seed)
     conditions = model.asked(n, {})
     if guidances:
         return Sweep(guidances, [measure(draw(model, n, seed, None, walk | {"guidance": g}, conditions), conditions) for g in guidances])
-    if not asked:
+    if not walks:
         return measure(draw(model, n, seed, None, walk, conditions), conditions)
-    walks = [walk | {"sampler": name, "steps": steps} for name, steps in asked]
     return Comparison([_timed(model, n, seed, each, conditions, draw, measure) for each in walks])
+
+
+def _possible(model: Model, walk: Mapping[str, Any]) -> None:
+    """Raises Usage where the model cannot be walked so: an unknown name, or guidance that it cannot follow."""
+    plan = model.plan(name=walk.get("sampler"), **{key: walk.get(key) for key in ("steps", "guidance", "options", "clip", "low", "high")})
+    if plan.guidance != 1 and not model.conditions:
+        raise Usage("this model has no condition to guide by; leave guidance at 1")
+    if plan.guidance != 1:
+        model.context(1, {})  # the unconditional half
+
+
+def _fits(model: Model, data: Dataset) -> None:
+    """Raises Problem where the data is not of the kind that the model makes."""
+    cure = "evaluate it on the data it was trained on"
+    if tuple(data.shape) != model.shape:
+        raise Problem(f"the run makes examples of shape {model.shape}, the data has {tuple(data.shape)}; {cure}")
+    ours, theirs = (tuple(map(str, classes)) for classes in (model.classes, data.classes))
+    if "label" in model.conditions and ours and ours != theirs:
+        raise Problem(f"the run knows {_named(ours)}, the data has {_named(theirs)}; {cure}")
+
+
+def _named(classes: Sequence[str]) -> str:
+    """How many classes, and the first of them."""
+    return f"{len(classes)} classes ({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''})" if classes else "no classes"
 
 
 def _measure(model: Model, train: Dataset, test: Dataset, features: str | Path, seed: int) -> Callable[[Tensor, Mapping[str, Any]], Card]:

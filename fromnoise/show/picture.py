@@ -21,8 +21,12 @@ DOT = (31, 98, 168)
 
 def to_uint8(x: Tensor) -> np.ndarray:
     """Pictures (N, C, H, W) in [-1, 1] as uint8 (N, H, W, C), rounded to the nearest; what is outside is clipped, NaN is mid-grey."""
-    x = torch.nan_to_num(x.detach().float().cpu(), nan=0.0, posinf=1.0, neginf=-1.0)
-    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(1, -1).contiguous().numpy()
+
+    def rounded(part: Tensor) -> np.ndarray:
+        part = torch.nan_to_num(part.detach().float().cpu(), nan=0.0, posinf=1.0, neginf=-1.0)
+        return ((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(1, -1).contiguous().numpy()
+
+    return np.concatenate([rounded(part) for part in x.split(256)])  # in parts: thousands of large pictures as floats fill a memory
 
 
 def pictures(x: Tensor) -> list[Image.Image]:

@@ -1,9 +1,11 @@
 """CIFAR batches as the official archive holds them, and pickles that want more."""
 
+import io
 import os
 import pickle
 import struct
 import tarfile
+import zlib
 
 import numpy as np
 import pytest
@@ -69,6 +71,19 @@ def test_the_archive_itself(tmp_path):
     archive = (tmp_path / "cifar-10-python.tar.gz").rename(tmp_path / "alone/cifar-10-python.tar.gz")
     assert len(DATASETS["cifar10"](root=str(tmp_path / "alone"))) == 15
     archive.write_bytes(archive.read_bytes()[:5000])
+    with pytest.raises(Problem, match="cut short"):
+        DATASETS["cifar10"](root=str(tmp_path / "alone"))
+
+
+def test_an_archive_that_is_damaged_in_the_middle(tmp_path):
+    write(tmp_path / "cifar-10-batches-py")
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as packed:
+        packed.add(tmp_path / "cifar-10-batches-py", "cifar-10-batches-py")
+    (tmp_path / "alone").mkdir()
+    gzip = zlib.compressobj(wbits=31)
+    begun = gzip.compress(plain.getvalue()[:40_000]) + gzip.flush(zlib.Z_FULL_FLUSH)
+    (tmp_path / "alone/cifar-10-python.tar.gz").write_bytes(begun + b"\xff" * 1000)  # no block of deflate starts so
     with pytest.raises(Problem, match="cut short"):
         DATASETS["cifar10"](root=str(tmp_path / "alone"))
 

@@ -1,6 +1,8 @@
 """A folder as its user lays it out: labels, captions, splits, sizes, and what is said when something is wrong."""
 
 import json
+import struct
+import warnings
 
 import numpy as np
 import pytest
@@ -95,10 +97,43 @@ def test_numbered_labels_and_captions_within_class_folders(tmp_path):
         rows(tmp_path / name / "metadata.jsonl", {"file_name": "1.png", "text": f"an {name}"})
     data = folder(tmp_path)
     assert data.classes == ("a", "b") and everything(data)["text"] == ["an a", "an b"]
-    rows(tmp_path / "a/metadata.jsonl", {"file_name": "1.png", "label": 2})
+    rows(tmp_path / "a/metadata.jsonl", {"file_name": "1.png", "label": 1})
     rows(tmp_path / "b/metadata.jsonl", {"file_name": "1.png", "label": 0})
     data = folder(tmp_path)
-    assert data.classes == ("0", "1", "2") and everything(data)["label"].tolist() == [2, 0]
+    assert data.classes == ("0", "1") and everything(data)["label"].tolist() == [1, 0]
+
+
+def test_labels_with_gaps_are_numbered_alike_in_both_splits(tmp_path):
+    for split, labels in {"train": [5, 30, 7], "test": [30, 7]}.items():
+        for i in range(len(labels)):
+            picture(tmp_path / split / f"{i}.png", i)
+        rows(tmp_path / split / "metadata.jsonl", *({"file_name": f"{i}.png", "label": label} for i, label in enumerate(labels)))
+    train, test = folder(tmp_path), folder(tmp_path, split="test")
+    assert train.classes == test.classes == ("5", "7", "30")
+    assert everything(train)["label"].tolist() == [0, 2, 1] and everything(test)["label"].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_metadata_may_name_files_elsewhere(tmp_path, memory):
+    picture(tmp_path / "elsewhere/1.png", 1), picture(tmp_path / "set/2.png", 2)
+    names = ["../elsewhere/1.png", str(tmp_path / "elsewhere/1.png"), str(tmp_path / "set/2.png"), "2.png"]  # in their order
+    rows(tmp_path / "set/metadata.jsonl", *({"file_name": name, "label": "a"} for name in names))
+    x = everything(folder(tmp_path / "set", memory=memory))["x"]
+    assert torch.equal(x[0], x[1]) and torch.equal(x[2], x[3]) and not torch.equal(x[1], x[2])
+
+
+def test_blanks_in_a_csv(tmp_path):
+    picture(tmp_path / "0.png"), picture(tmp_path / "1.png")
+    (tmp_path / "metadata.csv").write_text("file_name , label\n0.png, cat \n1.png ,dog\n")
+    assert folder(tmp_path).classes == ("cat", "dog")
+    (tmp_path / "metadata.csv").write_text("file_name,label\n0.png,cat\n1.png, \n")
+    assert "line 3: no label" in refused(tmp_path)
+
+
+def test_a_csv_that_cannot_be_read(tmp_path):
+    picture(tmp_path / "0.png")
+    (tmp_path / "metadata.csv").write_text('file_name,text\n0.png,"' + "x" * 200_000)
+    assert "metadata.csv line 2: " in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -138,13 +173,15 @@ def test_the_score_is_even():
     scores = np.array([score(f"{i}.png") for i in range(5000)])
     assert scores.min() >= 0 and scores.max() < 1
     assert np.abs(np.histogram(scores, 10, (0, 1))[0] - 500).max() < 120  # five standard deviations are 106
+    assert 0 <= score("caf\udce9.png") < 1  # how Python spells a name that is not UTF-8
 
 
 def test_small_sets_hold_out_one_picture(tmp_path):
     for i in range(2):
         picture(tmp_path / f"{i}.png", i)
     assert [len(folder(tmp_path, held_out=0.001, split=split)) for split in ("train", "test")] == [1, 1]
-    assert "raise data.held_out" in refused(tmp_path, split="test")
+    said = refused(tmp_path, split="test")
+    assert "raise data.held_out" in said and "train.held_out=0" in said
 
 
 @pytest.mark.parametrize("held", ["test", "val"])
@@ -157,6 +194,23 @@ def test_folders_named_as_splits(tmp_path, held):
     assert len(test) == 1
     picture(tmp_path / held / "cow" / "9.png")
     assert "'cow'" in refused(tmp_path, split="test")
+
+
+def test_a_test_folder_without_classes_is_refused(tmp_path):
+    for i, name in enumerate(["train/cat", "train/dog", "test"]):
+        picture(tmp_path / name / f"{i}.png", i)
+    said = refused(tmp_path, split="test")
+    assert f"{tmp_path / 'test'} have no classes" in said and "data.labels=false" in said
+    assert len(folder(tmp_path, split="test", labels=False)) == 1
+    (tmp_path / "test").rename(tmp_path.with_name("away"))
+    assert folder(tmp_path, held_out=0.1, split="test").classes == ("cat", "dog")
+
+
+def test_classes_of_the_test_folder_alone_are_dropped(tmp_path):
+    for i, name in enumerate(["train", "test/cat", "test/dog"]):
+        picture(tmp_path / name / f"{i}.png", i)
+    test = folder(tmp_path, split="test")
+    assert (len(test), test.keys, test.classes) == (2, (), ())
 
 
 def test_mixed_sizes(tmp_path):
@@ -184,6 +238,17 @@ def test_one_deep_picture_makes_a_deep_set(tmp_path):
         plain = np.asarray(Image.open(tmp_path / "a.png")) / 127.5 - 1
         assert np.abs(x[0, 0].numpy() - plain).max() < 1e-6
         assert np.abs((x[1, 0].double().numpy() + 1) / 2 * 65535 - deep).max() < 0.02
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_pillow_does_not_warn_and_the_filters_stay(tmp_path, monkeypatch, memory):
+    picture(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # fewer than 8 x 6: Pillow warns
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        everything(folder(tmp_path, memory=memory))
+        assert warnings.filters == before and not [w for w in said if w.category is Image.DecompressionBombWarning]
 
 
 @pytest.fixture
@@ -246,6 +311,7 @@ def test_a_loose_picture_beside_class_folders(tmp_path):
         ({"size": 0}, "one side in pixels"),
         ({"size": [3, 4, 5]}, "one side in pixels"),
         ({"background": "wihte"}, "no colour"),
+        ({"background": [300, 0, 0]}, "no colour"),
         ({"held_out": 1.5}, "from 0 to below 1"),
         ({"split": "valid"}, "no split"),
     ],
@@ -265,6 +331,25 @@ def test_npz(tmp_path):
     for x, label in zip(test.x, test.label, strict=True):
         (where,) = np.flatnonzero((images == x.permute(1, 2, 0).numpy()).all((1, 2, 3)))
         assert labels[where] == label
+
+
+def test_labels_of_an_npz_with_gaps(tmp_path):
+    labels = np.array([9, 4] * 10 + [10**12])
+    np.savez(tmp_path / "a.npz", np.zeros((21, 4, 4, 1), np.uint8), labels)
+    train, test = (DATASETS["npz"](str(tmp_path / "a.npz"), held_out=0.25, split=split) for split in ("train", "test"))
+    assert train.classes == test.classes == ("4", "9", "1000000000000")
+    assert sorted(torch.cat([train.label, test.label]).tolist()) == [0] * 10 + [1] * 10 + [2]
+
+
+def test_an_npz_with_damaged_parts(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, np.zeros((3, 4, 4, 1), np.uint8))
+    whole = path.read_bytes()
+    name, extra = struct.unpack("<HH", whole[26:30])
+    for at, value in ((30 + name + extra, 255), (whole.index(b"PK\x01\x02") + 10, 99)):  # no block of deflate, no known compression
+        path.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+        with pytest.raises(Problem, match="cut short"):
+            DATASETS["npz"](str(path))
 
 
 @pytest.mark.parametrize("arrays", [{"x": np.zeros(3)}, {"arr_0": np.zeros((3, 4, 4, 3))}, {"arr_0": np.array([{}], dtype=object)}])

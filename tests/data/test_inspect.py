@@ -136,6 +136,22 @@ def test_npz(tmp_path):
     found = inspect(tmp_path / "a.npz")
     assert found.labels == {"0": 10, "1": 10, "2": 10} and found.mean == pytest.approx(images.mean() / 255, abs=1e-4)
     assert len(loads(found.recipe())[2]) == 28
+    np.savez(tmp_path / "a.npz", images, np.arange(30) % 3 * 10**12)
+    assert inspect(tmp_path / "a.npz").labels == {"0": 10, "1000000000000": 10, "2000000000000": 10}
+
+
+def test_a_test_folder_of_its_own(tmp_path):
+    for i in range(9):
+        picture(tmp_path / ("train", "train", "test")[i % 3] / "ab"[i % 2] / f"{i}.png", i)
+    found = inspect(tmp_path)
+    assert found.count == 6 and found.held_out == 3 and set(found.labels) == {"a", "b"}
+
+
+def test_a_test_folder_that_a_recipe_would_fail_on(tmp_path):
+    for i, name in enumerate(["train/a", "train/b", "test"]):
+        picture(tmp_path / name / f"{i}.png", i)
+    with pytest.raises(Problem, match="have no classes"):
+        inspect(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])

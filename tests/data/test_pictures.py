@@ -115,22 +115,35 @@ def test_sixteen_bit_tiff(tmp_path):
         assert np.array_equal(Look((6, 8), "grey")(tmp_path / "a.tiff")[0], np.rint(pixels / 257).astype(np.uint8))
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_sixteen_bits_of_a_colour_tiff_are_all_kept(tmp_path, order):
-    """A TIFF written from the format's description: a header, the pixels, one directory of nine entries."""
-    pixels = RNG.integers(0, 65536, (6, 8, 3), np.uint16)
-    data, bits = pixels.astype(f"{order}u2").tobytes(), struct.pack(f"{order}3H", 16, 16, 16)
-    entries = [(256, 3, 1, 8), (257, 3, 1, 6), (258, 3, 3, 8 + len(data)), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 8), (277, 3, 1, 3)]
-    entries += [(278, 3, 1, 6), (279, 4, 1, len(data))]
+def tiff16(path, pixels, order, ink):
+    """A TIFF of (H, W, C) uint16 from the format's description: a header, the pixels, one directory of nine entries; ink 2 RGB, 5 CMYK."""
+    height, width, channels = pixels.shape
+    data, bits = pixels.astype(f"{order}u2").tobytes(), struct.pack(f"{order}{channels}H", *[16] * channels)
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, channels, 8 + len(data)), (259, 3, 1, 1), (262, 3, 1, ink)]
+    entries += [(273, 4, 1, 8), (277, 3, 1, channels), (278, 3, 1, height), (279, 4, 1, len(data))]
     directory = struct.pack(f"{order}H", len(entries))
     for tag, kind, count, value in entries:
         form, values = ("HH", (value, 0)) if kind == 3 and count == 1 else ("I", (value,))
         directory += struct.pack(f"{order}HHI{form}", tag, kind, count, *values)
     head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, 8 + len(data) + len(bits))
-    (tmp_path / "a.tiff").write_bytes(head + data + bits + directory + bytes(4))
+    path.write_bytes(head + data + bits + directory + bytes(4))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_sixteen_bits_of_a_colour_tiff_are_all_kept(tmp_path, order):
+    pixels = RNG.integers(0, 65536, (6, 8, 3), np.uint16)
+    tiff16(tmp_path / "a.tiff", pixels, order, ink=2)
     assert header(tmp_path / "a.tiff").depth == 16
     got = Look((6, 8), "rgb", deep=True)(tmp_path / "a.tiff")
     assert np.abs((got + 1) / 2 * 65535 - chw(pixels.astype(float))).max() < 0.02
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_sixteen_bits_of_ink_are_no_transparency(tmp_path, order):
+    pixels = np.tile(np.array([0, 65535, 65535, 0], np.uint16), (6, 8, 1))  # magenta and yellow make red
+    tiff16(tmp_path / "a.tiff", pixels, order, ink=5)
+    assert not header(tmp_path / "a.tiff").alpha
+    assert Look((6, 8), "rgb", deep=True)(tmp_path / "a.tiff")[:, 3, 4].tolist() == [1, -1, -1]
 
 
 def test_deep_and_plain_agree_on_ordinary_files(tmp_path):
@@ -257,8 +270,14 @@ def test_broken_files(tmp_path, content, words):
         header(path), Look((64, 64), "rgb")(path)
 
 
+def test_a_wrong_setting_is_no_broken_file(tmp_path):
+    Image.fromarray(RGBA).save(tmp_path / "a.png")
+    with pytest.raises(Usage, match="no colour"):
+        Look((6, 8), "rgb", background="wihte")(tmp_path / "a.png")
+
+
 def test_colours():
     assert colour("white") == colour("#ffffff") == colour([255, 255, 255]) == (255, 255, 255)
-    for wrong in ("wihte", [1, 2], 7):
+    for wrong in ("wihte", [1, 2], 7, [300, 0, 0], [0, -1, 0], "rgb(300, 0, 0)"):
         with pytest.raises(Usage, match="no colour"):
             colour(wrong)

@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from fromnoise.data import Tensors
 from fromnoise.errors import Problem, Usage
-from fromnoise.evaluate import CNN, ResNet, load_features, observe, prepare
+from fromnoise.evaluate import CNN, ResNet, cnn, load_features, observe, prepare
 from fromnoise.evaluate.cnn import augmented, shrunk, train_cnn
 from fromnoise.evaluate.features import as_saved
 from fromnoise.evaluate.prepare import Turned
@@ -83,7 +84,9 @@ def trained(monkeypatch, tmp_path):
     """A cache of its own, and how many networks were trained."""
     monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path / "cache"))
     calls = []
-    monkeypatch.setattr(prepare, "train_cnn", lambda train, device: calls.append(train.name) or train_cnn(train, device, seen=1))
+    monkeypatch.setattr(
+        prepare, "train_cnn", lambda train, *rest, **asked: calls.append(train.name) or train_cnn(train, *rest, seen=1, **asked)
+    )
     return calls
 
 
@@ -109,6 +112,21 @@ def test_data_without_labels_teaches_to_tell_turns(trained):
     assert net.name.startswith("bars rotation CNN (") and net(train.get(torch.arange(3))["x"])[1].shape == (3, 4)
 
 
+def test_turns_are_learnt_without_mirroring(trained, monkeypatch, tmp_path):
+    """Mirrored, a quarter turn one way looks like one the other way."""
+    mirrored = []
+    monkeypatch.setattr(cnn, "augmented", lambda images, mirror, draw: mirrored.append(mirror) or images)
+    x = torch.randint(0, 256, (64, 3, 10, 10), dtype=torch.uint8)
+    plain, labelled = Tensors("plain", x), Tensors("labelled", x, [0, 1] * 32)
+    load_features("cnn", plain, plain)
+    assert mirrored and not any(mirrored)
+    mirrored.clear()
+    load_features("cnn", labelled, labelled)
+    assert mirrored and all(mirrored)
+    found = {path.name.split("-")[0]: path.name[-15:] for path in (tmp_path / "cache" / "features").iterdir()}
+    assert found == {"labelled": "-v1.safetensors", "plain": "-v2.safetensors"}
+
+
 def test_turned():
     """Every picture four times, cut square, turned as its label says."""
     x = torch.arange(2 * 3 * 4 * 6).reshape(2, 3, 4, 6).to(torch.uint8)
@@ -126,6 +144,11 @@ def test_a_cache_that_cannot_be_written_is_said_before_training(trained, monkeyp
     with pytest.raises(Problem, match="FROMNOISE_CACHE"):
         load_features("cnn", bars(), bars())
     assert trained == []
+
+
+def test_another_process_may_try_the_cache_at_the_same_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(prepare, "replacing", nullcontext)  # what it wrote is gone already
+    prepare._writable(tmp_path)
 
 
 # ResNet

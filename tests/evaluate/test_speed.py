@@ -7,8 +7,8 @@ from rich.console import Console
 from torch import nn
 
 from fromnoise import model as models
-from fromnoise.data import DATASETS
-from fromnoise.errors import Usage
+from fromnoise.data import DATASETS, Tensors
+from fromnoise.errors import Problem, Usage
 from fromnoise.evaluate import Card, Comparison, FeatureNet, Row, Timed, run, score_run, time_sampling
 from fromnoise.evaluate.speed import parse
 from tests.parts import blobs
@@ -91,3 +91,38 @@ def test_a_conditional_run_is_asked_for_every_class_in_turn(monkeypatch):
     card = score_run(model, data, data, n=10, walk={"steps": 3}, draw=draw)
     assert asked == [(10, {"steps": 3}, [0, 1] * 5)]
     assert card["class accuracy"].value == card["class accuracy: left"].value == 1 and card["class accuracy"].floor == 1
+
+
+@pytest.fixture
+def unguided(monkeypatch):
+    """A model that never trained without its label, and its data; whoever asks for a feature network asks too early."""
+    monkeypatch.setattr(run, "load_features", lambda *ignored: pytest.fail("a network is trained before the question is checked"))
+    data = blobs()
+    config = {"network": {"name": "unet", "width": 8, "levels": [1]}, "conditions": [{"name": "label", "drop": 0}]}
+    return models.build(config, data.shape, data.classes), data
+
+
+@pytest.mark.parametrize(
+    "asked, words",
+    [
+        ({"walk": {"sampler": "ddmi"}}, "no sampler 'ddmi'"),
+        ({"walk": {"steps": 0}}, "at least 1 step"),
+        ({"walk": {"options": {"eat": 1}}}, "no option 'eat'"),
+        ({"walk": {"options": {"eat": 1}}, "compare": "ddim:5,ddim:9"}, "no option 'eat'"),
+        ({"walk": {"guidance": 2.0}}, "use guidance 1"),
+        ({"sweep": "1,2"}, "use guidance 1"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_first(unguided, asked, words):
+    model, data = unguided
+    with pytest.raises(Usage, match=words):
+        score_run(model, data, data, **asked)
+
+
+def test_other_data_is_refused_first(unguided):
+    model, data = unguided
+    with pytest.raises(Problem, match=r"\(1, 8, 8\).*\(1, 10, 10\).*it was trained on"):
+        score_run(model, data, blobs(size=10))
+    other = Tensors("other", data.x, data.label, classes=("up", "down"))
+    with pytest.raises(Problem, match=r"\(left, right\).*\(up, down\).*it was trained on"):
+        score_run(model, other, other)
