@@ -36,6 +36,8 @@ LabelOption = Annotated[
 ]
 Options = Annotated[list[str] | None, typer.Option("--option", help="A sampler's own option, such as eta=0.5; repeatable.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps; the best there is unless said.")]
+Clip = Annotated[str | None, typer.Option("--clip", help="How x0 is held in range: none, static, dynamic.")]
+Interval = Annotated[str | None, typer.Option("--interval", help="LOW,HIGH: guide only where sigma/alpha is between.")]
 Weights = Annotated[str, typer.Option("--weights", help="last, best (by held-out loss), or a name of the run's weights/.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Allow parts of your own (module:Class) that the run names, which runs their code.")]
 
@@ -76,8 +78,8 @@ def sample(
     label: LabelOption = None,
     seed: Seed = 0,
     option: Options = None,
-    clip: Annotated[str | None, typer.Option("--clip", help="How x0 is held in range: none, static, dynamic.")] = None,
-    interval: Annotated[str | None, typer.Option("--interval", help="LOW,HIGH: guide only where sigma/alpha is between.")] = None,
+    clip: Clip = None,
+    interval: Interval = None,
     image: Annotated[Path | None, typer.Option("--image", help="Start from this picture rather than from noise.")] = None,
     strength: Annotated[float, typer.Option("--strength", help="How far --image is taken back to noise, 0 to 1.")] = 0.6,
     batch: Annotated[int | None, typer.Option("--batch", help="Samples at a time; it does not change them.")] = None,
@@ -97,9 +99,21 @@ def sample(
     """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
     from .commands import write_samples
 
-    low, high = _interval(interval)
-    walk = {"sampler": sampler, "steps": steps, "guidance": guidance, "options": _options(option), "clip": clip, "low": low, "high": high}
-    write_samples(run, n, walk, label, seed, image, strength, batch, out, gif, device, trust, weights)
+    write_samples(
+        run,
+        n,
+        _walk(sampler, steps, guidance, option, clip, interval),
+        label,
+        seed,
+        image,
+        strength,
+        batch,
+        out,
+        gif,
+        device,
+        trust,
+        weights,
+    )
 
 
 @app.command(
@@ -114,6 +128,8 @@ def evaluate(
     guidance: Guidance = None,
     seed: Seed = 0,
     option: Options = None,
+    clip: Clip = None,
+    interval: Interval = None,
     features: Annotated[
         str | None, typer.Option("--features", help="cnn (trained once on the run's data and kept), or a file of weights.")
     ] = None,
@@ -129,8 +145,7 @@ def evaluate(
     """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches."""
     from .commands import measure
 
-    walk = {"sampler": sampler, "steps": steps, "guidance": guidance, "options": _options(option)}
-    measure(run, n, walk, seed, features, compare, root, device, trust, weights, sweep)
+    measure(run, n, _walk(sampler, steps, guidance, option, clip, interval), seed, features, compare, root, device, trust, weights, sweep)
 
 
 @app.command("list", epilog="Examples:  [cyan]fromnoise list[/]  ·  [cyan]fromnoise list samplers[/]")
@@ -170,6 +185,14 @@ def _options(pairs: list[str] | None) -> dict[str, Any] | None:
         except ValueError:
             raise Usage(f"option {key} is a number, or true or false, not {text!r}") from None
     return values
+
+
+def _walk(
+    sampler: str | None, steps: int | None, guidance: float | None, option: list[str] | None, clip: str | None, interval: str | None
+) -> dict[str, Any]:
+    """The words about a walk as `Model.sample` takes them; None leaves it to the run."""
+    low, high = _interval(interval)
+    return {"sampler": sampler, "steps": steps, "guidance": guidance, "options": _options(option), "clip": clip, "low": low, "high": high}
 
 
 def _interval(text: str | None) -> tuple[float | None, float | None]:
