@@ -110,7 +110,14 @@ def test_plots_follow_light_and_dark(run):
 
 def test_grids_over_training_are_picked_evenly(run):
     text, _ = page(run)
-    assert re.findall(r"step ([\d,]+)", text.split("Over training")[1].split("Evaluation")[0]) == ["100", "300", "500", "600", "800", "1,000"]
+    assert re.findall(r"step ([\d,]+)", text.split("Over training")[1].split("Evaluation")[0]) == [
+        "100",
+        "300",
+        "500",
+        "600",
+        "800",
+        "1,000",
+    ]
 
 
 @pytest.mark.parametrize("gone", ["config.yaml", "environment.json", "summary.json", "log.jsonl", "samples", "evaluation.json"])
