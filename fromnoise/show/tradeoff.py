@@ -27,7 +27,8 @@ def tradeoff(sweep: "Sweep", path: str | Path) -> Path:
         if row.floor is not None:
             axes.axhline(row.floor, color=SOFT, linestyle=(0, (4, 3)), linewidth=1)
         dress(axes, row.metric, "guidance")
-        axes.set_ylim(bottom=min(0.0, *sweep.values(row.metric)))
+        if min(*sweep.values(row.metric), row.floor or 0.0) >= 0:
+            axes.set_ylim(bottom=0)
     with replacing(path) as temporary:
         made.savefig(temporary, dpi=150, format=path.suffix.lstrip(".") or "png")
     return path
@@ -42,6 +43,6 @@ def _against(axes: "Axes", sweep: "Sweep", accuracy: str, recall: str) -> None:
     real = floors[recall].floor, floors[accuracy].floor
     if None not in real:
         axes.plot(*([value] for value in real), color=SOFT, marker="*", markersize=9, linestyle="none")
-        axes.annotate("real data", real, xytext=(0, -14), textcoords="offset points", ha="center", fontsize=8.5, color=SOFT)
+        axes.annotate("real data", real, xytext=(9, 0), textcoords="offset points", va="center", fontsize=8.5, color=SOFT)
     dress(axes, "What guidance buys, and what it costs", recall, accuracy)
     axes.margins(0.1, 0.18)
