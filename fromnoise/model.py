@@ -107,7 +107,6 @@ class Model(nn.Module):
 
     def rehearse(self) -> None:
         """One step of the walk that the model's own settings ask for; raises Usage where they cannot be."""
-        self._bind(self.sampling, 1, self.asked(1, {}))
         next(self.trajectory(1))
 
     def _bind(self, plan: Sampling, n: int, conditions: Mapping[str, Any]) -> Denoise:

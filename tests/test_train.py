@@ -1,5 +1,6 @@
 """The training run: what is lost when it is cut (nothing), and what it leaves."""
 
+import itertools
 import json
 import os
 import re
@@ -163,14 +164,19 @@ def test_a_step_that_is_not_finite_is_skipped(tmp_path):
     assert all(torch.isfinite(w).all() for w in load_file(tmp_path / "run" / "model.safetensors").values())
 
 
-def test_strikes_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monkeypatch):
-    real, bad = training._gradient, iter([False] * 13 + [True] * 3 + [False] * 100)
+def failing(monkeypatch, calls: tuple[int, ...], norm: float = float("nan")) -> None:
+    """Gradients whose norm is not finite at these steps, counted as they are taken, from 0."""
+    real, count = training._gradient, itertools.count()
 
     def gradient(*args):
-        value, norm = real(*args)
-        return value, float("inf") if next(bad) else norm
+        value, real_norm = real(*args)
+        return value, norm if next(count) in calls else real_norm
 
     monkeypatch.setattr(training, "_gradient", gradient)
+
+
+def test_strikes_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monkeypatch):
+    failing(monkeypatch, (13, 14, 15), float("inf"))
     train(recipe(train={"strikes": 3, "rate": "constant", "warmup": 0}), tmp_path / "run", quiet=True)
     entries = list(Run(tmp_path / "run").entries())
     back = next(e for e in entries if e.get("event") == "rolled back")
@@ -179,21 +185,14 @@ def test_strikes_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monkey
 
 
 def test_a_run_that_fails_before_its_first_save_goes_back_to_its_beginning(tmp_path, monkeypatch):
-    real, bad = training._gradient, iter([False] * 4 + [True] * 3 + [False] * 100)
-
-    def gradient(*args):
-        value, norm = real(*args)
-        return value, float("nan") if next(bad) else norm
-
-    monkeypatch.setattr(training, "_gradient", gradient)
+    failing(monkeypatch, (4, 5, 6))
     train(recipe(train={"strikes": 3, "save_every": None}), tmp_path / "run", quiet=True)
     back = next(e for e in Run(tmp_path / "run").entries() if e.get("event") == "rolled back")
     assert back["step"] == 0 and json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 20
 
 
 def test_a_save_that_falls_due_among_strikes_does_not_replace_the_last_good_one(tmp_path, monkeypatch):
-    real, count = training._gradient, iter(range(100))
-    monkeypatch.setattr(training, "_gradient", lambda *args: (real(*args)[0], float("nan") if next(count) in (11, 12, 13) else 1.0))
+    failing(monkeypatch, (11, 12, 13))
     train(recipe(train={"strikes": 3}), tmp_path / "run", quiet=True)
     back = next(e for e in Run(tmp_path / "run").entries() if e.get("event") == "rolled back")
     assert back["step"] == 6, "step 12 was due while steps failed"
