@@ -38,6 +38,7 @@ Options = Annotated[list[str] | None, typer.Option("--option", help="A sampler's
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps; the best there is unless said.")]
 Clip = Annotated[str | None, typer.Option("--clip", help="How x0 is held in range: none, static, dynamic.")]
 Interval = Annotated[str | None, typer.Option("--interval", help="LOW,HIGH: guide only where sigma/alpha is between.")]
+Rescale = Annotated[float | None, typer.Option("--rescale", help="0 to 1: how far guidance's exaggerated contrast is taken back.")]
 Weights = Annotated[str, typer.Option("--weights", help="last, best (by held-out loss), or a name of the run's weights/.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Allow parts of your own (module:Class) that the run names, which runs their code.")]
 
@@ -80,6 +81,7 @@ def sample(
     option: Options = None,
     clip: Clip = None,
     interval: Interval = None,
+    rescale: Rescale = None,
     image: Annotated[Path | None, typer.Option("--image", help="Start from this picture rather than from noise.")] = None,
     strength: Annotated[float, typer.Option("--strength", help="How far --image is taken back to noise, 0 to 1.")] = 0.6,
     batch: Annotated[int | None, typer.Option("--batch", help="Samples at a time; it does not change them.")] = None,
@@ -102,7 +104,7 @@ def sample(
     write_samples(
         run,
         n,
-        _walk(sampler, steps, guidance, option, clip, interval),
+        _walk(option, interval, sampler=sampler, steps=steps, guidance=guidance, clip=clip, rescale=rescale),
         label,
         seed,
         image,
@@ -130,6 +132,7 @@ def evaluate(
     option: Options = None,
     clip: Clip = None,
     interval: Interval = None,
+    rescale: Rescale = None,
     features: Annotated[
         str | None, typer.Option("--features", help="cnn (trained once on the run's data and kept), or a file of weights.")
     ] = None,
@@ -145,7 +148,19 @@ def evaluate(
     """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches."""
     from .commands import measure
 
-    measure(run, n, _walk(sampler, steps, guidance, option, clip, interval), seed, features, compare, root, device, trust, weights, sweep)
+    measure(
+        run,
+        n,
+        _walk(option, interval, sampler=sampler, steps=steps, guidance=guidance, clip=clip, rescale=rescale),
+        seed,
+        features,
+        compare,
+        root,
+        device,
+        trust,
+        weights,
+        sweep,
+    )
 
 
 @app.command("list", epilog="Examples:  [cyan]fromnoise list[/]  ·  [cyan]fromnoise list samplers[/]")
@@ -187,12 +202,10 @@ def _options(pairs: list[str] | None) -> dict[str, Any] | None:
     return values
 
 
-def _walk(
-    sampler: str | None, steps: int | None, guidance: float | None, option: list[str] | None, clip: str | None, interval: str | None
-) -> dict[str, Any]:
+def _walk(option: list[str] | None, interval: str | None, **words: Any) -> dict[str, Any]:
     """The words about a walk as `Model.sample` takes them; None leaves it to the run."""
     low, high = _interval(interval)
-    return {"sampler": sampler, "steps": steps, "guidance": guidance, "options": _options(option), "clip": clip, "low": low, "high": high}
+    return words | {"options": _options(option), "low": low, "high": high}
 
 
 def _interval(text: str | None) -> tuple[float | None, float | None]:

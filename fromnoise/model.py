@@ -97,8 +97,9 @@ class Model(nn.Module):
         noisiest = self.grid(torch.ones(()))
         return (torch.hypot(noisiest.alpha * self.denoiser.data_std, noisiest.sigma) * eps.double()).float().to(self.device)
 
-    def plan(self, **asked: Any) -> Sampling:
+    def plan(self, sampler: str | None = None, **asked: Any) -> Sampling:
         """The model's own sampling settings with those that were asked for put in."""
+        asked["name"] = sampler
         own = {key: getattr(self.sampling, key) for key in asdict(self.sampling)}
         asked = {key: value for key, value in asked.items() if value is not None}
         if asked.get("name", own["name"]) != own["name"]:
@@ -115,7 +116,7 @@ class Model(nn.Module):
         if plan.guidance == 1:
             return plan.held(self.denoise(n, **conditions))
         strong, weak = (self.denoise(n, **asked) for asked in (conditions, {}))
-        return plan.held(guided(strong, weak, plan.guidance, plan.low, plan.high))
+        return plan.held(guided(strong, weak, plan.guidance, plan.low, plan.high, plan.rescale))
 
     def asked(self, n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
         """What n samples are asked to be: as given, and a varied lot where a condition isn't mentioned."""
@@ -137,18 +138,19 @@ class Model(nn.Module):
         clip: str | None = None,
         low: float | None = None,
         high: float | None = None,
+        rescale: float | None = None,
         **conditions: Any,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S).
 
-        sampler, steps, guidance, options, clip, low, high: see `Sampling`; None takes the model's own. image (n or 1, C, *S) in [-1, 1]:
+        sampler, steps, guidance, options, clip, low, high, rescale: see `Sampling`; None takes the model's own. image (n or 1, C, *S) in [-1, 1]:
         start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022). conditions: one value, or one per sample.
         """
         if n < 1:
             raise Usage(f"draw at least 1 sample, not {n}")
         if not 0 < strength <= 1:
             raise Usage(f"strength is the share of the walk that an image is taken back, 0 < strength <= 1, not {strength}")
-        plan = self.plan(name=sampler, steps=steps, guidance=guidance, options=options, clip=clip, low=low, high=high)
+        plan = self.plan(sampler, steps=steps, guidance=guidance, options=options, clip=clip, low=low, high=high, rescale=rescale)
         denoise = self._bind(plan, n, self.asked(n, conditions))
         levels, x = self.grid.levels(plan.steps), self.start(n, seed, first)
         if image is not None:
@@ -185,7 +187,7 @@ class Model(nn.Module):
         batch = self.sampling.batch if batch is None else batch
         if batch < 1:
             raise Usage(f"samples are drawn at least 1 at a time, not {batch}")
-        own = ("sampler", "steps", "guidance", "options", "image", "strength", "clip", "low", "high")
+        own = ("sampler", "steps", "guidance", "options", "image", "strength", "clip", "low", "high", "rescale")
         walk = {key: asked.pop(key) for key in own if key in asked}
         conditions, image, parts = self.asked(n, asked), walk.pop("image", None), []
         for first in range(0, n, batch):

@@ -16,6 +16,7 @@ class Sampling:
     name      a sampler of `SAMPLERS`;  steps  how many;  options  the sampler's own, such as {eta: 0.5}
     guidance  weak + guidance · (strong - weak); 1 is the conditional model alone, 0 the unconditional
     low, high guidance acts where low < sigma / alpha <= high
+    rescale   0 to 1: how far guided predictions are brought back to the mean and contrast of unguided ones
     clip      how x0 is held in [-1, 1]: none, static (clamped), dynamic (Imagen's threshold)
     batch     how many samples walk together; it does not change them
     """
@@ -25,6 +26,7 @@ class Sampling:
     guidance: float = 1.0
     low: float = 0.0
     high: float = float("inf")
+    rescale: float = 0.0
     clip: Literal["none", "static", "dynamic"] = "none"
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 256
@@ -36,6 +38,8 @@ class Sampling:
             raise Usage(f"guidance is a finite number, not {self.guidance}")
         if not self.low < self.high:
             raise Usage(f"guidance acts from low to high noise, low < high, not {self.low:g} to {self.high:g}")
+        if not 0 <= self.rescale <= 1:
+            raise Usage(f"rescale is a share from 0 to 1, not {self.rescale:g}")
         for key, value in self.options.items():
             if not isinstance(value, (bool, int, float, str)):
                 raise Usage(f"the sampler's option {key} is a number or a word, not {value!r}")

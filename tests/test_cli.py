@@ -196,6 +196,7 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, sa
         (["--interval", "1"], "LOW,HIGH"),
         (["--clip", "hard"], "one of none, static, dynamic"),
         (["--interval", "5,0.2", "-g", 2], "low < high"),
+        (["--rescale", 2], "from 0 to 1"),
         (["-g", "nan"], "finite"),
         (["--batch", -1], "--batch is at least 1"),
         (["--batch", 0], "--batch is at least 1"),

@@ -226,7 +226,7 @@ def test_the_noise_of_the_walk_is_not_that_of_the_start_again():
 def test_another_sampler_does_not_inherit_options():
     model = exact_model(options={"eta": 0.5})
     assert model.plan().options == {"eta": 0.5}
-    assert model.plan(name="dpmpp_2m").options == {}
+    assert model.plan("dpmpp_2m").options == {}
     assert model.plan(steps=3).options == {"eta": 0.5}
 
 

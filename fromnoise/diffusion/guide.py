@@ -31,11 +31,12 @@ def _alike(a: Any, b: Any) -> bool:
     return sizes[0] == sizes[1] and [r.shape[1:] for r in a.residuals] == [r.shape[1:] for r in b.residuals]
 
 
-def guided(strong: Denoise, weak: Denoise, scale: float, low: float = 0.0, high: float = float("inf")) -> Denoise:
+def guided(strong: Denoise, weak: Denoise, scale: float, low: float = 0.0, high: float = float("inf"), rescale: float = 0.0) -> Denoise:
     """weak + scale (strong - weak), where low < sigma / alpha <= high; elsewhere `strong` alone.
 
     Classifier-free guidance (Ho & Salimans 2022), negative prompts and autoguidance (Karras et al. 2024) differ only in who is weak; low and
-    high are the limited interval of Kynkäänniemi et al. (2024). scale = 1 is `strong`, scale = 0 is `weak`.
+    high are the limited interval of Kynkäänniemi et al. (2024). scale = 1 is `strong`, scale = 0 is `weak`. Guidance exaggerates: `rescale`
+    in [0, 1] is the share of the way that each x0 is brought back to the mean and deviation of `strong`'s (see `calmed`).
     """
     if scale == 1:
         return strong
@@ -46,9 +47,24 @@ def guided(strong: Denoise, weak: Denoise, scale: float, low: float = 0.0, high:
         if not low < noise <= high:
             return strong(x, level)
         (x0, eps), (x0_weak, eps_weak) = both(x, level)
+        if rescale:
+            x0 = calmed(torch.lerp(x0_weak, x0, scale), x0, rescale)
+            return x0, level.eps(x, x0)
         return torch.lerp(x0_weak, x0, scale), torch.lerp(eps_weak, eps, scale)
 
     return denoise
+
+
+def calmed(x0: Tensor, like: Tensor, share: float = 1.0) -> Tensor:
+    """x0 (B, ...) moved by `share` to where each example has the mean and standard deviation of its counterpart in `like`.
+
+    Guidance rescale (Lin et al. 2023, eqs. 14 to 16), which divides by the deviation alone: right where the mean is zero, but pictures in
+    [-1, 1] are mostly background, and it would lift a black one to grey.
+    """
+    over = tuple(range(1, x0.ndim))
+    mean, like_mean = x0.mean(over, keepdim=True), like.mean(over, keepdim=True)
+    spread, like_spread = ((x - m).square().mean(over, keepdim=True).sqrt() for x, m in ((x0, mean), (like, like_mean)))
+    return torch.lerp(x0, (x0 - mean) * (like_spread / spread.clamp(min=1e-8)) + like_mean, share)
 
 
 def clip(denoise: Denoise, bound: float = 1.0, keep_eps: bool = False) -> Denoise:

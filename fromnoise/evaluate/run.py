@@ -67,7 +67,7 @@ def score_run(
 
 def _possible(model: Model, walk: Mapping[str, Any]) -> None:
     """Raises Usage where the model cannot be walked so: an unknown name, or guidance that it cannot follow."""
-    plan = model.plan(name=walk.get("sampler"), **{key: walk.get(key) for key in ("steps", "guidance", "options", "clip", "low", "high")})
+    plan = model.plan(**walk)
     if plan.guidance != 1 and not model.conditions:
         raise Usage("this model has no condition to guide by; leave guidance at 1")
     if plan.guidance != 1:

@@ -3,7 +3,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import nn
 
-from fromnoise.diffusion import Bound, Cosine, Denoiser, Flow, Level, Table, clip, guided, predict, threshold
+from fromnoise.diffusion import Bound, Cosine, Denoiser, Flow, Level, Table, calmed, clip, guided, predict, threshold
 from fromnoise.networks import Context
 from fromnoise.samplers import walk
 
@@ -104,6 +104,30 @@ def test_guidance_acts_in_its_interval_of_sigma_over_alpha(noise, acts):
 def test_guidance_without_an_interval_acts_at_pure_noise():
     pure = Flow()(torch.tensor(1.0))
     assert not torch.allclose(guided(toy(1), toy(2), 3.0)(X, pure)[0], toy(1)(X, pure)[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+def test_rescale_is_the_published_one_where_the_mean_is_zero(share):
+    """Lin et al. 2023, eqs. 14 to 16: x_rescaled = x_cfg std(x_pos) / std(x_cfg), x_final = φ x_rescaled + (1 - φ) x_cfg."""
+    x_cfg, x_pos = (x - x.mean((1, 2, 3), keepdim=True) for x in (X, torch.tanh(3 * X)))
+    rescaled = torch.stack([cfg * pos.std() / cfg.std() for cfg, pos in zip(x_cfg, x_pos, strict=True)])
+    assert torch.allclose(calmed(x_cfg, x_pos, share), share * rescaled + (1 - share) * x_cfg, rtol=1e-12)
+
+
+def test_rescaled_guidance_has_the_brightness_and_contrast_of_the_strong_denoiser_and_still_makes_x():
+    level = Cosine()(torch.tensor(0.6))
+    x0, eps = guided(toy(1), toy(2), 5.0, rescale=1.0)(X + 1, level)
+    plain, strong = guided(toy(1), toy(2), 5.0)(X + 1, level)[0], toy(1)(X + 1, level)[0]
+    over = (1, 2, 3)
+    assert torch.allclose(x0.mean(over), strong.mean(over)) and torch.allclose(x0.std(over), strong.std(over))
+    assert not torch.allclose(plain.std(over), strong.std(over), rtol=0.1)
+    for one, other in zip(x0, plain, strict=True):  # the picture itself is the guided one, up to brightness and contrast
+        assert torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1] == pytest.approx(1)
+    assert torch.allclose(level.mix(x0, eps), X + 1)
+
+
+def test_rescale_of_an_even_picture_is_finite():
+    assert torch.isfinite(calmed(torch.ones(2, 1, 4, 4), X[:2, :1, :1, :1].float().expand(2, 1, 4, 4))).all()
 
 
 def test_clip_holds_x0_and_either_eps():
