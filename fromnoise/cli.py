@@ -163,6 +163,32 @@ def evaluate(
     )
 
 
+@app.command("import", epilog="Examples:  [cyan]fromnoise import ddpm-cifar10-32/ --out runs/ddpm[/]")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to write.")],
+) -> None:
+    """Take over a model in diffusers' layout (UNet2DModel, DiTTransformer2DModel) as a run: sample it, evaluate it, with every sampler."""
+    from .commands import import_folder
+
+    import_folder(folder, out)
+
+
+@app.command(epilog="Examples:  [cyan]fromnoise export runs/mnist mnist-diffusers/[/]")
+def export(
+    run: RunArgument,
+    folder: Annotated[Path, typer.Argument(help="The folder to write.")],
+    to: Annotated[str, typer.Option("--to", help="The layout: diffusers.")] = "diffusers",
+    weights: Weights = "last",
+) -> None:
+    """Write a run in diffusers' layout, which DDPMPipeline or DDIMPipeline read."""
+    from .commands import export_run
+
+    if to != "diffusers":
+        raise Usage(f"--to is diffusers, not {to!r}")
+    export_run(run, folder, weights)
+
+
 @app.command("list", epilog="Examples:  [cyan]fromnoise list[/]  ·  [cyan]fromnoise list samplers[/]")
 def list_(what: Annotated[str | None, typer.Argument(help="One part only, such as samplers.")] = None) -> None:
     """Print what can be combined: recipes, data, networks, conditions, schedules, predictions, samplers, weights, clocks, optimizers."""

@@ -207,7 +207,7 @@ def print_parts(what: str | None) -> None:
     from .conditions import CONDITIONS
     from .data import DATASETS
     from .diffusion import BETAS, CLOCKS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
-    from .networks import NETWORKS
+    from .networks import NETWORKS, PRESETS
     from .optim import OPTIMIZERS
     from .samplers import SAMPLERS
 
@@ -219,6 +219,9 @@ def print_parts(what: str | None) -> None:
     tables = {"data": DATASETS, "networks": NETWORKS, "conditions": CONDITIONS, "predictions": PREDICT, "schedules": SCHEDULES, "tables": BETAS,
               "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES, "clocks": CLOCKS, "optimizers": OPTIMIZERS}  # fmt: skip
     parts |= {title: {name: first(thing) for name, thing in table.items()} for title, table in tables.items()}
+    parts["presets"] = {
+        name: ", ".join(f"{key} {value}" for key, value in preset.items() if key != "name") for name, preset in PRESETS.items()
+    }
     if what is not None and what not in parts:
         raise Usage(f"no part {what!r}{nearest(what, parts)}")
     console = Console()
@@ -229,3 +232,34 @@ def print_parts(what: str | None) -> None:
         for name, line in parts[title].items():
             table.add_row(name, line)
         console.print(table)
+
+
+def import_folder(folder: Path, out: Path) -> None:
+    """`fromnoise import`."""
+    from . import convert
+    from .model import taken
+    from .run import Run
+
+    foreign = convert.read(folder)
+    model = taken(foreign)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Problem(f"{out} is there already, and nothing is overwritten; give another --out, or remove it first")
+    run = Run(out)
+    run.save_weights(model, 0)
+    run.write_config(foreign.config)
+    count = sum(p.numel() for p in model.parameters())
+    print(f"{out}: {foreign.config['network']['name']} of {count:,} parameters; draw from it with `fromnoise sample {out}`")
+
+
+def export_run(path: Path, out: Path, weights: str) -> None:
+    """`fromnoise export`."""
+    from . import convert
+    from .model import expanded, load
+    from .run import Run
+
+    run = Run(path)
+    config = run.config()
+    model = load(path, "cpu", weights=weights)
+    node = expanded(config.get("network") or "unet")
+    tensors = {name: tensor.detach().float() for name, tensor in model.state_dict().items()}
+    print(f"{out}: reads as {convert.write(out, config, node, tensors, model.grid)}.from_pretrained({str(out)!r}) in diffusers")

@@ -13,8 +13,8 @@ from .conditions import CONDITIONS, Condition
 from .diffusion import SCHEDULES, Bound, Denoise, Denoiser, Level, Schedule, Seeded, guided, loss
 from .diffusion import predict as prediction
 from .diffusion.weight import Weight, flat
-from .errors import Usage, nearest
-from .networks import NETWORKS, NOTHING, Context
+from .errors import Problem, Usage, nearest
+from .networks import NETWORKS, NOTHING, PRESETS, Context
 from .samplers import stepper
 from .sampling import Sampling
 
@@ -207,13 +207,23 @@ def schedule(node: Any, plugins: bool = False) -> Schedule:
     return settings.build(SCHEDULES, node, "noise", plugins, {Schedule: lambda inner: schedule(inner, plugins)})
 
 
+def expanded(node: Any) -> Any:
+    """A network's node with what a preset stands for written out, the node's own settings over it."""
+    node = {"name": node} if isinstance(node, str) else node
+    if not isinstance(node, Mapping):
+        raise Usage(f"network is a name, or a mapping with one, not {node!r}")
+    name = node.get("name", "unet")
+    preset = PRESETS.get(name) if isinstance(name, str) else None
+    return {**preset, **{key: value for key, value in node.items() if key != "name"}} if preset else {**node, "name": name}
+
+
 def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str] = (), plugins: bool = True) -> Model:
     """The model that a config describes, for examples of this shape."""
     noise = schedule(config.get("noise", "cosine"), plugins)
     grid = schedule(config["grid"], plugins) if config.get("grid") else None
-    node = config.get("network") or "unet"
-    name = node.get("name", "unet") if isinstance(node, Mapping) else node
-    thing = settings.lookup(NETWORKS, name, "network", plugins)
+    node = expanded(config.get("network") or "unet")
+    name = node.get("name")
+    thing = settings.lookup(NETWORKS | PRESETS, name, "network", plugins)
     if not (isinstance(thing, type) and hasattr(thing, "fitting")):
         raise Usage(f"{name} is no network: it must be a class with `fitting(shape)` and `dim`, as those in fromnoise.networks")
     fitting = thing.fitting(shape)
@@ -239,14 +249,37 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     return Model(denoiser, noise, shape, parts, grid, sampling, classes)
 
 
+def taken(foreign: Any) -> Model:
+    """The model of another library that `convert.read` took; raises Problem where its weights are not of its settings."""
+    with settings.sound(foreign.config):
+        model = build(foreign.config, foreign.config["shape"], foreign.config["classes"], plugins=False)
+    own = model.state_dict()
+    for name, tensor in foreign.tensors.items():
+        if name not in own or own[name].shape != tensor.shape:
+            there = (
+                f"it is {tuple(tensor.shape)}, the settings ask for {tuple(own[name].shape)}"
+                if name in own
+                else "no part of it is called so"
+            )
+            raise Problem(f"the weights and config.json do not belong together: {name}: {there}")
+    model.load_state_dict(foreign.tensors)
+    return model
+
+
 def load(path: str | Path, device: str | torch.device | None = None, trust: bool = False, weights: str = "last") -> Model:
     """The trained model of a run folder, its averaged weights, ready to sample. Loading never executes code; `trust` allows parts of your own.
 
-    weights: the last ones, the "best" by held-out loss, or a name of the folder's weights/, such as "step_00001000".
+    weights: the last ones, the "best" by held-out loss, or a name of the folder's weights/, such as "step_00001000". A folder in diffusers'
+    layout, of a network that we have, loads as well.
     """
+    from . import convert
     from .device import best, precision
     from .run import Run
 
+    if convert.is_foreign(path):
+        model = taken(convert.read(path))
+        model.denoiser.autocast = precision(best(device))
+        return model.to(best(device)).eval()
     run = Run(path)
     config = run.config()
     model = build(config, config["shape"], config.get("classes") or (), plugins=trust)

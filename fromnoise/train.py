@@ -20,7 +20,7 @@ from .device import best, keep_memory, precision
 from .diffusion import PENALTIES, SOURCES, WEIGHTS, Level
 from .ema import EMA
 from .errors import Problem, Usage, nearest
-from .model import build
+from .model import build, expanded
 from .optim import OPTIMIZERS, RATES, Plateau
 from .run import Run
 from .watch import Watch
@@ -177,7 +177,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
         model.rehearse()
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
-    config = config | {"shape": list(data.shape), "classes": list(data.classes)}
+    config = config | {"network": expanded(config.get("network") or "unet"), "shape": list(data.shape), "classes": list(data.classes)}
     run, state = Run(out), State()
     if accelerator.is_main_process:
         settle(run, config, fresh, accelerator.device)

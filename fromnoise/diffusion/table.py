@@ -1,6 +1,6 @@
 """The discrete schedule of DDPM: a table of betas, and the ways to pick sampling steps from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,12 +63,12 @@ SPACINGS: dict[str, Callable[[int, int], Tensor]] = {
 class Table(Schedule):
     """DDPM's discrete schedule: alpha_i² = alpha-bar_i = prod_{j <= i} (1 - beta_j), sigma_i² = 1 - alpha-bar_i.
 
-    betas    a name of `BETAS`, or a function (steps, start, end) -> (steps,); float32 betas give the float32 product of older code
+    betas    a name of `BETAS`, the betas themselves, or a function (steps, start, end) -> (steps,); float32 betas give older code's float32 product
     spacing  which n of the `steps` indices a sampler visits: leading (+ offset), trailing, linspace, quadratic
     final_one  whether the last hop ends at alpha = 1 (True), or at index 0 (diffusers' `set_alpha_to_one=False`)
     """
 
-    betas: str | Callable[[int, float, float], Tensor] = "linear"
+    betas: str | Sequence[float] | Callable[[int, float, float], Tensor] = "linear"
     steps: int = 1000
     start: float = 1e-4
     end: float = 0.02
@@ -78,17 +78,25 @@ class Table(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not callable(self.betas) and self.betas not in BETAS:
+        if isinstance(self.betas, str) and self.betas not in BETAS:
             raise Usage(f"no table of betas is called {self.betas!r}{nearest(self.betas, BETAS)}")
         if self.spacing not in SPACINGS:
             raise Usage(f"no spacing {self.spacing!r}{nearest(self.spacing, SPACINGS)}")
         if self.steps < 2:
             raise Usage(f"a table needs at least 2 steps, not {self.steps}")
+        if (
+            not isinstance(self.betas, str)
+            and not callable(self.betas)
+            and (len(self.betas) != self.steps or not all(0 < b < 1 for b in self.betas))
+        ):
+            raise Usage(f"betas are {self.steps} numbers between 0 and 1 (as many as steps), not {len(self.betas)} of them")
 
     @cached_property
     def betas_tensor(self) -> Tensor:
         """beta_i, (steps,)."""
-        make = self.betas if callable(self.betas) else BETAS[self.betas]
+        if not isinstance(self.betas, str) and not callable(self.betas):
+            return torch.tensor(self.betas, dtype=torch.float64)
+        make = BETAS[self.betas] if isinstance(self.betas, str) else self.betas
         return make(self.steps, self.start, self.end)
 
     @cached_property

@@ -2,11 +2,41 @@
 
 from torch import nn
 
+from .block import Block, recompute
 from .context import NOTHING, Context
 from .conv import Conv
+from .conv_adaln import ConvAdaLN
+from .convnext import ConvNeXtUNet
+from .dit import DiT
 from .mlp import MLP, TwoLinear
+from .presets import PRESETS
 from .unet import UNet
+from .uvit import UViT
 
-NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "two_linear": TwoLinear, "conv": Conv, "unet": UNet}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "mlp": MLP,
+    "two_linear": TwoLinear,
+    "conv": Conv,
+    "conv_adaln": ConvAdaLN,
+    "unet": UNet,
+    "convnext_unet": ConvNeXtUNet,
+    "dit": DiT,
+    "uvit": UViT,
+}
 
-__all__ = ["MLP", "NETWORKS", "NOTHING", "Context", "Conv", "TwoLinear", "UNet"]
+__all__ = [
+    "MLP",
+    "NETWORKS",
+    "NOTHING",
+    "PRESETS",
+    "Block",
+    "Context",
+    "Conv",
+    "ConvAdaLN",
+    "ConvNeXtUNet",
+    "DiT",
+    "TwoLinear",
+    "UNet",
+    "UViT",
+    "recompute",
+]

@@ -1,5 +1,7 @@
 """Convolutions and pixel folding on one, two or three axes."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -43,3 +45,12 @@ def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
         x = x.permute(order)
         x = x.reshape(*x.shape[:2], *[x.shape[2 + 2 * axis] * patch for axis in range(axes)])
     return x[(..., *[slice(s) for s in size])]
+
+
+def resized(x: Tensor, size: Sequence[int]) -> Tensor:
+    """x (B, C, *S) at another size: means of pixels where it shrinks, copies of them where it grows."""
+    if tuple(size) == tuple(x.shape[2:]):
+        return x
+    if all(new <= old for new, old in zip(size, x.shape[2:], strict=True)):
+        return (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[x.ndim - 3](x, list(size))
+    return F.interpolate(x, size=tuple(size), mode="nearest")

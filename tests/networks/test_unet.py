@@ -1,8 +1,5 @@
-import re
-
 import pytest
 import torch
-from diffusers import UNet2DModel
 from torch import nn
 
 from fromnoise.errors import Usage
@@ -26,65 +23,6 @@ def test_ddpms_cifar_network_has_its_35_7_million_parameters():
     with torch.device("meta"):
         network = UNet(3, 128, (1, 2, 2, 2), 2, [1], scale_shift=False)
     assert sum(p.numel() for p in network.parameters()) == 35_746_307
-
-
-NAMES = [  # theirs -> ours
-    (r"conv_in\.", "enter."),
-    (r"time_embedding\.linear_1\.", "clock.mlp.0."),
-    (r"time_embedding\.linear_2\.", "clock.mlp.2."),
-    (r"(down|up)_blocks\.(\d+)\.resnets\.(\d+)\.", r"\1.\2.\3.block."),
-    (r"(down|up)_blocks\.(\d+)\.attentions\.(\d+)\.", r"\1.\2.\3.attend."),
-    (r"down_blocks\.(\d+)\.downsamplers\.0\.conv\.", r"shrink.\1."),
-    (r"up_blocks\.(\d+)\.upsamplers\.0\.conv\.", r"grow.\1."),
-    (r"mid_block\.resnets\.(\d)\.", r"middle.\1.block."),
-    (r"mid_block\.attentions\.0\.", "middle.0.attend."),
-    (r"conv_norm_out\.", "leave.0."),
-    (r"conv_out\.", "leave.2."),
-    (r"time_emb_proj\.", "tell."),
-    (r"conv_shortcut\.", "skip."),
-    (r"group_norm\.", "norm."),
-    (r"to_out\.0\.", "out."),
-]
-
-
-def renamed(theirs: dict) -> dict:
-    ours, joined = {}, {}
-    for name, value in theirs.items():
-        for pattern, put in NAMES:
-            name = re.sub(pattern, put, name)
-        if part := re.search(r"to_([qkv])\.", name):
-            joined.setdefault(name.replace(part.group(), "qkv."), {})[part.group(1)] = value
-        else:
-            ours[name] = value
-    return ours | {name: torch.cat([parts[k] for k in "qkv"]) for name, parts in joined.items()}
-
-
-@pytest.mark.parametrize(("head", "blocks"), [(8, 1), (64, 1)])
-@pytest.mark.parametrize("time_scale", [False, True])
-def test_the_whole_network_is_diffusers_from_the_same_weights(time_scale, head, blocks):
-    """DDPM's network; their defaults but for the order of sine and cosine, the first frequency, padding and epsilon."""
-    width = 128
-    peer = UNet2DModel(
-        sample_size=32,
-        block_out_channels=(width, 2 * width, 2 * width, 2 * width),
-        layers_per_block=blocks,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=head,
-        resnet_time_scale_shift="scale_shift" if time_scale else "default",
-        flip_sin_to_cos=True,
-        freq_shift=0,
-        downsample_padding=1,
-        norm_eps=1e-5,
-        attn_norm_num_groups=32,
-    )
-    stirred(peer)
-    ours = UNet(3, width, (1, 2, 2, 2), blocks, [1], head=head, scale_shift=time_scale).eval()
-    ours.load_state_dict(renamed(peer.state_dict()))
-    x, t = torch.randn(2, 3, 16, 16), torch.tensor([3.0, 871.0])
-    with torch.no_grad():
-        expected, found = peer(x, t).sample, ours(x, t / 1000)
-    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("patch", [1, 2, 3])

@@ -1,0 +1,162 @@
+"""Folders in diffusers' layout: what is in them, read and written without executing anything."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..diffusion import Schedule
+from ..errors import Problem, Usage
+from ..files import replacing
+from . import dit, scheduler, unet
+from .rows import to_ours, to_theirs
+
+KINDS = {unet.CLASS: unet, dit.CLASS: dit}
+NETWORKS = {"unet": unet, "dit": dit}  # ours
+PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer"}
+PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  # of a UNet2DModel; DiTPipeline wants an autoencoder as well
+WEIGHTS = "diffusion_pytorch_model"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A model taken from another library: a run's settings, and its weights under our names."""
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def is_foreign(path: str | Path) -> bool:
+    """Whether a folder is laid out as diffusers does it."""
+    path = Path(path)
+    return (path / "model_index.json").is_file() or ((path / "config.json").is_file() and not (path / "config.yaml").is_file())
+
+
+def read(path: str | Path) -> Taken:
+    """The model of a folder in diffusers' layout, a pipeline's or a network's; raises Problem where it is none that we have."""
+    path = Path(path)
+    if not is_foreign(path):
+        what = "is not there" if not path.exists() else "holds neither model_index.json nor config.json"
+        raise Usage(f"{path} {what}; give a folder as diffusers' save_pretrained writes it")
+    place = path
+    if (path / "model_index.json").is_file():
+        places = [path / part for part in PLACES.values() if (path / part / "config.json").is_file()]
+        if not places:
+            raise Problem(f"{path} has none of the parts {', '.join(PLACES.values())}; the pipeline is of a kind that fromnoise has not")
+        place = places[0]
+    config = _json(place / "config.json")
+    kind = config.get("_class_name")
+    if kind not in KINDS:
+        raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
+    part = KINDS[kind]
+    noise = path / "scheduler" / "scheduler_config.json"
+    process = scheduler.read(_json(noise)) if noise.is_file() else scheduler.read({})
+    network = part.network(config)
+    classes, null = part.label(config)
+    own = _json(path / "fromnoise.json") if (path / "fromnoise.json").is_file() else {}
+    if own.get("null") and not null and classes:
+        classes, null = classes - 1, True
+    size = config.get("sample_size") or 32
+    shape = [config.get("in_channels", part.DEFAULTS["in_channels"]), *([size, size] if isinstance(size, int) else size)]
+    names = own.get("classes") or _names(path, classes)
+    conditions = [{"name": "label", "classes": classes, "drop": 0.1 if null else 0.0}] if classes else []
+    taken = {"network": network, "conditions": conditions, **process, "seed": 0, "shape": shape, "classes": names}
+    return Taken(taken, to_ours(part.rows(config), _tensors(place)))
+
+
+def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor], schedule: Schedule) -> str:
+    """A run in diffusers' layout; the class of the pipeline that reads it, or of the network where there is none.
+
+    config: the run's settings;  node: its network's, written out;  tensors: its weights. Raises Problem where diffusers has no such model.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise Problem(f"{path} is there already, and nothing is overwritten; give another folder, or remove it first")
+    part = NETWORKS.get(str(node.get("name")))
+    if part is None:
+        raise Problem(f"diffusers has no counterpart of the network {node.get('name')}; exported can be {', '.join(NETWORKS)}")
+    if config.get("frame", "vp") != "vp" or config.get("data_std", 1.0) != 1 or config.get("clock"):
+        raise Problem("diffusers' networks are fed in the frame vp, with data_std 1 and the schedule's own clock; this run is not")
+    shape = list(config["shape"])
+    if len(shape) != 3:
+        raise Problem(f"diffusers' {part.CLASS} is for pictures (C, H, W), not for examples of shape {tuple(shape)}")
+    table = tensors.get("conditions.label.embed.weight")
+    labels = [c for c in config.get("conditions") or [] if c == "label" or (isinstance(c, Mapping) and c.get("name") == "label")]
+    null = bool(labels) and (0.1 if isinstance(labels[0], str) else labels[0].get("drop", 0.1)) > 0
+    classes = 0 if table is None else len(table) - null
+    sample = config.get("sample") or {}
+    sample = {"name": sample} if isinstance(sample, str) else sample
+    theirs = part.config(node, shape, classes, null)
+    noise = scheduler.write(schedule, config.get("predict", "v"), sample.get("name", "dpmpp_2m"), sample.get("clip", "none"))
+    weights = to_theirs(part.rows(theirs), tensors)
+    pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
+    place = path / PLACES[part.CLASS]
+    place.mkdir(parents=True)
+    _write_weights(place / f"{WEIGHTS}.safetensors", weights)
+    _write_json(place / "config.json", theirs)
+    _write_json(path / "scheduler" / "scheduler_config.json", noise)
+    _write_json(path / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ())})
+    if pipeline:
+        parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
+        _write_json(path / "model_index.json", {"_class_name": pipeline, **parts})
+    return pipeline or part.CLASS
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise Problem(f"{file} cannot be read as JSON: {' '.join(str(error).split())[:120]}") from error
+    if not isinstance(content, dict):
+        raise Problem(f"{file} holds no settings")
+    return content
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _write_weights(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    from safetensors.torch import save
+
+    with replacing(file) as temporary:
+        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"format": "pt"}))
+
+
+def _tensors(place: Path) -> dict[str, Tensor]:
+    """The weights of a network's folder: safetensors, whole or in shards, or a pickle of tensors alone."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    whole, index, pickle = (place / f"{WEIGHTS}{end}" for end in (".safetensors", ".safetensors.index.json", ".bin"))
+    files: Sequence[Path] = [whole]
+    if not whole.is_file() and index.is_file():
+        files = [place / Path(str(name)).name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
+    elif not whole.is_file() and pickle.is_file():
+        files = [pickle]
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        if not file.is_file():
+            raise Problem(f"{file} is missing; download the folder whole")
+        try:
+            tensors |= load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+        except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+            raise Problem(f"{file} cannot be read, it may be cut short: {' '.join(str(error).split())[:120]}") from error
+        except Exception as error:  # pickle's, which refuses whatever is more than tensors
+            raise Problem(f"{file} is more than tensors, and loading never executes code; save it as safetensors") from error
+    return {name: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor for name, tensor in tensors.items()}
+
+
+def _names(path: Path, classes: int) -> list[str]:
+    """The classes' names, where the pipeline's index has them."""
+    index = path / "model_index.json"
+    named = _json(index).get("id2label") if index.is_file() else None
+    if not isinstance(named, dict) or sorted(named) != sorted(map(str, range(classes))):
+        return [str(i) for i in range(classes)]
+    return [str(named[str(i)]) for i in range(classes)]

@@ -1,0 +1,75 @@
+"""A map of weights: which of theirs make one of ours, and back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import Problem
+
+Tensors = Mapping[str, Tensor]
+
+
+def _one(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0]
+
+
+def _copies(tensor: Tensor, n: int) -> Sequence[Tensor]:
+    return [tensor.clone() for _ in range(n)]  # safetensors refuses tensors that share memory
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor of ours and those of theirs that it is made of: ours = join(theirs), theirs = split(ours, how many)."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    join: Callable[[Sequence[Tensor]], Tensor] = _one
+    split: Callable[[Tensor, int], Sequence[Tensor]] = _copies
+
+
+def layer(ours: str, *theirs: str, bias: bool = True) -> list[Row]:
+    """The weight and bias of a layer of ours that is one of theirs, or several laid one after the other (q, k and v)."""
+    join, split = (torch.cat, torch.chunk) if len(theirs) > 1 else (_one, _copies)
+    names = ("weight", "bias") if bias else ("weight",)
+    return [Row(f"{ours}.{name}", tuple(f"{their}.{name}" for their in theirs), join, split) for name in names]
+
+
+def shared(ours: str, theirs: Sequence[str]) -> Row:
+    """A tensor that we have once and they in copies, which must be alike."""
+
+    def same(parts: Sequence[Tensor]) -> Tensor:
+        if any(not torch.equal(part, parts[0]) for part in parts[1:]):
+            raise Problem(f"{theirs[0]} and {theirs[1]} differ, and fromnoise keeps one for all blocks; such a model cannot be taken over")
+        return parts[0]
+
+    return Row(ours, tuple(theirs), same, _copies)
+
+
+def remade(row: Row, there: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor]) -> Row:
+    """The row with ours = there(theirs) and theirs = back(ours), such as another order of channels."""
+    return Row(row.ours, row.theirs, lambda parts: there(row.join(parts)), lambda tensor, n: row.split(back(tensor), n))
+
+
+def to_ours(rows: Sequence[Row], theirs: Tensors) -> dict[str, Tensor]:
+    """Our tensors from theirs; raises Problem where one is missing, or one would be left over."""
+    wanted = {name for row in rows for name in row.theirs}
+    if missing := sorted(wanted - set(theirs)):
+        raise Problem(f"the weights lack {missing[0]}{_more(missing)}; the file and its config.json do not belong together")
+    if extra := sorted(set(theirs) - wanted):
+        raise Problem(f"the weights hold {extra[0]}{_more(extra)}, which config.json does not account for; they do not belong together")
+    return {row.ours: row.join([theirs[name] for name in row.theirs]).contiguous() for row in rows}
+
+
+def to_theirs(rows: Sequence[Row], ours: Tensors) -> dict[str, Tensor]:
+    """Their tensors from ours."""
+    named = {}
+    for row in rows:
+        parts = row.split(ours[row.ours], len(row.theirs))
+        named |= {name: part.contiguous() for name, part in zip(row.theirs, parts, strict=True)}
+    return named
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""

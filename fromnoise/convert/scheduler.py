@@ -1,0 +1,89 @@
+"""Our noise schedules and predictions as diffusers' scheduler_config.json, in both directions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..diffusion import Schedule, Table
+from ..errors import Problem
+
+BETAS = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine", "sigmoid": "sigmoid"}  # theirs: ours
+PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+SAMPLERS = {
+    "DDPMScheduler": {"name": "ddpm", "steps": 1000},
+    "DDIMScheduler": {"name": "ddim", "steps": 50},
+    "DPMSolverMultistepScheduler": {"name": "dpmpp_2m", "steps": 20},
+    "UniPCMultistepScheduler": {"name": "unipc", "steps": 20},
+    "EulerDiscreteScheduler": {"name": "euler", "steps": 50},
+    "EulerAncestralDiscreteScheduler": {"name": "euler_ancestral", "steps": 50},
+    "HeunDiscreteScheduler": {"name": "heun", "steps": 25},
+    "PNDMScheduler": {"name": "ddim", "steps": 50},
+}
+STEPS = 1000  # to which the network's clock is scaled, in both libraries
+
+
+def read(config: Mapping[str, Any]) -> dict[str, Any]:
+    """predict, noise and sample of a recipe from a scheduler_config.json; raises Problem where we have no such process."""
+    kind = config.get("_class_name", "DDPMScheduler")
+    if kind not in SAMPLERS:
+        raise Problem(f"scheduler_config.json: a {kind} has no counterpart here; known are {', '.join(SAMPLERS)}")
+    predict = config.get("prediction_type", "epsilon")
+    if predict not in PREDICTIONS:
+        raise Problem(f"scheduler_config.json: prediction_type {predict!r} has no counterpart here; known are {', '.join(PREDICTIONS)}")
+    steps = config.get("num_train_timesteps", STEPS)
+    if steps != STEPS:
+        raise Problem(f"scheduler_config.json: {steps} training steps; the network's clock is taken to run to {STEPS}")
+    if config.get("rescale_betas_zero_snr"):
+        raise Problem("scheduler_config.json: rescale_betas_zero_snr has no counterpart here")
+    betas, name = config.get("trained_betas"), config.get("beta_schedule", "linear")
+    if betas is None and name not in BETAS:
+        raise Problem(f"scheduler_config.json: beta_schedule {name!r} has no counterpart here; known are {', '.join(BETAS)}")
+    noise = {
+        "name": "table",
+        "betas": BETAS[name] if betas is None else list(betas),
+        "steps": steps,
+        "start": float(config.get("beta_start", 1e-4)),
+        "end": float(config.get("beta_end", 0.02)),
+        "spacing": config.get("timestep_spacing", "leading"),
+        "offset": int(config.get("steps_offset", 0)),
+        "final_one": bool(config.get("set_alpha_to_one", True)),
+    }
+    sample: dict[str, Any] = dict(SAMPLERS[kind])
+    clipped = config.get("clip_sample", kind in ("DDPMScheduler", "DDIMScheduler"))
+    if kind in ("DDPMScheduler", "DDIMScheduler") and (clipped or config.get("thresholding")):
+        sample["clip"] = "dynamic" if config.get("thresholding") else "static"
+    if kind == "DDPMScheduler" and config.get("variance_type", "fixed_small") in ("fixed_large", "fixed_large_log"):
+        sample["options"] = {"large": True}
+    return {"predict": PREDICTIONS[predict], "noise": noise, "sample": sample}
+
+
+def write(schedule: Schedule, predict: Any, sampler: str, clip: str) -> dict[str, Any]:
+    """diffusers' scheduler_config.json of our schedule; one that is no table is told at 1000 even times."""
+    names = {ours: theirs for theirs, ours in PREDICTIONS.items()}
+    if predict not in names:
+        raise Problem(f"diffusers' schedulers know predict={', '.join(names)}, not {predict}; train with one of them to export")
+    common: dict[str, Any] = {
+        "_class_name": "DDPMScheduler" if sampler == "ddpm" else "DDIMScheduler",
+        "num_train_timesteps": STEPS,
+        "prediction_type": names[predict],
+        "clip_sample": clip == "static",
+        "timestep_spacing": "leading",
+    }
+    if isinstance(schedule, Table):
+        if schedule.steps != STEPS:
+            raise Problem(
+                f"diffusers tells its networks the index of {STEPS} steps, this run has a table of {schedule.steps}; train with {STEPS} to export"
+            )
+        common |= {"timestep_spacing": schedule.spacing, "steps_offset": schedule.offset}
+        common |= {} if sampler == "ddpm" else {"set_alpha_to_one": schedule.final_one}
+        known = {ours: theirs for theirs, ours in BETAS.items()}
+        if isinstance(schedule.betas, str) and schedule.betas in known:
+            return common | {"beta_schedule": known[schedule.betas], "beta_start": schedule.start, "beta_end": schedule.end}
+        return common | {"beta_schedule": "linear", "trained_betas": schedule.betas_tensor.tolist()}
+    level = schedule(torch.arange(STEPS, dtype=torch.float64) / STEPS)
+    signal = (level.alpha.square() / (level.alpha.square() + level.sigma.square())).clamp(
+        max=1 - 1e-5
+    )  # index 0 is clean, which no beta says
+    ratio = signal / torch.cat([torch.ones(1, dtype=signal.dtype), signal[:-1]])
+    return common | {"beta_schedule": "linear", "trained_betas": (1 - ratio).clamp(1e-8, 0.9999).tolist(), "timestep_spacing": "trailing"}

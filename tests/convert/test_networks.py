@@ -1,0 +1,153 @@
+"""The same random weights give the same answers in diffusers and here."""
+
+import pytest
+import torch
+from diffusers import DiTTransformer2DModel, UNet2DModel
+from torch import nn
+
+from fromnoise.convert import dit, to_ours, to_theirs, unet
+from fromnoise.errors import Problem
+from fromnoise.networks import NETWORKS, Context
+
+PREFIX = "denoiser.network."
+TWO = {"block_out_channels": (32, 64), "layers_per_block": 1, "norm_num_groups": 8, "sample_size": 16}
+FLAT = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+LAST = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+UNETS = {
+    "defaults": {**TWO, **LAST},
+    "google/ddpm-cifar10-32": {
+        "block_out_channels": (32, 64, 64, 64),
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        "layers_per_block": 2,
+        "attention_head_dim": None,
+        "downsample_padding": 0,
+        "flip_sin_to_cos": False,
+        "freq_shift": 1,
+        "norm_eps": 1e-6,
+        "sample_size": 32,
+    },
+    "scale_shift": {**TWO, **LAST, "resnet_time_scale_shift": "scale_shift", "attn_norm_num_groups": 8},
+    "no attention": {**TWO, **FLAT, "add_attention": False},
+    "attention in the middle": {**TWO, **FLAT, "in_channels": 1, "out_channels": 1},
+    "classes": {**TWO, **LAST, "num_class_embeds": 7},
+    "uneven widths": {**TWO, **FLAT, "block_out_channels": (32, 48)},
+}
+DITS = {
+    "plain": {"norm_eps": 1e-5},
+    "published": {"norm_eps": 1e-6, "patch_size": 4},
+    "a learned variance": {"out_channels": 6},
+}
+
+
+def stirred(network: nn.Module) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+def alike(theirs: DiTTransformer2DModel) -> DiTTransformer2DModel:
+    """With one embedding of clock and class for all blocks, as in every model that was trained so."""
+    for block in theirs.transformer_blocks[1:]:
+        block.norm1.emb.load_state_dict(theirs.transformer_blocks[0].norm1.emb.state_dict())
+    return theirs
+
+
+class Exact(nn.Module):
+    """diffusers' sinusoids in float64; their own are float32 whatever the network is."""
+
+    def __init__(self, was: nn.Module):
+        super().__init__()
+        half = was.num_channels // 2
+        self.frequencies = 10000 ** (-torch.arange(half, dtype=torch.float64) / (half - was.downscale_freq_shift))
+        self.order = 1 if was.flip_sin_to_cos else -1
+
+    def forward(self, t: torch.Tensor) -> torch.Tensor:
+        angle = t[:, None].double() * self.frequencies
+        return torch.cat([angle.cos(), angle.sin()][:: self.order], 1)
+
+
+def exactly(theirs: nn.Module) -> nn.Module:
+    for module in list(theirs.modules()):
+        if hasattr(module, "time_proj") and theirs.dtype == torch.float64:
+            module.time_proj = Exact(module.time_proj)
+    return theirs
+
+
+def ours_of(part, config: dict, weights: dict, dtype: torch.dtype) -> tuple[nn.Module, torch.Tensor | None]:
+    node = part.network(config)
+    tensors = to_ours(part.rows(config), weights)
+    table = tensors.pop("conditions.label.embed.weight", None)
+    network = NETWORKS[node.pop("name")](channels=config["in_channels"], **node).to(dtype)
+    network.load_state_dict({name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()})
+    return network.eval(), table
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", UNETS)
+def test_unets_agree(case, dtype, close):
+    theirs = exactly(stirred(UNet2DModel(**UNETS[case])).to(dtype))
+    config = dict(theirs.config)
+    network, table = ours_of(unet, config, theirs.state_dict(), dtype)
+    x = torch.randn(3, config["in_channels"], 16, 16, dtype=dtype)
+    t, labels = torch.tensor([0, 3, 871]), torch.tensor([6, 0, 2])
+    with torch.no_grad():
+        expected = theirs(x, t, class_labels=labels if table is not None else None).sample
+        found = network(x, t.to(dtype) / 1000, Context(vector=None if table is None else table[labels]))
+    assert float((found - expected).abs().max() / expected.abs().max()) < close
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", DITS)
+def test_dits_agree(case, dtype, close):
+    settings = {"num_attention_heads": 2, "attention_head_dim": 16, "in_channels": 3, "num_layers": 3, "num_embeds_ada_norm": 5}
+    theirs = stirred(alike(DiTTransformer2DModel(**{"sample_size": 16, **settings, **DITS[case]})))
+    theirs = exactly(alike(theirs).to(dtype))
+    config = dict(theirs.config)
+    network, table = ours_of(dit, config, theirs.state_dict(), dtype)
+    x, t, labels = torch.randn(3, 3, 16, 16, dtype=dtype), torch.tensor([0, 3, 871]), torch.tensor([5, 0, 2])
+    with torch.no_grad():
+        expected = theirs(x, t, class_labels=labels).sample[:, :3]
+        found = network(x, t.to(dtype) / 1000, Context(vector=table[labels]))
+    assert float((found - expected).abs().max() / expected.abs().max()) < close
+
+
+@pytest.mark.parametrize(("part", "config"), [(unet, UNETS[c]) for c in UNETS] + [(dit, DITS["plain"])], ids=[*UNETS, "dit"])
+def test_there_and_back_again_is_every_weight(part, config):
+    theirs = (UNet2DModel if part is unet else DiTTransformer2DModel)(**config, **({} if part is unet else {"num_layers": 2}))
+    theirs = theirs if part is unet else alike(theirs)
+    rows, weights = part.rows(dict(theirs.config)), theirs.state_dict()
+    back = to_theirs(rows, to_ours(rows, weights))
+    assert back.keys() == weights.keys() and all(torch.equal(back[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong", "says"),
+    [
+        (unet, {"act_fn": "gelu"}, "act_fn 'gelu'"),
+        (unet, {"downsample_type": "resnet"}, "downsample_type"),
+        (unet, {"time_embedding_type": "fourier"}, "time_embedding_type"),
+        (unet, {"mid_block_type": None}, "mid_block_type"),
+        (unet, {"class_embed_type": "timestep"}, "class_embed_type"),
+        (unet, {"out_channels": 6}, "3 channels in and 6 out"),
+        (unet, {"down_block_types": ["SkipDownBlock2D"] * 4}, "SkipDownBlock2D"),
+        (unet, {"up_block_types": ["UpBlock2D"] * 4}, "other levels attend"),
+        (unet, {"resnet_time_scale_shift": "scale_shift"}, "attn_norm_num_groups"),
+        (unet, {"attention_head_dim": 100}, "does not divide"),
+        (dit, {"activation_fn": "geglu"}, "activation_fn"),
+        (dit, {"out_channels": 5}, "5 channels out"),
+        (dit, {"norm_type": "ada_norm_single"}, "norm_type"),
+    ],
+    ids=str,
+)
+def test_what_we_have_not_is_named(part, wrong, says):
+    with pytest.raises(Problem, match=says):
+        part.network(wrong)
+
+
+def test_blocks_with_embeddings_of_their_own_are_refused():
+    theirs = DiTTransformer2DModel(num_attention_heads=2, attention_head_dim=8, num_layers=2, num_embeds_ada_norm=3)
+    with pytest.raises(Problem, match="differ"):
+        to_ours(dit.rows(dict(theirs.config)), theirs.state_dict())
