@@ -75,7 +75,8 @@ class CrossAttention(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head attention among all positions of a feature map, added to it (Ho et al. 2020); (B, C, *S) -> the same.
 
-    The last layer is zero at first, so a fresh block is the identity. Tokens are for `CrossTransformer`, this one overlooks them. Heads are `head` channels wide, or as little wider as divides the channels.
+    The last layer is zero at first, so a fresh block is the identity. Tokens are for `CrossTransformer`, this one overlooks them. Heads are
+    `head` channels wide, or as little wider as divides the channels.
     """
 
     def __init__(self, channels: int, head: int = 64, groups: int | None = None, eps: float = 1e-5):

@@ -1,0 +1,233 @@
+"""Folders in diffusers' layout: what diffusers reads of ours, and we of theirs."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from diffusers import (
+    DDIMPipeline,
+    DDIMScheduler,
+    DDPMPipeline,
+    DDPMScheduler,
+    DiTTransformer2DModel,
+    DPMSolverMultistepScheduler,
+    UNet2DModel,
+)
+from safetensors.torch import load_file, save_file
+
+import fromnoise
+from fromnoise import convert
+from fromnoise.errors import Problem
+from fromnoise.model import build
+from fromnoise.run import Run
+from fromnoise.samplers import SAMPLERS
+from tests.convert.test_networks import LAST, TWO, alike, stirred
+
+NET = {"name": "unet", "width": 32, "levels": [1, 2], "blocks": 1, "attention": [1], "groups": 8, "head": 8}
+
+
+def run_with(path, settings: dict, shape=(3, 16, 16), classes=()) -> Run:
+    torch.manual_seed(0)
+    model = build(settings, shape, classes)
+    stirred(model)
+    run = Run(path)
+    run.save_weights(model, 1)
+    run.write_config(settings | {"shape": list(shape), "classes": list(classes)})
+    return run
+
+
+def exported(run: Run, folder) -> str:
+    config, model = run.config(), fromnoise.load(run.path, "cpu")
+    return convert.write(folder, config, config["network"], model.state_dict(), model.grid)
+
+
+def drawn(pipeline, start: torch.Tensor, **words) -> torch.Tensor:
+    """What a pipeline's own loop makes of this noise, in [-1, 1]."""
+    pipeline.set_progress_bar_config(disable=True)
+    x = start
+    pipeline.scheduler.set_timesteps(words["steps"])
+    for t in pipeline.scheduler.timesteps:
+        with torch.no_grad():
+            x = pipeline.scheduler.step(pipeline.unet(x, t).sample, t, x).prev_sample
+    return x
+
+
+@pytest.mark.parametrize("predict", ["eps", "v", "x0"])
+@pytest.mark.parametrize("betas", ["linear", "cosine", "quadratic"])
+def test_an_exported_run_is_a_ddim_pipeline_that_draws_the_same(tmp_path, predict, betas):
+    noise = {"name": "table", "betas": betas, "start": 1e-4, "end": 0.02}
+    run = run_with(tmp_path / "run", {"network": NET, "predict": predict, "noise": noise, "sample": {"name": "ddim", "steps": 10}})
+    assert exported(run, tmp_path / "theirs") == "DDIMPipeline"
+    pipeline = DDIMPipeline.from_pretrained(tmp_path / "theirs")
+    model = fromnoise.load(run.path, "cpu")
+    model.denoiser.autocast = None
+    expected = drawn(pipeline, model.start(2, seed=3), steps=10)
+    found = model.sample(2, seed=3, guidance=1)
+    assert torch.allclose(found, expected.clamp(-1, 1), atol=2e-3) and float((found - expected.clamp(-1, 1)).abs().mean()) < 1e-4
+    both = fromnoise.load(tmp_path / "theirs", "cpu")  # and back again
+    both.denoiser.autocast = None
+    assert torch.allclose(both.sample(2, seed=3, sampler="ddim", steps=10, clip="none"), found, atol=1e-3)
+
+
+def test_an_exported_ddpm_run_is_a_ddpm_pipeline(tmp_path):
+    settings = {"network": NET, "predict": "eps", "noise": {"name": "table"}, "sample": {"name": "ddpm", "steps": 1000, "clip": "static"}}
+    assert exported(run_with(tmp_path / "run", settings), tmp_path / "theirs") == "DDPMPipeline"
+    pipeline = DDPMPipeline.from_pretrained(tmp_path / "theirs")
+    assert pipeline.scheduler.config.clip_sample and pipeline.scheduler.config.prediction_type == "epsilon"
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline(batch_size=1, num_inference_steps=3, output_type="np").images.shape == (1, 16, 16, 3)
+
+
+def test_a_continuous_schedule_is_told_at_a_thousand_times(tmp_path):
+    """A cosine run's network sees the same clock and level in diffusers: at index i the level of t = i / 1000."""
+    run = run_with(tmp_path / "run", {"network": NET, "noise": {"name": "cosine"}, "sample": {"name": "ddim", "steps": 10}})
+    exported(run, tmp_path / "theirs")
+    pipeline, model = DDIMPipeline.from_pretrained(tmp_path / "theirs"), fromnoise.load(run.path, "cpu")
+    model.denoiser.autocast = None
+    x = torch.randn(2, 3, 16, 16)
+    for i in (1, 400, 990):
+        level = model.grid(torch.tensor(i / 1000, dtype=torch.float64))
+        assert float(pipeline.scheduler.alphas_cumprod[i]) == pytest.approx(float(level.alpha**2), rel=2e-3, abs=1e-5)
+        with torch.no_grad():
+            expected = pipeline.unet(x, torch.tensor(i)).sample
+            assert torch.allclose(model.denoiser.raw(x, level), expected, atol=1e-3 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("scheduler", [DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler], ids=lambda s: s.__name__)
+def test_a_pipelines_folder_loads_and_draws_with_every_sampler(tmp_path, scheduler):
+    unet = stirred(UNet2DModel(**TWO, **LAST))
+    (DDIMPipeline if scheduler is DDIMScheduler else DDPMPipeline)(unet, scheduler()).save_pretrained(tmp_path)
+    model = fromnoise.load(tmp_path, "cpu")
+    for sampler in SAMPLERS:
+        assert torch.isfinite(model.sample(1, sampler=sampler, steps=3)).all()
+
+
+def test_a_networks_folder_loads_alone_and_classes_come_along(tmp_path):
+    UNet2DModel(**TWO, **LAST, num_class_embeds=4).save_pretrained(tmp_path)
+    model = fromnoise.load(tmp_path, "cpu")
+    assert list(model.classes) == list("0123") and model.shape == (3, 16, 16)
+    assert model.sample(2, steps=2, label=[3, 0]).shape == (2, 3, 16, 16)
+    with pytest.raises(Problem, match="never trained without its label"):
+        model.sample(1, steps=1, guidance=2, label=1)
+
+
+def test_guidance_survives_the_journey(tmp_path):
+    settings = {"network": NET, "conditions": [{"name": "label", "drop": 0.1}], "noise": {"name": "table"}, "predict": "eps"}
+    run = run_with(tmp_path / "run", settings, classes=("cat", "dog"))
+    exported(run, tmp_path / "theirs")
+    ours, theirs = fromnoise.load(run.path, "cpu"), fromnoise.load(tmp_path / "theirs", "cpu")
+    assert list(theirs.classes) == ["cat", "dog"]
+    walk = {"sampler": "ddim", "steps": 4, "guidance": 3.0, "label": [0, 1], "clip": "none"}
+    for model in (ours, theirs):
+        model.denoiser.autocast = None
+    assert torch.allclose(ours.sample(2, **walk), theirs.sample(2, **walk), atol=1e-3)
+
+
+def test_a_dit_goes_there_and_comes_back(tmp_path):
+    net = {"name": "dit", "width": 32, "depth": 2, "heads": 2, "shift": 1}
+    settings = {"network": net, "conditions": [{"name": "label"}], "noise": {"name": "table"}, "predict": "eps"}
+    run = run_with(tmp_path / "run", settings, classes=("a", "b", "c"))
+    assert exported(run, tmp_path / "theirs") == "DiTTransformer2DModel"
+    theirs = DiTTransformer2DModel.from_pretrained(tmp_path / "theirs" / "transformer").eval()
+    model = fromnoise.load(run.path, "cpu")
+    model.denoiser.autocast = None
+    x, level = torch.randn(2, 3, 16, 16), model.grid.at(437)
+    with torch.no_grad():
+        expected = theirs(x, torch.tensor([437, 437]), class_labels=torch.tensor([2, 3])).sample
+        context = model.context(1, {"label": 2}).cat(model.context(1, {}))
+        assert torch.allclose(model.denoiser.raw(x, level, context), expected, atol=1e-5)
+
+
+def test_dits_pipeline_draws_what_we_draw(tmp_path):
+    """Through a real DiTPipeline: latents, guidance, DDIM; its autoencoder is left out of the comparison."""
+    from diffusers import AutoencoderKL, DiTPipeline
+
+    torch.manual_seed(0)
+    transformer = stirred(alike(DiTTransformer2DModel(2, 16, 4, 4, num_layers=2, sample_size=8, num_embeds_ada_norm=1000)))
+    transformer = alike(transformer)
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=4)
+    seen: dict[str, torch.Tensor] = {}
+    pipeline = DiTPipeline(transformer, vae, DDIMScheduler(clip_sample=False))
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.save_pretrained(tmp_path)
+    vae.decode = lambda latents: (
+        seen.update(latents=latents * vae.config.scaling_factor) or type("Out", (), {"sample": torch.zeros(1, 3, 8, 8)})
+    )
+    model = fromnoise.load(tmp_path, "cpu")
+    model.denoiser.autocast = None
+    start = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+    pipeline([7], guidance_scale=4.0, generator=torch.Generator().manual_seed(5), num_inference_steps=5, output_type="np")
+    model.start = lambda n, seed, first: start.expand(n, -1, -1, -1)
+    *_, (found, _) = model.trajectory(1, sampler="ddim", steps=5, guidance=4.0, label=7, clip="none")
+    assert torch.allclose(found, seen["latents"][:1], atol=2e-3)
+
+
+# What is wrong with a folder
+
+
+def wreck(folder, how: str) -> None:
+    weights, config = folder / "diffusion_pytorch_model.safetensors", folder / "config.json"
+    tensors, settings = load_file(weights), json.loads(config.read_text())
+    if how == "cut":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif how == "missing":
+        weights.unlink()
+    elif how == "lacks":
+        tensors.pop("conv_in.weight")
+        save_file(tensors, weights)
+    elif how == "extra":
+        save_file(tensors | {"more": torch.zeros(1)}, weights)
+    elif how == "shape":
+        save_file(tensors | {"conv_in.bias": torch.zeros(7)}, weights)
+    elif how == "kind":
+        config.write_text(json.dumps(settings | {"_class_name": "UNet3DConditionModel"}))
+    elif how == "json":
+        config.write_text("{")
+    elif how == "pickle":
+        weights.unlink()
+        (folder / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps({"x": print}))
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [("cut", "cut short"), ("missing", "missing"), ("lacks", "lack conv_in.weight"), ("extra", "hold more"), ("shape", "enter.bias")]
+    + [("kind", "UNet3DConditionModel"), ("json", "cannot be read as JSON"), ("pickle", "never executes code")],
+)
+def test_a_bad_folder_is_one_line(tmp_path, how, says):
+    UNet2DModel(**TWO, **LAST).save_pretrained(tmp_path)
+    wreck(tmp_path, how)
+    with pytest.raises(Problem, match=says):
+        fromnoise.load(tmp_path, "cpu")
+
+
+def test_a_pickle_of_tensors_alone_loads(tmp_path):
+    UNet2DModel(**TWO, **LAST).save_pretrained(tmp_path, safe_serialization=False)
+    assert fromnoise.load(tmp_path, "cpu").shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"network": {"name": "conv"}}, "no counterpart of the network conv"),
+        ({"network": NET | {"patch": 2}}, "no patch=2"),
+        ({"network": NET | {"groups": None, "levels": [1, 1.5]}}, "groups"),
+        ({"noise": {"name": "table", "steps": 500}}, "500"),
+        ({"predict": "velocity"}, "velocity"),
+        ({"frame": "rf"}, "frame"),
+        ({"network": {"name": "dit", "width": 32, "depth": 1, "heads": 2}}, "shift=1"),
+        ({"network": {"name": "dit", "width": 32, "depth": 1, "heads": 2, "shift": 1}}, "drop"),
+    ],
+    ids=str,
+)
+def test_what_diffusers_has_not_is_named_and_nothing_is_left(tmp_path, change, says):
+    run = run_with(tmp_path / "run", {"network": NET, "predict": "eps", "noise": {"name": "table"}} | change)
+    with pytest.raises(Problem, match=says):
+        exported(run, tmp_path / "theirs")
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_nothing_is_overwritten(tmp_path):
+    run = run_with(tmp_path / "run", {"network": NET, "predict": "eps", "noise": {"name": "table"}})
+    with pytest.raises(Problem, match="nothing is overwritten"):
+        exported(run, run.path)
