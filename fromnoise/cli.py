@@ -56,14 +56,38 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew; an earlier run there is renamed, not lost.")] = False,
     device: Device = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing while it goes well.")] = False,
+    then: Annotated[
+        bool, typer.Option("--evaluate", help="Then draw and measure the samples that the recipe's `evaluate` asks for.")
+    ] = False,
 ) -> None:
     """Train a recipe, or go on with it: the same command resumes where it stopped."""
     from . import config
 
     settings = config.load(recipe, overrides or [])
+    out = out or Path("runs") / Path(recipe).stem
     from .train import train as run
 
-    run(settings, out or Path("runs") / Path(recipe).stem, fresh, quiet, device)
+    run(settings, out, fresh, quiet, device)
+    if then:
+        from .commands import measure_once
+
+        measure_once(out, device)
+
+
+@app.command(
+    epilog="Examples:  [cyan]fromnoise estimate mnist[/]  ·  [cyan]fromnoise estimate my.yaml network=dit_b4 train.recompute=true[/]"
+)
+def estimate(
+    recipe: Annotated[str, typer.Argument(help="A recipe that comes with fromnoise (`fromnoise list`), or a .yaml file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings put over the recipe's.")] = None,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long to measure.")] = 10.0,
+    device: Device = None,
+) -> None:
+    """What training a recipe will take here: parameters, operations, memory, examples a second, time to finish. Nothing is kept."""
+    from . import config
+    from .commands import print_estimate
+
+    print_estimate(config.load(recipe, overrides or []), seconds, device)
 
 
 @app.command(

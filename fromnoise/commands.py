@@ -1,5 +1,6 @@
 """What the commands do, once their words are understood."""
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -179,6 +180,23 @@ def measure(
         print(f"{report(run)} now holds these figures")
 
 
+def measure_once(run: Path, device: str | None) -> None:
+    """`fromnoise train --evaluate`: the evaluation that the run's own settings ask for, unless it has been made of these weights."""
+    import json
+
+    step = max((entry.get("step", 0) for entry in Run(run).entries()), default=0)
+    card = run / "evaluation.json"
+    n = settings.call(Evaluate, Run(run).config().get("evaluate") or {}, "evaluate").n
+    if card.is_file():
+        found = json.loads(card.read_text())
+        if found.get("step") == step and found.get("n") == n and found.get("weights") == "last" and not found.get("asked"):
+            print(f"{card} holds the evaluation of step {step:,} already")
+            return
+    if not os.environ.get("RANK", "0") == "0":
+        return  # one process of a distributed run measures
+    measure(run, n=None, walk={}, seed=0, features=None, compare=None, root=None, device=device, trust=True, weights="last", sweep=None)
+
+
 class Evaluate:
     """The settings of an evaluation: n samples, measured by `features`."""
 
@@ -263,3 +281,18 @@ def export_run(path: Path, out: Path, weights: str) -> None:
     node = expanded(config.get("network") or "unet")
     tensors = {name: tensor.detach().float() for name, tensor in model.state_dict().items()}
     print(f"{out}: reads as {convert.write(out, config, node, tensors, model.grid)}.from_pretrained({str(out)!r}) in diffusers")
+
+
+def print_estimate(config: Mapping[str, Any], seconds: float, device: str | None) -> None:
+    """`fromnoise estimate`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .estimate import estimate
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column()
+    for what, much in estimate(config, seconds, device).lines():
+        table.add_row(what, much)
+    Console().print(table)

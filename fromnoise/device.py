@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,6 +48,24 @@ def _cpu_has_bf16() -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that a device, or the machine, has no memory left."""
+    words = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in words or "out of memory" in words
+
+
+def compiled(network: torch.nn.Module, fallback: bool = False) -> None:
+    """Compiles a network in place, each shape for itself; what was compiled is kept in the cache. `fallback`: go on without where it fails."""
+    import torch._dynamo
+
+    os.environ.setdefault(
+        "TORCHINDUCTOR_CACHE_DIR", str(Path(os.environ.get("FROMNOISE_CACHE") or Path.home() / ".cache" / "fromnoise") / "compiled")
+    )
+    torch._dynamo.config.suppress_errors = fallback
+    torch._dynamo.config.cache_size_limit = max(32, torch._dynamo.config.cache_size_limit)  # training, guided sampling, the last batch …
+    network.compile(dynamic=False)
+
+
 def keep_memory() -> None:
     """Tells glibc to keep freed memory for the next tensor rather than hand it back: fetching fresh pages at every step costs a CPU dearly."""
     if not sys.platform.startswith("linux"):
@@ -57,6 +76,27 @@ def keep_memory() -> None:
         return
     mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(M_MMAP_THRESHOLD, 2**30)
+
+
+def reset_peak(device: torch.device) -> None:
+    """Forgets the most memory that was in use so far."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif sys.platform.startswith("linux"):
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            pass
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes in use since `reset_peak`: on a GPU by tensors, on Linux's CPU by the process; None elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type != "cpu" or not sys.platform.startswith("linux"):
+        return None
+    line = next((line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")), None)
+    return int(line.split()[1]) * 1024 if line else None
 
 
 def machine(device: torch.device) -> dict[str, Any]:

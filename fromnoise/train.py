@@ -4,8 +4,9 @@ import math
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +17,13 @@ from torch import Tensor
 from . import config as settings
 from .checkpoint import State, go_back, keep_best, remember, restore, save, settle
 from .data import DATASETS, Dataset, Plan, feed, mixed
-from .device import best, keep_memory, precision
-from .diffusion import PENALTIES, SOURCES, WEIGHTS, Level
+from .device import best, compiled, keep_memory, precision
+from .diffusion import SOURCES
 from .ema import EMA
 from .errors import Problem, Usage, nearest
+from .gradient import Gradient, diagnosis
 from .model import build, expanded
+from .networks import recompute
 from .optim import OPTIMIZERS, RATES, Plateau
 from .run import Run
 from .watch import Watch
@@ -38,7 +41,8 @@ class Train:
     ema, ema_warmup the average's half-life in images, and its largest share of the images seen
     weight, distance, penalty  see `diffusion.loss`;  penalty_weight  how much the penalty counts
     clip            the largest norm of the gradient;  strikes  non-finite steps in a row before going back to the last checkpoint
-    precision       auto, bf16 or fp32 of the network;  compile  torch.compile it
+    precision       auto, bf16 or fp32 of the network;  compile  torch.compile it (null: on a GPU)
+    recompute       keep a block's input alone and compute it again on the way back: less memory, about a third more time
     looks           how many times in the run the held-out loss is taken and a grid is drawn
     save_minutes, save_every  how often all is saved, in minutes or steps;  keep, keep_every  averaged weights kept: the last few, every so many steps
     tracker         none, tensorboard or wandb, beside log.jsonl
@@ -63,7 +67,8 @@ class Train:
     penalty_weight: float = 1.0
     strikes: int = 5
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    compile: bool = False
+    compile: bool | None = None
+    recompute: bool = False
     looks: int = 10
     held_out: int = 256
     log_every: int = 50
@@ -138,6 +143,18 @@ def stratified(n: int, generator: torch.Generator) -> Tensor:
     return t[torch.randperm(n, generator=generator)]
 
 
+def tuned(network: torch.nn.Module, plan: Train, device: torch.device) -> None:
+    """Prepares the network for training: its layout for the device, recomputed as the plan says, compiled too and, on a GPU, unless it says otherwise."""
+    if plan.recompute and not recompute(network):
+        raise Usage("train.recompute: this network is not made of fromnoise's Blocks, so there is nothing to recompute; leave it out")
+    if device.type == "cuda":  # the layout that tensor cores read; on a CPU PyTorch's group norm is slow in it
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    if plan.compile or (plan.compile is None and device.type == "cuda"):
+        compiled(network, fallback=not plan.compile)
+
+
 def examples(config: Mapping[str, Any], split: str, plugins: bool = True) -> Dataset:
     """The training ("train") or held-out ("test") examples that a config names."""
     node = config.get("data") or "mnist"
@@ -189,9 +206,9 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     trained, optimizer = accelerator.prepare(model, optimizer)
     parameters = [p for p in model.parameters() if p.requires_grad]
     ema, plateau = EMA(parameters, plan.ema, plan.ema_warmup), Plateau()
+    gradient = Gradient(accelerator, trained, parameters, plan, plan.accumulate)
     parts = {"model": model, "ema": ema, "optimizer": optimizer, "plateau": plateau}
-    if plan.compile:
-        model.denoiser.network.compile()
+    tuned(model.denoiser.network, plan, accelerator.device)
     data = data.to(accelerator.device)
     resumed = run.checkpoint.is_file()
     if resumed:
@@ -218,14 +235,15 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
         while plan.done(state.step, state.seconds) < 1:
             batch = next(stream)
             draw.manual_seed(mixed("noise", seed, state.step, rank))
-            pick.manual_seed(mixed("conditions", seed, state.step, rank))
-            torch.manual_seed(mixed("dropout", seed, state.step, rank))
             spread.manual_seed(mixed("levels", seed, state.step))  # all processes draw the whole batch's levels, and take their share
             rate = _rate(plan, state, plateau)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             eps, t = source(batch, draw), stratified(plan.batch, spread)[rank * share :][:share]
-            value, norm = _gradient(accelerator, trained, model.noise(t), batch, eps, pick, plan, parameters)
+            passes = gradient.passes
+            value, norm = gradient(model.noise(t), batch, eps, pick, partial(begin, pick, seed, state.step, rank))
+            if gradient.passes > passes:
+                watch.event(state, "memory", f"it ran out: each batch now goes through in {gradient.passes} parts, with the same result")
             state.step, state.images = state.step + 1, state.images + plan.batch
             if math.isfinite(norm):
                 state.strikes = 0
@@ -233,7 +251,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
                 if state.step % AVERAGED == 0:
                     ema.update(parameters, state.images)
             else:
-                watch.event(state, "skipped", why := _diagnosis(batch, value, norm))
+                watch.event(state, "skipped", why := diagnosis(batch, value, norm))
                 state.strikes, state.skipped = state.strikes + 1, state.skipped + 1
                 if state.strikes >= plan.strikes:
                     go_back(run, state, parts, why)
@@ -281,54 +299,15 @@ class Stopped(Problem):
         self.exit_code = 128 + number
 
 
+def begin(pick: torch.Generator, seed: int, step: int, rank: int) -> None:
+    """Which conditions are dropped, and what dropout drops, as functions of (seed, step, rank)."""
+    pick.manual_seed(mixed("conditions", seed, step, rank))
+    torch.manual_seed(mixed("dropout", seed, step, rank))
+
+
 def _rate(plan: Train, state: State, plateau: Plateau) -> float:
     rising = min(1.0, (state.step + 1) / plan.warmup) if plan.warmup else 1.0
     return plan.lr * rising * RATES[plan.rate](plan.done(state.step, state.seconds)) * plateau.factor * state.factor
-
-
-def measured(model: torch.nn.Module, plan: Train, batch: Mapping[str, Any], level: Level, eps: Tensor, pick: torch.Generator) -> Tensor:
-    """The loss (B,) as the run measures it."""
-    penalty = plan.penalty and (lambda a, b: plan.penalty_weight * PENALTIES[plan.penalty](a, b))
-    return model(batch, level, eps, WEIGHTS[plan.weight], pick, distance=plan.distance, penalty=penalty)
-
-
-def _gradient(
-    accelerator: Accelerator,
-    trained: torch.nn.Module,
-    level: Level,
-    batch: Mapping[str, Any],
-    eps: Tensor,
-    pick: torch.Generator,
-    plan: Train,
-    parameters: list[Tensor],
-) -> tuple[Tensor, float]:
-    """Leaves the gradient of the batch's mean loss in the parameters, clipped; (the loss, the gradient's norm before)."""
-    dtype = torch.float32 if eps.device.type == "mps" else torch.float64  # MPS has no float64
-    level = Level(level.alpha.to(eps.device, dtype), level.sigma.to(eps.device, dtype))
-    total, size = torch.zeros((), device=eps.device), len(eps) // plan.accumulate
-    for first in range(0, len(eps), size):
-        rows = slice(first, first + size)
-        part = {key: value[rows] for key, value in batch.items()}
-        last = first + size == len(eps)
-        with nullcontext() if last else accelerator.no_sync(trained):
-            values = measured(trained, plan, part, Level(level.alpha[rows], level.sigma[rows]), eps[rows], pick)
-            value = values.mean() / plan.accumulate
-            accelerator.backward(value)
-        total += value.detach()
-    norm = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
-    if norm > plan.clip:
-        torch.nn.utils.clip_grads_with_norm_(parameters, plan.clip, torch.tensor(norm, device=eps.device))
-    return total, norm
-
-
-def _diagnosis(batch: Mapping[str, Any], value: Tensor, norm: float) -> str:
-    """One line on why a step was not finite."""
-    x = batch["x"]
-    if not bool(torch.isfinite(x).all()):
-        return "the data holds NaN or infinite values; look at it with `fromnoise data inspect`"
-    if not math.isfinite(float(value)):
-        return f"the loss is {float(value)}; a lower train.lr, or train.precision=fp32, may help"
-    return f"the gradient's norm is {norm}; a lower train.lr, or train.precision=fp32, may help"
 
 
 def _agreed(accelerator: Accelerator, seconds: float, asked: int | None) -> tuple[float, int]:

@@ -141,7 +141,7 @@ class Watch:
         if self.unseen is None:
             return {}
         n = min(self.plan.held_out, len(self.unseen))
-        from .train import measured
+        from .gradient import measured
 
         batch = {
             key: value.to(self.model.device) if isinstance(value, Tensor) else value

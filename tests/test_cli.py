@@ -255,3 +255,72 @@ def test_list_prints_every_part(monkeypatch, capsys):
 def test_a_run_knows_what_made_it(run):
     environment = json.loads((run / "environment.json").read_text())
     assert environment["torch"] == torch.__version__ and environment["cores"] >= 1 and "version" in environment
+
+
+@pytest.fixture(scope="module")
+def exportable(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "unet"
+    network = {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "groups": 4}
+    train(recipe(train={"steps": 2, "looks": 0}) | {"network": network, "predict": "eps", "noise": {"name": "table"}}, folder, quiet=True)
+    return folder
+
+
+def test_export_and_import_by_command(exportable, tmp_path, monkeypatch, capsys):
+    code, said, _ = call(monkeypatch, capsys, "export", exportable, tmp_path / "theirs")
+    assert code == 0 and "DDIMPipeline.from_pretrained" in said
+    code, said, _ = call(monkeypatch, capsys, "import", tmp_path / "theirs", "--out", tmp_path / "back")
+    assert code == 0 and "unet of" in said
+    for folder in (exportable, tmp_path / "back"):
+        words = ("sample", folder, "-n", 2, "--label", "left", "--steps", 2, "--sampler", "ddim", "-o", tmp_path / f"{folder.name}.npz")
+        assert call(monkeypatch, capsys, *words)[0] == 0
+    one, two = (np.load(tmp_path / f"{name}.npz")["arr_0"] for name in ("unet", "back"))
+    assert np.abs(one.astype(int) - two.astype(int)).max() <= 1
+    for words in (("export", exportable, tmp_path / "theirs"), ("import", tmp_path / "theirs", "--out", tmp_path / "back")):
+        code, _, said = call(monkeypatch, capsys, *words)
+        assert code == 1 and "nothing is overwritten" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("import", "nowhere", "--out", "x"), 2, "is not there"),
+        (("export", "nowhere", "x"), 2, "no run folder"),
+        (("export", "nowhere", "x", "--to", "onnx"), 2, "--to is diffusers"),
+        (("estimate", "digits", "--seconds", "0"), 2, "some seconds"),
+        (("estimate", "digits", "network=dit_s3"), 2, "did you mean"),
+    ],
+)
+def test_wrong_words_about_models_from_elsewhere(words, code, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found, _, said = call(monkeypatch, capsys, *words)
+    assert found == code and says in said and "Traceback" not in said and not list(tmp_path.iterdir())
+
+
+def test_estimate_by_command(monkeypatch, capsys):
+    code, said, _ = call(monkeypatch, capsys, "estimate", "digits", "--seconds", 0.2)
+    assert code == 0 and "GFLOP" in said and "the whole run" in said
+
+
+def test_train_and_evaluate_in_one_command_and_only_once(tmp_path, monkeypatch, capsys):
+    import fromnoise.commands as commands
+
+    drawn = []
+    monkeypatch.setattr(commands, "measure", lambda run, **asked: drawn.append(run))
+    out = tmp_path / "run"
+    words = (
+        "train",
+        "digits",
+        "train.steps=2",
+        "train.minutes=null",
+        "train.looks=0",
+        "evaluate.n=20",
+        "--evaluate",
+        "--quiet",
+        "--out",
+        out,
+    )
+    assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out]
+    Run(out).write_json("evaluation.json", {"step": 2, "weights": "last", "seed": 0, "asked": {}, "n": 20})
+    assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out]
+    Run(out).write_json("evaluation.json", {"step": 1, "weights": "last", "seed": 0, "asked": {}, "n": 20})
+    assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out, out]

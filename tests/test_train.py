@@ -166,13 +166,13 @@ def test_a_step_that_is_not_finite_is_skipped(tmp_path):
 
 def failing(monkeypatch, calls: tuple[int, ...], norm: float = float("nan")) -> None:
     """Gradients whose norm is not finite at these steps, counted as they are taken, from 0."""
-    real, count = training._gradient, itertools.count()
+    real, count = training.Gradient.__call__, itertools.count()
 
     def gradient(*args):
         value, real_norm = real(*args)
         return value, norm if next(count) in calls else real_norm
 
-    monkeypatch.setattr(training, "_gradient", gradient)
+    monkeypatch.setattr(training.Gradient, "__call__", gradient)
 
 
 def test_strikes_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monkeypatch):
@@ -250,7 +250,7 @@ def test_an_extended_run_does_not_show_its_old_summary(tmp_path, monkeypatch):
         ({"train": {"betas": [0.9, 1.5]}}, "two numbers"),
         ({"train": {"betas": [0.0, 0.9], "optimizer": "schedule_free"}}, "schedule_free"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 2.0}}, "cannot be made"),
-        ({"network": {"name": "unet", "width": 8, "levels": [1], "time": "sinusoid"}}, "cannot be made"),
+        ({"network": {"name": "unet", "width": 8, "levels": [1], "time": "sinusoid"}}, "did you mean 'sinusoidal'"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "head": 0, "attention": [0]}}, "cannot be made"),
         ({"network": 5}, "network"),
         ({"noise": {"name": ["cosine"]}}, "noise"),

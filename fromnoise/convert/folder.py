@@ -12,7 +12,7 @@ from torch import Tensor
 from ..diffusion import Schedule
 from ..errors import Problem, Usage
 from ..files import replacing
-from . import dit, scheduler, unet
+from . import dit, scheduler, unet, unet_condition
 from .rows import to_ours, to_theirs
 
 KINDS = {unet.CLASS: unet, dit.CLASS: dit}
@@ -50,6 +50,10 @@ def read(path: str | Path) -> Taken:
         place = places[0]
     config = _json(place / "config.json")
     kind = config.get("_class_name")
+    if kind == unet_condition.CLASS:
+        raise Problem(
+            f"{place} is told words by a text encoder, and no condition here reads words yet; its network alone is `convert.unet_condition`"
+        )
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
     part = KINDS[kind]

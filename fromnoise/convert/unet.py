@@ -1,6 +1,6 @@
 """Our UNet and diffusers' UNet2DModel: settings and names of weights, in both directions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -144,8 +144,13 @@ def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bo
     }
 
 
-def rows(config: Mapping[str, Any]) -> list[Row]:
-    """The map of weights of a UNet2DModel of this config.json."""
+def _attend(ours: str, theirs: str) -> list[Row]:
+    qkv = layer(f"{ours}.attend.qkv", *(f"{theirs}.to_{part}" for part in "qkv"))
+    return [*layer(f"{ours}.attend.norm", f"{theirs}.group_norm"), *qkv, *layer(f"{ours}.attend.out", f"{theirs}.to_out.0")]
+
+
+def rows(config: Mapping[str, Any], attend: Callable[[str, str], list[Row]] = _attend) -> list[Row]:
+    """The map of weights of a UNet2DModel of this config.json; `attend` maps an attention block of ours to one of theirs."""
     c = {**DEFAULTS, **config}
     widths, blocks = list(c["block_out_channels"]), c["layers_per_block"]
     count, found = len(widths), [*layer("enter", "conv_in"), *layer("leave.0", "conv_norm_out"), *layer("leave.2", "conv_out")]
@@ -158,10 +163,6 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
         parts = {"norm1": "norm1", "conv1": "conv1", "tell": "time_emb_proj", "norm2": "norm2", "conv2": "conv2"}
         parts |= {"skip": "conv_shortcut"} if channels_in != channels_out else {}
         return [row for a, b in parts.items() for row in layer(f"{ours}.block.{a}", f"{theirs}.{b}")]
-
-    def attend(ours: str, theirs: str) -> list[Row]:
-        qkv = layer(f"{ours}.attend.qkv", *(f"{theirs}.to_{part}" for part in "qkv"))
-        return [*layer(f"{ours}.attend.norm", f"{theirs}.group_norm"), *qkv, *layer(f"{ours}.attend.out", f"{theirs}.to_out.0")]
 
     now, skips = widths[0], [widths[0]]
     for i, wide in enumerate(widths):

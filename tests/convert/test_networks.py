@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from diffusers import DiTTransformer2DModel, UNet2DModel
+from diffusers import DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
 from torch import nn
 
-from fromnoise.convert import dit, to_ours, to_theirs, unet
+from fromnoise.convert import dit, to_ours, to_theirs, unet, unet_condition
 from fromnoise.errors import Problem
 from fromnoise.networks import NETWORKS, Context
 
@@ -114,6 +114,31 @@ def test_dits_agree(case, dtype, close):
     assert float((found - expected).abs().max() / expected.abs().max()) < close
 
 
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=["float32", "float64"])
+@pytest.mark.parametrize("linear", [False, True], ids=["convolutions", "linear"])
+def test_stable_diffusions_unet_agrees(linear, dtype, close):
+    """The shape of Stable Diffusion 1 at a tenth of its width: words, a mask of them, and back again every weight."""
+    shape = {
+        "block_out_channels": (32, 64, 128, 128),
+        "layers_per_block": 1,
+        "cross_attention_dim": 24,
+        "norm_num_groups": 16,
+        "sample_size": 16,
+    }
+    theirs = exactly(stirred(UNet2DConditionModel(**shape, use_linear_projection=linear)).to(dtype))
+    config, weights = dict(theirs.config), theirs.state_dict()
+    network, _ = ours_of(unet_condition, config, weights, dtype)
+    x, t, words = torch.randn(2, 4, 16, 16, dtype=dtype), torch.tensor([3, 871]), torch.randn(2, 7, 24, dtype=dtype)
+    mask = torch.tensor([[True] * 7, [True] * 3 + [False] * 4])
+    with torch.no_grad():
+        expected = theirs(x, t, words, encoder_attention_mask=mask).sample
+        found = network(x, t.to(dtype) / 1000, Context(tokens=words, mask=mask))
+    assert float((found - expected).abs().max() / expected.abs().max()) < close
+    rows = unet_condition.rows(config)
+    back = to_theirs(rows, to_ours(rows, weights))
+    assert back.keys() == weights.keys() and all(torch.equal(back[name], weights[name]) for name in weights)
+
+
 @pytest.mark.parametrize(("part", "config"), [(unet, UNETS[c]) for c in UNETS] + [(dit, DITS["plain"])], ids=[*UNETS, "dit"])
 def test_there_and_back_again_is_every_weight(part, config):
     theirs = (UNet2DModel if part is unet else DiTTransformer2DModel)(**config, **({} if part is unet else {"num_layers": 2}))
@@ -136,6 +161,8 @@ def test_there_and_back_again_is_every_weight(part, config):
         (unet, {"up_block_types": ["UpBlock2D"] * 4}, "other levels attend"),
         (unet, {"resnet_time_scale_shift": "scale_shift"}, "attn_norm_num_groups"),
         (unet, {"attention_head_dim": 100}, "does not divide"),
+        (unet_condition, {"transformer_layers_per_block": [1, 2]}, "transformer_layers_per_block"),
+        (unet_condition, {"attention_head_dim": [5, 10]}, "differs by level"),
         (dit, {"activation_fn": "geglu"}, "activation_fn"),
         (dit, {"out_channels": 5}, "5 channels out"),
         (dit, {"norm_type": "ada_norm_single"}, "norm_type"),

@@ -137,3 +137,11 @@ def test_what_cannot_be_a_table(settings):
 def test_steps_that_a_table_does_not_have(table, n):
     with pytest.raises(Usage, match=r"1 to (1000|500)"):
         table.levels(n)
+
+
+def test_betas_may_be_given_one_by_one():
+    given = Table(betas=[0.1, 0.2, 0.5], steps=3)
+    assert given.alphas_cumprod.tolist() == pytest.approx([0.9, 0.72, 0.36])
+    for wrong in ([0.1, 0.2], [0.1, 0.2, 1.5]):
+        with pytest.raises(Usage, match="betas are 3 numbers"):
+            Table(betas=wrong, steps=3)

@@ -1,0 +1,151 @@
+"""How time and memory of a training step grow with width, resolution and batch; and what recomputing blocks saves.
+
+    python benchmarks/scaling.py [width] [resolution] [batch] [recompute] [--out results/speed]
+
+Prints a table for each, with the exponent that a line through the logarithms gives, and writes <name>.json and scaling.png. Each row runs in a
+process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
+from fromnoise.estimate import flop
+from fromnoise.gradient import Gradient
+from fromnoise.model import build
+from fromnoise.optim import adamw
+from fromnoise.train import Train, begin, stratified, tuned
+
+BASE = {"name": "unet", "width": 64, "levels": [1, 2, 2], "blocks": 2, "attention": [2]}
+SWEEPS: dict[str, list[dict]] = {
+    "width": [{"x": w, "node": BASE | {"width": w}, "size": 32, "batch": 8} for w in (32, 64, 128, 192)],
+    "resolution": [{"x": s, "node": BASE, "size": s, "batch": 4} for s in (16, 32, 64, 128)],
+    "batch": [{"x": b, "node": BASE, "size": 32, "batch": b} for b in (1, 4, 16, 64)],
+    "recompute": [
+        {"x": size, "node": {"name": f"unet_{size}"}, "size": size, "batch": 1, "recompute": again}
+        for size in (128, 256, 512)
+        for again in (False, True)
+    ],
+}
+
+
+def row(case: dict) -> dict:
+    """Seconds a training step, its operations, and the peak memory of fixed parts and of activations."""
+    device = best()
+    keep_memory()
+    shape, n = (3, case["size"], case["size"]), case["batch"]
+    model = build({"network": case["node"], "noise": "cosine"}, shape)
+    work = 3 * n * flop(model.denoiser.network, shape)
+    model.to(device)
+    plan = Train(steps=1, recompute=case.get("recompute", False))
+    model.denoiser.autocast = precision(device)
+    tuned(model.denoiser.network, plan, device)
+    parameters, accelerator = list(model.parameters()), Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+    optimizer = adamw(parameters, 1e-4, (0.9, 0.99), 0.0)
+    gradient, spread, pick = Gradient(accelerator, model, parameters, plan, 1), torch.Generator(), torch.Generator()
+
+    def step(rows: int) -> float:
+        x = torch.randn(rows, *shape, device=device)
+        began = time.perf_counter()
+        gradient(model.noise(stratified(rows, spread)), {"x": x}, torch.randn_like(x), pick, partial(begin, pick, 0, 0, 0))
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    with torch.no_grad():  # what is there without a step: weights, gradients, the optimizer's state
+        for p in parameters:
+            p.grad = torch.zeros_like(p)
+    optimizer.step()
+    reset_peak(device)
+    fixed = peak_memory(device) or 0
+    times = [step(n) for _ in range(2)]
+    while sum(times[1:]) < 4 and len(times) < 40:
+        times.append(step(n))
+    return {
+        "x": case["x"],
+        "recompute": case.get("recompute", False),
+        "batch": n,
+        "parameters": sum(p.numel() for p in parameters),
+        "seconds": min(times[1:]),
+        "TFLOP/s": work / min(times[1:]) / 1e12,
+        "fixed GiB": fixed / 2**30,
+        "activations GiB": ((peak_memory(device) or 0) - fixed) / 2**30,
+    }
+
+
+def exponent(rows: list[dict]) -> float:
+    """The slope of log seconds over log x, by least squares."""
+    x, y = ([math.log(row[key]) for row in rows] for key in ("x", "seconds"))
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    return sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True)) / sum((a - mx) ** 2 for a in x)
+
+
+def plot(found: dict[str, dict], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(found), figsize=(4.2 * len(found), 3.6), squeeze=False)
+    for ax, (name, result) in zip(axes[0], found.items(), strict=True):
+        for again in sorted({row["recompute"] for row in result["rows"]}):
+            rows = [row for row in result["rows"] if row["recompute"] == again]
+            label = "recomputed" if again else "kept"
+            ax.plot([row["x"] for row in rows], [1e3 * row["seconds"] for row in rows], "o-", label=f"ms a step, {label}")
+            ax.plot(
+                [row["x"] for row in rows], [1024 * row["activations GiB"] for row in rows], "s--", label=f"MiB of activations, {label}"
+            )
+        ax.set(xscale="log", yscale="log", xlabel=name if name != "recompute" else "resolution")
+        ax.set_xticks([row["x"] for row in result["rows"]], [str(row["x"]) for row in result["rows"]])
+        ax.minorticks_off()
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help=", ".join(SWEEPS))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:
+        print(json.dumps(row(json.loads(asked.one))))
+        return
+    found = {}
+    for name in asked.sweeps or SWEEPS:
+        rows = []
+        for case in SWEEPS[name]:
+            done = subprocess.run([sys.executable, __file__, "--one", json.dumps(case)], capture_output=True, text=True)
+            if done.returncode:
+                print(f"  {name} {case['x']}: {done.stderr.strip().splitlines()[-1]}")
+                continue
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+            print(
+                "  ".join(f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value}" for key, value in rows[-1].items()),
+                flush=True,
+            )
+        found[name] = {"machine": machine(best()), "rows": rows}
+        if name != "recompute":
+            found[name]["exponent"] = exponent(rows)
+            print(f"{name}: seconds a step grow with its power {found[name]['exponent']:.2f}")
+        if asked.out:
+            asked.out.mkdir(parents=True, exist_ok=True)
+            (asked.out / f"{name}.json").write_text(json.dumps(found[name], indent=2) + "\n")
+    if asked.out:
+        plot(found, asked.out / "scaling.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What a recipe will cost on this machine: counted where counting is possible, measured for some seconds where it is not."""
+
+import copy
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from . import config as settings
+from .data import Plan, feed
+from .device import best, keep_memory, machine, peak_memory, precision, reset_peak
+from .diffusion import SOURCES
+from .ema import EMA
+from .errors import Usage
+from .gradient import Gradient
+from .model import build
+from .networks import NOTHING
+from .optim import OPTIMIZERS
+from .train import Train, begin, examples, stratified, tuned
+
+BYTES = 4  # of a float32
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What training a recipe takes.
+
+    parameters  of network and conditions;  flop  of one example going forward through the network, multiplications and additions counted apart
+    fixed       bytes of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
+    batch, rows examples a step as asked, and as measured;  seconds  a step of `rows`
+    run_seconds  the whole run's length;  examples  how many the data has
+    """
+
+    parameters: int
+    flop: float
+    fixed: int
+    peak: int | None
+    batch: int
+    rows: int
+    seconds: float
+    run_seconds: float
+    examples: int
+    machine: str
+
+    @property
+    def rate(self) -> float:
+        """Examples a second."""
+        return self.rows / self.seconds
+
+    @property
+    def images(self) -> float:
+        """Examples seen in the whole run."""
+        return self.rate * self.run_seconds
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(what, how much), in words."""
+        peak = "not known on this device" if self.peak is None else _bytes(self.peak)
+        rows = f"{self.rate:,.1f} examples/s at {self.rows} a pass ({1e3 * self.seconds:,.0f} ms)"
+        return [
+            ("parameters", f"{self.parameters:,}"),
+            ("network", f"{self.flop / 1e9:,.3f} GFLOP an example forward, about three times that for a training step"),
+            ("weights, gradients, optimizer, average", _bytes(self.fixed)),
+            ("peak memory while measuring", peak),
+            ("speed", rows),
+            ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
+            ("the whole run", f"{_time(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
+            ("machine", self.machine),
+        ]
+
+
+def flop(network: nn.Module, shape: Sequence[int]) -> float:
+    """Floating-point operations of one example (C, *S) going forward through a network, counted on no device at all."""
+    network = copy.deepcopy(network).to("meta")
+    x = torch.empty(1, *shape, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(x, torch.empty(1, device="meta"), NOTHING)
+    return float(counter.get_total_flops())
+
+
+def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | None = None) -> Estimate:
+    """Counts, and trains for `seconds` on the recipe's data without keeping anything; raises Usage for what cannot be trained."""
+    if not seconds > 0:
+        raise Usage(f"measure for some seconds, not {seconds:g}")
+    plan = settings.call(Train, config.get("train") or {}, "train")
+    wanted = best(device)
+    accelerator = Accelerator(cpu=wanted.type == "cpu", mixed_precision="no")
+    data = examples(config, "train")
+    keep_memory()
+    with settings.sound(config):
+        model = build(config, data.shape, data.classes, plugins=True)
+        work = flop(model.denoiser.network, model.shape)
+    model.denoiser.autocast = precision(accelerator.device, plan.precision)
+    tuned(model.denoiser.network, plan, accelerator.device)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = OPTIMIZERS[plan.optimizer](parameters, plan.lr, tuple(plan.betas), plan.weight_decay)
+    trained, optimizer = accelerator.prepare(model, optimizer)
+    ema, gradient = EMA(parameters, plan.ema, plan.ema_warmup), Gradient(accelerator, trained, parameters, plan, 1)
+    source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
+    stream = feed(data.to(accelerator.device), Plan(len(data), plan.batch), 0, accelerator.device, workers=plan.workers)
+    draw, pick, spread = torch.Generator(accelerator.device), torch.Generator(), torch.Generator()
+    reset_peak(accelerator.device)
+
+    def step(number: int, rows: int) -> float:
+        began = _now(accelerator.device)
+        batch = {key: value[:rows] for key, value in next(stream).items()}
+        gradient.passes = 1
+        gradient(model.noise(stratified(rows, spread)), batch, source(batch, draw), pick, partial(begin, pick, 0, number, 0))
+        optimizer.step()
+        ema.update(parameters, (number + 1) * rows)
+        optimizer.zero_grad(set_to_none=True)
+        return _now(accelerator.device) - began
+
+    rows = min(2, plan.batch)
+    first = min(step(0, rows), step(1, rows))
+    rows = max(1, min(plan.batch // plan.accumulate, int(seconds / 5 * rows / first)))
+    step(2, rows)  # what a new shape costs once
+    times: list[float] = []
+    while sum(times) < seconds and len(times) < 1000:
+        times.append(step(3 + len(times), rows))
+    optimized = sum(v.numel() for state in optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
+    count = sum(p.numel() for p in model.parameters())
+    second = statistics.median(times)
+    ends = [plan.steps * plan.batch * second / rows] if plan.steps else []
+    ends += [60 * plan.minutes] if plan.minutes else []
+    name = machine(accelerator.device)
+    return Estimate(
+        parameters=count,
+        flop=work,
+        fixed=BYTES * (3 * count + optimized),
+        peak=peak_memory(accelerator.device),
+        batch=plan.batch,
+        rows=rows,
+        seconds=second,
+        run_seconds=min(ends),
+        examples=len(data),
+        machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}",
+    )
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _bytes(n: int) -> str:
+    return f"{n / 2**30:,.2f} GiB" if n >= 2**30 else f"{n / 2**20:,.0f} MiB"
+
+
+def _time(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min" if seconds >= 120 else f"{seconds:.0f} s"
