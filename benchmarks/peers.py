@@ -2,8 +2,8 @@
 
     python benchmarks/peers.py [CASE …] [--rounds 5] [--out results/speed/peers.json]
 
-Training is a whole step each: noise, loss, gradient, clipping, AdamW; ours keeps its moving average as well. "defaults": ours as `fromnoise train`
-runs it (bf16 where the hardware has it, compiled on a GPU), theirs as their train_unconditional.py does (float32). "fp32": both in
+Training is a whole step each: noise, loss, gradient, clipping, AdamW, moving average. "defaults": ours as `fromnoise train` runs it (bf16 where the
+hardware has it, compiled on a GPU), theirs as their README runs train_unconditional.py (float32, --use_ema). "fp32": both in
 float32, neither compiled. Rounds alternate, the ratio is the median over the rounds; memory is each library's peak in a process of its own.
 """
 
@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from diffusers import DDPMScheduler, DiTTransformer2DModel, UNet2DModel
+from diffusers.training_utils import EMAModel
 
 from fromnoise.convert import dit, to_theirs, unet
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
@@ -30,10 +31,14 @@ from fromnoise.model import Model, build, expanded
 from fromnoise.optim import adamw
 from fromnoise.train import Train, begin, stratified, tuned
 
-SMALL = {"name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 1, "attention": [2], "groups": 16, "head": 64, "scale_shift": False}
+SMALL = {  # the 1.7 M UNet2DModel of diffusers' own course, but for its way of telling the class
+    "name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 2, "attention": [1, 2], "head": 8, "groups": 32, "scale_shift": False,
+}  # fmt: skip
+PLAIN = SMALL | {"levels": [1, 2, 4], "blocks": 1, "attention": [2], "head": 64}
 CASES = {  # network, example, batch on a CPU, batch on a GPU
-    "unet_small": (SMALL, (1, 28, 28), 64, 1024),
-    "ddpm": ({"name": "ddpm", "dropout": 0.0}, (3, 32, 32), 8, 256),
+    "unet_course": (SMALL, (1, 28, 28), 64, 1024),
+    "unet_plain": (PLAIN, (1, 28, 28), 64, 1024),
+    "ddpm": ({"name": "ddpm", "dropout": 0.0}, (3, 32, 32), 32, 256),
     "dit_s2": ({"name": "dit_s2", "shift": 1}, (3, 32, 32), 16, 512),
     "dit_b8": ({"name": "dit_b8", "shift": 1}, (3, 32, 32), 32, 1024),
 }
@@ -81,6 +86,7 @@ def theirs(case: str, model: Model, device: torch.device) -> tuple[torch.nn.Modu
     peer.load_state_dict(to_theirs(part.rows(config), {k: v.detach().cpu() for k, v in model.state_dict().items()}))
     peer.to(device).train()
     scheduler, optimizer = DDPMScheduler(), torch.optim.AdamW(peer.parameters(), 1e-4)
+    ema = EMAModel(peer.parameters(), use_ema_warmup=True)
 
     def step(x: torch.Tensor, label: torch.Tensor) -> None:
         noise, t = torch.randn_like(x), torch.randint(0, 1000, (len(x),), device=x.device)
@@ -89,6 +95,7 @@ def theirs(case: str, model: Model, device: torch.device) -> tuple[torch.nn.Modu
         torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        ema.step(peer.parameters())
 
     return peer, step
 

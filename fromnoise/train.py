@@ -23,7 +23,7 @@ from .ema import EMA
 from .errors import Problem, Usage, nearest
 from .gradient import Gradient, diagnosis
 from .model import build, expanded
-from .networks import recompute
+from .networks import lay_weights_last, recompute
 from .optim import OPTIMIZERS, RATES, Plateau
 from .run import Run
 from .watch import Watch
@@ -144,13 +144,10 @@ def stratified(n: int, generator: torch.Generator) -> Tensor:
 
 
 def tuned(network: torch.nn.Module, plan: Train, device: torch.device) -> None:
-    """Prepares the network for training: its layout for the device, recomputed as the plan says, compiled too and, on a GPU, unless it says otherwise."""
+    """Prepares the network for training: recomputed as the plan says, compiled too and, on a GPU, unless it says otherwise."""
     if plan.recompute and not recompute(network):
         raise Usage("train.recompute: this network is not made of fromnoise's Blocks, so there is nothing to recompute; leave it out")
-    if device.type == "cuda":  # the layout that tensor cores read; on a CPU PyTorch's group norm is slow in it
-        for parameter in network.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    lay_weights_last(network)
     if plan.compile or (plan.compile is None and device.type == "cuda"):
         compiled(network, fallback=not plan.compile)
 

@@ -100,6 +100,4 @@ def test_recomputing_keeps_far_less():
     network = UNet(3, 16, (1, 2, 2), 1)
     plain = saved(network, 32)
     recompute(network)
-    assert (
-        saved(network, 32) < 0.2 * plain
-    )  # what blocks are given is held by the checkpoints, out of the hooks' sight: 8 times less in all
+    assert saved(network, 32) < 0.4 * plain  # what lies between the blocks is kept all the same

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from .axes import lay_weights_last
 from .block import Block, recompute
 from .context import NOTHING, Context
 from .conv import Conv
@@ -38,5 +39,6 @@ __all__ = [
     "TwoLinear",
     "UNet",
     "UViT",
+    "lay_weights_last",
     "recompute",
 ]

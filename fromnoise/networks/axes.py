@@ -1,7 +1,9 @@
 """Convolutions and pixel folding on one, two or three axes."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -54,3 +56,42 @@ def resized(x: Tensor, size: Sequence[int]) -> Tensor:
     if all(new <= old for new, old in zip(size, x.shape[2:], strict=True)):
         return (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[x.ndim - 3](x, list(size))
     return F.interpolate(x, size=tuple(size), mode="nearest")
+
+
+def beside(a: Tensor, b: Tensor) -> Tensor:
+    """Two feature maps (B, C, *S) with their channels side by side."""
+    return _Beside.apply(a, b) if laid_last(a) and laid_last(b) else torch.cat([a, b], 1)
+
+
+def lay_last(x: Tensor) -> Tensor:
+    """A feature map (B, C, H, W) with its channels last in memory, where convolutions are the faster for it; any other as it is.
+
+    On a CPU that is up to five times as fast.
+    """
+    fits = x.ndim == 4 and x.device.type in ("cpu", "cuda") and x.dtype in (torch.float32, torch.bfloat16)
+    return x.contiguous(memory_format=torch.channels_last) if fits else x
+
+
+def lay_weights_last(network: nn.Module) -> None:
+    """Lays the weights of a network's 2-D convolutions out likewise: beside maps with channels last their gradients come so, and moving them costs."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def laid_last(x: Tensor) -> bool:
+    """Whether a feature map (B, C, H, W) lies in memory with its channels last."""
+    return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+class _Beside(torch.autograd.Function):
+    """Channels side by side, whose gradients lie as the maps do: slices of a map with channels last would make every step before them slow."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.sizes = [a.shape[1], b.shape[1]]
+        return torch.cat([a, b], 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part.contiguous(memory_format=torch.channels_last) for part in gradient.split(ctx.sizes, 1))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import Usage
-from .axes import conv
+from .axes import conv, lay_last
 from .block import Block
 from .context import NOTHING, Context
 from .embed import zero
@@ -55,7 +55,7 @@ class ConvAdaLN(nn.Module):
         told = (context or NOTHING).only("vector").vector
         told = self.norm(told) if told is not None else x.new_zeros(len(x), self.dim)
         told = F.mish(self.clock(torch.cat([clock[:, None].to(told), told], 1)))
-        h = self.enter(x)
+        h = lay_last(self.enter(x))
         for block in self.blocks:
             h = block(h, told)
         return self.leave(h)

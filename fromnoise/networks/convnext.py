@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import Usage
 from .attention import LinearAttention, SelfAttention
-from .axes import CONVS, conv, resized
+from .axes import CONVS, beside, conv, lay_last, resized
 from .block import Block
 from .context import NOTHING, Context
 from .embed import ClockEmbedding, zero
@@ -92,6 +92,7 @@ class ConvNeXtUNet(nn.Module):
         if context.vector is not None:
             emb = emb + context.vector
         h = x if context.concat is None else torch.cat([x, context.concat.to(x)], 1)
+        h = lay_last(h)
         skips = []
         for i, (first, second, attend) in enumerate(self.down):
             h = attend(second(first(h, emb), emb))
@@ -102,6 +103,6 @@ class ConvNeXtUNet(nn.Module):
         h = second(attend(first(h, emb)), emb)
         for (first, second, attend), grow in zip(self.up, self.grow, strict=True):
             skip = skips.pop()
-            h = attend(second(first(torch.cat([h, skip], 1), emb), emb))
+            h = attend(second(first(beside(h, skip), emb), emb))
             h = grow(resized(h, skips[-1].shape[2:]))
         return self.leave(self.last(h, emb))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import Usage
 from .attention import CrossTransformer, LinearAttention, SelfAttention
-from .axes import conv, fold, resized, unfold
+from .axes import beside, conv, fold, lay_last, resized, unfold
 from .block import Block
 from .context import NOTHING, Context
 from .embed import ClockEmbedding, zero
@@ -201,7 +201,7 @@ class UNet(nn.Module):
             emb = emb + context.vector
         told: tuple[Any, Any] = (context.tokens, context.mask)
         h = x if context.concat is None else torch.cat([x, context.concat.to(x)], 1)
-        h = self.enter(fold(h, self.patch))
+        h = lay_last(self.enter(fold(h, self.patch)))
         skips = [h]
         for i, stages in enumerate(self.down):
             for stage in stages:
@@ -216,5 +216,5 @@ class UNet(nn.Module):
             if i:  # to the size of the level above, odd or even
                 h = self.grow[i - 1](h, emb, skips[-1].shape[2:])
             for stage in stages:
-                h = stage(torch.cat([h, skips.pop()], 1), emb, *told)
+                h = stage(beside(h, skips.pop()), emb, *told)
         return unfold(self.leave(h), self.patch, size)
