@@ -279,7 +279,7 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     if convert.is_foreign(path):
         model = taken(convert.read(path))
         model.denoiser.autocast = precision(best(device))
-        lay_weights_last(model.denoiser.network)
+        lay_weights_last(model.denoiser.network, best(device))
         return model.to(best(device)).eval()
     run = Run(path)
     config = run.config()
@@ -287,5 +287,5 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     run.load_weights(model, weights)
     asked = (config.get("train") or {}).get("precision")  # bf16 falls back where the hardware has none; what was trained in fp32 stays so
     model.denoiser.autocast = precision(best(device), "fp32" if asked == "fp32" else "auto")
-    lay_weights_last(model.denoiser.network)
+    lay_weights_last(model.denoiser.network, best(device))
     return model.to(best(device)).eval()

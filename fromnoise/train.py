@@ -147,7 +147,7 @@ def tuned(network: torch.nn.Module, plan: Train, device: torch.device) -> None:
     """Prepares the network for training: recomputed as the plan says, compiled too and, on a GPU, unless it says otherwise."""
     if plan.recompute and not recompute(network):
         raise Usage("train.recompute: this network is not made of fromnoise's Blocks, so there is nothing to recompute; leave it out")
-    lay_weights_last(network)
+    lay_weights_last(network, device)
     if plan.compile or (plan.compile is None and device.type == "cuda"):
         compiled(network, fallback=not plan.compile)
 

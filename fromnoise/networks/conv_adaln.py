@@ -55,7 +55,7 @@ class ConvAdaLN(nn.Module):
         told = (context or NOTHING).only("vector").vector
         told = self.norm(told) if told is not None else x.new_zeros(len(x), self.dim)
         told = F.mish(self.clock(torch.cat([clock[:, None].to(told), told], 1)))
-        h = lay_last(self.enter(x))
+        h = lay_last(self.enter(x), self.leave[2].weight)
         for block in self.blocks:
             h = block(h, told)
         return self.leave(h)

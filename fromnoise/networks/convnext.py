@@ -92,7 +92,7 @@ class ConvNeXtUNet(nn.Module):
         if context.vector is not None:
             emb = emb + context.vector
         h = x if context.concat is None else torch.cat([x, context.concat.to(x)], 1)
-        h = lay_last(h)
+        h = lay_last(h, self.last.conv1.weight)
         skips = []
         for i, (first, second, attend) in enumerate(self.down):
             h = attend(second(first(h, emb), emb))

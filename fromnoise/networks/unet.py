@@ -201,7 +201,7 @@ class UNet(nn.Module):
             emb = emb + context.vector
         told: tuple[Any, Any] = (context.tokens, context.mask)
         h = x if context.concat is None else torch.cat([x, context.concat.to(x)], 1)
-        h = lay_last(self.enter(fold(h, self.patch)))
+        h = lay_last(self.enter(fold(h, self.patch)), self.leave[2].weight)
         skips = [h]
         for i, stages in enumerate(self.down):
             for stage in stages:

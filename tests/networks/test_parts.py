@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from fromnoise.errors import Usage
-from fromnoise.networks.attention import SelfAttention
-from fromnoise.networks.axes import conv, fold, unfold
+from fromnoise.networks import UNet, lay_weights_last
+from fromnoise.networks.attention import SelfAttention, attend
+from fromnoise.networks.axes import beside, conv, fold, laid_last, unfold
 from fromnoise.networks.embed import EMBEDDINGS, ClockEmbedding, Fourier, Sinusoidal
 from fromnoise.networks.norm import GroupNorm
 
@@ -109,3 +111,87 @@ def test_the_clock_keeps_its_precision_under_bfloat16():
     with torch.autocast("cpu", torch.bfloat16):
         first, second = Sinusoidal(16)(near)
     assert not torch.allclose(first, second, atol=0.05)
+
+
+# The layout of memory
+
+
+def last(x: torch.Tensor) -> torch.Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["plain", "told"])
+@pytest.mark.parametrize(("channels", "groups"), [(8, 8), (12, 3), (32, None), (6, 1)])
+def test_group_norm_is_the_formula_in_either_layout(channels, groups, told):
+    """(x - mean) / sqrt(variance + eps) over each group (Wu & He 2018, eq. 1), then each sample's own scale and shift; and its gradients."""
+    norm = GroupNorm(channels, groups).double()
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = 1 + 2 * torch.randn(3, channels, 4, 5, dtype=torch.float64)
+    scale, shift = (torch.randn(3, channels, dtype=torch.float64, requires_grad=True) for _ in range(2))
+
+    def by_hand(x: torch.Tensor) -> torch.Tensor:
+        g = x.reshape(3, norm.num_groups, -1)
+        g = (g - g.mean(2, keepdim=True)) / (g.var(2, correction=0, keepdim=True) + norm.eps).sqrt()
+        h = g.reshape(x.shape) * norm.weight[:, None, None] + norm.bias[:, None, None]
+        return h * (1 + scale)[:, :, None, None] + shift[:, :, None, None] if told else h
+
+    wanted = [norm.weight, norm.bias, *((scale, shift) if told else ())]
+    weigh = torch.randn_like(x)
+    answers = []
+    for way in (by_hand, lambda x: norm(x, *((scale, shift) if told else ())), lambda x: norm(last(x), *((scale, shift) if told else ()))):
+        leaf = x.clone().requires_grad_()
+        answer = way(leaf)
+        answers.append([answer, *torch.autograd.grad((answer * weigh).sum(), [leaf, *wanted])])
+    for other in answers[1:]:
+        assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-10) for a, b in zip(answers[0], other, strict=True))
+
+
+def test_a_network_with_channels_last_is_the_same_network():
+    torch.manual_seed(0)
+    network = UNet(3, 96, (1, 2), 1, [1])
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(0.02 * torch.randn(p.shape))
+    x, clock, seen, gradients = torch.randn(2, 3, 9, 8), torch.rand(2), [], []
+    for laid in (False, True):
+        if laid:
+            lay_weights_last(network, torch.device("cpu"))
+            network.down[0][0].register_forward_hook(lambda module, given, answer: seen.append((laid_last(given[0]), laid_last(answer))))
+        network.zero_grad()
+        answer = network(x, clock)
+        answer.square().sum().backward()
+        gradients.append([answer.detach(), *(p.grad.clone() for p in network.parameters())])
+    assert seen == [(True, True)]
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max())) for a, b in zip(*gradients, strict=True))
+
+
+def test_narrow_networks_keep_their_layout_on_a_cpu():
+    network = UNet(3, 16, (1, 2), 1)
+    lay_weights_last(network, torch.device("cpu"))
+    assert not any(laid_last(p) for p in network.parameters() if p.ndim == 4)
+
+
+def test_maps_side_by_side_have_the_gradients_of_concatenation_in_their_own_layout():
+    a, b, weigh = (torch.randn(2, c, 3, 4) for c in (5, 3, 8))
+    one, two = ([x.clone().requires_grad_() for x in (a, b)] for _ in range(2))
+    expected = torch.autograd.grad((torch.cat(one, 1) * weigh).sum(), one)
+    kept = []
+    laid = [last(x) for x in two]
+    for x in laid:
+        x.register_hook(lambda g: kept.append(laid_last(g)))
+    found = torch.autograd.grad((beside(*laid) * last(weigh)).sum(), two)
+    assert kept == [True, True] and all(torch.equal(x, y) for x, y in zip(expected, found, strict=True))
+
+
+@pytest.mark.parametrize(("heads", "length", "others", "head"), [(4, 50, 50, 8), (2, 7, 5, 64), (8, 300, 300, 32)])
+def test_attention_in_bfloat16_on_a_cpu_is_attention(heads, length, others, head):
+    """Against float64, within bfloat16's three digits, forward and back: its way back is our own."""
+    q, k, v = (torch.randn(3, heads, n, head).bfloat16() for n in (length, others, others))
+    weigh, answers = torch.randn(3, length, heads * head), []
+    for dtype in (torch.float64, torch.bfloat16):
+        leaves = [x.to(dtype).requires_grad_() for x in (q, k, v)]
+        answer = attend(*leaves)
+        answers.append([answer, *torch.autograd.grad((answer * weigh.to(dtype)).sum(), leaves)])
+    for exact, found in zip(*answers, strict=True):
+        assert float((found.double() - exact).norm() / exact.norm()) < 0.01
