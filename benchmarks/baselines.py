@@ -28,8 +28,13 @@ from fromnoise.train import Train, begin, stratified  # noqa: E402
 CASES = {  # network, example, batch, their images a second
     "two_linear 7.4 M": ({"name": "two_linear"}, (1, 28, 28), 256, 2185.0),
     "conv_adaln 10.6 M": ({"name": "conv_adaln"}, (8, 8, 8), 64, 35.8),
-    "unet 0.72 M, 28 px": ({"name": "unet", "width": 10, "levels": [1, 2, 4, 8], "blocks": 1}, (1, 28, 28), 64, 238.0),
-    "dit_b8, 32 px": ({"name": "dit_b8"}, (3, 32, 32), 32, 12.6),
+    "unet 0.72 M, 28 px": (
+        {"name": "unet", "width": 10, "levels": [1, 2, 4, 8], "blocks": 1, "scale_shift": False},
+        (1, 28, 28),
+        64,
+        238.0,
+    ),
+    "dit_b8, 32 px": ({"name": "dit_b8"}, (3, 32, 32), 64, 12.6),
     "uvit_mid / 8, 32 px": ({"name": "uvit_mid", "patch": 8}, (3, 32, 32), 32, 6.6),
     "convnext_64 56.6 M, 64 px": ({"name": "convnext_64"}, (3, 64, 64), 4, 1.47),
 }

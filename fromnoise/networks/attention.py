@@ -45,7 +45,8 @@ class _OnCPU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        q, k, v = (x.flatten(0, 1) for x in ctx.saved_tensors)
+        saved = ctx.saved_tensors  # once: a checkpoint hands them out a single time
+        q, k, v = (x.flatten(0, 1) for x in saved)
         g, scale = gradient.to(q.dtype).flatten(0, 1), q.shape[-1] ** -0.5
         to_q, to_k, to_v = (torch.empty_like(x) for x in (q, k, v))
         some = max(1, _OnCPU.SCORES // (q.shape[1] * k.shape[1]))
@@ -58,7 +59,7 @@ class _OnCPU(torch.autograd.Function):
             scores = torch.ops.aten._softmax_backward_data(inner, shares, -1, shares.dtype)
             to_q[part] = torch.bmm(scores, k[part]) * scale
             to_k[part] = torch.bmm(scores.mT, scaled)
-        return tuple(x.reshape(y.shape) for x, y in zip((to_q, to_k, to_v), ctx.saved_tensors, strict=True))
+        return tuple(x.reshape(y.shape) for x, y in zip((to_q, to_k, to_v), saved, strict=True))
 
 
 def heads_of(x: Tensor, heads: int) -> Tensor:

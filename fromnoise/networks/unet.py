@@ -57,18 +57,18 @@ class ResBlock(Block):
 
 
 class Stage(Block):
-    """A residual block and, where this resolution attends, attention."""
+    """A residual block, which takes a skip in beside x, and, where this resolution attends, attention."""
 
     def __init__(self, block: ResBlock, attend: nn.Module | None):
         super().__init__()
         self.block, self.attend = block, attend
 
-    def forward(self, x: Tensor, emb: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
-        h = self.block(x, emb)
+    def forward(self, x: Tensor, skip: Tensor | None, emb: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
+        h = self.block(x if skip is None else beside(x, skip), emb)
         return h if self.attend is None else self.attend(h, tokens, mask)
 
 
-class ConvShrink(nn.Module):
+class ConvShrink(Block):
     """Half the size (rounded up) by a convolution of stride 2; `late` pads behind only, as the first DDPM did."""
 
     def __init__(self, channels: int, axes: int, late: bool):
@@ -84,7 +84,7 @@ class ConvShrink(nn.Module):
         return (F.conv1d, F.conv2d, F.conv3d)[x.ndim - 3](x, self.conv.weight, self.conv.bias, stride=2)
 
 
-class ConvGrow(nn.Module):
+class ConvGrow(Block):
     """To `size` by repeating pixels, then a convolution."""
 
     def __init__(self, channels: int, axes: int):
@@ -93,6 +93,10 @@ class ConvGrow(nn.Module):
 
     def forward(self, x: Tensor, emb: Tensor, size: Sequence[int]) -> Tensor:
         return self.conv(resized(x, size))
+
+
+class Leave(Block, nn.Sequential):
+    """Norm, SiLU and the last convolution, which is zero at first."""
 
 
 class UNet(nn.Module):
@@ -186,7 +190,7 @@ class UNet(nn.Module):
             self.up.append(stages)
             if i:
                 self.grow.append(grow(now))
-        self.leave = nn.Sequential(norm(now), nn.SiLU(), zero(conv(axes, now, channels * patch**axes)))
+        self.leave = Leave(norm(now), nn.SiLU(), zero(conv(axes, now, channels * patch**axes)))
 
     @staticmethod
     def fitting(shape: Sequence[int]) -> dict[str, int]:
@@ -205,16 +209,16 @@ class UNet(nn.Module):
         skips = [h]
         for i, stages in enumerate(self.down):
             for stage in stages:
-                h = stage(h, emb, *told)
+                h = stage(h, None, emb, *told)
                 skips.append(h)
             if i < len(self.shrink):
                 h = self.shrink[i](h, emb, [(n + 1) // 2 for n in h.shape[2:]])
                 skips.append(h)
         for stage in self.middle:
-            h = stage(h, emb, *told)
+            h = stage(h, None, emb, *told)
         for i, stages in enumerate(self.up):
             if i:  # to the size of the level above, odd or even
                 h = self.grow[i - 1](h, emb, skips[-1].shape[2:])
             for stage in stages:
-                h = stage(beside(h, skips.pop()), emb, *told)
+                h = stage(h, skips.pop(), emb, *told)
         return unfold(self.leave(h), self.patch, size)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from fromnoise.errors import Usage
-from fromnoise.networks import NETWORKS, PRESETS, Context, DiT, UViT, recompute
+from fromnoise.networks import NETWORKS, PRESETS, Context, DiT, UViT, lay_weights_last, recompute
 from fromnoise.networks.attention import Attention, CrossAttention, FeedForward, LinearAttention, joined
 from fromnoise.networks.position import rotation, sincos, turned
 
@@ -179,6 +179,21 @@ def test_recomputing_blocks_changes_no_gradient(name):
         gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
     assert len(gradients[0]) == len(gradients[1])
     assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(*gradients, strict=True))
+
+
+def test_recomputing_goes_with_bfloat16_and_channels_last():
+    """Where attention and norms have ways back of their own."""
+    network, gradients = stirred(NETWORKS["unet"](3, 96, (1, 2), 1, [1])).train(), []
+    lay_weights_last(network, CPU)
+    x, clock = torch.randn(2, 3, 8, 8), torch.rand(2)
+    for on in (False, True):
+        recompute(network, on)
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = network(x, clock)
+        answer.float().square().sum().backward()
+        gradients.append([p.grad.clone() for p in network.parameters()])
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max())) for a, b in zip(*gradients, strict=True))
 
 
 @pytest.mark.parametrize(
