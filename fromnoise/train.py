@@ -17,6 +17,7 @@ from torch import Tensor
 from . import config as settings
 from .checkpoint import State, go_back, keep_best, remember, restore, save, settle
 from .data import DATASETS, Dataset, Plan, feed, mixed
+from .data.sources import cache
 from .device import best, compiled, keep_memory, precision
 from .diffusion import SOURCES
 from .ema import EMA
@@ -149,7 +150,7 @@ def tuned(network: torch.nn.Module, plan: Train, device: torch.device) -> None:
         raise Usage("train.recompute: this network is not made of fromnoise's Blocks, so there is nothing to recompute; leave it out")
     lay_weights_last(network, device)
     if plan.compile or (plan.compile is None and device.type == "cuda"):
-        compiled(network, fallback=not plan.compile)
+        compiled(network, cache() / "compiled", fallback=not plan.compile)
 
 
 def examples(config: Mapping[str, Any], split: str, plugins: bool = True) -> Dataset:
@@ -191,6 +192,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
         model.rehearse()
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
+    tuned(model.denoiser.network, plan, accelerator.device)  # before anything is made like its weights
     config = config | {"network": expanded(config.get("network") or "unet"), "shape": list(data.shape), "classes": list(data.classes)}
     run, state = Run(out), State()
     if accelerator.is_main_process:
@@ -205,7 +207,6 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     ema, plateau = EMA(parameters, plan.ema, plan.ema_warmup), Plateau()
     gradient = Gradient(accelerator, trained, parameters, plan, plan.accumulate)
     parts = {"model": model, "ema": ema, "optimizer": optimizer, "plateau": plateau}
-    tuned(model.denoiser.network, plan, accelerator.device)
     data = data.to(accelerator.device)
     resumed = run.checkpoint.is_file()
     if resumed:

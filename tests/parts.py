@@ -1,6 +1,7 @@
 """Small parts that recipes in the tests name as their own: tests.parts:blobs."""
 
 import torch
+from torch import nn
 
 from fromnoise.data import Tensors
 
@@ -26,3 +27,12 @@ def all_poisoned(split: str = "train") -> Tensors:
     data = poisoned()
     data.x[:] = float("nan")
     return data
+
+
+def stirred(network: nn.Module, seed: int = 0) -> nn.Module:
+    """The network with no weight zero, so that every path counts."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()

@@ -47,6 +47,10 @@ class Context:
             residuals=self.residuals + other.residuals,
         )
 
+    def beside(self, x: Tensor) -> Tensor:
+        """x (B, C, *S) with the picture condition's channels after its own, (B, C + C', *S); x itself where there is none."""
+        return x if self.concat is None else torch.cat([x, self.concat.to(x)], 1)
+
     def only(self, *places: str) -> "Context":
         """Itself; raises Usage where it holds something that the network in question would overlook."""
         for field in fields(self):

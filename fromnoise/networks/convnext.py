@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -91,8 +90,7 @@ class ConvNeXtUNet(nn.Module):
         emb = self.clock(clock)
         if context.vector is not None:
             emb = emb + context.vector
-        h = x if context.concat is None else torch.cat([x, context.concat.to(x)], 1)
-        h = lay_last(h, self.last.conv1.weight)
+        h = lay_last(context.beside(x), self.last.conv1.weight)
         skips = []
         for i, (first, second, attend) in enumerate(self.down):
             h = attend(second(first(h, emb), emb))

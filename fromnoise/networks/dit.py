@@ -113,8 +113,7 @@ class DiT(nn.Module):
         emb = self.clock(clock)
         if context.vector is not None:
             emb = emb + context.vector
-        h = x if context.concat is None else torch.cat([x, context.concat.to(x)], 1)
-        h = fold(h, self.patch)
+        h = fold(context.beside(x), self.patch)
         grid = tuple(h.shape[2:])
         h = self.enter(h.flatten(2).transpose(1, 2))  # (B, L, width)
         if self.positions == "sincos":

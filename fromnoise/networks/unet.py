@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -204,8 +203,7 @@ class UNet(nn.Module):
         if context.vector is not None:
             emb = emb + context.vector
         told: tuple[Any, Any] = (context.tokens, context.mask)
-        h = x if context.concat is None else torch.cat([x, context.concat.to(x)], 1)
-        h = lay_last(self.enter(fold(h, self.patch)), self.leave[2].weight)
+        h = lay_last(self.enter(fold(context.beside(x), self.patch)), self.leave[2].weight)
         skips = [h]
         for i, stages in enumerate(self.down):
             for stage in stages:

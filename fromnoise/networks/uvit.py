@@ -82,8 +82,7 @@ class UViT(nn.Module):
     def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
         context = (context or NOTHING).only("vector", "concat", *(("tokens", "mask") if self.told else ()))
         size = tuple(x.shape[2:])
-        h = x if context.concat is None else torch.cat([x, context.concat.to(x)], 1)
-        h = fold(h, self.patch)
+        h = fold(context.beside(x), self.patch)
         grid = tuple(h.shape[2:])
         h = self.enter(h.flatten(2).transpose(1, 2))
         if self.positions == "sincos":

@@ -22,7 +22,8 @@ from fromnoise.errors import Problem
 from fromnoise.model import build
 from fromnoise.run import Run
 from fromnoise.samplers import SAMPLERS
-from tests.convert.test_networks import LAST, TWO, alike, stirred
+from tests.convert.test_networks import LAST, TWO, alike
+from tests.parts import stirred
 
 NET = {"name": "unet", "width": 32, "levels": [1, 2], "blocks": 1, "attention": [1], "groups": 8, "head": 8}
 

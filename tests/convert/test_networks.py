@@ -8,6 +8,7 @@ from torch import nn
 from fromnoise.convert import dit, to_ours, to_theirs, unet, unet_condition
 from fromnoise.errors import Problem
 from fromnoise.networks import NETWORKS, Context
+from tests.parts import stirred
 
 PREFIX = "denoiser.network."
 TWO = {"block_out_channels": (32, 64), "layers_per_block": 1, "norm_num_groups": 8, "sample_size": 16}
@@ -38,14 +39,6 @@ DITS = {
     "published": {"norm_eps": 1e-6, "patch_size": 4},
     "a learned variance": {"out_channels": 6},
 }
-
-
-def stirred(network: nn.Module) -> nn.Module:
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return network.eval()
 
 
 def alike(theirs: DiTTransformer2DModel) -> DiTTransformer2DModel:

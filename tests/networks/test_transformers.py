@@ -8,6 +8,7 @@ from fromnoise.errors import Usage
 from fromnoise.networks import NETWORKS, PRESETS, Context, DiT, UViT, lay_weights_last, recompute
 from fromnoise.networks.attention import Attention, CrossAttention, FeedForward, LinearAttention, joined
 from fromnoise.networks.position import rotation, sincos, turned
+from tests.parts import stirred
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -21,14 +22,6 @@ SMALL = {
 
 def small(name: str, **settings) -> nn.Module:
     return NETWORKS[name](**{"channels": 3, **SMALL[name], **settings})
-
-
-def stirred(network: nn.Module) -> nn.Module:
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return network.eval()
 
 
 def size_of(preset: str, channels: int) -> int:

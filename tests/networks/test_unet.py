@@ -1,18 +1,9 @@
 import pytest
 import torch
-from torch import nn
 
 from fromnoise.errors import Usage
 from fromnoise.networks import Context, UNet
-
-
-def stirred(network: nn.Module, seed: int = 0) -> nn.Module:
-    """The network with no weight zero, so that every path counts."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return network.eval()
+from tests.parts import stirred
 
 
 def small(**settings) -> UNet:
