@@ -1,4 +1,4 @@
-"""The trainer's own share of a step: all but the model's forward and backward pass and the optimizer.
+"""The trainer's own share of a step: all but the model's forward and backward pass and the optimizer; and the loader's part of that.
 
     python benchmarks/overhead.py RECIPE [key=value …]      e.g.  mnist data.root=data
 
@@ -9,7 +9,9 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
@@ -22,33 +24,45 @@ SKIP, STEPS = 10, 60
 
 
 class Clock:
-    """Adds up the time spent inside the functions it wraps, by step."""
+    """Adds up the time spent inside the functions it wraps, by name and step."""
 
     def __init__(self) -> None:
-        self.inside, self.marks, self.spent = 0.0, [], []
+        self.inside: dict[str, float] = {}
+        self.marks: list[float] = []
+        self.spent: list[dict[str, float]] = []
 
-    def wrap(self, owner: object, name: str) -> None:
-        real = getattr(owner, name)
+    def timed(self, name: str, call: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        try:
+            return call()
+        finally:
+            self.inside[name] = self.inside.get(name, 0.0) + time.perf_counter() - began
 
-        def timed(*args, **kwargs):
-            began = time.perf_counter()
-            try:
-                return real(*args, **kwargs)
-            finally:
-                self.inside += time.perf_counter() - began
+    def wrap(self, owner: Any, method: str, name: str) -> None:
+        real = getattr(owner, method)
+        setattr(owner, method, lambda *args, **kwargs: self.timed(name, lambda: real(*args, **kwargs)))
 
-        setattr(owner, name, timed)
+    def wrap_stream(self, owner: Any, function: str, name: str) -> None:
+        real = getattr(owner, function)
+
+        def stream(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            inner = real(*args, **kwargs)
+            while True:
+                yield self.timed(name, lambda: next(inner))
+
+        setattr(owner, function, stream)
 
     def step(self) -> None:
         self.marks.append(time.perf_counter())
-        self.spent.append(self.inside)
+        self.spent.append(dict(self.inside))
 
 
 def main() -> None:
     clock = Clock()
-    clock.wrap(Model, "forward")
-    clock.wrap(Accelerator, "backward")
-    clock.wrap(AcceleratedOptimizer, "step")
+    clock.wrap(Model, "forward", "work")
+    clock.wrap(Accelerator, "backward", "work")
+    clock.wrap(AcceleratedOptimizer, "step", "work")
+    clock.wrap_stream(training, "feed", "loader")
     watched = training.Watch.step
 
     def step(self, *args):
@@ -60,10 +74,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         training.train(settings, Path(folder) / "run", quiet=True)
     whole = [b - a for a, b in zip(clock.marks[SKIP:], clock.marks[SKIP + 1 :], strict=False)]
-    inside = [b - a for a, b in zip(clock.spent[SKIP:], clock.spent[SKIP + 1 :], strict=False)]
-    own = [w - i for w, i in zip(whole, inside, strict=True)]
+    work, loader = (
+        [b[name] - a[name] for a, b in zip(clock.spent[SKIP:], clock.spent[SKIP + 1 :], strict=False)] for name in ("work", "loader")
+    )
+    own = [w - i for w, i in zip(whole, work, strict=True)]
     print(f"step {1e3 * statistics.median(whole):.1f} ms, of which the trainer's own {1e3 * statistics.median(own):.2f} ms")
-    print(f"share of the trainer: {sum(own) / sum(whole):.2%}")
+    print(f"share of the trainer: {sum(own) / sum(whole):.2%}, the loader's part of it {sum(loader) / sum(whole):.2%}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ class Estimate:
     fixed       bytes of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
     batch, rows examples a step as asked, and as measured;  seconds  a step of `rows`
     run_seconds  the whole run's length;  examples  how many the data has
+    drawn       samples a second, as the recipe draws them;  how  in words
     """
 
     parameters: int
@@ -47,6 +49,8 @@ class Estimate:
     seconds: float
     run_seconds: float
     examples: int
+    drawn: float
+    how: str
     machine: str
 
     @property
@@ -71,6 +75,7 @@ class Estimate:
             ("speed", rows),
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
             ("the whole run", f"{_time(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
+            ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
             ("machine", self.machine),
         ]
 
@@ -126,6 +131,11 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
         times.append(step(3 + len(times), rows))
     optimized = sum(v.numel() for state in optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
     count = sum(p.numel() for p in model.parameters())
+    peak = peak_memory(accelerator.device)
+    next(model.trajectory(rows))  # what a new shape costs once
+    began = _now(accelerator.device)
+    walked = sum(1 for _ in islice(model.trajectory(rows), 2))
+    drawn = rows * walked / model.sampling.steps / (_now(accelerator.device) - began)
     second = statistics.median(times)
     ends = [plan.steps * plan.batch * second / rows] if plan.steps else []
     ends += [60 * plan.minutes] if plan.minutes else []
@@ -134,12 +144,15 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
         parameters=count,
         flop=work,
         fixed=BYTES * (3 * count + optimized),
-        peak=peak_memory(accelerator.device),
+        peak=peak,
         batch=plan.batch,
         rows=rows,
         seconds=second,
         run_seconds=min(ends),
         examples=len(data),
+        drawn=drawn,
+        how=f"{model.sampling.name} in {model.sampling.steps} steps"
+        + (f", guidance {model.sampling.guidance:g}" if model.sampling.guidance != 1 else ""),
         machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}",
     )
 

@@ -45,6 +45,15 @@ def test_the_whole_run_follows_from_the_speed():
     assert timed.run_seconds == 120
 
 
+def test_sampling_is_timed_as_the_recipe_draws():
+    def rate(**sample):
+        found = estimate(recipe(sample=sample), seconds=0.2)
+        assert found.how in dict(found.lines())["sampling"]
+        return found.drawn
+
+    assert rate(steps=1) > 20 * rate(steps=1000, name="heun")  # 2,000 evaluations against 1
+
+
 def test_what_cannot_be_estimated():
     with pytest.raises(Usage, match="some seconds"):
         estimate(recipe(), seconds=0)

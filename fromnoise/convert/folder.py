@@ -1,6 +1,7 @@
 """Folders in diffusers' layout: what is in them, read and written without executing anything."""
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,15 +99,18 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     noise = scheduler.write(schedule, config.get("predict", "v"), sample.get("name", "dpmpp_2m"), sample.get("clip", "none"))
     weights = to_theirs(part.rows(theirs), tensors)
     pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
-    place = path / PLACES[part.CLASS]
-    place.mkdir(parents=True)
-    _write_weights(place / f"{WEIGHTS}.safetensors", weights)
-    _write_json(place / "config.json", theirs)
-    _write_json(path / "scheduler" / "scheduler_config.json", noise)
-    _write_json(path / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ())})
-    if pipeline:
-        parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
-        _write_json(path / "model_index.json", {"_class_name": pipeline, **parts})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:  # whole, or not at all
+        whole = Path(beside) / path.name
+        place = whole / PLACES[part.CLASS]
+        _write_json(place / "config.json", theirs)
+        _write_weights(place / f"{WEIGHTS}.safetensors", weights)
+        _write_json(whole / "scheduler" / "scheduler_config.json", noise)
+        _write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ())})
+        if pipeline:
+            parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
+            _write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
+        whole.replace(path)
     return pipeline or part.CLASS
 
 
