@@ -63,7 +63,7 @@ def write_samples(
     walk: Mapping[str, Any],
     label: str | None,
     seed: int,
-    image: Path | None,
+    init: Path | None,
     strength: float,
     batch: int | None,
     out: Path,
@@ -85,10 +85,10 @@ def write_samples(
     model = load(run, device, trust, weights)
     conditions = labels_of(model, label, n)
     walk = dict(walk)
-    if image is not None:
+    if init is not None:
         if len(model.shape) != 3:
-            raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so it cannot start from one; leave --image out")
-        walk |= {"image": read_image(image, model.shape)[None], "strength": strength}
+            raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so it cannot start from one; leave --init out")
+        walk |= {"init": read_image(init, model.shape)[None], "strength": strength}
     began = time.perf_counter()
     if gif or out.suffix == ".gif":
         from .show import reverse_gif

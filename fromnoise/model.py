@@ -60,10 +60,8 @@ class Model(nn.Module):
     ) -> Tensor:
         """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`."""
         context = NOTHING
-        for key, condition in self.conditions.items():
-            if key not in batch:
-                raise Usage(f"the model is conditioned on {key!r}, which the data does not have: {', '.join(batch)}")
-            context = context.merged(condition.train_context(batch[key], generator))
+        for condition in self.conditions.values():
+            context = context.merged(condition.train_context(condition.read(batch), generator))
         return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
 
     # Sampling
@@ -106,6 +104,15 @@ class Model(nn.Module):
             own["options"] = {}  # another sampler's
         return settings.call(Sampling, own | asked, "sample")
 
+    def remember(self, examples: Mapping[str, Any]) -> None:
+        """Takes {key: values} as what conditions are asked where nobody asks for anything."""
+        for key, condition in self.conditions.items():
+            condition.examples = examples.get(key)
+
+    def examples(self) -> dict[str, Any]:
+        """What was remembered."""
+        return {key: condition.examples for key, condition in self.conditions.items() if condition.examples is not None}
+
     def rehearse(self) -> None:
         """One step of the walk that the model's own settings ask for; raises Usage where they cannot be."""
         next(self.trajectory(1))
@@ -132,7 +139,7 @@ class Model(nn.Module):
         guidance: float | None = None,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
-        image: Tensor | None = None,
+        init: Tensor | None = None,
         strength: float = 0.6,
         first: int = 0,
         clip: str | None = None,
@@ -143,7 +150,7 @@ class Model(nn.Module):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S).
 
-        sampler, steps, guidance, options, clip, low, high, rescale: see `Sampling`; None takes the model's own. image (n or 1, C, *S) in [-1, 1]:
+        sampler, steps, guidance, options, clip, low, high, rescale: see `Sampling`; None takes the model's own. init (n or 1, C, *S) in [-1, 1]:
         start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022). conditions: one value, or one per sample.
         """
         if n < 1:
@@ -153,13 +160,13 @@ class Model(nn.Module):
         plan = self.plan(sampler, steps=steps, guidance=guidance, options=options, clip=clip, low=low, high=high, rescale=rescale)
         denoise = self._bind(plan, n, self.asked(n, conditions))
         levels, x = self.grid.levels(plan.steps), self.start(n, seed, first)
-        if image is not None:
-            if tuple(image.shape[1:]) != self.shape:
-                raise Usage(f"the image is {tuple(image.shape[1:])}, the model's samples are {self.shape}; resize it first")
-            if len(image) not in (1, n):
-                raise Usage(f"{n} samples start from one image or {n} of them, not {len(image)}")
+        if init is not None:
+            if tuple(init.shape[1:]) != self.shape:
+                raise Usage(f"the image is {tuple(init.shape[1:])}, the model's samples are {self.shape}; resize it first")
+            if len(init) not in (1, n):
+                raise Usage(f"{n} samples start from one image or {n} of them, not {len(init)}")
             levels = levels[-1 - max(1, round(strength * plan.steps)) :]
-            x = levels[0].mix(image.to(x).expand_as(x), Seeded(seed, range(first, first + n))(x))
+            x = levels[0].mix(init.to(x).expand_as(x), Seeded(seed, range(first, first + n))(x))
         randn = Seeded(seed ^ (1 << 63), range(first, first + n))  # a stream of its own, apart from the start's
         walk = stepper(plan.name, randn, plan.options)(denoise, x, levels)
         return self._quietly(walk)
@@ -187,14 +194,14 @@ class Model(nn.Module):
         batch = self.sampling.batch if batch is None else batch
         if batch < 1:
             raise Usage(f"samples are drawn at least 1 at a time, not {batch}")
-        own = ("sampler", "steps", "guidance", "options", "image", "strength", "clip", "low", "high", "rescale")
+        own = ("sampler", "steps", "guidance", "options", "init", "strength", "clip", "low", "high", "rescale")
         walk = {key: asked.pop(key) for key in own if key in asked}
-        conditions, image, parts = self.asked(n, asked), walk.pop("image", None), []
+        conditions, init, parts = self.asked(n, asked), walk.pop("init", None), []
         for first in range(0, n, batch):
             part = slice(first, min(first + batch, n))
             mine = {key: None if value is None else value[part] for key, value in conditions.items()}
-            source = image[part] if image is not None and len(image) > 1 else image
-            for x, _ in self.trajectory(part.stop - first, seed=seed, first=first, image=source, **walk, **mine):  # noqa: B007
+            source = init[part] if init is not None and len(init) > 1 else init
+            for x, _ in self.trajectory(part.stop - first, seed=seed, first=first, init=source, **walk, **mine):  # noqa: B007
                 pass
             parts.append(x.clamp(-1, 1) if len(self.shape) > 1 else x)
             if progress:
@@ -217,6 +224,35 @@ def expanded(node: Any) -> Any:
     return {**preset, **{key: value for key, value in node.items() if key != "name"}} if preset else {**node, "name": name}
 
 
+def conditions(asked: Any, shape: Sequence[int], classes: Sequence[str], plugins: bool = True) -> list[Condition]:
+    """The conditions of a recipe's nodes, for examples of this shape and classes of these names."""
+    parts = []
+    for node in asked if isinstance(asked, list) else [asked]:
+        node = {"name": node} if isinstance(node, str) else node
+        thing = settings.lookup(CONDITIONS, node.get("name"), "conditions", plugins) if isinstance(node, Mapping) else None
+        parts.append(settings.build(CONDITIONS, thing.completed(node, shape, classes) if thing else node, "conditions", plugins))
+    keys = [part.key for part in parts]
+    if len(set(keys)) < len(keys):
+        raise Usage(f"two conditions are told by {max(keys, key=keys.count)}; each needs a key of its own")
+    return parts
+
+
+def told(node: Mapping[str, Any], name: str, ways: Mapping[str, Any], parts: Sequence[Condition]) -> dict[str, Any]:
+    """A network's node with the settings that the conditions' ways in call for; raises Usage where two say different things."""
+    node, called = dict(node), {}
+    for part in parts:
+        for key, value in part.enters(name, ways).items():
+            if key == "concat":
+                value += called.get(key, 0)
+            elif called.get(key, value) != value:
+                raise Usage(f"one condition wants the network's {key} to be {called[key]}, another {value}; bring them to the same")
+            called[key] = value
+    for key, value in called.items():
+        if node.get(key, value) != value:
+            raise Usage(f"network: {key} is {node[key]}, but the conditions call for {value}; leave it out")
+    return node | called
+
+
 def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str] = (), plugins: bool = True) -> Model:
     """The model that a config describes, for examples of this shape."""
     noise = schedule(config.get("noise", "cosine"), plugins)
@@ -227,20 +263,11 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     if not (isinstance(thing, type) and hasattr(thing, "fitting")):
         raise Usage(f"{name} is no network: it must be a class with `fitting(shape)` and `dim`, as those in fromnoise.networks")
     fitting = thing.fitting(shape)
+    parts = conditions(config.get("conditions") or [], shape, classes, plugins)
+    node = told(node, str(name), getattr(thing, "WAYS", {"add": {}}), parts)
     network = settings.build(NETWORKS, node, "network", plugins, **fitting)
-    parts = []
-    asked = config.get("conditions") or []
-    for part in asked if isinstance(asked, list) else [asked]:
-        part = dict(part) if isinstance(part, Mapping) else {"name": part}
-        if part.get("name") == "label":
-            if not classes and "classes" not in part:
-                raise Usage(
-                    "the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders"
-                )
-            part.setdefault("classes", len(classes))
-            if isinstance(part["classes"], int) and part["classes"] < len(classes):
-                raise Usage(f"conditions label: classes is {part['classes']}, but the data has {len(classes)}; leave it out")
-        parts.append(settings.build(CONDITIONS, part, "conditions", plugins, dim=network.dim))
+    for part in parts:
+        part.settle(network.dim, shape)
     shared = {key: config[key] for key in ("predict", "frame", "data_std") if key in config}
     clock = config.get("clock") or noise
     clock = schedule(clock, plugins) if isinstance(clock, Mapping) else clock
@@ -285,6 +312,7 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     config = run.config()
     model = build(config, config["shape"], config.get("classes") or (), plugins=trust)
     run.load_weights(model, weights)
+    model.remember(run.load_examples())
     asked = (config.get("train") or {}).get("precision")  # bf16 falls back where the hardware has none; what was trained in fp32 stays so
     model.denoiser.autocast = precision(best(device), "fp32" if asked == "fp32" else "auto")
     lay_weights_last(model.denoiser.network, best(device))

@@ -13,6 +13,7 @@ from .errors import Problem, Usage
 from .files import replacing
 
 VERSION = 1  # of the folder's format
+EXAMPLES = "examples.safetensors"
 
 
 class Run:
@@ -20,6 +21,7 @@ class Run:
 
     config.yaml        the settings, resolved;  environment.json  machine, versions, commit, command
     model.safetensors  the averaged weights, for sampling;  last.ckpt  all that resuming needs
+    examples.safetensors  what some held-out examples ask, where the model is conditioned on words or pictures
     log.jsonl          a line for each look;  samples/  pictures;  report.html  to read
     weights/           averaged weights: those of the least held-out loss (best), and of earlier steps as `train.keep` says
     """
@@ -101,6 +103,31 @@ class Run:
                     f"config.yaml and {file.name} must come from one run"
                 )
         return True
+
+    # What held-out data asks
+
+    def save_examples(self, examples: Mapping[str, Tensor | list[str]]) -> None:
+        """Values of conditions, by key: tensors, and lists of words."""
+        from safetensors.torch import save
+
+        tensors = {key: value.cpu().contiguous() for key, value in examples.items() if isinstance(value, Tensor)}
+        words = {key: json.dumps(value) for key, value in examples.items() if not isinstance(value, Tensor)}
+        with replacing(self.path / EXAMPLES) as temporary:
+            temporary.write_bytes(save(tensors, words))
+
+    def load_examples(self) -> dict[str, Tensor | list[str]]:
+        """The values of `save_examples`; none where there are none."""
+        from safetensors import SafetensorError, safe_open
+
+        file = self.path / EXAMPLES
+        if not file.is_file():
+            return {}
+        try:
+            with safe_open(file, "pt") as content:
+                words = {key: json.loads(value) for key, value in (content.metadata() or {}).items() if key != "format"}
+                return {key: content.get_tensor(key) for key in content.keys()} | words  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError) as error:
+            raise Problem(f"{file} cannot be read, it may be cut short ({error}); remove it, it only holds examples") from error
 
     # Resuming
 

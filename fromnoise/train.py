@@ -23,10 +23,10 @@ from .diffusion import SOURCES
 from .ema import EMA
 from .errors import Problem, Usage, nearest
 from .gradient import Gradient, diagnosis
-from .model import build, expanded
+from .model import Model, build, expanded
 from .networks import lay_weights_last, recompute
 from .optim import OPTIMIZERS, RATES, Plateau
-from .run import Run
+from .run import EXAMPLES, Run
 from .watch import Watch
 
 AVERAGED = 4  # steps from one update of the moving average to the next: it costs a pass over all weights
@@ -162,6 +162,12 @@ def examples(config: Mapping[str, Any], split: str, plugins: bool = True) -> Dat
     return settings.build(DATASETS, node, "data", plugins, split=split)
 
 
+def shown(model: Model, data: Dataset, n: int = 64) -> dict[str, Any]:
+    """What n examples from all over the data ask of the model's conditions, where those have no varied lot of their own."""
+    batch = data.get(torch.arange(min(n, len(data))) * len(data) // min(n, len(data)))
+    return {key: condition.read(batch) for key, condition in model.conditions.items() if condition.from_data}
+
+
 def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None) -> Run:
     """Trains what the config describes into the run folder `out`, or goes on with it where it stopped.
 
@@ -189,6 +195,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     torch.manual_seed(mixed("weights", seed))
     with settings.sound(config):
         model = build(config, data.shape, data.classes, plugins=True)
+        model.remember(shown(model, unseen or data))
         model.rehearse()
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
@@ -197,6 +204,8 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     run, state = Run(out), State()
     if accelerator.is_main_process:
         settle(run, config, fresh, accelerator.device)
+        if model.examples() and not (run.path / EXAMPLES).is_file():
+            run.save_examples(model.examples())
     accelerator.wait_for_everyone()
 
     optimizer = OPTIMIZERS[plan.optimizer](

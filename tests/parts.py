@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from fromnoise.conditions import Label
 from fromnoise.data import Tensors
 
 
@@ -36,3 +37,11 @@ def stirred(network: nn.Module, seed: int = 0) -> nn.Module:
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     return network.eval()
+
+
+def label_of(dim: int, classes: int, drop: float = 0.1) -> Label:
+    """A label condition as a network with vectors `dim` wide is told."""
+    condition = Label(classes, drop)
+    condition.enters("network", {"add": {}})
+    condition.settle(dim, (1, 4, 4))
+    return condition

@@ -84,7 +84,7 @@ def test_sdedit_starts_from_a_picture(run, tmp_path, monkeypatch, capsys):
     pixels = np.zeros((20, 20), np.uint8)
     pixels[:, :10] = 220
     Image.fromarray(pixels).save(tmp_path / "left.png")
-    words = ["--image", tmp_path / "left.png", "--strength", 0.01, "--steps", 50, "--sampler", "ddim", "--guidance", 1, "--label", "left"]
+    words = ["--init", tmp_path / "left.png", "--strength", 0.01, "--steps", 50, "--sampler", "ddim", "--guidance", 1, "--label", "left"]
     call(monkeypatch, capsys, "sample", run, "-n", 2, "--trust", *words, "--out", tmp_path / "s.npz")
     back = np.load(tmp_path / "s.npz")["arr_0"][0, :, :, 0].astype(int)
     assert back[:, :3].mean() > back[:, 5:].mean() + 100, "little noise leaves the picture what it was"
@@ -202,7 +202,7 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, sa
         (["--batch", 0], "--batch is at least 1"),
         (["--label", "9" * 20], "no class"),
         (["--label", "³"], "no class"),
-        (["--strength", 2, "--image", "x.png"], "x.png"),
+        (["--strength", 2, "--init", "x.png"], "x.png"),
         (["--out", "samples.pt"], "end it in .png"),
         (["--weights", "bets"], "it has last, best"),
     ],

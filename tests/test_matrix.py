@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from fromnoise.diffusion import PREDICT, SCHEDULES, WEIGHTS
+from fromnoise.errors import Usage
 from fromnoise.model import build
 from fromnoise.networks import NETWORKS
+from fromnoise.networks.context import PLACES
 from fromnoise.samplers import SAMPLERS
 
 AXES = {
@@ -15,7 +17,7 @@ AXES = {
     "predict": list(PREDICT),
     "noise": list(SCHEDULES),
     "sampler": list(SAMPLERS),
-    "label": [False, True],
+    "label": ["none", "as it likes", *PLACES],
     "weight": list(WEIGHTS),
 }
 SMALL = {
@@ -69,10 +71,15 @@ def test_every_pair_of_choices_trains_and_samples(row):
         "network": {"name": network, **SMALL.get(network, {})},
         "predict": predict,
         "noise": {"name": noise, "high": 0.99 if predict == "eps" else 1.0},
-        "conditions": ["label"] if label else [],
+        "conditions": {"none": [], "as it likes": ["label"]}.get(label, [{"name": "label", "enter": label}]),
         "sample": {"name": sampler, "steps": 3},
     }
-    model = build(config, SHAPE, ("a", "b", "c") if label else ())
+    if label in PLACES and label not in NETWORKS[network].WAYS:
+        with pytest.raises(Usage, match=f"cannot enter {network} by {label}; it can by"):
+            build(config, SHAPE, ("a", "b", "c"))
+        return
+    told = label != "none"
+    model = build(config, SHAPE, ("a", "b", "c") if told else ())
     batch = {"x": torch.rand(8, *SHAPE) * 2 - 1, "label": torch.arange(8) % 3}
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     for _ in range(2):
@@ -83,6 +90,6 @@ def test_every_pair_of_choices_trains_and_samples(row):
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         assert torch.isfinite(norm) and norm > 0
         optimizer.step()
-    samples = model.sample(4, seed=1, **({"guidance": 2.0, "label": [0, 1, 2, 0]} if label else {}))
+    samples = model.sample(4, seed=1, **({"guidance": 2.0, "label": [0, 1, 2, 0]} if told else {}))
     assert samples.shape == (4, *SHAPE) and torch.isfinite(samples).all() and samples.abs().max() <= 1
     assert samples.std() > 0

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from fromnoise.conditions import Label
 from fromnoise.diffusion import Cosine, Denoiser, Flow, Karras, Schedule, Table, exact
 from fromnoise.errors import Usage
 from fromnoise.model import Model, build
 from fromnoise.sampling import Sampling
+from tests.parts import label_of
 
 MEAN, STD = 0.2, 0.1
 
@@ -35,7 +35,7 @@ class Exact(nn.Module):
 def exact_model(labels: int = 0, shape=(1, 4, 4), drop: float = 0.1, **sampling) -> Model:
     conditions = []
     if labels:
-        conditions = [Label(1, labels, drop)]
+        conditions = [label_of(1, labels, drop)]
         with torch.no_grad():  # label i moves the mean by i / 10, no label by nothing
             conditions[0].embed.weight.copy_(torch.tensor([*range(labels)] + [0.0] * (drop > 0))[:, None] / 10)
     return Model(Denoiser(Exact(), "x0", "flow"), Flow(), shape, conditions, sampling=Sampling(**{"name": "ddim", "steps": 30, **sampling}))
@@ -116,9 +116,9 @@ def test_guidance_costs_one_call_a_step_of_twice_the_batch():
         (exact_model(), {"steps": 0}, "at least 1 step"),
         (exact_model(), {"options": {"etta": 1.0}}, "did you mean 'eta'"),
         (exact_model(), {"clip": "statik"}, "none, static, dynamic"),
-        (exact_model(), {"strength": 0.0, "image": torch.zeros(1, 1, 4, 4)}, "0 < strength <= 1"),
-        (exact_model(), {"image": torch.zeros(1, 1, 5, 4)}, r"resize it first"),
-        (exact_model(), {"image": torch.zeros(2, 1, 4, 4)}, "one image or 3"),
+        (exact_model(), {"strength": 0.0, "init": torch.zeros(1, 1, 4, 4)}, "0 < strength <= 1"),
+        (exact_model(), {"init": torch.zeros(1, 1, 5, 4)}, r"resize it first"),
+        (exact_model(), {"init": torch.zeros(2, 1, 4, 4)}, "one image or 3"),
     ],
 )
 def test_what_cannot_be_asked_of_a_model(model, asked, says):
@@ -151,17 +151,17 @@ def test_an_image_noised_a_little_comes_back_and_wholly_is_forgotten():
     """SDEdit: more strength, further from the image."""
     model = exact_model(steps=40)
     image = MEAN + STD * torch.randn(1, 1, 4, 4)
-    apart = [float((model.sample(20, image=image, strength=s) - image).abs().mean()) for s in (0.01, 0.1, 0.3, 1.0)]
+    apart = [float((model.sample(20, init=image, strength=s) - image).abs().mean()) for s in (0.01, 0.1, 0.3, 1.0)]
     assert apart[0] < 0.03 and apart == sorted(apart)
-    assert torch.allclose(model.sample(20, image=image, strength=1.0), model.sample(20), atol=1e-6)  # at alpha = 0 nothing of it is left
+    assert torch.allclose(model.sample(20, init=image, strength=1.0), model.sample(20), atol=1e-6)  # at alpha = 0 nothing of it is left
 
 
 def test_images_one_for_all_or_one_for_each():
     model = exact_model(steps=40)
     images = torch.stack([torch.full((1, 4, 4), level) for level in (0.1, 0.2, 0.3)])
-    each = model.sample(3, image=images, strength=0.01, batch=2)
+    each = model.sample(3, init=images, strength=0.01, batch=2)
     assert torch.allclose(each, images, atol=0.1)
-    assert torch.allclose(model.sample(3, image=images[:1], strength=0.01, batch=2), images[:1].expand(3, 1, 4, 4), atol=0.1)
+    assert torch.allclose(model.sample(3, init=images[:1], strength=0.01, batch=2), images[:1].expand(3, 1, 4, 4), atol=0.1)
 
 
 def test_pictures_are_held_in_range_and_points_are_not():

@@ -1,28 +1,50 @@
 """Class labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Usage
 from ..networks.context import Context
-from .condition import Condition
+from .condition import Condition, placed
+
+WIDTHS = {"tokens": 256, "concat": 4}
 
 
 class Label(Condition):
-    """A class number, as a learned vector that is added to the clock's embedding; value (B,) int64 -> Context(vector (B, dim)).
+    """A class number, as a learned vector that enters in any way; value (B,) int64 -> Context, such as (vector (B, dim)).
 
-    With `drop` > 0 that share of the labels is replaced by "no label" in training, which has a vector of its own: that is what
-    classifier-free guidance needs (Ho & Salimans 2022). With drop = 0 there is none, and sampling needs a label.
+    With `drop` > 0 that share of the labels is replaced by "no label" in training, which has a vector of its own. With drop = 0 there is none,
+    and sampling needs a label. wide: how wide the token is, or how many channels lie beside x.
     """
 
     key = "label"
+    from_data = False
+    ways = ("adaln", "add", "token", "cross", "concat")
 
-    def __init__(self, dim: int, classes: int, drop: float = 0.1):
-        super().__init__(drop)
-        self.classes = classes
-        self.embed = nn.Embedding(classes + (drop > 0), dim)
+    def __init__(self, classes: int, drop: float = 0.1, enter: str | None = None, wide: int | None = None):
+        super().__init__(drop, enter)
+        self.classes, self.wide = classes, wide
+
+    @staticmethod
+    def completed(node: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str]) -> dict[str, Any]:
+        asked = node.get("classes", len(classes))
+        if not classes and "classes" not in node:
+            raise Usage(
+                "the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders"
+            )
+        if isinstance(asked, int) and asked < len(classes):
+            raise Usage(f"conditions label: classes is {asked}, but the data has {len(classes)}; leave it out")
+        return {**node, "classes": asked}
+
+    def width(self) -> int:
+        return self.wide or WIDTHS[self.place]
+
+    def settle(self, dim: int, shape: Sequence[int]) -> None:
+        self.size = tuple(shape[1:])
+        self.embed = nn.Embedding(self.classes + (self.drop > 0), dim if self.place == "vector" else self.width())
 
     def values(self, value: int | Sequence[int] | Tensor, n: int) -> Tensor:
         value = torch.as_tensor(value)
@@ -42,7 +64,7 @@ class Label(Condition):
         return torch.arange(n) % self.classes
 
     def forward(self, value: Tensor) -> Context:
-        return Context(vector=self.embed(value.to(self.embed.weight.device)))
+        return placed(self.embed(value.to(self.embed.weight.device)), self.place, self.size)
 
     def dropped(self, value: Tensor, chosen: Tensor) -> Tensor:
         return torch.where(chosen, self.classes, value)

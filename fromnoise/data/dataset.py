@@ -12,6 +12,7 @@ from ..errors import Problem, Usage
 from .plan import Plan
 
 SPLITS = ("train", "test")
+PICTURES = ("x", "image")  # the entries of a batch that are pictures
 
 
 def check_split(split: str) -> None:
@@ -26,12 +27,12 @@ def scaled(x: Tensor) -> Tensor:
 
 
 class Dataset(ABC):
-    """Examples by index: `get` gives a dict of x and, where the set knows them, label and text."""
+    """Examples by index: `get` gives a dict of x and, where the set knows them, label, text and image (what x is to be made of)."""
 
     name: str
     shape: tuple[int, ...]  # (C, *S) of one example, or (D,) for points
     classes: tuple[str, ...]  # () without labels
-    keys: tuple[str, ...]  # what a batch holds beside "x": a subset of ("label", "text")
+    keys: tuple[str, ...]  # what a batch holds beside "x": a subset of ("label", "text", "image")
     in_memory: bool = False
 
     @abstractmethod
@@ -39,12 +40,12 @@ class Dataset(ABC):
 
     @abstractmethod
     def take(self, indices: Tensor) -> dict[str, Any]:
-        """The examples at `indices` (B,) as they are stored: x uint8 or float32 (B, C, *S), label int64 (B,), text list of str."""
+        """The examples at `indices` (B,) as they are stored: x uint8 or float32 (B, C, *S), label int64 (B,), text list of str, image like x."""
 
     def get(self, indices: Tensor) -> dict[str, Any]:
-        """The examples at `indices` (B,): x float32 (B, C, *S) in [-1, 1] (points as they are), label int64 (B,), text list of str."""
+        """The examples at `indices` (B,): x float32 (B, C, *S) in [-1, 1] (points as they are), label int64 (B,), text list of str, image like x."""
         batch = self.take(indices)
-        return {**batch, "x": scaled(batch["x"])}
+        return {**batch, **{key: scaled(batch[key]) for key in PICTURES if key in batch}}
 
     def batches(self, size: int, steps: int, seed: int = 0) -> Iterator[Tensor]:
         """`steps` batches of x alone, (size, C, *S), shuffled anew every epoch."""
@@ -62,7 +63,8 @@ class Tensors(Dataset):
     """A dataset that lives in memory as one tensor x (N, C, *S), or (N, D) for points.
 
     x is uint8 (0..255), uint16 (kept as float32 in [-1, 1] with full precision) or float (taken as it is, [-1, 1] for pictures);
-    label (N,) holds class numbers from 0, text N strings. NumPy arrays and tensors are both fine.
+    label (N,) holds class numbers from 0, text N strings, image (N, C', *S) the picture that each x is to be made of. NumPy arrays and
+    tensors are both fine.
     Raises Problem where they do not fit together.
     """
 
@@ -75,6 +77,7 @@ class Tensors(Dataset):
         label: Tensor | np.ndarray | Sequence[int] | None = None,
         text: Sequence[str] | None = None,
         classes: Sequence[str] = (),
+        image: Tensor | np.ndarray | None = None,
     ):
         self.name = name
         self.x = _examples(name, x)
@@ -83,7 +86,11 @@ class Tensors(Dataset):
         if self.text is not None and len(self.text) != len(self.x):
             raise Problem(f"{name}: {len(self.x)} examples but {len(self.text)} texts; give one for each")
         self.shape = tuple(self.x.shape[1:])
-        self.keys = tuple(key for key, value in (("label", self.label), ("text", self.text)) if value is not None)
+        self.image = None if image is None else _examples(name, image)
+        if self.image is not None and (len(self.image) != len(self.x) or self.image.shape[2:] != self.x.shape[2:]):
+            raise Problem(f"{name}: x is {tuple(self.x.shape)} but image {tuple(self.image.shape)}; give one of the same size for each")
+        known = (("label", self.label), ("text", self.text), ("image", self.image))
+        self.keys = tuple(key for key, value in known if value is not None)
         self.classes = _classes(name, self.label, classes)
 
     def __len__(self) -> int:
@@ -96,13 +103,15 @@ class Tensors(Dataset):
             batch["label"] = self.label.index_select(0, here)
         if self.text is not None:
             batch["text"] = [self.text[i] for i in indices.tolist()]
+        if self.image is not None:
+            batch["image"] = self.image.index_select(0, here)
         return batch
 
     def to(self, device: torch.device | str) -> "Tensors":
         if self.x.device == torch.device(device):
             return self
-        label = None if self.label is None else self.label.to(device)
-        return Tensors(self.name, self.x.to(device), label, self.text, self.classes)
+        label, image = (None if value is None else value.to(device) for value in (self.label, self.image))
+        return Tensors(self.name, self.x.to(device), label, self.text, self.classes, image)
 
 
 def _examples(name: str, x: Tensor | np.ndarray) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..errors import Problem, Usage
-from .dataset import Dataset, scaled
+from .dataset import PICTURES, Dataset, scaled
 from .plan import Plan
 
 __all__ = ["Plan", "feed"]
@@ -23,7 +23,7 @@ def feed(
     flip: bool = False,
     workers: int = 0,
 ) -> Iterator[dict[str, Any]]:
-    """The endless batches of `plan` from step `start`: dicts of x float32 (B, C, *S) in [-1, 1], label int64 (B,), text list of str.
+    """The endless batches of `plan` from step `start`: dicts of x float32 (B, C, *S) in [-1, 1], label int64 (B,), text list of str, image like x.
 
     `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step, rank). A set in memory moves to
     `device` once and is gathered there; one that streams from files is decoded by `workers` processes (0: in this one). Nothing
@@ -38,11 +38,11 @@ def _batches(dataset: Dataset, plan: Plan, start: int, device: torch.device, fli
     raw = _gathered(dataset.to(device), plan, start) if dataset.in_memory else _streamed(dataset, plan, start, device, workers)
     for step, batch in enumerate(raw, start):
         batch = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
-        x = batch["x"]
-        if flip:  # before bytes become floats: a quarter of the memory to move
-            chosen = (plan.chance(step, "flip") < 0.5).to(device, non_blocking=True)
-            x = torch.where(chosen.reshape(-1, *(1,) * len(dataset.shape)), x.flip(-1), x)
-        yield {**batch, "x": scaled(x)}
+        pictures = {key: batch[key] for key in PICTURES if key in batch}
+        if flip:  # all of an example alike, before bytes become floats: a quarter of the memory to move
+            chosen = (plan.chance(step, "flip") < 0.5).to(device, non_blocking=True).reshape(-1, *(1,) * len(dataset.shape))
+            pictures = {key: torch.where(chosen, x.flip(-1), x) for key, x in pictures.items()}
+        yield {**batch, **{key: scaled(x) for key, x in pictures.items()}}
 
 
 def _gathered(dataset: Dataset, plan: Plan, start: int) -> Iterator[dict[str, Any]]:

@@ -116,20 +116,26 @@ class CrossAttention(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head attention among all positions of a feature map, added to it (Ho et al. 2020); (B, C, *S) -> the same.
 
-    The last layer is zero at first, so a fresh block is the identity. Tokens are for `CrossTransformer`, this one overlooks them. Heads are
-    `head` channels wide, or as little wider as divides the channels.
+    The last layer is zero at first, so a fresh block is the identity. Heads are `head` channels wide, or as little wider as divides the channels.
+    With `told` > 0, tokens (B, M, told) have keys and values beside those of the positions (Nichol et al. 2021); mask (B, M): which count.
     """
 
-    def __init__(self, channels: int, head: int = 64, groups: int | None = None, eps: float = 1e-5):
+    def __init__(self, channels: int, head: int = 64, groups: int | None = None, eps: float = 1e-5, told: int = 0):
         super().__init__()
         self.heads = divisor(channels, head)
         self.norm = GroupNorm(channels, groups, eps)
         self.qkv = nn.Linear(channels, 3 * channels)
+        self.kv = nn.Linear(told, 2 * channels) if told else None
         self.out = zero(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        q, k, v = (heads_of(part, self.heads) for part in self.qkv(self.norm(x).flatten(2).transpose(1, 2)).chunk(3, -1))
-        return x + self.out(attend(q, k, v)).transpose(1, 2).reshape(x.shape)
+        q, k, v = self.qkv(self.norm(x).flatten(2).transpose(1, 2)).chunk(3, -1)
+        among = None
+        if self.kv is not None and tokens is not None:
+            k, v = (torch.cat([their, own], 1) for their, own in zip(self.kv(tokens.to(x.dtype)).chunk(2, -1), (k, v), strict=True))
+            among = None if mask is None else torch.cat([mask.bool(), mask.new_ones(len(x), q.shape[1], dtype=torch.bool)], 1)
+        q, k, v = (heads_of(part, self.heads) for part in (q, k, v))
+        return x + self.out(attend(q, k.to(q), v.to(q), among)).transpose(1, 2).reshape(x.shape)
 
 
 class LinearAttention(nn.Module):

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from ..errors import Usage
 
+# The ways into a network by their names in the field, and the place of the context that each takes. Networks name those that they have in `WAYS`.
+PLACES = {"add": "vector", "adaln": "vector", "token": "tokens", "cross": "tokens", "concat": "concat"}
+
 
 @dataclass(frozen=True, eq=False)
 class Context:

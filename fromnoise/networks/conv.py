@@ -12,12 +12,14 @@ from .embed import ClockEmbedding
 class Conv(nn.Module):
     """Three convolutions, each but the last told the clock and the condition by an added bias per channel; (B, C, *S) of 1 to 3 axes."""
 
-    def __init__(self, channels: int = 1, width: int = 64, kernel: int = 5, axes: int = 2, time: str = "sinusoidal"):
+    WAYS = {"add": {}, "concat": {}}
+
+    def __init__(self, channels: int = 1, width: int = 64, kernel: int = 5, axes: int = 2, time: str = "sinusoidal", concat: int = 0):
         super().__init__()
         self.dim = width
         self.clock = ClockEmbedding(width, width, time)
         self.tell = nn.Linear(width, width)
-        self.first = conv(axes, channels, width, kernel)
+        self.first = conv(axes, channels + concat, width, kernel)
         self.middle = conv(axes, width, width, kernel)
         self.last = conv(axes, width, channels, kernel)
         self.act = nn.GELU("tanh")
@@ -28,11 +30,11 @@ class Conv(nn.Module):
         return {"channels": shape[0], "axes": len(shape) - 1}
 
     def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
-        context = (context or NOTHING).only("vector")
+        context = (context or NOTHING).only("vector", "concat")
         emb = self.clock(clock)
         if context.vector is not None:
             emb = emb + context.vector
         bias = self.tell(self.act(emb)).reshape(*emb.shape, *[1] * (x.ndim - 2))
-        h = self.act(self.first(x) + bias)
+        h = self.act(self.first(context.beside(x)) + bias)
         h = h + self.act(self.middle(h) + bias)
         return self.last(h)

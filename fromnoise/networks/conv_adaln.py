@@ -35,14 +35,16 @@ class ConvAdaLN(nn.Module):
     With width 256, 8 blocks and a label condition of 10 classes without drop it has 10,608,904 parameters on latents of 8 channels.
     """
 
-    def __init__(self, channels: int = 8, width: int = 256, blocks: int = 8, groups: int = 8, axes: int = 2):
+    WAYS = {"adaln": {}, "concat": {}}
+
+    def __init__(self, channels: int = 8, width: int = 256, blocks: int = 8, groups: int = 8, axes: int = 2, concat: int = 0):
         super().__init__()
         if width < 1 or blocks < 1:
             raise Usage(f"conv_adaln needs a width and blocks of 1 or more, not {width} and {blocks}")
         self.dim = width
         self.norm = nn.LayerNorm(width)
         self.clock = nn.Linear(1 + width, width)
-        self.enter = conv(axes, channels, width)
+        self.enter = conv(axes, channels + concat, width)
         self.blocks = nn.ModuleList(AdaLNBlock(width, axes, groups) for _ in range(blocks))
         self.leave = nn.Sequential(nn.Mish(), GroupNorm(width, groups), zero(conv(axes, width, channels)))
 
@@ -52,10 +54,11 @@ class ConvAdaLN(nn.Module):
         return {"channels": shape[0], "axes": len(shape) - 1}
 
     def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
-        told = (context or NOTHING).only("vector").vector
+        context = (context or NOTHING).only("vector", "concat")
+        told = context.vector
         told = self.norm(told) if told is not None else x.new_zeros(len(x), self.dim)
         told = F.mish(self.clock(torch.cat([clock[:, None].to(told), told], 1)))
-        h = lay_last(self.enter(x), self.leave[2].weight)
+        h = lay_last(self.enter(context.beside(x)), self.leave[2].weight)
         for block in self.blocks:
             h = block(h, told)
         return self.leave(h)

@@ -42,6 +42,8 @@ class ConvNeXtUNet(nn.Module):
     concat  channels of the picture condition that is laid beside x
     """
 
+    WAYS = {"add": {}, "concat": {}}
+
     def __init__(
         self,
         channels: int = 3,

@@ -60,10 +60,12 @@ class DiT(nn.Module):
     patch      pixels a side of a token; sizes that it does not divide are padded inside and cropped again
     positions  sincos (added once) or rope (turned in every attention);  act  gelu, swiglu or geglu;  qk_norm  normalised queries and keys
     tokens     the width of the tokens, such as words, that it is told; 0 is none
-    place      where they enter: cross (attended to in every block) or sequence (put before the patches)
+    place      where they enter: cross (attended to in every block) or token (put before the patches)
     concat     channels of the picture condition that is laid beside x
     shift, eps the clock's frequencies and the norms' epsilons, as published models vary
     """
+
+    WAYS = {"adaln": {}, "cross": {"place": "cross"}, "token": {"place": "token"}, "concat": {}}
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class DiT(nn.Module):
         qk_norm: bool = False,
         dropout: float = 0.0,
         tokens: int = 0,
-        place: Literal["cross", "sequence"] = "cross",
+        place: Literal["cross", "token"] = "cross",
         time: str = "sinusoidal",
         axes: int = 2,
         concat: int = 0,
@@ -95,7 +97,7 @@ class DiT(nn.Module):
         for layer in (self.clock.mlp[0], self.clock.mlp[2]):
             nn.init.normal_(layer.weight, std=0.02)
         self.enter = linear((channels + concat) * patch**axes, width)
-        self.read = linear(tokens, width) if tokens and place == "sequence" else None
+        self.read = linear(tokens, width) if tokens and place == "token" else None
         told = tokens if place == "cross" else 0
         self.blocks = nn.ModuleList(DiTBlock(width, heads, ratio, act, qk_norm, dropout, told, eps) for _ in range(depth))
         self.norm = nn.LayerNorm(width, 1e-6, elementwise_affine=False)

@@ -13,6 +13,8 @@ from .embed import ClockEmbedding, zero
 class MLP(nn.Module):
     """Residual layers that see the point, and at every layer the clock and condition; points (B, channels), or anything that flattens to it."""
 
+    WAYS = {"add": {}}
+
     def __init__(self, channels: int = 2, width: int = 128, depth: int = 4, time: str = "fourier"):
         super().__init__()
         self.dim = width
@@ -45,6 +47,8 @@ class TwoLinear(nn.Module):
     concat(x 784, clock 1, LayerNorm(vector) 239) = 1024 -> Linear -> Mish -> LayerNorm -> Linear, the last one zero at first. At its defaults
     7,419,118 parameters, and 7,421,508 with a label condition of 10 classes (its embedding of 10 x 239).
     """
+
+    WAYS = {"add": {}}
 
     def __init__(self, channels: int = 784, width: int = 4096, vector: int = 239):
         super().__init__()

@@ -103,14 +103,24 @@ class UNet(nn.Module):
 
     width      channels of the first level; `levels` multiplies it, level i having the size S / (patch 2^i), rounded up
     blocks     residual blocks a level on the way down; one more on the way up
-    attention  the levels that attend, by number;  linear  those that do so in linear time;  middle  whether the middle does (null: where any does)
+    attention  the levels that attend, by number;  linear  those that do so in linear time
+    middle     whether the middle attends (null: where any level does, or tokens are told)
     patch      pixels folded into channels before the first layer: 2 quarters the cost, at some loss of detail
     head       channels of a head of attention, about;  heads  how many, instead
-    tokens     the width of the tokens, such as words, that attention also looks at; 0 is none
+    tokens     the width of the tokens, such as words, that it is told; 0 is none
+    place      where attention meets them: cross (in a layer of their own, after attention) or token (beside the positions, in the same one)
     concat     channels of the picture condition that is laid beside x
     resample   how levels change size: by one convolution, or by a residual block (ADM)
     groups, eps, pad_late, shift   group norm's groups and epsilon, padding of the strided convolution, and the clock's frequencies, as published models vary
     """
+
+    WAYS = {
+        "adaln": {"scale_shift": True},
+        "add": {"scale_shift": False},
+        "cross": {"place": "cross"},
+        "token": {"place": "token"},
+        "concat": {},
+    }
 
     def __init__(
         self,
@@ -128,6 +138,7 @@ class UNet(nn.Module):
         axes: int = 2,
         concat: int = 0,
         tokens: int = 0,
+        place: Literal["cross", "token"] = "cross",
         linear: Sequence[int] = (),
         middle: bool | None = None,
         resample: Literal["conv", "residual"] = "conv",
@@ -157,9 +168,9 @@ class UNet(nn.Module):
                 return LinearAttention(channels, groups=groups, eps=eps)
             if not (wanted or level in attention):
                 return None
-            if tokens:
+            if tokens and place == "cross":
                 return CrossTransformer(channels, tokens, head, heads, groups)
-            return SelfAttention(channels, channels // heads if heads else head, groups, eps)
+            return SelfAttention(channels, channels // heads if heads else head, groups, eps, tokens)
 
         def shrink(channels: int) -> nn.Module:
             return ConvShrink(channels, axes, pad_late) if resample == "conv" else block(channels, channels)
@@ -179,7 +190,7 @@ class UNet(nn.Module):
             if i < len(widths) - 1:
                 self.shrink.append(shrink(now))
                 skips.append(now)
-        middle = bool(attention) or bool(linear) if middle is None else middle
+        middle = bool(attention) or bool(linear) or tokens > 0 if middle is None else middle
         self.middle = nn.ModuleList([Stage(block(now, now), attend(now, None, middle)), Stage(block(now, now), None)])
         for i, wide in reversed(list(enumerate(widths))):
             stages = nn.ModuleList()

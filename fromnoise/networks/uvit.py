@@ -44,6 +44,8 @@ class UViT(nn.Module):
     concat     channels of the picture condition that is laid beside x
     """
 
+    WAYS = {"add": {}, "token": {}, "concat": {}}  # what would be added to the clock is a token beside the clock's
+
     def __init__(
         self,
         channels: int = 3,

@@ -102,7 +102,7 @@ def moments(
     count: int,
     steps: int | None = None,
     seed: int = 0,
-    image: Tensor | None = None,
+    init: Tensor | None = None,
     strength: float = 0.6,
     **asked: Any,
 ) -> Iterator[Moment]:
@@ -111,12 +111,12 @@ def moments(
     Arguments as in `Model.trajectory`. A walk from an image (SDEdit) starts after its first step.
     """
     steps = model.plan(steps=steps).steps
-    total = steps if image is None else max(1, round(strength * steps))
+    total = steps if init is None else max(1, round(strength * steps))
     levels = model.grid.levels(steps)[-1 - total :]
     wanted = set(evenly(total + 1, count))
     x = model.start(n, seed)
-    for i, (after, x0) in enumerate(model.trajectory(n, steps=steps, seed=seed, image=image, strength=strength, **asked)):
-        if i in wanted and (i or image is None):
+    for i, (after, x0) in enumerate(model.trajectory(n, steps=steps, seed=seed, init=init, strength=strength, **asked)):
+        if i in wanted and (i or init is None):
             yield Moment(levels[i], x.cpu(), x0.cpu())
         x = after
     yield Moment(levels[-1], x.cpu(), x.cpu())
@@ -141,7 +141,7 @@ def reverse_gif(model: "Model", path: str | Path, n: int | None = None, seconds:
     """The reverse process as a GIF: n samples at x on the left, the model's estimates of x0 on the right; returns the path.
 
     n: as many as keep the file small by default, 36 of 32 pixels, a cloud of 1000 points.
-    asked: sampler, steps, guidance, options, image and conditions, as in `Model.trajectory`.
+    asked: sampler, steps, guidance, options, init and conditions, as in `Model.trajectory`.
     """
     scale, fitting = _small(model.shape)
     frames = []

@@ -1,13 +1,14 @@
 import pytest
 import torch
 
-from fromnoise.conditions import CONDITIONS, Label
+from fromnoise.conditions import CONDITIONS
 from fromnoise.errors import Usage
+from tests.parts import label_of
 
 
 @pytest.mark.parametrize("drop", [0.1, 0.5])
 def test_the_share_that_is_dropped(drop):
-    n, condition = 20_000, Label(4, 7, drop)
+    n, condition = 20_000, label_of(4, 7, drop)
     values = torch.arange(n) % 7
     told = condition.train_context(values, torch.Generator().manual_seed(0)).vector
     null = (told == condition.embed.weight[7]).all(1)
@@ -17,7 +18,7 @@ def test_the_share_that_is_dropped(drop):
 
 
 def test_without_drop_every_label_stays_and_there_is_no_null():
-    condition = Label(4, 7, drop=0.0)
+    condition = label_of(4, 7, 0.0)
     values = torch.randint(7, (500,))
     assert torch.equal(condition.train_context(values).vector, condition.embed.weight[values])
     assert condition.embed.weight.shape == (7, 4)
@@ -27,19 +28,19 @@ def test_without_drop_every_label_stays_and_there_is_no_null():
 
 @pytest.mark.parametrize("classes", [2, 10, 1000])
 def test_no_label_is_the_class_after_the_last(classes):
-    condition = Label(3, classes, 0.1)
+    condition = label_of(3, classes, 0.1)
     assert condition.embed.weight.shape == (classes + 1, 3)
     assert torch.equal(condition.null(2).vector, condition.embed.weight[[classes, classes]])
 
 
 def test_dropping_is_a_function_of_the_generator():
-    condition, values = Label(4, 3, 0.5), torch.zeros(50, dtype=torch.long)
+    condition, values = label_of(4, 3, 0.5), torch.zeros(50, dtype=torch.long)
     draws = [condition.train_context(values, torch.Generator().manual_seed(seed)).vector for seed in (1, 1, 2)]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
 
 
 def test_one_label_or_one_per_sample():
-    condition = Label(4, 5)
+    condition = label_of(4, 5)
     assert (
         condition.values(3, 4).tolist()
         == condition.values([3], 4).tolist()
@@ -67,11 +68,11 @@ def test_one_label_or_one_per_sample():
 )
 def test_labels_that_the_model_does_not_know(value, says):
     with pytest.raises(Usage, match=says):
-        Label(4, 5).values(value, 3)
+        label_of(4, 5).values(value, 3)
 
 
 @pytest.mark.parametrize("drop", [-0.1, 1.0, 2.0])
 def test_drop_is_a_share(drop):
     for condition in CONDITIONS.values():
         with pytest.raises(Usage, match="0 <= drop < 1"):
-            condition(4, 5, drop)
+            condition(4, drop)

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from fromnoise.conditions import Label
 from fromnoise.errors import Usage
 from fromnoise.networks import MLP, NETWORKS, NOTHING, Context, Conv, TwoLinear
+from tests.parts import label_of
 
 
 def count(*modules: nn.Module) -> int:
@@ -16,8 +16,8 @@ def test_two_linear_has_the_parameters_that_are_claimed():
     with torch.device("meta"):
         network = TwoLinear()
         assert count(network) == 7_419_118
-        assert count(network, Label(network.dim, 10, drop=0.0)) == 7_421_508
-        assert count(TwoLinear(width=1024, vector=128), Label(128, 10, drop=0.0)) == 1_743_120
+        assert count(network, label_of(network.dim, 10, drop=0.0)) == 7_421_508
+        assert count(TwoLinear(width=1024, vector=128), label_of(128, 10, drop=0.0)) == 1_743_120
 
 
 def test_two_linear_typed_out():
@@ -76,7 +76,7 @@ class TestEach:
 
     def test_refuses_what_it_would_overlook(self, name):
         network, shape = NETS[name]()
-        with pytest.raises(Usage, match="vector, not as tokens"):
+        with pytest.raises(Usage, match="not as tokens"):
             network(torch.randn(2, *shape), torch.rand(2), Context(tokens=torch.zeros(2, 3, 4)))
 
 

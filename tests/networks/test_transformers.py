@@ -128,7 +128,7 @@ def test_a_picture_beside_x_is_heard(name):
     assert not torch.allclose(zeros, ones, atol=1e-4)
 
 
-TOLD = [("dit", {"place": "cross"}), ("dit", {"place": "sequence"}), ("uvit", {}), ("unet", {})]
+TOLD = [("dit", {"place": "cross"}), ("dit", {"place": "token"}), ("uvit", {}), ("unet", {}), ("unet", {"place": "token"})]
 
 
 @pytest.mark.parametrize(("name", "settings"), TOLD, ids=str)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from fromnoise.conditions import Label
 from fromnoise.diffusion import Cosine, Denoiser, Flow
 from fromnoise.model import Model
+from tests.parts import label_of
 
 
 class Net(torch.nn.Module):
@@ -30,7 +30,7 @@ def model():
 @pytest.fixture
 def labelled():
     torch.manual_seed(0)
-    return Model(Denoiser(Net()), Cosine(), (3, 8, 8), [Label(4, classes=3)], classes=("ant", "bee", "cat"))
+    return Model(Denoiser(Net()), Cosine(), (3, 8, 8), [label_of(4, classes=3)], classes=("ant", "bee", "cat"))
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_moments_are_the_walk(model):
 
 
 def test_moments_of_a_walk_from_an_image_end_at_its_sample(model):
-    asked = {"steps": 10, "sampler": "ddim", "image": torch.zeros(1, 1, 8, 8), "strength": 0.5}
+    asked = {"steps": 10, "sampler": "ddim", "init": torch.zeros(1, 1, 8, 8), "strength": 0.5}
     walk = list(moments(model, 2, 100, **asked))
     assert len(walk) == 5  # the start is inside the model
     assert torch.equal(walk[-1].x, list(model.trajectory(2, **asked))[-1][0])
