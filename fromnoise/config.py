@@ -14,6 +14,7 @@ from typing import Any
 from .errors import Problem, Usage, nearest
 
 KEYS = (
+    "base",
     "data",
     "network",
     "conditions",

@@ -311,6 +311,10 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     run = Run(path)
     config = run.config()
     model = build(config, config["shape"], config.get("classes") or (), plugins=trust)
+    if any(not p.requires_grad for p in model.parameters()):  # a run keeps what it trained; the rest is its base's
+        from . import base
+
+        base.fill(model, base.read(config.get("base"), trust))
     run.load_weights(model, weights)
     model.remember(run.load_examples())
     asked = (config.get("train") or {}).get("precision")  # bf16 falls back where the hardware has none; what was trained in fp32 stays so

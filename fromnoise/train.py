@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from . import base
 from . import config as settings
 from .checkpoint import State, go_back, keep_best, remember, restore, save, settle
 from .data import DATASETS, Dataset, Plan, feed, mixed
@@ -192,9 +193,14 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     unseen = examples(config, "test") if plan.looks and plan.held_out else None
     flip = settings.coerce(config["data"].get("flip", False) if isinstance(config.get("data"), dict) else False, bool, "data: flip", {})
     keep_memory()
+    before = base.read(config["base"]) if config.get("base") else None
+    if before:
+        config = base.inherited(config, before)
     torch.manual_seed(mixed("weights", seed))
     with settings.sound(config):
         model = build(config, data.shape, data.classes, plugins=True)
+        if before:
+            base.fill(model, before)
         model.remember(shown(model, unseen or data))
         model.rehearse()
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
