@@ -24,7 +24,7 @@ from .gradient import Gradient
 from .model import build
 from .networks import NOTHING
 from .optim import OPTIMIZERS
-from .train import Train, begin, examples, stratified, tuned
+from .train import Train, begin, examples, shown, stratified, tuned
 
 BYTES = 4  # of a float32
 
@@ -100,6 +100,7 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     keep_memory()
     with settings.sound(config):
         model = build(config, data.shape, data.classes, plugins=True)
+        model.remember(shown(model, data))
         work = flop(model.denoiser.network, model.shape)
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
     tuned(model.denoiser.network, plan, accelerator.device)

@@ -71,7 +71,7 @@ class Muon(torch.optim.Optimizer):
 
     m <- momentum · m + grad;  W <- W - rate · 0.2 sqrt(max(rows, columns)) · orthogonal(grad + momentum · m). The factor gives steps the size of
     Adam's (Liu et al. 2025, eq. 4), so that one rate serves both. Convolutions are taken as matrices (out, in · taps). Vectors, and the layers that
-    read or write few channels (fewer than `least`), are Adam's.
+    read or write few channels (fewer than `least`), are Adam's, and so are tables of rows that are looked up (`lookup`).
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Muon(torch.optim.Optimizer):
         least: int = 16,
     ):
         params = list(params)
-        hidden = {id(p) for p in params if p.ndim > 1 and min(len(p), p[0].numel()) >= least}
+        hidden = {id(p) for p in params if p.ndim > 1 and min(len(p), p[0].numel()) >= least and not getattr(p, "lookup", False)}
         parts = [[p for p in params if (id(p) in hidden) == asked] for asked in (True, False)]
         groups = [{"params": part, "matrices": asked} for part, asked in zip(parts, (True, False), strict=True) if part]
         super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "momentum": momentum, "eps": eps, "step": 0})

@@ -202,6 +202,8 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
         if before:
             base.fill(model, before)
         model.remember(shown(model, unseen or data))
+        for condition in model.conditions.values():
+            condition.prepare(data)
         model.rehearse()
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     model.denoiser.autocast = precision(accelerator.device, plan.precision)

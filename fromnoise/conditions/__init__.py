@@ -2,7 +2,8 @@
 
 from .condition import Condition
 from .label import Label
+from .text import Text
 
-CONDITIONS: dict[str, type[Condition]] = {"label": Label}
+CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text}
 
-__all__ = ["CONDITIONS", "Condition", "Label"]
+__all__ = ["CONDITIONS", "Condition", "Label", "Text"]

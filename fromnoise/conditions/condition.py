@@ -56,6 +56,9 @@ class Condition(nn.Module, ABC):
     def settle(self, dim: int, shape: Sequence[int]) -> None:
         """Makes what depends on the network: vectors are `dim` wide, examples (C, *S)."""
 
+    def prepare(self, data: Any) -> None:  # noqa: B027 (nothing, unless there is something to gain)
+        """Told before training which dataset will be read."""
+
     def read(self, batch: Mapping[str, Any]) -> Any:
         """Its values in a batch of the data."""
         if self.key not in batch:

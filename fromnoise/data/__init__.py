@@ -10,6 +10,7 @@ from .feed import Plan, feed
 from .folder import folder
 from .idx import fashion_mnist, mnist
 from .plan import mixed
+from .scenes import shapes_text
 from .shapes import shapes
 from .toys import checkerboard, moons, pinwheel, swiss_roll
 
@@ -25,6 +26,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "checkerboard": checkerboard,
     "pinwheel": pinwheel,
     "shapes": shapes,
+    "shapes_text": shapes_text,
 }
 
 __all__ = ["DATASETS", "Dataset", "Plan", "Tensors", "feed", "mixed"]

@@ -34,6 +34,7 @@ class Dataset(ABC):
     classes: tuple[str, ...]  # () without labels
     keys: tuple[str, ...]  # what a batch holds beside "x": a subset of ("label", "text", "image")
     in_memory: bool = False
+    text: Sequence[str] | None = None  # all captions, where there are some
 
     @abstractmethod
     def __len__(self) -> int: ...

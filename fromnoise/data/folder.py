@@ -150,6 +150,7 @@ class Folder(Dataset):
         self.listing, self.look, self.skip_broken = listing, look, skip_broken
         self.name, self.shape, self.classes = "folder", look.shape, listing.classes
         self.keys = tuple(key for key in ("label", "text") if getattr(listing, key) is not None)
+        self.text = listing.text
 
     def __len__(self) -> int:
         return len(self.listing)

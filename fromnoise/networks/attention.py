@@ -21,11 +21,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     if mask is not None:
         mask = mask.bool()
         mask = (mask | ~mask.any(1, keepdim=True))[:, None, None]
-    elif q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         if q.shape[-1] >= 32:
-            return _OnCPU.apply(q, k, v).transpose(1, 2).flatten(2)
+            return _OnCPU.apply(q, k, v, mask).transpose(1, 2).flatten(2)
         with torch.autocast("cpu", enabled=False):  # thin heads are all exponentials, which float32 does as fast, on the way back faster
-            return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(v).transpose(1, 2).flatten(2)
+            return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), mask).to(v).transpose(1, 2).flatten(2)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
@@ -38,13 +38,14 @@ class _OnCPU(torch.autograd.Function):
     SCORES = 2**19  # at a time
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         ctx.save_for_backward(q, k, v)
-        return F.scaled_dot_product_attention(q, k, v)
+        ctx.mask = None if mask is None else ~mask.expand(len(q), q.shape[1], 1, -1).flatten(0, 1)  # (B heads, 1, M): what does not count
+        return F.scaled_dot_product_attention(q, k, v, mask)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors  # once: a checkpoint hands them out a single time
         q, k, v = (x.flatten(0, 1) for x in saved)
         g, scale = gradient.to(q.dtype).flatten(0, 1), q.shape[-1] ** -0.5
@@ -53,13 +54,14 @@ class _OnCPU(torch.autograd.Function):
         for first in range(0, len(q), some):
             part = slice(first, first + some)
             scaled = q[part] * scale
-            shares = torch.bmm(scaled, k[part].mT).softmax(-1)
+            scores = torch.bmm(scaled, k[part].mT)
+            shares = (scores if ctx.mask is None else scores.masked_fill_(ctx.mask[part], -torch.inf)).softmax(-1)
             to_v[part] = torch.bmm(shares.mT, g[part])
             inner = torch.bmm(g[part], v[part].mT)
             scores = torch.ops.aten._softmax_backward_data(inner, shares, -1, shares.dtype)
             to_q[part] = torch.bmm(scores, k[part]) * scale
             to_k[part] = torch.bmm(scores.mT, scaled)
-        return tuple(x.reshape(y.shape) for x, y in zip((to_q, to_k, to_v), saved, strict=True))
+        return *(x.reshape(y.shape) for x, y in zip((to_q, to_k, to_v), saved, strict=True)), None
 
 
 def heads_of(x: Tensor, heads: int) -> Tensor:

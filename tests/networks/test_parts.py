@@ -185,13 +185,15 @@ def test_maps_side_by_side_have_the_gradients_of_concatenation_in_their_own_layo
 
 
 @pytest.mark.parametrize(("heads", "length", "others", "head"), [(4, 50, 50, 8), (2, 7, 5, 64), (8, 300, 300, 32)])
-def test_attention_in_bfloat16_on_a_cpu_is_attention(heads, length, others, head):
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_in_bfloat16_on_a_cpu_is_attention(heads, length, others, head, masked):
     """Against float64, within bfloat16's three digits, forward and back: its way back is our own."""
     q, k, v = (torch.randn(3, heads, n, head).bfloat16() for n in (length, others, others))
     weigh, answers = torch.randn(3, length, heads * head), []
+    mask = torch.arange(others) < torch.tensor([1, others // 2 + 1, others])[:, None] if masked else None
     for dtype in (torch.float64, torch.bfloat16):
         leaves = [x.to(dtype).requires_grad_() for x in (q, k, v)]
-        answer = attend(*leaves)
+        answer = attend(*leaves, mask)
         answers.append([answer, *torch.autograd.grad((answer * weigh.to(dtype)).sum(), leaves)])
     for exact, found in zip(*answers, strict=True):
         assert float((found.double() - exact).norm() / exact.norm()) < 0.01
