@@ -34,6 +34,10 @@ LabelOption = Annotated[
     str | None,
     typer.Option("--label", "-l", help="A class: number or name; several with commas; 'none' for unconditional. Else every class in turn."),
 ]
+TextOption = Annotated[
+    list[str] | None, typer.Option("--text", "-t", help="A caption, in quotes; several in turn. 'none' for none. Else held-out ones.")
+]
+Negative = Annotated[str | None, typer.Option("--negative", help="A caption that guidance leads away from.")]
 Options = Annotated[list[str] | None, typer.Option("--option", help="A sampler's own option, such as eta=0.5; repeatable.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps; the best there is unless said.")]
 Clip = Annotated[str | None, typer.Option("--clip", help="How x0 is held in range: none, static, dynamic.")]
@@ -101,6 +105,8 @@ def sample(
     steps: Steps = None,
     guidance: Guidance = None,
     label: LabelOption = None,
+    text: TextOption = None,
+    negative: Negative = None,
     seed: Seed = 0,
     option: Options = None,
     clip: Clip = None,
@@ -130,6 +136,8 @@ def sample(
         n,
         _walk(option, interval, sampler=sampler, steps=steps, guidance=guidance, clip=clip, rescale=rescale),
         label,
+        text,
+        negative,
         seed,
         init,
         strength,

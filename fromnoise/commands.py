@@ -43,6 +43,15 @@ def labels_of(model: Model, text: str | None, n: int) -> dict[str, Any]:
     return {"label": torch.tensor([numbers[i % len(numbers)] for i in range(n)])}
 
 
+def texts_of(model: Model, texts: list[str] | None, n: int) -> dict[str, Any]:
+    """--text as the model's argument: captions, in turn over the samples; 'none' asks for nothing."""
+    if not texts:
+        return {}
+    if "text" not in model.conditions:
+        raise Usage("this model was trained without captions; leave --text and --negative out")
+    return {"text": None if texts == ["none"] else [texts[i % len(texts)] for i in range(n)]}
+
+
 def draw(model: Model, n: int, seed: int, batch: int | None, walk: Mapping[str, Any], conditions: Mapping[str, Any]) -> Tensor:
     """n samples, with a progress bar on a terminal where there is something to wait for."""
     from rich.console import Console
@@ -62,6 +71,8 @@ def write_samples(
     n: int,
     walk: Mapping[str, Any],
     label: str | None,
+    text: list[str] | None,
+    negative: str | None,
     seed: int,
     init: Path | None,
     strength: float,
@@ -83,8 +94,10 @@ def write_samples(
     if out.suffix not in ("", ".npz", ".gif"):
         check(out)
     model = load(run, device, trust, weights)
-    conditions = labels_of(model, label, n)
+    conditions = labels_of(model, label, n) | texts_of(model, text, n)
     walk = dict(walk)
+    if negative is not None:
+        walk["negative"] = {"text": texts_of(model, [negative], 1)["text"]}
     if init is not None:
         if len(model.shape) != 3:
             raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so it cannot start from one; leave --init out")

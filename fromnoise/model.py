@@ -60,8 +60,9 @@ class Model(nn.Module):
     ) -> Tensor:
         """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`."""
         context = NOTHING
-        for condition in self.conditions.values():
-            context = context.merged(condition.train_context(condition.read(batch), generator))
+        with self.denoiser.precision(batch["x"].device):
+            for condition in self.conditions.values():
+                context = context.merged(condition.train_context(condition.read(batch), generator))
         return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
 
     # Sampling
@@ -74,9 +75,10 @@ class Model(nn.Module):
         """The context of n samples; a condition that is None or left out asks nothing."""
         self._known(conditions)
         merged = NOTHING
-        for key, condition in self.conditions.items():
-            value = conditions.get(key)
-            merged = merged.merged(condition.null(n) if value is None else condition(condition.values(value, n)))
+        with self.denoiser.precision(self.device):
+            for key, condition in self.conditions.items():
+                value = conditions.get(key)
+                merged = merged.merged(condition.null(n) if value is None else condition(condition.values(value, n)))
         return merged
 
     def _known(self, conditions: Mapping[str, Any]) -> None:
@@ -117,12 +119,14 @@ class Model(nn.Module):
         """One step of the walk that the model's own settings ask for; raises Usage where they cannot be."""
         next(self.trajectory(1))
 
-    def _bind(self, plan: Sampling, n: int, conditions: Mapping[str, Any]) -> Denoise:
+    def _bind(self, plan: Sampling, n: int, conditions: Mapping[str, Any], negative: Mapping[str, Any]) -> Denoise:
         if plan.guidance != 1 and not self.conditions:
             raise Usage("this model has no condition to guide by; leave guidance at 1")
         if plan.guidance == 1:
+            if negative:
+                raise Usage("guidance leads away from what is negative, and at 1 there is none; set it above 1")
             return plan.held(self.denoise(n, **conditions))
-        strong, weak = (self.denoise(n, **asked) for asked in (conditions, {}))
+        strong, weak = (self.denoise(n, **asked) for asked in (conditions, negative))
         return plan.held(guided(strong, weak, plan.guidance, plan.low, plan.high, plan.rescale))
 
     def asked(self, n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,19 +150,21 @@ class Model(nn.Module):
         low: float | None = None,
         high: float | None = None,
         rescale: float | None = None,
+        negative: Mapping[str, Any] | None = None,
         **conditions: Any,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S).
 
         sampler, steps, guidance, options, clip, low, high, rescale: see `Sampling`; None takes the model's own. init (n or 1, C, *S) in [-1, 1]:
-        start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022). conditions: one value, or one per sample.
+        start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022). negative: what
+        guidance leads away from, such as {"text": "a cat"}; nothing asked unless said. conditions: one value, or one per sample.
         """
         if n < 1:
             raise Usage(f"draw at least 1 sample, not {n}")
         if not 0 < strength <= 1:
             raise Usage(f"strength is the share of the walk that an image is taken back, 0 < strength <= 1, not {strength}")
         plan = self.plan(sampler, steps=steps, guidance=guidance, options=options, clip=clip, low=low, high=high, rescale=rescale)
-        denoise = self._bind(plan, n, self.asked(n, conditions))
+        denoise = self._bind(plan, n, self.asked(n, conditions), negative or {})
         levels, x = self.grid.levels(plan.steps), self.start(n, seed, first)
         if init is not None:
             if tuple(init.shape[1:]) != self.shape:
@@ -194,7 +200,7 @@ class Model(nn.Module):
         batch = self.sampling.batch if batch is None else batch
         if batch < 1:
             raise Usage(f"samples are drawn at least 1 at a time, not {batch}")
-        own = ("sampler", "steps", "guidance", "options", "init", "strength", "clip", "low", "high", "rescale")
+        own = ("sampler", "steps", "guidance", "options", "init", "strength", "clip", "low", "high", "rescale", "negative")
         walk = {key: asked.pop(key) for key in own if key in asked}
         conditions, init, parts = self.asked(n, asked), walk.pop("init", None), []
         for first in range(0, n, batch):

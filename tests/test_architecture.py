@@ -121,7 +121,7 @@ def test_every_public_name_is_there():
         fromnoise.nonsense  # noqa: B018
 
 
-SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32), "moons": (2,)}
+SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32), "shapes_text": (3, 32, 32), "moons": (2,)}
 
 
 @pytest.mark.parametrize("name", config.recipes())
@@ -136,7 +136,7 @@ def test_every_recipe_builds_and_learns_something_finite(name):
     shape = SHAPES.get(settings["data"]["name"], (1, 28, 28))
     model = build(settings, shape, tuple("0123456789"))
     level = model.noise(torch.tensor([0.3, 0.7]))
-    batch = {"x": torch.randn(2, *shape), "label": torch.tensor([1, 2])}
+    batch = {"x": torch.randn(2, *shape), "label": torch.tensor([1, 2]), "text": ["a red circle", ""]}
     assert torch.isfinite(model(batch, Level(level.alpha, level.sigma))).all()
     assert model.sampling.steps >= 1
 

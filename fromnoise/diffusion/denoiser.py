@@ -1,7 +1,7 @@
 """A denoiser: a network that speaks in levels."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,9 +73,12 @@ class Denoiser(nn.Module):
         scaled = Level(level.alpha * self.data_std, level.sigma)
         c_in, _ = Level(1 / LENGTH[self.frame](scaled.alpha, scaled.sigma), level.sigma).like(x)
         clock = self.clock(level).to(x).expand(len(x))
-        precision = torch.autocast(x.device.type, self.autocast) if self.autocast else nullcontext()
-        with precision:
+        with self.precision(x.device):
             return self.network(c_in * x, clock, context).to(x)
+
+    def precision(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Within it, networks run as `autocast` says."""
+        return torch.autocast(device.type, self.autocast) if self.autocast else nullcontext()
 
     def forward(self, x: Tensor, level: Level, context: Any = None) -> tuple[Tensor, Tensor]:
         return prediction.solve(self.predict, level, x, self.raw(x, level, context), self.data_std)

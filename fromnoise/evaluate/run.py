@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..data.dataset import Dataset
@@ -12,6 +13,7 @@ from ..model import Model
 from .card import Card
 from .points import score_points
 from .prepare import load_features
+from .scenes import JUDGES, judged
 from .score import score
 from .speed import Comparison, Timed, counted, parse, time_sampling
 from .sweep import Sweep, scales
@@ -57,12 +59,19 @@ def score_run(
     for data in (train, test):
         _fits(model, data)
     measure = _measure(model, train, test, features, seed)
-    conditions = model.asked(n, {})
+    conditions = model.asked(n, held_out(model, test, n))
     if guidances:
         return Sweep(guidances, [measure(draw(model, n, seed, None, walk | {"guidance": g}, conditions), conditions) for g in guidances])
     if not walks:
         return measure(draw(model, n, seed, None, walk, conditions), conditions)
     return Comparison([_timed(model, n, seed, each, conditions, draw, measure) for each in walks])
+
+
+def held_out(model: Model, test: Dataset, n: int) -> dict[str, Any]:
+    """What n held-out examples, each in turn, ask of those conditions that have no varied lot of their own, such as captions."""
+    asking = [condition for condition in model.conditions.values() if condition.from_data]
+    batch = test.get(torch.arange(n) % len(test)) if asking else {}
+    return {condition.key: condition.read(batch) for condition in asking}
 
 
 def _possible(model: Model, walk: Mapping[str, Any]) -> None:
@@ -93,7 +102,17 @@ def _measure(model: Model, train: Dataset, test: Dataset, features: str | Path, 
     if len(train.shape) == 1:
         return lambda samples, conditions: score_points(samples, train, test, seed)
     net = load_features(features, train, test, model.device)
-    return lambda samples, conditions: score(samples, conditions.get("label"), train, test, net, seed)
+    judge = JUDGES.get(test.name) if "text" in model.conditions else None
+
+    def measure(samples: Tensor, conditions: Mapping[str, Any]) -> Card:
+        card = score(samples, conditions.get("label"), train, test, net, seed)
+        return (
+            judged(card, judge(samples, conditions["text"]), judge(test.get(torch.arange(len(test)))["x"], test.text or ()))
+            if judge
+            else card
+        )
+
+    return measure
 
 
 def _timed(

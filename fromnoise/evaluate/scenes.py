@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..data.scenes import NAMES, PAINTS, RADII, RELATIONS, Scene, Thing, outline, read_caption
 from ..data.shapes import COLOURS, FINER, GROUND
+from .card import Card, Row
 
 SPECK = 5  # pixels: smaller ones are noise
 APART = 55.0  # from the ground's colour, of 0 to 255, from which a pixel belongs to a thing
@@ -126,21 +127,17 @@ class Obedience:
         """Of the pictures that obey everything."""
         return self.whole / max(1, self.n)
 
-    def lines(self) -> list[tuple[str, str]]:
-        """(what, how much), in words."""
-        rows = [("all obeyed", f"{self.share:.1%} of {self.n:,}")]
-        for name in ATTRIBUTES:
-            if self.asked[name]:
-                wrong = ", ".join(
-                    f"{wanted} as {got}: {times}" for (wanted, got), times in self.confused[name].most_common() if wanted != got
-                )
-                rows.append((name, f"{self.right[name] / self.asked[name]:.1%}" + (f"  ({wrong[:150]})" if wrong else "")))
-        return rows
+    def of(self, attribute: str) -> float:
+        """The share of an attribute that is right; the others are only looked at where the count is."""
+        return self.right[attribute] / max(1, self.asked[attribute])
 
-    def json(self) -> dict[str, object]:
-        """All figures, for a file."""
-        tables = {name: {f"{a} as {b}": times for (a, b), times in table.most_common()} for name, table in self.confused.items() if table}
-        return {"n": self.n, "obeyed": self.share, "right": {k: self.right[k] / self.asked[k] for k in self.asked}, "drawn": tables}
+    def mistakes(self) -> list[str]:
+        """A line for each attribute that was not always right: what was drawn where something else was asked."""
+        lines = []
+        for name, table in self.confused.items():
+            wrong = [f"{wanted} as {got} ({times})" for (wanted, got), times in table.most_common() if wanted != got]
+            lines += [f"{name}, {self.asked[name]:,} looked at: {', '.join(wrong)}"] if wrong else []
+        return lines
 
 
 def _agreement(scene: Scene, order: Sequence[Seen]) -> tuple[int, bool]:
@@ -172,6 +169,13 @@ def obedience(samples: Tensor, captions: Sequence[str]) -> Obedience:
     for sample, caption in zip(samples.clamp(-1, 1).add(1).mul(127.5).permute(0, 2, 3, 1).cpu().numpy(), captions, strict=True):
         tally.add(sample, caption)
     return tally
+
+
+def judged(card: Card, found: Obedience, real: Obedience) -> Card:
+    """The card with how far the captions are obeyed put first, beside what the judge says of real pictures; what was confused goes into its notes."""
+    rows = [Row("captions obeyed", found.share, real.share, better="higher")]
+    rows += [Row(f"obeyed: {name}", found.of(name), real.of(name), better="higher") for name in ATTRIBUTES if found.asked[name]]
+    return replace(card, rows=[*rows, *card.rows], notes=[*found.mistakes(), *card.notes])
 
 
 # Datasets whose captions can be checked exactly, and by what.
