@@ -132,7 +132,7 @@ class Model(nn.Module):
     def asked(self, n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
         """What n samples are asked to be: as given, and a varied lot where a condition isn't mentioned."""
         self._known(conditions)
-        filled = {key: condition.default(n) for key, condition in self.conditions.items()} | dict(conditions)
+        filled = {key: conditions[key] if key in conditions else condition.default(n) for key, condition in self.conditions.items()}
         return {key: None if value is None else self.conditions[key].values(value, n) for key, value in filled.items()}
 
     def trajectory(

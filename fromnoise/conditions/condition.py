@@ -70,9 +70,11 @@ class Condition(nn.Module, ABC):
         """What a user asked for, one or one per sample, checked and as a batch of n."""
 
     def default(self, n: int) -> Any:
-        """The values of n samples where the user asked for none: a varied lot."""
-        if self.examples is None:
+        """The values of n samples where the user asked for none: a varied lot of held-out ones; None, which asks nothing, where none are known."""
+        if self.examples is None and not self.drop:
             raise Usage(f"this model needs a {self.key}; give it one")
+        if self.examples is None:
+            return None
         rows = [i % len(self.examples) for i in range(n)]
         return self.examples[rows] if isinstance(self.examples, Tensor) else [self.examples[i] for i in rows]
 
