@@ -1,8 +1,9 @@
 """Conditions: a batch entry -> Context, by the place where it enters the network."""
 
 from .condition import Condition
+from .control import Control
 from .label import Label
 
-CONDITIONS: dict[str, type[Condition]] = {"label": Label}
+CONDITIONS: dict[str, type[Condition]] = {"label": Label, "control": Control}
 
-__all__ = ["CONDITIONS", "Condition", "Label"]
+__all__ = ["CONDITIONS", "Condition", "Control", "Label"]
