@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import convert
 from .errors import Problem, Usage
-from .model import load
+from .model import Model, load
 from .run import Run
 
 INHERITED = ("network", "predict", "noise", "grid", "clock", "frame", "data_std", "sample")
@@ -40,23 +40,27 @@ def read(node: Any, trust: bool = True) -> Base:
         )
     model = load(path, "cpu", trust, weights)
     tensors = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-    digest = _digest(tensors)
-    if node.get("digest", digest) != digest:
+    found = digest(tensors)
+    if node.get("digest", found) != found:
         raise Problem(f"the base {path} holds other weights than the ones this run began with; restore those")
     config = convert.read(path).config if convert.is_foreign(path) else Run(path).config()
-    return Base(config, tensors, {"run": str(path.resolve()), "weights": weights, "digest": digest})
+    return Base(config, tensors, {"run": str(path.resolve()), "weights": weights, "digest": found})
 
 
 def inherited(config: Mapping[str, Any], base: Base) -> dict[str, Any]:
     """A recipe with the base's model where it says nothing else, and its conditions after the base's."""
     mine, theirs = (_listed(c.get("conditions")) for c in (config, base.config))
+    if any(node["name"] == "control" for node in theirs):
+        raise Problem(
+            f"the base {base.node['run']} is steered by branches of its own; begin with its own base, and compose them when sampling"
+        )
     names = [node["name"] for node in mine]
     conditions = [node for node in theirs if node["name"] not in names] + mine
     model = {key: base.config[key] for key in INHERITED if base.config.get(key) is not None}
     return {**model, **config, "conditions": conditions, "base": dict(base.node)}
 
 
-def fill(model: nn.Module, base: Base) -> None:
+def fill(model: Model, base: Base) -> None:
     """Puts the base's weights into the model, which may have more; raises Problem where they are of another network."""
     own = model.state_dict()
     for name, tensor in base.tensors.items():
@@ -64,16 +68,19 @@ def fill(model: nn.Module, base: Base) -> None:
             here = f"{tuple(own[name].shape)} here" if name in own else "nothing here"
             raise Problem(f"the base {base.node['run']} is of another network: {name} is {tuple(tensor.shape)} there, {here}")
     model.load_state_dict(base.tensors, strict=False)
+    for condition in model.conditions.values():
+        condition.join(model.denoiser.network)
 
 
-def _listed(conditions: Any) -> list[dict[str, Any]]:
-    nodes = conditions if isinstance(conditions, list) else [conditions] if conditions else []
-    return [{"name": node} if isinstance(node, str) else dict(node) for node in nodes]
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """A short name of these weights, wherever they lie."""
     content = hashlib.sha256()
     for name in sorted(tensors):
         content.update(name.encode())
         content.update(tensors[name].cpu().contiguous().flatten().view(-1).numpy().tobytes())
     return content.hexdigest()[:16]
+
+
+def _listed(conditions: Any) -> list[dict[str, Any]]:
+    nodes = conditions if isinstance(conditions, list) else [conditions] if conditions else []
+    return [{"name": node} if isinstance(node, str) else dict(node) for node in nodes]

@@ -97,6 +97,7 @@ def estimate(
 @app.command(
     epilog="Examples:  [cyan]fromnoise sample runs/mnist -n 64 --out digits.png[/]  ·  [cyan]fromnoise sample runs/mnist -n 10000 --out samples.npz[/]"
     "  ·  [cyan]fromnoise sample runs/mnist -n 8 --label 3 --sampler ddim --steps 50 --option eta=1 --gif --out three.gif[/]"
+    "  ·  [cyan]fromnoise sample runs/shapes --control runs/control_edges=edges.png --control runs/control_colour=colours.png:0.8:0.5:80[/]"
 )
 def sample(
     run: RunArgument,
@@ -124,6 +125,14 @@ def sample(
         ),
     ] = Path("samples.png"),
     gif: Annotated[bool, typer.Option("--gif", help="Also write the reverse process as a GIF beside --out.")] = False,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--control",
+            help="WHAT=HINT.png[:WEIGHT[:LOW:HIGH]]: WHAT is the run's own control, or a control run of the same base; heeded where"
+            " sigma/alpha is between. Without =HINT.png, hints of held-out examples. Repeatable.",
+        ),
+    ] = None,
     weights: Weights = "last",
     device: Device = None,
     trust: Trust = False,
@@ -147,6 +156,7 @@ def sample(
         device,
         trust,
         weights,
+        control or (),
     )
 
 
@@ -241,6 +251,20 @@ def inspect(
     from .commands import inspect_data
 
     inspect_data(path, out)
+
+
+@data_app.command("hint", epilog="Example:  [cyan]fromnoise data hint photo.jpg edges --size 32 -o edges.png[/]")
+def hint(
+    picture: Annotated[Path, typer.Argument(help="A picture file.")],
+    name: Annotated[str, typer.Argument(metavar="HINT", help="edges, lines, segments, palette, … (`fromnoise list hints`).")],
+    size: Annotated[int | None, typer.Option("--size", help="Cropped and resized to this side first; as it is unless said.")] = None,
+    channels: Annotated[str, typer.Option("--channels", help="How the picture is read: rgb or grey.")] = "rgb",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the hint is written.")] = Path("hint.png"),
+) -> None:
+    """Make a hint of a picture, as `sample --control` takes it."""
+    from .commands import write_hint
+
+    write_hint(picture, name, size, channels, out)
 
 
 def _options(pairs: list[str] | None) -> dict[str, Any] | None:

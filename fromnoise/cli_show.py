@@ -197,6 +197,30 @@ def estimate(run: RunArgument, index: Annotated[int, typer.Option("--index", hel
     _write(picture(model, _data(str(run), trust), index=index, seed=seed), out)
 
 
+@show_app.command(
+    epilog="Examples:  [cyan]fromnoise show control runs/control_edges[/]  ·  [cyan]fromnoise show control runs/control_edges -n 6 --rows 4[/]"
+)
+def control(
+    run: RunArgument,
+    n: Annotated[int, typer.Option("--number", "-n", help="Samples of each hint.")] = 4,
+    rows: Annotated[int, typer.Option("--rows", help="How many hints.")] = 6,
+    sampler: Sampler = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = 0,
+    out: Out = Path("control.png"),
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """Hints of held-out examples, samples drawn to them, and the examples themselves."""
+    from .commands import run_data
+    from .show import control as picture
+
+    model = _model(run, device, trust)
+    asked = _asked(model, None, None, sampler=sampler, steps=steps, guidance=guidance)
+    _write(picture(model, run_data(run, None, trust)[1], rows, n, seed, **asked), out)
+
+
 @show_app.command(epilog="Example:  [cyan]fromnoise show curves runs/mnist runs/mnist_ddpm[/]")
 def curves(runs: Annotated[list[Path], typer.Argument(help="Run folders.")], out: Out = Path("curves.png")) -> None:
     """Loss, held-out loss, learning rate and speed of one or several runs."""

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ def write_samples(
     device: str | None,
     trust: bool,
     weights: str,
+    control: Sequence[str] = (),
 ) -> None:
     """`fromnoise sample`."""
     from .show import save
@@ -98,6 +99,11 @@ def write_samples(
     walk = dict(walk)
     if negative is not None:
         walk["negative"] = {"text": texts_of(model, [negative], 1)["text"]}
+    if control:
+        from .control import heard
+
+        hints, walk["control"] = heard(model, run, control, n, device, trust)
+        conditions |= hints
     if init is not None:
         if len(model.shape) != 3:
             raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so it cannot start from one; leave --init out")
@@ -124,6 +130,30 @@ def write_samples(
     columns = len(model.classes) if asked is not None and label is None and len(model.classes) <= 16 else None
     save(images, out, labels=None if asked is None else asked.tolist(), columns=columns)
     print(f"{out}: {n:,} samples in {time.perf_counter() - began:.1f} s")
+
+
+def write_hint(picture: Path, hint: str, size: int | None, channels: str, out: Path) -> None:
+    """`fromnoise data hint`."""
+    from .conditions.hints import HINTS
+    from .data.dataset import scaled
+    from .data.pictures import Broken, Look, check, header
+    from .show import save
+    from .show.picture import check as writable
+
+    if hint not in HINTS:
+        raise Usage(f"no hint {hint!r}{nearest(hint, HINTS)}")
+    if size is not None and size < 1:
+        raise Usage(f"--size is a side in pixels, not {size}")
+    writable(out)
+    check("crop", channels)
+    if not picture.exists():
+        raise Usage(f"there is no picture {picture}")
+    try:
+        sides = (size, size) if size else (header(picture).height, header(picture).width)
+        x = scaled(torch.from_numpy(Look(sides, channels)(picture)))[None]
+    except Broken as error:
+        raise Problem(f"{picture} is not a readable picture: {error}") from error
+    print(save(HINTS[hint](x, None), out))
 
 
 def read_image(path: Path, shape: tuple[int, ...]) -> Tensor:
@@ -236,6 +266,7 @@ def print_parts(what: str | None) -> None:
     from rich.table import Table
 
     from .conditions import CONDITIONS
+    from .conditions.hints import HINTS
     from .data import DATASETS
     from .diffusion import BETAS, CLOCKS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
     from .networks import NETWORKS, PRESETS
@@ -248,7 +279,7 @@ def print_parts(what: str | None) -> None:
     headers = {name: path.read_text().split("\n")[0].lstrip("# ") for name, path in settings.recipes().items()}
     parts: dict[str, Mapping[str, str]] = {"recipes": headers}
     tables = {"data": DATASETS, "networks": NETWORKS, "conditions": CONDITIONS, "predictions": PREDICT, "schedules": SCHEDULES, "tables": BETAS,
-              "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES, "clocks": CLOCKS, "optimizers": OPTIMIZERS}  # fmt: skip
+              "hints": HINTS, "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES, "clocks": CLOCKS, "optimizers": OPTIMIZERS}  # fmt: skip
     parts |= {title: {name: first(thing) for name, thing in table.items()} for title, table in tables.items()}
     parts["presets"] = {
         name: ", ".join(f"{key} {value}" for key, value in preset.items() if key != "name") for name, preset in PRESETS.items()
@@ -291,6 +322,8 @@ def export_run(path: Path, out: Path, weights: str) -> None:
     run = Run(path)
     config = run.config()
     model = load(path, "cpu", weights=weights)
+    if any(condition.alone for condition in model.conditions.values()):
+        raise Problem(f"{path} holds a control branch, which has no counterpart there yet; export its base, {config['base']['run']}")
     node = expanded(config.get("network") or "unet")
     tensors = {name: tensor.detach().float() for name, tensor in model.state_dict().items()}
     print(f"{out}: reads as {convert.write(out, config, node, tensors, model.grid)}.from_pretrained({str(out)!r}) in diffusers")

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from . import base
 from . import config as settings
 from .data import Plan, feed
 from .device import best, keep_memory, machine, peak_memory, precision, reset_peak
@@ -80,12 +81,14 @@ class Estimate:
         ]
 
 
-def flop(network: nn.Module, shape: Sequence[int]) -> float:
-    """Floating-point operations of one example (C, *S) going forward through a network, counted on no device at all."""
-    network = copy.deepcopy(network).to("meta")
-    x = torch.empty(1, *shape, device="meta")
+def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module] = ()) -> float:
+    """Floating-point operations of one example (C, *S) going forward through a network and its control branches, counted on no device at all."""
+    network, *branches = (copy.deepcopy(part).to("meta") for part in (network, *branches))
+    x, clock = torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(x, torch.empty(1, device="meta"), NOTHING)
+        network(x, clock, NOTHING)
+        for branch in branches:
+            branch(x, clock, NOTHING, torch.empty(1, branch.channels, *shape[1:], device="meta"))
     return float(counter.get_total_flops())
 
 
@@ -98,12 +101,16 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     accelerator = Accelerator(cpu=wanted.type == "cpu", mixed_precision="no")
     data = examples(config, "train")
     keep_memory()
+    if config.get("base"):
+        config = base.inherited(config, base.read(config["base"]))
     with settings.sound(config):
         model = build(config, data.shape, data.classes, plugins=True)
         model.remember(shown(model, data))
-        work = flop(model.denoiser.network, model.shape)
+        network, *branches = model.networks()
+        work = flop(network, model.shape, branches)
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
-    tuned(model.denoiser.network, plan, accelerator.device)
+    for part in model.networks():
+        tuned(part, plan, accelerator.device)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = OPTIMIZERS[plan.optimizer](parameters, plan.lr, tuple(plan.betas), plan.weight_decay)
     trained, optimizer = accelerator.prepare(model, optimizer)

@@ -1,5 +1,6 @@
 """A model: denoiser, conditions and schedules together; everything that sampling needs, and nothing of training."""
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +44,10 @@ class Model(nn.Module):
         for noisiest in ends:
             prediction.check(denoiser.predict, noisiest)
             denoiser.check(noisiest)
+        taken = {*inspect.signature(self.trajectory).parameters, "batch", "progress"}
+        for key in (condition.key for condition in conditions):
+            if key in taken:
+                raise Usage(f"a condition cannot be called {key}, which is a word of sampling already; give it another key")
         self.denoiser, self.noise, self.grid = denoiser, noise, grid
         self.conditions = nn.ModuleDict({condition.key: condition for condition in conditions})
         self.shape, self.classes, self.sampling = tuple(shape), tuple(classes), sampling or Sampling()
@@ -66,6 +71,10 @@ class Model(nn.Module):
         return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
 
     # Sampling
+
+    def networks(self) -> list[nn.Module]:
+        """What runs at every step: the network, and what conditions have beside it."""
+        return [self.denoiser.network, *(network for condition in self.conditions.values() for network in condition.networks())]
 
     @property
     def device(self) -> torch.device:
@@ -120,13 +129,15 @@ class Model(nn.Module):
         next(self.trajectory(1))
 
     def _bind(self, plan: Sampling, n: int, conditions: Mapping[str, Any], negative: Mapping[str, Any]) -> Denoise:
-        if plan.guidance != 1 and not self.conditions:
+        if plan.guidance != 1 and not any(condition.guides for condition in self.conditions.values()):
             raise Usage("this model has no condition to guide by; leave guidance at 1")
+        strong = Bound(self.denoiser, self.context(n, conditions).heeding(plan.control))
         if plan.guidance == 1:
             if negative:
                 raise Usage("guidance leads away from what is negative, and at 1 there is none; set it above 1")
-            return plan.held(self.denoise(n, **conditions))
-        strong, weak = (self.denoise(n, **asked) for asked in (conditions, negative))
+            return plan.held(strong)
+        kept = {key: value for key, value in conditions.items() if not self.conditions[key].guides}
+        weak = Bound(self.denoiser, self.context(n, {**kept, **negative}).heeding(plan.control))
         return plan.held(guided(strong, weak, plan.guidance, plan.low, plan.high, plan.rescale))
 
     def asked(self, n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,19 +162,22 @@ class Model(nn.Module):
         high: float | None = None,
         rescale: float | None = None,
         negative: Mapping[str, Any] | None = None,
+        control: Mapping[str, Any] | None = None,
         **conditions: Any,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S).
 
-        sampler, steps, guidance, options, clip, low, high, rescale: see `Sampling`; None takes the model's own. init (n or 1, C, *S) in [-1, 1]:
-        start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022). negative: what
-        guidance leads away from, such as {"text": "a cat"}; nothing asked unless said. conditions: one value, or one per sample.
+        sampler, steps, guidance, options, clip, low, high, rescale, control: see `Sampling`; None takes the model's own. init (n or 1, C, *S) in [-1, 1]:
+        start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022). negative: what guidance leads away from, such as
+        {"text": "a cat"}; nothing asked unless said. conditions: one value, or one per sample.
         """
         if n < 1:
             raise Usage(f"draw at least 1 sample, not {n}")
         if not 0 < strength <= 1:
             raise Usage(f"strength is the share of the walk that an image is taken back, 0 < strength <= 1, not {strength}")
-        plan = self.plan(sampler, steps=steps, guidance=guidance, options=options, clip=clip, low=low, high=high, rescale=rescale)
+        plan = self.plan(
+            sampler, steps=steps, guidance=guidance, options=options, clip=clip, low=low, high=high, rescale=rescale, control=control
+        )
         denoise = self._bind(plan, n, self.asked(n, conditions), negative or {})
         levels, x = self.grid.levels(plan.steps), self.start(n, seed, first)
         if init is not None:
@@ -200,7 +214,7 @@ class Model(nn.Module):
         batch = self.sampling.batch if batch is None else batch
         if batch < 1:
             raise Usage(f"samples are drawn at least 1 at a time, not {batch}")
-        own = ("sampler", "steps", "guidance", "options", "init", "strength", "clip", "low", "high", "rescale", "negative")
+        own = ("sampler", "steps", "guidance", "options", "init", "strength", "clip", "low", "high", "rescale", "control", "negative")
         walk = {key: asked.pop(key) for key in own if key in asked}
         conditions, init, parts = self.asked(n, asked), walk.pop("init", None), []
         for first in range(0, n, batch):
@@ -274,12 +288,20 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     network = settings.build(NETWORKS, node, "network", plugins, **fitting)
     for part in parts:
         part.settle(network.dim, shape)
+        part.join(network)
     shared = {key: config[key] for key in ("predict", "frame", "data_std") if key in config}
     clock = config.get("clock") or noise
     clock = schedule(clock, plugins) if isinstance(clock, Mapping) else clock
     denoiser = settings.call(Denoiser, shared, "model", network=network, clock=clock)
     sampling = settings.call(Sampling, config.get("sample") or {}, "sample")
-    return Model(denoiser, noise, shape, parts, grid, sampling, classes)
+    model = Model(denoiser, noise, shape, parts, grid, sampling, classes)
+    if any(part.alone for part in parts):
+        if not config.get("base"):
+            raise Usage("a control branch is trained on a network that has learnt already: set base to its run, as in base=runs/mnist")
+        model.requires_grad_(False)
+        for part in parts:
+            part.requires_grad_(part.alone)
+    return model
 
 
 def taken(foreign: Any) -> Model:
@@ -312,7 +334,8 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     if convert.is_foreign(path):
         model = taken(convert.read(path))
         model.denoiser.autocast = precision(best(device))
-        lay_weights_last(model.denoiser.network, best(device))
+        for network in model.networks():
+            lay_weights_last(network, best(device))
         return model.to(best(device)).eval()
     run = Run(path)
     config = run.config()
@@ -325,5 +348,6 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     model.remember(run.load_examples())
     asked = (config.get("train") or {}).get("precision")  # bf16 falls back where the hardware has none; what was trained in fp32 stays so
     model.denoiser.autocast = precision(best(device), "fp32" if asked == "fp32" else "auto")
-    lay_weights_last(model.denoiser.network, best(device))
+    for network in model.networks():
+        lay_weights_last(network, best(device))
     return model.to(best(device)).eval()

@@ -18,6 +18,7 @@ class Sampling:
     low, high guidance acts where low < sigma / alpha <= high
     rescale   0 to 1: how far guided predictions are brought back to the mean and contrast of unguided ones
     clip      how x0 is held in [-1, 1]: none, static (clamped), dynamic (Imagen's threshold)
+    control   how control branches are heeded, by key: a weight, or [weight, low, high] to heed it where low < sigma / alpha <= high
     batch     how many samples walk together; it does not change them
     """
 
@@ -29,6 +30,7 @@ class Sampling:
     rescale: float = 0.0
     clip: Literal["none", "static", "dynamic"] = "none"
     options: Mapping[str, Any] = field(default_factory=dict)
+    control: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 256
 
     def __post_init__(self) -> None:
@@ -43,6 +45,7 @@ class Sampling:
         for key, value in self.options.items():
             if not isinstance(value, (bool, int, float, str)):
                 raise Usage(f"the sampler's option {key} is a number or a word, not {value!r}")
+        object.__setattr__(self, "control", {key: _heed(key, how) for key, how in self.control.items()})
         if self.batch < 1:
             raise Usage(f"samples are drawn at least 1 at a time, not {self.batch}")
         stepper(self.name, options=self.options)
@@ -50,6 +53,16 @@ class Sampling:
     def held(self, denoise: Denoise) -> Denoise:
         """The denoiser with x0 held in range as `clip` says."""
         return CLIPS[self.clip](denoise)
+
+
+def _heed(key: str, how: Any) -> list[float]:
+    """[weight] or [weight, low, high]."""
+    numbers = [how] if isinstance(how, (int, float)) else list(how) if isinstance(how, (list, tuple)) else []
+    if len(numbers) not in (1, 3) or not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
+        raise Usage(f"control of {key} is a weight, or [weight, low, high], not {how!r}")
+    if not abs(numbers[0]) < 1e6 or (len(numbers) == 3 and not numbers[1] < numbers[2]):
+        raise Usage(f"control of {key} is a finite weight, from low to high noise, low < high, not {how!r}")
+    return [float(n) for n in numbers]
 
 
 CLIPS = {"none": lambda denoise: denoise, "static": clip, "dynamic": threshold}

@@ -164,9 +164,10 @@ def examples(config: Mapping[str, Any], split: str, plugins: bool = True) -> Dat
 
 
 def shown(model: Model, data: Dataset, n: int = 64) -> dict[str, Any]:
-    """What n examples from all over the data ask of the model's conditions, where those have no varied lot of their own."""
+    """What n examples from all over the data ask of the model's conditions, where any of those has no varied lot of its own."""
     batch = data.get(torch.arange(min(n, len(data))) * len(data) // min(n, len(data)))
-    return {key: condition.read(batch) for key, condition in model.conditions.items() if condition.from_data}
+    asked = any(condition.from_data for condition in model.conditions.values())
+    return {key: condition.read(batch) for key, condition in model.conditions.items()} if asked else {}
 
 
 def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None) -> Run:
@@ -207,7 +208,8 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
         model.rehearse()
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
-    tuned(model.denoiser.network, plan, accelerator.device)  # before anything is made like its weights
+    for network in model.networks():
+        tuned(network, plan, accelerator.device)  # before anything is made like its weights
     config = config | {"network": expanded(config.get("network") or "unet"), "shape": list(data.shape), "classes": list(data.classes)}
     run, state = Run(out), State()
     if accelerator.is_main_process:

@@ -10,6 +10,7 @@ import torch
 
 import fromnoise
 from fromnoise import config
+from fromnoise.base import Base, inherited
 from fromnoise.conditions import CONDITIONS
 from fromnoise.data import DATASETS
 from fromnoise.diffusion import BETAS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
@@ -25,6 +26,7 @@ ALLOWED = {
     "networks": set(),
     "convert": {"diffusion", "networks"},
     "conditions": {"networks", "text"},
+    "control": {"base", "conditions", "data", "model", "run"},
     "text": {"data", "device", "networks"},
     "data": set(),
     "config": set(),
@@ -36,9 +38,9 @@ ALLOWED = {
     "model": {"base", "config", "conditions", "convert", "diffusion", "networks", "samplers", "sampling", "device", "run"},
     "run": {"config"},
     "show": {"model", "data", "diffusion", "evaluate", "samplers", "run", "config", "sampling"},
-    "evaluate": {"model", "data", "device", "samplers", "sampling"},
+    "evaluate": {"conditions", "model", "data", "device", "samplers", "sampling"},
     "checkpoint": {"config", "device", "ema", "run"},
-    "estimate": {"config", "data", "device", "diffusion", "ema", "gradient", "model", "networks", "optim", "train"},
+    "estimate": {"base", "config", "data", "device", "diffusion", "ema", "gradient", "model", "networks", "optim", "train"},
     "gradient": {"device", "diffusion", "train"},
     "watch": {"gradient", "data", "diffusion", "ema", "model", "run", "show", "train", "checkpoint"},
     "train": {
@@ -59,6 +61,7 @@ ALLOWED = {
     "commands": {
         "conditions",
         "config",
+        "control",
         "convert",
         "data",
         "diffusion",
@@ -121,7 +124,14 @@ def test_every_public_name_is_there():
         fromnoise.nonsense  # noqa: B018
 
 
-SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32), "shapes_text": (3, 32, 32), "moons": (2,)}
+SHAPES = {
+    "digits": (1, 8, 8),
+    "cifar10": (3, 32, 32),
+    "shapes": (3, 32, 32),
+    "shapes_text": (3, 32, 32),
+    "folder": (3, 48, 48),
+    "moons": (2,),
+}
 
 
 @pytest.mark.parametrize("name", config.recipes())
@@ -133,6 +143,9 @@ def test_every_recipe_builds_and_learns_something_finite(name):
     header = config.find(name).read_text().split("\n")[0]
     assert header.startswith("# ") and len(header) > 30, "the first line says what the recipe is"
     config.call(Train, settings["train"], "train")
+    if "base" in settings:  # the run of another recipe: its settings are inherited
+        theirs = config.load(Path(settings["base"]).name)
+        settings = inherited(settings, Base(theirs, {}, {"run": settings["base"]}))
     shape = SHAPES.get(settings["data"]["name"], (1, 28, 28))
     model = build(settings, shape, tuple("0123456789"))
     level = model.noise(torch.tensor([0.3, 0.7]))

@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 
+from fromnoise.conditions import Label
 from fromnoise.diffusion import PREDICT, SCHEDULES, WEIGHTS
 from fromnoise.errors import Usage
 from fromnoise.model import build
 from fromnoise.networks import NETWORKS
-from fromnoise.networks.context import PLACES
 from fromnoise.samplers import SAMPLERS
 
 AXES = {
@@ -17,7 +17,7 @@ AXES = {
     "predict": list(PREDICT),
     "noise": list(SCHEDULES),
     "sampler": list(SAMPLERS),
-    "label": ["none", "as it likes", *PLACES],
+    "label": ["none", "as it likes", *Label.ways],
     "weight": list(WEIGHTS),
 }
 SMALL = {
@@ -74,7 +74,7 @@ def test_every_pair_of_choices_trains_and_samples(row):
         "conditions": {"none": [], "as it likes": ["label"]}.get(label, [{"name": "label", "enter": label}]),
         "sample": {"name": sampler, "steps": 3},
     }
-    if label in PLACES and label not in NETWORKS[network].WAYS:
+    if label in Label.ways and label not in NETWORKS[network].WAYS:
         with pytest.raises(Usage, match=f"cannot enter {network} by {label}; it can by"):
             build(config, SHAPE, ("a", "b", "c"))
         return

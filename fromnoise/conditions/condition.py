@@ -25,6 +25,8 @@ class Condition(nn.Module, ABC):
     ways: Sequence[str] = WAYS  # in which it can enter, the best first
     from_data: bool = True  # whether a varied lot is taken from held-out examples
     examples: Any = None  # these
+    alone: bool = False  # whether it alone is trained, and all the rest is a base's
+    guides: bool = True  # whether guidance leads away from where it is not asked; else both of guidance's answers hear it
 
     def __init__(self, drop: float, enter: str | None = None):
         super().__init__()
@@ -58,6 +60,13 @@ class Condition(nn.Module, ABC):
 
     def prepare(self, data: Any) -> None:  # noqa: B027 (nothing, unless there is something to gain)
         """Told before training which dataset will be read."""
+
+    def join(self, network: nn.Module) -> None:
+        """Takes what it needs of the network itself, once that has the weights that training begins with."""
+
+    def networks(self) -> list[nn.Module]:
+        """What it has that runs beside the network at every step, and is laid out and compiled like it."""
+        return []
 
     def read(self, batch: Mapping[str, Any]) -> Any:
         """Its values in a batch of the data."""

@@ -36,8 +36,12 @@ OUTLINES = {
 }
 
 
-def shapes(size: int = 32, count: int = 8192, seed: int = 0, split: str = "train") -> Tensors:
-    """Drawn shapes (circle, square, triangle, star, cross) in colour, with label and a caption such as "a large red circle"."""
+def shapes(size: int = 32, count: int = 8192, seed: int = 0, split: str = "train", depth: bool = False) -> Tensors:
+    """Drawn shapes (circle, square, triangle, star, cross) in colour, with label and a caption such as "a large red circle".
+
+    depth  gives each an image as well, its depth map (1, size, size): nearness, 1 over distance, of shapes that are all equally large, so that
+           what looks larger is nearer; the ground is infinitely far
+    """
     check_split(split)
     if size < 8 or count < 1:
         raise Usage(f"shapes need size >= 8 and count >= 1, not size={size}, count={count}")
@@ -47,21 +51,29 @@ def shapes(size: int = 32, count: int = 8192, seed: int = 0, split: str = "train
     colour, large = draw.integers(len(colours), size=count), draw.integers(len(sizes), size=count)
     where, turn = draw.random((count, 2)), draw.normal(0, 0.12, count)
 
-    def picture(i: int) -> np.ndarray:
-        return _picture(size, names[label[i]], colours[colour[i]], sizes[large[i]], where[i], turn[i])
+    def picture(i: int) -> tuple[np.ndarray, np.ndarray]:
+        placed = (size, names[label[i]], sizes[large[i]], where[i], turn[i])
+        near = round(255 * SIZES[sizes[large[i]]] / max(SIZES.values()))
+        image = _picture(*placed, (near,) * 3, (0, 0, 0))[..., :1] if depth else np.empty(0)
+        return _picture(*placed, COLOURS[colours[colour[i]]], GROUND), image
 
     with ThreadPoolExecutor() as pool:
-        x = np.stack(list(pool.map(picture, range(count)))).transpose(0, 3, 1, 2)
+        drawn = list(pool.map(picture, range(count)))
+    x, image = (
+        np.ascontiguousarray(np.stack(part).transpose(0, 3, 1, 2)) if part[0].ndim == 3 else None for part in zip(*drawn, strict=True)
+    )
     text = [f"a {sizes[s]} {colours[c]} {names[n]}" for s, c, n in zip(large, colour, label, strict=True)]
-    return Tensors("shapes", np.ascontiguousarray(x), label, text, names)
+    return Tensors("shapes", x, label, text, names, image)
 
 
-def _picture(size: int, name: str, colour: str, large: str, where: np.ndarray, turn: float) -> np.ndarray:
+def _picture(
+    size: int, name: str, large: str, where: np.ndarray, turn: float, colour: tuple[int, ...], ground: tuple[int, ...]
+) -> np.ndarray:
     """One shape (size, size, 3), wholly inside the picture; `where` in [0, 1]² is its place, `turn` a slight rotation in radians."""
     side, radius = size * FINER, SIZES[large] * size * FINER
     cx, cy = radius + where * (side - 2 * radius)
     cos, sin = math.cos(turn), math.sin(turn)
     corners = [(cx + radius * (x * cos - y * sin), cy + radius * (x * sin + y * cos)) for x, y in OUTLINES[name]]
-    canvas = Image.new("RGB", (side, side), GROUND)
-    ImageDraw.Draw(canvas).polygon(corners, fill=COLOURS[colour])
+    canvas = Image.new("RGB", (side, side), ground)
+    ImageDraw.Draw(canvas).polygon(corners, fill=colour)
     return np.asarray(canvas.reduce(FINER))

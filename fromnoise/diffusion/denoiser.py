@@ -74,6 +74,8 @@ class Denoiser(nn.Module):
         c_in, _ = Level(1 / LENGTH[self.frame](scaled.alpha, scaled.sigma), level.sigma).like(x)
         clock = self.clock(level).to(x).expand(len(x))
         with self.precision(x.device):
+            if getattr(context, "hints", None):  # control branches answer to the same input, clock and precision
+                context = context.steered(c_in * x, clock, level.sigma / level.alpha)
             return self.network(c_in * x, clock, context).to(x)
 
     def precision(self, device: torch.device) -> AbstractContextManager[Any]:

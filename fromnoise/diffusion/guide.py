@@ -28,7 +28,8 @@ def _alike(a: Any, b: Any) -> bool:
     if a is None or b is None:
         return a is b
     sizes = [{k: tuple(v.shape[1:]) for k, v in vars(context).items() if isinstance(v, Tensor)} for context in (a, b)]
-    return sizes[0] == sizes[1] and [r.shape[1:] for r in a.residuals] == [r.shape[1:] for r in b.residuals]
+    residuals = [[r.shape[1:] for r in context.residuals] for context in (a, b)]
+    return sizes[0] == sizes[1] and residuals[0] == residuals[1] and a.hints.keys() == b.hints.keys()
 
 
 def guided(strong: Denoise, weak: Denoise, scale: float, low: float = 0.0, high: float = float("inf"), rescale: float = 0.0) -> Denoise:

@@ -4,6 +4,7 @@ from .card import Card, Row
 from .cnn import CNN
 from .features import FeatureNet, observe
 from .metrics import Statistics, frechet, kid, precision_recall
+from .obedience import Obedience, obedience
 from .points import distance_to_data, energy_distance, score_points, sliced_wasserstein
 from .prepare import load_features
 from .resnet import ResNet
@@ -17,6 +18,7 @@ __all__ = [
     "Card",
     "Comparison",
     "FeatureNet",
+    "Obedience",
     "ResNet",
     "Row",
     "Statistics",
@@ -27,6 +29,7 @@ __all__ = [
     "frechet",
     "kid",
     "load_features",
+    "obedience",
     "observe",
     "precision_recall",
     "score",

@@ -5,6 +5,7 @@ from torch import nn
 from .axes import lay_weights_last
 from .block import Block, recompute
 from .context import NOTHING, Context
+from .control import Branch
 from .conv import Conv
 from .conv_adaln import ConvAdaLN
 from .convnext import ConvNeXtUNet
@@ -31,6 +32,7 @@ __all__ = [
     "NOTHING",
     "PRESETS",
     "Block",
+    "Branch",
     "Context",
     "Conv",
     "ConvAdaLN",

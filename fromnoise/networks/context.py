@@ -1,14 +1,43 @@
 """What a network may be told beside x and the clock, by the place where it enters."""
 
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
 
-from ..errors import Usage
+from ..errors import Usage, nearest
 
 # The ways into a network by their names in the field, and the place of the context that each takes. Networks name those that they have in `WAYS`.
 PLACES = {"add": "vector", "adaln": "vector", "token": "tokens", "cross": "tokens", "concat": "concat"}
+
+
+@dataclass(frozen=True, eq=False)
+class Hint:
+    """What a control branch is shown: a picture (B, C', *S), how much of its answer each sample takes (B,), and at which noise.
+
+    branch(x, clock, context, picture) -> residuals, one for each of the network's features; heeded where low < sigma / alpha <= high.
+    """
+
+    branch: Callable[[Tensor, Tensor, "Context", Tensor], tuple[Tensor, ...]]
+    picture: Tensor
+    weight: Tensor
+    low: float = 0.0
+    high: float = math.inf
+
+    def cat(self, other: "Hint") -> "Hint":
+        """Both batches one after the other."""
+        return replace(self, picture=torch.cat([self.picture, other.picture]), weight=torch.cat([self.weight, other.weight]))
+
+    def at(self, noise: Tensor) -> bool:
+        """Whether it is heeded at this sigma / alpha; the largest of a batch decides."""
+        return (self.low, self.high) == (0, math.inf) or self.low < float(noise.max()) <= self.high
+
+    def residuals(self, x: Tensor, clock: Tensor, context: "Context") -> tuple[Tensor, ...]:
+        """The branch's answer, weighed; exactly zero for a sample of weight 0."""
+        answer = self.branch(x, clock, context, self.picture.to(x))
+        return tuple(r * self.weight.to(r).reshape(-1, *[1] * (r.ndim - 1)) for r in answer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +48,8 @@ class Context:
     tokens     (B, L, D)    attended to, or put in the sequence
     mask       (B, L)       which tokens count
     concat     (B, C', *S)  laid beside x before the first layer
-    residuals  one for each of the network's features (ControlNet)
+    residuals  one for each of the network's features, added to them
+    hints      by key, what control branches are shown; `steered` turns them into residuals (ControlNet)
     """
 
     vector: Tensor | None = None
@@ -27,16 +57,18 @@ class Context:
     mask: Tensor | None = None
     concat: Tensor | None = None
     residuals: tuple[Tensor, ...] = ()
+    hints: Mapping[str, Hint] = field(default_factory=dict)
 
     def cat(self, other: "Context") -> "Context":
         """Both batches one after the other, for two answers in one pass."""
         mine, theirs = vars(self), vars(other)
         joined = {k: torch.cat([mine[k], theirs[k]]) for k in mine if isinstance(mine[k], Tensor)}
         residuals = tuple(torch.cat(pair) for pair in zip(self.residuals, other.residuals, strict=True))
-        return Context(**joined, residuals=residuals)
+        hints = {key: hint.cat(other.hints[key]) for key, hint in self.hints.items()}
+        return Context(**joined, residuals=residuals, hints=hints)
 
     def merged(self, other: "Context") -> "Context":
-        """Two conditions of the same batch: vectors add, tokens follow one another, pictures lie side by side."""
+        """Two conditions of the same batch: vectors and residuals add, tokens follow one another, pictures lie side by side."""
 
         def both(key: str, join):
             a, b = getattr(self, key), getattr(other, key)
@@ -47,8 +79,34 @@ class Context:
             tokens=both("tokens", lambda a, b: torch.cat([a, b], 1)),
             mask=both("mask", lambda a, b: torch.cat([a, b], 1)),
             concat=both("concat", lambda a, b: torch.cat([a, b], 1)),
-            residuals=self.residuals + other.residuals,
+            residuals=_sum(self.residuals, other.residuals),
+            hints={**self.hints, **other.hints},
         )
+
+    def heeding(self, control: Mapping[str, Sequence[float]]) -> "Context":
+        """Itself with hints weighed as {key: [weight] or [weight, low, high]} says; a weight of 0 leaves the hint out."""
+        hints = dict(self.hints)
+        for key, (weight, *interval) in control.items():
+            if key not in hints:
+                raise Usage(f"there is no hint {key!r} to weigh" + (nearest(key, hints) if hints else ", nor any other"))
+            low, high = interval or (0.0, math.inf)
+            hints[key] = replace(hints[key], weight=weight * hints[key].weight, low=low, high=high)
+        return replace(self, hints={key: hint for key, hint in hints.items() if key not in control or control[key][0]})
+
+    def steered(self, x: Tensor, clock: Tensor, noise: Tensor) -> "Context":
+        """Itself with residuals in place of hints, for what the network meets: x (B, C, *S), clock (B,), at noise = sigma / alpha, () or (B,)."""
+        plain = replace(self, residuals=(), hints={})
+        residuals = self.residuals
+        for hint in self.hints.values():
+            if hint.at(noise):
+                residuals = _sum(residuals, hint.residuals(x, clock, plain))
+        return replace(plain, residuals=residuals)
+
+    def added(self, features: Sequence[Tensor], first: int = 0) -> list[Tensor]:
+        """The features from number `first` on with their residuals; as they are where there are none."""
+        if not self.residuals:
+            return list(features)
+        return [h + r.to(h) for h, r in zip(features, self.residuals[first : first + len(features)], strict=True)]
 
     def beside(self, x: Tensor) -> Tensor:
         """x (B, C, *S) with the picture condition's channels after its own, (B, C + C', *S); x itself where there is none."""
@@ -56,13 +114,18 @@ class Context:
 
     def only(self, *places: str) -> "Context":
         """Itself; raises Usage where it holds something that the network in question would overlook."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name not in places and value is not None and value != ():
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if part.name not in places and (isinstance(value, Tensor) or value):
                 raise Usage(
-                    f"this network takes conditions as {' or '.join(places) or 'nothing'}, not as {field.name}; choose another network"
+                    f"this network takes conditions as {' or '.join(places) or 'nothing'}, not as {part.name}; choose another network"
                 )
         return self
+
+
+def _sum(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Residuals of two, where none is no residuals at all."""
+    return tuple(x + y for x, y in zip(a, b, strict=True)) if a and b else a or b
 
 
 NOTHING = Context()

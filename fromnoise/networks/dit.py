@@ -1,7 +1,8 @@
 """The diffusion transformer: patches as tokens, told the clock and the class by adaptive norms that start at zero."""
 
 from collections.abc import Sequence
-from typing import Literal
+from copy import deepcopy
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +66,7 @@ class DiT(nn.Module):
     shift, eps the clock's frequencies and the norms' epsilons, as published models vary
     """
 
-    WAYS = {"adaln": {}, "cross": {"place": "cross"}, "token": {"place": "token"}, "concat": {}}
+    WAYS = {"adaln": {}, "cross": {"place": "cross"}, "token": {"place": "token"}, "concat": {}, "control": {}}
 
     def __init__(
         self,
@@ -100,6 +101,7 @@ class DiT(nn.Module):
         self.read = linear(tokens, width) if tokens and place == "token" else None
         told = tokens if place == "cross" else 0
         self.blocks = nn.ModuleList(DiTBlock(width, heads, ratio, act, qk_norm, dropout, told, eps) for _ in range(depth))
+        self.first = (depth + 1) // 2  # blocks that a control branch has as well: PixArt-δ's 13 of 28, about
         self.norm = nn.LayerNorm(width, 1e-6, elementwise_affine=False)
         self.tell = zero(nn.Linear(width, 2 * width))
         self.leave = zero(nn.Linear(width, channels * patch**axes))
@@ -109,15 +111,29 @@ class DiT(nn.Module):
         """The settings that examples of this shape call for."""
         return {"channels": shape[0], "axes": len(shape) - 1}
 
-    def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
-        context = (context or NOTHING).only("vector", "concat", *(("tokens", "mask") if self.told else ()))
-        size = tuple(x.shape[2:])
+    def half(self) -> "DiT":
+        """A copy of its first blocks."""
+        copy = deepcopy(self)
+        del copy.blocks[self.first :], copy.norm, copy.tell, copy.leave
+        return copy
+
+    def joints(self) -> list[nn.Module]:
+        """A layer for each of the first blocks through which a control branch adds to what that block answers, zero at first."""
+        return [zero(nn.Linear(self.dim, self.dim)) for _ in range(self.first)]
+
+    def encode(self, x: Tensor, clock: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], tuple[Any, ...]]:
+        """(the sequence after each of the first blocks, the context's residuals added after each; what the other blocks are told).
+
+        hint  (B, width, *grid), added to x once it has entered (PixArt-δ, Chen et al. 2024, sec. 3.2)
+        """
         emb = self.clock(clock)
         if context.vector is not None:
             emb = emb + context.vector
         h = fold(context.beside(x), self.patch)
         grid = tuple(h.shape[2:])
         h = self.enter(h.flatten(2).transpose(1, 2))  # (B, L, width)
+        if hint is not None:
+            h = h + hint.flatten(2).transpose(1, 2)
         if self.positions == "sincos":
             h = h + sincos(grid, self.dim, h.device).to(h)
         length, among, tokens = h.shape[1], None, context.tokens
@@ -125,8 +141,18 @@ class DiT(nn.Module):
             h, among = joined(self.read(tokens.to(self.read.weight.dtype)), context.mask, h)
             tokens = None
         rotate = rotation(grid, self.head, h.shape[1] - length, h.device) if self.positions == "rope" else None
-        for block in self.blocks:
-            h = block(h, emb, rotate, among, tokens, context.mask)
+        told, features = (emb, rotate, among, tokens, context.mask), []
+        for i, block in enumerate(list(self.blocks)[: self.first]):
+            (h,) = context.added([block(h, *told)], i)
+            features.append(h)
+        return features, (grid, length, *told)
+
+    def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
+        context = (context or NOTHING).only("vector", "concat", "residuals", *(("tokens", "mask") if self.told else ()))
+        size = tuple(x.shape[2:])
+        (*_, h), (grid, length, emb, *told) = self.encode(x, clock, context)
+        for block in list(self.blocks)[self.first :]:
+            h = block(h, emb, *told)
         shift, scale = self.tell(F.silu(emb))[:, None].chunk(2, -1)
         h = self.leave(torch.addcmul(shift, self.norm(h[:, -length:]), 1 + scale))
         return unfold(h.transpose(1, 2).unflatten(2, grid), self.patch, size)

@@ -1,6 +1,7 @@
 """The UNet of diffusion models: residual blocks down and up, with skips across and attention where it is wanted."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any, Literal
 
 import torch.nn.functional as F
@@ -120,6 +121,7 @@ class UNet(nn.Module):
         "cross": {"place": "cross"},
         "token": {"place": "token"},
         "concat": {},
+        "control": {},
     }
 
     def __init__(
@@ -155,7 +157,7 @@ class UNet(nn.Module):
             raise Usage(
                 f"a UNet needs width >= 2, levels of at least 1 channel, blocks >= 1 and patch >= 1, not {width}, {list(levels)}, {blocks}, {patch}"
             )
-        self.dim, self.patch, self.told = 4 * width, patch, tokens
+        self.dim, self.patch, self.told, self.axes = 4 * width, patch, tokens, axes
 
         def norm(channels: int) -> GroupNorm:
             return GroupNorm(channels, groups, eps)
@@ -190,6 +192,7 @@ class UNet(nn.Module):
             if i < len(widths) - 1:
                 self.shrink.append(shrink(now))
                 skips.append(now)
+        self.features = [*skips, now]  # the channels of each
         middle = bool(attention) or bool(linear) or tokens > 0 if middle is None else middle
         self.middle = nn.ModuleList([Stage(block(now, now), attend(now, None, middle)), Stage(block(now, now), None)])
         for i, wide in reversed(list(enumerate(widths))):
@@ -207,14 +210,28 @@ class UNet(nn.Module):
         """The settings that examples of this shape call for."""
         return {"channels": shape[0], "axes": len(shape) - 1}
 
-    def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
-        context = (context or NOTHING).only("vector", "concat", *(("tokens", "mask") if self.told else ()))
-        size = tuple(x.shape[2:])
+    def half(self) -> "UNet":
+        """A copy of the half that encodes."""
+        copy = deepcopy(self)
+        del copy.up, copy.grow, copy.leave
+        return copy
+
+    def joints(self) -> list[nn.Module]:
+        """A layer for each feature through which a control branch adds to it, zero at first."""
+        return [zero(conv(self.axes, channels, channels, 1)) for channels in self.features]
+
+    def encode(self, x: Tensor, clock: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        """(what is handed to the decoding half: every skip and the middle, with the context's residuals; the embedding).
+
+        hint  like x once it has entered, and added to that
+        """
         emb = self.clock(clock)
         if context.vector is not None:
             emb = emb + context.vector
         told: tuple[Any, Any] = (context.tokens, context.mask)
-        h = lay_last(self.enter(fold(context.beside(x), self.patch)), self.leave[2].weight)
+        h = lay_last(self.enter(fold(context.beside(x), self.patch)), self.middle[0].block.conv2.weight)
+        if hint is not None:
+            h = h + hint
         skips = [h]
         for i, stages in enumerate(self.down):
             for stage in stages:
@@ -225,6 +242,13 @@ class UNet(nn.Module):
                 skips.append(h)
         for stage in self.middle:
             h = stage(h, None, emb, *told)
+        return context.added([*skips, h]), emb
+
+    def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
+        context = (context or NOTHING).only("vector", "concat", "residuals", *(("tokens", "mask") if self.told else ()))
+        size = tuple(x.shape[2:])
+        (*skips, h), emb = self.encode(x, clock, context)
+        told: tuple[Any, Any] = (context.tokens, context.mask)
         for i, stages in enumerate(self.up):
             if i:  # to the size of the level above, odd or even
                 h = self.grow[i - 1](h, emb, skips[-1].shape[2:])

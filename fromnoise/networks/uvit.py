@@ -1,7 +1,8 @@
 """U-ViT: a transformer in which everything is a token, with long skips from its first half to its second."""
 
 from collections.abc import Sequence
-from typing import Literal
+from copy import deepcopy
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class UViT(nn.Module):
     concat     channels of the picture condition that is laid beside x
     """
 
-    WAYS = {"add": {}, "token": {}, "concat": {}}  # what would be added to the clock is a token beside the clock's
+    WAYS = {"add": {}, "token": {}, "concat": {}, "control": {}}  # what would be added to the clock is a token beside the clock's
 
     def __init__(
         self,
@@ -70,7 +71,8 @@ class UViT(nn.Module):
         self.enter = linear((channels + concat) * patch**axes, width)
         self.read = linear(tokens, width) if tokens else None
         self.kinds = nn.Parameter(0.02 * torch.randn(3, width))  # what tells clock, class and words apart
-        make = [(i > depth // 2) for i in range(depth)]
+        self.first = depth // 2  # blocks before the middle one
+        make = [(i > self.first) for i in range(depth)]
         self.blocks = nn.ModuleList(UViTBlock(width, heads, ratio, qk_norm, dropout, skips) for skips in make)
         self.norm = nn.LayerNorm(width)
         self.leave = linear(width, channels * patch**axes)
@@ -81,12 +83,26 @@ class UViT(nn.Module):
         """The settings that examples of this shape call for."""
         return {"channels": shape[0], "axes": len(shape) - 1}
 
-    def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
-        context = (context or NOTHING).only("vector", "concat", *(("tokens", "mask") if self.told else ()))
-        size = tuple(x.shape[2:])
+    def half(self) -> "UViT":
+        """A copy of the blocks up to the middle one."""
+        copy = deepcopy(self)
+        del copy.blocks[self.first + 1 :], copy.norm, copy.leave, copy.smooth
+        return copy
+
+    def joints(self) -> list[nn.Module]:
+        """A layer for each long skip, and one for the middle, through which a control branch adds to it, zero at first."""
+        return [zero(nn.Linear(self.dim, self.dim)) for _ in range(self.first + 1)]
+
+    def encode(self, x: Tensor, clock: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], tuple[Any, ...]]:
+        """(what is handed to the second half: every long skip and the middle, with the context's residuals; what the other blocks are told).
+
+        hint  (B, width, *grid), added to x once it has entered
+        """
         h = fold(context.beside(x), self.patch)
         grid = tuple(h.shape[2:])
         h = self.enter(h.flatten(2).transpose(1, 2))
+        if hint is not None:
+            h = h + hint.flatten(2).transpose(1, 2)
         if self.positions == "sincos":
             h = h + sincos(grid, self.dim, h.device).to(h)
         length = h.shape[1]
@@ -98,10 +114,17 @@ class UViT(nn.Module):
         if among is not None:
             among = torch.cat([among.new_ones(len(h), len(told)), among], 1)
         rotate = rotation(grid, self.head, h.shape[1] - length, h.device) if self.positions == "rope" else None
-        half, skips = len(self.blocks) // 2, []
-        for i, block in enumerate(self.blocks):
-            h = block(h, skips.pop() if i > half else None, rotate, among)
-            if i < half:
-                skips.append(h)
+        features = []
+        for block in list(self.blocks)[: self.first + 1]:
+            h = block(h, None, rotate, among)
+            features.append(h)
+        return context.added(features), (grid, length, rotate, among)
+
+    def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
+        context = (context or NOTHING).only("vector", "concat", "residuals", *(("tokens", "mask") if self.told else ()))
+        size = tuple(x.shape[2:])
+        (*skips, h), (grid, length, *told) = self.encode(x, clock, context)
+        for block in list(self.blocks)[self.first + 1 :]:
+            h = block(h, skips.pop(), *told)
         h = self.leave(self.norm(h[:, -length:]))
         return self.smooth(unfold(h.transpose(1, 2).unflatten(2, grid), self.patch, size))

@@ -2,6 +2,7 @@
 
 from .animation import gif
 from .compare import Compared, by_class, compare, compared, sweep
+from .control import control
 from .curves import curves
 from .log import Log, read
 from .picture import grid, save, tiles, to_uint8, write
@@ -18,6 +19,7 @@ __all__ = [
     "by_class",
     "compare",
     "compared",
+    "control",
     "curves",
     "estimate",
     "forward",

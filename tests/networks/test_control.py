@@ -1,0 +1,213 @@
+"""Control branches: what they add, to whom, and who learns."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from fromnoise.errors import Usage
+from fromnoise.networks import NETWORKS, Branch, Context, lay_weights_last, recompute
+from fromnoise.networks.context import Hint
+from tests.parts import stirred
+
+SMALL = {
+    "unet": {"width": 8, "levels": (1, 2), "blocks": 1, "attention": [1]},
+    "dit": {"width": 24, "depth": 3, "heads": 2},
+    "uvit": {"width": 24, "depth": 5, "heads": 2},
+}
+CASES = [(name, {}) for name in SMALL] + [("unet", {"patch": 2, "resample": "residual"}), ("dit", {"tokens": 6}), ("uvit", {"tokens": 6})]
+CASES += [("dit", {"tokens": 6, "place": "token", "positions": "rope"}), ("uvit", {"depth": 1}), ("dit", {"depth": 1, "patch": 3})]
+
+
+def small(name: str, size: tuple[int, ...] = (9, 8), **settings) -> nn.Module:
+    torch.manual_seed(0)
+    return stirred(NETWORKS[name](**{"channels": 3, "axes": len(size), **SMALL[name], **settings})).requires_grad_(False)
+
+
+def asked(network: nn.Module, size: tuple[int, ...] = (9, 8), n: int = 2) -> tuple[torch.Tensor, torch.Tensor, Context]:
+    draw = torch.Generator().manual_seed(1)
+    tokens = {"tokens": torch.randn(n, 4, network.told, generator=draw)} if network.told else {}
+    context = Context(vector=torch.randn(n, network.dim, generator=draw), **tokens)
+    return torch.randn(n, 3, *size, generator=draw), torch.rand(n, generator=draw), context
+
+
+def told(branch: Branch, size: tuple[int, ...] = (9, 8), n: int = 2, seed: int = 2, **how) -> Hint:
+    picture = torch.randn(n, branch.channels, *size, generator=torch.Generator().manual_seed(seed))
+    return Hint(branch, picture, torch.ones(n), **how)
+
+
+def steered(network: nn.Module, context: Context, x: torch.Tensor, clock: torch.Tensor, noise: float = 1.0) -> torch.Tensor:
+    return network(x, clock, context.steered(x, clock, torch.tensor(noise)))
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
+def test_a_fresh_branch_changes_not_one_bit(name, settings, dtype):
+    network = small(name, **settings)
+    x, clock, context = asked(network)
+    branch, moved = Branch(network, 2, 2), stirred(Branch(network, 2, 2))
+    with torch.no_grad(), torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
+        plain = network(x, clock, context)
+        assert torch.equal(steered(network, replace(context, hints={"a": told(branch)}), x, clock), plain) and plain.std() > 0
+        assert not torch.equal(steered(network, replace(context, hints={"a": told(moved)}), x, clock), plain)
+
+
+def test_a_fresh_branch_changes_nothing_where_channels_lie_last():
+    network = small("unet", width=96, levels=(1, 1), attention=[])
+    branch = Branch(network, 1, 2)
+    for part in (network, branch):
+        lay_weights_last(part, torch.device("cpu"))
+    x, clock, context = asked(network)
+    with torch.no_grad():
+        assert torch.equal(steered(network, replace(context, hints={"a": told(branch)}), x, clock), network(x, clock, context))
+
+
+@pytest.mark.parametrize("size", [(28, 28), (1, 5), (17,), (5, 6, 7)], ids=str)
+@pytest.mark.parametrize("name", SMALL)
+def test_any_size_on_one_to_three_axes(name, size):
+    network = small(name, size)
+    branch = stirred(Branch(network, 2, len(size)))
+    x, clock, context = asked(network, size)
+    with torch.no_grad():
+        answer = steered(network, replace(context, hints={"a": told(branch, size)}), x, clock)
+    assert answer.shape == x.shape and torch.isfinite(answer).all()
+    assert not torch.allclose(answer, network(x, clock, context), atol=1e-4)
+
+
+def hooked(name: str, network: nn.Module, residuals: tuple[torch.Tensor, ...]) -> None:
+    """Adds residuals from outside, where the papers do: to the UNet's and U-ViT's skips and middle, after each of DiT's first blocks."""
+
+    def to_answer(layer: nn.Module, residual: torch.Tensor) -> None:
+        layer.register_forward_hook(lambda _, args, answer: answer + residual)
+
+    def to_skip(layer: nn.Module, residual: torch.Tensor) -> None:
+        layer.register_forward_pre_hook(lambda _, args: (args[0], args[1] + residual, *args[2:]))
+
+    if name == "dit":
+        for block, residual in zip(network.blocks, residuals, strict=False):
+            to_answer(block, residual)
+        return
+    *skips, middle = residuals
+    to_answer(network.middle[-1] if name == "unet" else network.blocks[len(network.blocks) // 2], middle)
+    takers = [stage for stages in network.up for stage in stages] if name == "unet" else network.blocks[len(network.blocks) // 2 + 1 :]
+    for taker, residual in zip(takers, reversed(skips), strict=True):
+        to_skip(taker, residual)
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES[:6], ids=str)
+def test_residuals_go_where_the_papers_put_them(name, settings):
+    network = small(name, **settings)
+    x, clock, context = asked(network)
+    with torch.no_grad():
+        residuals = tuple(torch.randn_like(r) for r in Branch(network, 1, 2)(x, clock, context, torch.zeros(2, 1, 9, 8)))
+        inside = network(x, clock, replace(context, residuals=residuals))
+        hooked(name, network, residuals)
+        assert torch.allclose(network(x, clock, context), inside, atol=1e-5)
+        assert not torch.allclose(small(name, **settings)(x, clock, context), inside, atol=1e-2)
+
+
+def test_pixart_delta_has_about_half_of_the_blocks_and_a_layer_for_each():
+    with torch.device("meta"):
+        branch = Branch(NETWORKS["dit"](width=8, heads=1, depth=28), 1, 2)
+    assert len(branch.encoder.blocks) == len(branch.joints) == 14
+
+
+def test_stable_diffusions_control_has_twelve_skips_and_the_middle():
+    with torch.device("meta"):
+        network = NETWORKS["unet"](channels=4, width=32, levels=(1, 2, 4, 4), blocks=2)
+        assert len(Branch(network, 3, 2).joints) == 13
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
+def test_only_the_branch_learns_and_after_the_first_steps_all_of_it(name, settings):
+    network = small(name, **settings)
+    branch = Branch(network, 2, 2)
+    x, clock, context = asked(network)
+    context = replace(context, hints={"a": told(branch)})
+    optimizer = torch.optim.SGD(branch.parameters(), 0.1)
+    for step in range(3):
+        optimizer.zero_grad()
+        (steered(network, context, x, clock) - 1).square().mean().backward()
+        moved = {name.split(".")[0] for name, p in branch.named_parameters() if p.grad.abs().max() > 0}
+        assert moved == {"joints"} if step == 0 else moved == {"joints", "encoder", "stem"}
+        optimizer.step()
+    still = [name for name, p in branch.named_parameters() if not p.grad.abs().max() > 0]
+    assert not [name for name in still if "kinds" not in name]
+    assert all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_weights_scale_residuals_and_sum_over_branches(name):
+    network = small(name)
+    one, two = (stirred(Branch(network, 2, 2), seed) for seed in (3, 4))
+    x, clock, context = asked(network)
+    hints = {"one": told(one), "two": told(two, seed=5)}
+
+    def residuals(**control) -> tuple[torch.Tensor, ...]:
+        return replace(context, hints=hints).heeding(control).steered(x, clock, torch.tensor(1.0)).residuals
+
+    with torch.no_grad():
+        for a, b, both in zip(residuals(two=[0.0]), residuals(one=[0.0]), residuals(one=[0.5], two=[-2.0]), strict=True):
+            assert torch.allclose(both, 0.5 * a - 2 * b, atol=1e-5) and a.std() > 0 and b.std() > 0
+        assert residuals(one=[0.0], two=[0.0]) == ()
+        assert torch.equal(
+            steered(network, replace(context, hints=hints).heeding({"one": [0.0], "two": [0.0]}), x, clock), network(x, clock, context)
+        )
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_sample_of_weight_0_is_the_bases_to_the_bit_beside_others(name):
+    network = small(name)
+    hint = replace(told(stirred(Branch(network, 2, 2)), n=3), weight=torch.tensor([1.0, 0.0, 1.0]))
+    x, clock, context = asked(network, n=3)
+    with torch.no_grad():
+        answer, plain = steered(network, replace(context, hints={"a": hint}), x, clock), network(x, clock, context)
+    assert torch.equal(answer[1], plain[1]) and not torch.allclose(answer[0], plain[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(("noise", "heard"), [(0.4, False), (0.5, False), (0.6, True), (2.0, True), (2.1, False)])
+def test_a_branch_is_asked_within_its_interval_alone(noise, heard):
+    network = small("unet")
+    branch, calls = stirred(Branch(network, 2, 2)), []
+    branch.register_forward_hook(lambda *_: calls.append(1))
+    x, clock, context = asked(network)
+    context = replace(context, hints={"a": told(branch)}).heeding({"a": [1.0, 0.5, 2.0]})
+    with torch.no_grad():
+        same = torch.equal(steered(network, context, x, clock, noise), network(x, clock, context.steered(x, clock, torch.tensor(9.0))))
+    assert len(calls) == heard and same != heard
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_recomputing_changes_no_gradient(name):
+    network, gradients = small(name), []
+    branch = stirred(Branch(network, 2, 2)).train()
+    x, clock, context = asked(network)
+    context = replace(context, hints={"a": told(branch)})
+    for on in (False, True):
+        assert recompute(network, on) and recompute(branch, on)
+        branch.zero_grad()
+        steered(network, context, x, clock).square().sum().backward()
+        gradients.append([p.grad.clone() for p in branch.parameters()])
+    for one, two in zip(*gradients, strict=True):
+        assert torch.allclose(one, two, rtol=1e-4, atol=1e-4)
+
+
+def test_two_batches_of_hints_follow_one_another():
+    branch = stirred(Branch(small("unet"), 2, 2))
+    x, clock, context = asked(small("unet"))
+    a, b = (replace(context, hints={"a": told(branch, seed=seed)}) for seed in (2, 7))
+    both = a.cat(b)
+    with torch.no_grad():
+        whole = both.steered(torch.cat([x, x]), torch.cat([clock, clock]), torch.tensor(1.0)).residuals
+        parts = [part.steered(x, clock, torch.tensor(1.0)).residuals for part in (a, b)]
+    assert all(torch.allclose(w, torch.cat([p, q]), atol=1e-5) for w, p, q in zip(whole, *parts, strict=True))
+
+
+def test_hints_that_nobody_turned_into_residuals_are_not_overlooked():
+    network = small("unet")
+    x, clock, context = asked(network)
+    with pytest.raises(Usage, match="not as hints"):
+        network(x, clock, replace(context, hints={"a": told(Branch(network, 1, 2))}))
+    with pytest.raises(Usage, match="no hint 'b' to weigh; did you mean|no hint 'b' to weigh; one of: a"):
+        replace(context, hints={"a": told(Branch(network, 1, 2))}).heeding({"b": [1.0]})
