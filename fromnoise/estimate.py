@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from . import base
 from . import config as settings
 from .data import Plan, feed
 from .device import best, keep_memory, machine, peak_memory, precision, reset_peak
@@ -98,6 +99,8 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     accelerator = Accelerator(cpu=wanted.type == "cpu", mixed_precision="no")
     data = examples(config, "train")
     keep_memory()
+    if config.get("base"):
+        config = base.inherited(config, base.read(config["base"]))
     with settings.sound(config):
         model = build(config, data.shape, data.classes, plugins=True)
         work = flop(model.denoiser.network, model.shape)
@@ -130,7 +133,7 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     while sum(times) < seconds and len(times) < 1000:
         times.append(step(3 + len(times), rows))
     optimized = sum(v.numel() for state in optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
-    count = sum(p.numel() for p in model.parameters())
+    count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parameters))
     peak = peak_memory(accelerator.device)
     next(model.trajectory(rows))  # what a new shape costs once
     began = _now(accelerator.device)
@@ -143,7 +146,7 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     return Estimate(
         parameters=count,
         flop=work,
-        fixed=BYTES * (3 * count + optimized),
+        fixed=BYTES * (count + 2 * learnt + optimized),
         peak=peak,
         batch=plan.batch,
         rows=rows,

@@ -14,7 +14,7 @@ from .diffusion import SCHEDULES, Bound, Denoise, Denoiser, Level, Schedule, See
 from .diffusion import predict as prediction
 from .diffusion.weight import Weight, flat
 from .errors import Problem, Usage, nearest
-from .networks import NETWORKS, NOTHING, PRESETS, Context, lay_weights_last
+from .networks import ADAPTERS, NETWORKS, NOTHING, PRESETS, Context, lay_weights_last
 from .samplers import stepper
 from .sampling import Sampling
 
@@ -273,7 +273,10 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     clock = schedule(clock, plugins) if isinstance(clock, Mapping) else clock
     denoiser = settings.call(Denoiser, shared, "model", network=network, clock=clock)
     sampling = settings.call(Sampling, config.get("sample") or {}, "sample")
-    return Model(denoiser, noise, shape, parts, grid, sampling, classes)
+    model = Model(denoiser, noise, shape, parts, grid, sampling, classes)
+    if config.get("adapter"):
+        settings.build(ADAPTERS, config["adapter"], "adapter", plugins).attach(model)
+    return model
 
 
 def taken(foreign: Any) -> Model:
