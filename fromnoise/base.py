@@ -11,6 +11,7 @@ from torch import Tensor
 from . import convert
 from .errors import Problem, Usage
 from .model import Model, load
+from .networks import merge
 from .run import Run
 
 INHERITED = ("network", "predict", "noise", "grid", "clock", "frame", "data_std", "sample")
@@ -39,11 +40,11 @@ def read(node: Any, trust: bool = True) -> Base:
             f"the base {path} is not there; restore it, or set base to where it is now (in config.yaml of a run that is trained already)"
         )
     model = load(path, "cpu", trust, weights)
-    tensors = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-    found = digest(tensors)
+    found = digest(model.state_dict())
     if node.get("digest", found) != found:
         raise Problem(f"the base {path} holds other weights than the ones this run began with; restore those")
     config = convert.read(path).config if convert.is_foreign(path) else Run(path).config()
+    tensors = {name: tensor.detach() for name, tensor in merge(model).state_dict().items()}
     return Base(config, tensors, {"run": str(path.resolve()), "weights": weights, "digest": found})
 
 

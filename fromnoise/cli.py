@@ -44,6 +44,12 @@ Clip = Annotated[str | None, typer.Option("--clip", help="How x0 is held in rang
 Interval = Annotated[str | None, typer.Option("--interval", help="LOW,HIGH: guide only where sigma/alpha is between.")]
 Rescale = Annotated[float | None, typer.Option("--rescale", help="0 to 1: how far guidance's exaggerated contrast is taken back.")]
 Weights = Annotated[str, typer.Option("--weights", help="last, best (by held-out loss), or a name of the run's weights/.")]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter", help="RUN or RUN:SHARE: put what a run begun with this one has learnt on it, such as :0.7 of it; repeatable."
+    ),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Allow parts of your own (module:Class) that the run names, which runs their code.")]
 
 
@@ -98,6 +104,7 @@ def estimate(
     epilog="Examples:  [cyan]fromnoise sample runs/mnist -n 64 --out digits.png[/]  ·  [cyan]fromnoise sample runs/mnist -n 10000 --out samples.npz[/]"
     "  ·  [cyan]fromnoise sample runs/mnist -n 8 --label 3 --sampler ddim --steps 50 --option eta=1 --gif --out three.gif[/]"
     "  ·  [cyan]fromnoise sample runs/shapes --control runs/control_edges=edges.png --control runs/control_colour=colours.png:0.8:0.5:80[/]"
+    "  ·  [cyan]fromnoise sample runs/mnist --adapter runs/fashion_lora:0.7[/]"
 )
 def sample(
     run: RunArgument,
@@ -134,6 +141,7 @@ def sample(
         ),
     ] = None,
     weights: Weights = "last",
+    adapter: Adapters = None,
     device: Device = None,
     trust: Trust = False,
 ) -> None:
@@ -157,6 +165,7 @@ def sample(
         trust,
         weights,
         control or (),
+        adapter,
     )
 
 
@@ -222,13 +231,33 @@ def export(
     folder: Annotated[Path, typer.Argument(help="The folder to write.")],
     to: Annotated[str, typer.Option("--to", help="The layout: diffusers.")] = "diffusers",
     weights: Weights = "last",
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")
+    ] = False,
 ) -> None:
     """Write a run in diffusers' layout, which DDPMPipeline or DDIMPipeline read."""
     from .commands import export_run
 
     if to != "diffusers":
         raise Usage(f"--to is diffusers, not {to!r}")
-    export_run(run, folder, weights)
+    export_run(run, folder, weights, adapter)
+
+
+@app.command(
+    epilog="Examples:  [cyan]fromnoise merge runs/fashion_lora --out runs/fashion[/]  ·  "
+    "[cyan]fromnoise merge runs/mnist --adapter runs/fashion_lora:0.5 --out runs/half[/]"
+)
+def merge(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run folder to write.")],
+    adapter: Adapters = None,
+    weights: Weights = "last",
+    trust: Trust = False,
+) -> None:
+    """Put a run's adapter, or those of others, into its weights: a plain run, which needs no base."""
+    from .commands import merge_run
+
+    merge_run(run, adapter, out, weights, trust)
 
 
 @app.command("list", epilog="Examples:  [cyan]fromnoise list[/]  ·  [cyan]fromnoise list samplers[/]")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import config as settings
 from .errors import Problem, Usage, nearest
-from .files import replacing
+from .files import replacing, vacant
 from .model import Model, load
 from .run import Run
 
@@ -83,8 +83,10 @@ def write_samples(
     trust: bool,
     weights: str,
     control: Sequence[str] = (),
+    adapters: list[str] | None = None,
 ) -> None:
     """`fromnoise sample`."""
+    from .compose import composed
     from .show import save
     from .show.picture import check
 
@@ -94,7 +96,8 @@ def write_samples(
         raise Usage(f"--batch is at least 1, not {batch}")
     if out.suffix not in ("", ".npz", ".gif"):
         check(out)
-    model = load(run, device, trust, weights)
+    others = adapters_of(adapters)
+    model = composed(run, others, device, trust, weights) if others else load(run, device, trust, weights)
     conditions = labels_of(model, label, n) | texts_of(model, text, n)
     walk = dict(walk)
     if negative is not None:
@@ -269,7 +272,7 @@ def print_parts(what: str | None) -> None:
     from .conditions.hints import HINTS
     from .data import DATASETS
     from .diffusion import BETAS, CLOCKS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
-    from .networks import NETWORKS, PRESETS
+    from .networks import ADAPTERS, NETWORKS, PRESETS
     from .optim import OPTIMIZERS
     from .samplers import SAMPLERS
 
@@ -278,8 +281,9 @@ def print_parts(what: str | None) -> None:
 
     headers = {name: path.read_text().split("\n")[0].lstrip("# ") for name, path in settings.recipes().items()}
     parts: dict[str, Mapping[str, str]] = {"recipes": headers}
-    tables = {"data": DATASETS, "networks": NETWORKS, "conditions": CONDITIONS, "predictions": PREDICT, "schedules": SCHEDULES, "tables": BETAS,
-              "hints": HINTS, "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES, "clocks": CLOCKS, "optimizers": OPTIMIZERS}  # fmt: skip
+    tables = {"data": DATASETS, "networks": NETWORKS, "adapters": ADAPTERS, "conditions": CONDITIONS, "hints": HINTS, "predictions": PREDICT,
+              "schedules": SCHEDULES, "tables": BETAS, "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES, "clocks": CLOCKS,
+              "optimizers": OPTIMIZERS}  # fmt: skip
     parts |= {title: {name: first(thing) for name, thing in table.items()} for title, table in tables.items()}
     parts["presets"] = {
         name: ", ".join(f"{key} {value}" for key, value in preset.items() if key != "name") for name, preset in PRESETS.items()
@@ -304,29 +308,62 @@ def import_folder(folder: Path, out: Path) -> None:
 
     foreign = convert.read(folder)
     model = taken(foreign)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Problem(f"{out} is there already, and nothing is overwritten; give another --out, or remove it first")
-    run = Run(out)
+    run = Run(vacant(out))
     run.save_weights(model, 0)
     run.write_config(foreign.config)
     count = sum(p.numel() for p in model.parameters())
     print(f"{out}: {foreign.config['network']['name']} of {count:,} parameters; draw from it with `fromnoise sample {out}`")
 
 
-def export_run(path: Path, out: Path, weights: str) -> None:
+def export_run(path: Path, out: Path, weights: str, adapter: bool = False) -> None:
     """`fromnoise export`."""
     from . import convert
     from .model import expanded, load
+    from .networks import changes, merge
     from .run import Run
 
-    run = Run(path)
-    config = run.config()
-    model = load(path, "cpu", weights=weights)
+    config, model = Run(path).config(), load(path, "cpu", weights=weights)
     if any(condition.alone for condition in model.conditions.values()):
         raise Problem(f"{path} holds a control branch, which has no counterpart there yet; export its base, {config['base']['run']}")
-    node = expanded(config.get("network") or "unet")
-    tensors = {name: tensor.detach().float() for name, tensor in model.state_dict().items()}
+    node, added = expanded(config.get("network") or "unet"), changes(model)
+    if adapter:
+        whole = [name for name, p in model.named_parameters() if p.requires_grad and ".change." not in name]
+        if not added:
+            raise Problem(f"{path} has no adapter; leave --adapter out")
+        if whole:
+            raise Problem(
+                f"{path} has also trained {whole[0]} whole, for which PEFT's files have no place; leave --adapter out to export the merged weights, or"
+                " train with adapter.also=[]"
+            )
+        print(
+            f"{convert.write_adapter(out, config, node, model.state_dict(), added)}: {len(added)} layers, as PEFT and diffusers name them"
+        )
+        return
+    tensors = {name: tensor.detach().float() for name, tensor in merge(model).state_dict().items()}
     print(f"{out}: reads as {convert.write(out, config, node, tensors, model.grid)}.from_pretrained({str(out)!r}) in diffusers")
+
+
+def adapters_of(words: list[str] | None) -> list[tuple[Path, float]]:
+    """--adapter RUN or RUN:SHARE, any number of times, as (run, share)."""
+    found = []
+    for word in words or []:
+        run, colon, share = word.rpartition(":")
+        if not colon or Path(word).exists():
+            found.append((Path(word), 1.0))
+            continue
+        try:
+            found.append((Path(run), float(share)))
+        except ValueError:
+            raise Usage(f"--adapter is RUN, or RUN:SHARE such as runs/fashion_lora:0.7, not {word!r}") from None
+    return found
+
+
+def merge_run(run: Path, adapters: list[str] | None, out: Path, weights: str, trust: bool) -> None:
+    """`fromnoise merge`."""
+    from .compose import write_merged
+
+    model = write_merged(run, adapters_of(adapters), out, trust, weights)
+    print(f"{out}: a plain run of {sum(p.numel() for p in model.parameters()):,} parameters; draw from it with `fromnoise sample {out}`")
 
 
 def print_estimate(config: Mapping[str, Any], seconds: float, device: str | None) -> None:

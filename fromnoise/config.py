@@ -15,6 +15,7 @@ from .errors import Problem, Usage, nearest
 
 KEYS = (
     "base",
+    "adapter",
     "data",
     "network",
     "conditions",
@@ -30,7 +31,7 @@ KEYS = (
     "evaluate",
     "seed",
 )
-PARTS = ("data", "network", "noise", "grid", "source")  # a name and the settings that go with it
+PARTS = ("data", "adapter", "network", "noise", "grid", "source")  # a name and the settings that go with it
 MADE = ("shape", "classes", "version")  # what a run adds, so that sampling needs no data
 PLACES = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "recipes")
 WORDS = {

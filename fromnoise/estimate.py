@@ -138,7 +138,7 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     while sum(times) < seconds and len(times) < 1000:
         times.append(step(3 + len(times), rows))
     optimized = sum(v.numel() for state in optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
-    count = sum(p.numel() for p in model.parameters())
+    count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parameters))
     peak = peak_memory(accelerator.device)
     next(model.trajectory(rows))  # what a new shape costs once
     began = _now(accelerator.device)
@@ -151,7 +151,7 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     return Estimate(
         parameters=count,
         flop=work,
-        fixed=BYTES * (3 * count + optimized),
+        fixed=BYTES * (count + 2 * learnt + optimized),
         peak=peak,
         batch=plan.batch,
         rows=rows,

@@ -35,3 +35,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise Problem(f"cannot write {path}: {error.strerror or error}; free some space or choose another place with --out") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def vacant(path: str | Path) -> Path:
+    """A folder to write; raises Problem where it is there already and holds something."""
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise Problem(f"{path} is there already, and nothing is overwritten; give another, or remove it first")
+    return path

@@ -15,7 +15,7 @@ from .diffusion import SCHEDULES, Bound, Denoise, Denoiser, Level, Schedule, See
 from .diffusion import predict as prediction
 from .diffusion.weight import Weight, flat
 from .errors import Problem, Usage, nearest
-from .networks import NETWORKS, NOTHING, PRESETS, Context, lay_weights_last
+from .networks import ADAPTERS, NETWORKS, NOTHING, PRESETS, Context, lay_weights_last
 from .samplers import stepper
 from .sampling import Sampling
 
@@ -301,6 +301,8 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
         model.requires_grad_(False)
         for part in parts:
             part.requires_grad_(part.alone)
+    if config.get("adapter"):
+        settings.build(ADAPTERS, config["adapter"], "adapter", plugins).attach(model)
     return model
 
 

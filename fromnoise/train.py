@@ -197,6 +197,8 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     before = base.read(config["base"]) if config.get("base") else None
     if before:
         config = base.inherited(config, before)
+    elif config.get("adapter"):
+        raise Usage("an adapter changes what a trained run has learnt; name that run: base=runs/mnist")
     torch.manual_seed(mixed("weights", seed))
     with settings.sound(config):
         model = build(config, data.shape, data.classes, plugins=True)

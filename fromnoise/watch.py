@@ -54,9 +54,10 @@ class Watch:
 
     def open(self, state: "State", model: Model, data: Dataset) -> None:
         """Says what begins, or goes on."""
-        count = sum(p.numel() for p in model.parameters())
+        count, trained = (sum(p.numel() for p in those) for those in (model.parameters(), self.parameters))
+        share = f" ({trained:,} of them, {trained / count:.1%}, trained)" if trained < count else ""
         self.console.print(
-            f"[bold]{self.run.path}[/]: {len(data):,} examples of {data.name} {data.shape}, {count:,} parameters, on {model.device}"
+            f"[bold]{self.run.path}[/]: {len(data):,} examples of {data.name} {data.shape}, {count:,} parameters{share}, on {model.device}"
             f" in {'bf16' if model.denoiser.autocast else 'fp32'}"
         )
         self.since = (state.seconds, state.images)

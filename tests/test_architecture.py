@@ -15,7 +15,7 @@ from fromnoise.conditions import CONDITIONS
 from fromnoise.data import DATASETS
 from fromnoise.diffusion import BETAS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
 from fromnoise.model import build
-from fromnoise.networks import NETWORKS
+from fromnoise.networks import ADAPTERS, NETWORKS
 from fromnoise.samplers import ORDER, SAMPLERS
 
 ROOT = Path(fromnoise.__file__).parent
@@ -34,7 +34,8 @@ ALLOWED = {
     "ema": set(),
     "optim": set(),
     "sampling": {"diffusion", "samplers"},
-    "base": {"convert", "model", "run"},
+    "base": {"convert", "model", "networks", "run"},
+    "compose": {"base", "model", "networks", "run"},
     "model": {"base", "config", "conditions", "convert", "diffusion", "networks", "samplers", "sampling", "device", "run"},
     "run": {"config"},
     "show": {"model", "data", "diffusion", "evaluate", "samplers", "run", "config", "sampling"},
@@ -59,6 +60,7 @@ ALLOWED = {
         "watch",
     },
     "commands": {
+        "compose",
         "conditions",
         "config",
         "control",
@@ -106,7 +108,7 @@ def test_imports_point_one_way(file):
     assert ours(file) <= ALLOWED.get(home, set()) | BASE | {home}
 
 
-@pytest.mark.parametrize("table", [BETAS, CONDITIONS, DATASETS, NETWORKS, PREDICT, SAMPLERS, SCHEDULES, SOURCES, WEIGHTS])
+@pytest.mark.parametrize("table", [ADAPTERS, BETAS, CONDITIONS, DATASETS, NETWORKS, PREDICT, SAMPLERS, SCHEDULES, SOURCES, WEIGHTS])
 def test_everything_in_a_registry_says_what_it_is(table):
     for name, thing in table.items():
         first = (thing.__doc__ or "").strip().split("\n")[0]
@@ -140,6 +142,8 @@ def test_every_recipe_builds_and_learns_something_finite(name):
     from fromnoise.train import Train
 
     settings = config.load(name)
+    if "base" in settings:  # built as its base's recipe, which the folder of that run is named after
+        settings = inherited(settings, Base(config.load(Path(settings["base"]).name), {}, {}))
     header = config.find(name).read_text().split("\n")[0]
     assert header.startswith("# ") and len(header) > 30, "the first line says what the recipe is"
     config.call(Train, settings["train"], "train")

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..diffusion import Schedule
 from ..errors import Problem, Usage
-from ..files import replacing
+from ..files import replacing, vacant
 from . import dit, scheduler, unet, unet_condition
 from .rows import to_ours, to_theirs
 
@@ -78,9 +79,32 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
 
     config: the run's settings;  node: its network's, written out;  tensors: its weights. Raises Problem where diffusers has no such model.
     """
-    path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise Problem(f"{path} is there already, and nothing is overwritten; give another folder, or remove it first")
+    path = vacant(path)
+    part, theirs, null = counterpart(config, node, tensors)
+    sample = config.get("sample") or {}
+    sample = {"name": sample} if isinstance(sample, str) else sample
+    noise = scheduler.write(schedule, config.get("predict", "v"), sample.get("name", "dpmpp_2m"), sample.get("clip", "none"))
+    weights = to_theirs(part.rows(theirs), tensors)
+    pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:  # whole, or not at all
+        whole = Path(beside) / path.name
+        place = whole / PLACES[part.CLASS]
+        _write_json(place / "config.json", theirs)
+        write_weights(place / f"{WEIGHTS}.safetensors", weights)
+        _write_json(whole / "scheduler" / "scheduler_config.json", noise)
+        _write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ())})
+        if pipeline:
+            parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
+            _write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
+        whole.replace(path)
+    return pipeline or part.CLASS
+
+
+def counterpart(
+    config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[ModuleType, dict[str, Any], bool]:
+    """Their network that a run's is: the module of this package that knows it, its config.json, and whether the labels have a row for none."""
     part = NETWORKS.get(str(node.get("name")))
     if part is None:
         raise Problem(f"diffusers has no counterpart of the network {node.get('name')}; exported can be {', '.join(NETWORKS)}")
@@ -93,25 +117,7 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     labels = [c for c in config.get("conditions") or [] if c == "label" or (isinstance(c, Mapping) and c.get("name") == "label")]
     null = bool(labels) and (0.1 if isinstance(labels[0], str) else labels[0].get("drop", 0.1)) > 0
     classes = 0 if table is None else len(table) - null
-    sample = config.get("sample") or {}
-    sample = {"name": sample} if isinstance(sample, str) else sample
-    theirs = part.config(node, shape, classes, null)
-    noise = scheduler.write(schedule, config.get("predict", "v"), sample.get("name", "dpmpp_2m"), sample.get("clip", "none"))
-    weights = to_theirs(part.rows(theirs), tensors)
-    pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:  # whole, or not at all
-        whole = Path(beside) / path.name
-        place = whole / PLACES[part.CLASS]
-        _write_json(place / "config.json", theirs)
-        _write_weights(place / f"{WEIGHTS}.safetensors", weights)
-        _write_json(whole / "scheduler" / "scheduler_config.json", noise)
-        _write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ())})
-        if pipeline:
-            parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
-            _write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
-        whole.replace(path)
-    return pipeline or part.CLASS
+    return part, part.config(node, shape, classes, null), null
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -130,7 +136,7 @@ def _write_json(file: Path, content: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _write_weights(file: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_weights(file: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save
 
     with replacing(file) as temporary:

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from .adapter import Adapter, changes, merge
 from .axes import lay_weights_last
 from .block import Block, recompute
 from .context import NOTHING, Context
@@ -10,6 +11,7 @@ from .conv import Conv
 from .conv_adaln import ConvAdaLN
 from .convnext import ConvNeXtUNet
 from .dit import DiT
+from .lora import DoRA, LoRA
 from .mlp import MLP, TwoLinear
 from .presets import PRESETS
 from .unet import UNet
@@ -25,12 +27,15 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "dit": DiT,
     "uvit": UViT,
 }
+ADAPTERS: dict[str, type[Adapter]] = {"lora": LoRA, "dora": DoRA}
 
 __all__ = [
+    "ADAPTERS",
     "MLP",
     "NETWORKS",
     "NOTHING",
     "PRESETS",
+    "Adapter",
     "Block",
     "Branch",
     "Context",
@@ -38,9 +43,13 @@ __all__ = [
     "ConvAdaLN",
     "ConvNeXtUNet",
     "DiT",
+    "DoRA",
+    "LoRA",
     "TwoLinear",
     "UNet",
     "UViT",
+    "changes",
     "lay_weights_last",
+    "merge",
     "recompute",
 ]

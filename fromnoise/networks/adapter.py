@@ -1,0 +1,106 @@
+"""Adapters: a trained network is left as it is, and small changes to its weights are learnt."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import Usage
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class Change(nn.Module, ABC):
+    """What an adapter adds to one weight: forward(weight) -> like weight, zero at first."""
+
+    @abstractmethod
+    def forward(self, weight: Tensor) -> Tensor: ...
+
+
+class Adapted(nn.Module):
+    """A layer whose weight is its own plus a change of it, W + change(W). Its own keeps its name in the state_dict, and stays as it is.
+
+    What is changed is the weight, not what the layer answers: so any layer can be, and in any precision it is the same as merged.
+    """
+
+    change: Change
+
+    def changed(self) -> Tensor:
+        """What is added to the weight, like it."""
+        weight = self._parameters["weight"]
+        with torch.autocast(weight.device.type, enabled=False):  # bfloat16 is for the layer, not for making its weight
+            return self.change(weight)
+
+    @property
+    def weight(self) -> Tensor:
+        return self._parameters["weight"] + self.changed()
+
+
+@cache
+def _adapted(kind: type[nn.Module]) -> type[nn.Module]:
+    return type(f"Adapted{kind.__name__}", (Adapted, kind), {})
+
+
+def changes(model: nn.Module) -> dict[str, Tensor]:
+    """What is added to the model's weights, by their names."""
+    return {f"{name}.weight": layer.changed() for name, layer in model.named_modules() if isinstance(layer, Adapted)}
+
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+@torch.no_grad()
+def merge(model: Kind) -> Kind:
+    """The model with its changes put into its weights, in place: the layers are plain ones again, and answer as before."""
+    for layer in [layer for layer in model.modules() if isinstance(layer, Adapted)]:
+        layer._parameters["weight"].copy_(layer.weight)
+        del layer.change
+        layer.__class__ = type(layer).__bases__[1]
+    return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter(ABC):
+    """How a model is adapted: which layers' weights are changed, and what is trained whole beside; all else is frozen.
+
+    pattern  a regular expression: layers, linear or convolutions, in whose names it is found (null: every linear layer)
+    also     regular expressions: parameters, by name, that are trained whole (null: those of the conditions)
+    """
+
+    pattern: str | None = None
+    also: Sequence[str] | None = None
+
+    @abstractmethod
+    def change(self, weight: Tensor) -> Change:
+        """A fresh change to a weight (out, in, *taps)."""
+
+    def attach(self, model: nn.Module) -> nn.Module:
+        """The model with changes to its weights that are zero as yet, in place; raises Usage where a pattern finds nothing."""
+        free = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        whole = {name for name in free if name.startswith("conditions.")} if self.also is None else set(_found(self.also, free))
+        kinds = {name: type(layer) for name, layer in model.named_modules() if f"{name}.weight" in free.keys() - whole}
+        layers = {name: None for name, kind in kinds.items() if issubclass(kind, LAYERS if self.pattern is not None else nn.Linear)}
+        for layer in _found([self.pattern or ""], layers):
+            module = model.get_submodule(layer)
+            change = self.change(module.weight)
+            module.__class__, module.change = _adapted(type(module)), change
+        for name, parameter in free.items():
+            parameter.requires_grad_(name in whole)
+        return model
+
+
+def _found(patterns: Sequence[str], names: Iterable[str]) -> list[str]:
+    """The names, in their order, in which a pattern is found; raises Usage where one is found in none."""
+    for pattern in patterns:
+        try:
+            there = any(re.search(pattern, name) for name in names)
+        except re.error as error:
+            raise Usage(f"adapter: {pattern!r} is no regular expression: {error}") from error
+        if not there:
+            raise Usage(f"adapter: {pattern!r} is found in no name; there are {', '.join(list(names)[:3])} …")
+    return [name for name in names if any(re.search(pattern, name) for pattern in patterns)]
