@@ -82,8 +82,11 @@ def write_samples(
     device: str | None,
     trust: bool,
     weights: str,
+    image: Path | None,
+    mask: Path | None,
 ) -> None:
     """`fromnoise sample`."""
+    from .asking import images_of
     from .show import save
     from .show.picture import check
 
@@ -94,7 +97,8 @@ def write_samples(
     if out.suffix not in ("", ".npz", ".gif"):
         check(out)
     model = load(run, device, trust, weights)
-    conditions = labels_of(model, label, n) | texts_of(model, text, n)
+    data = None if image is None and mask is None else Run(run).config().get("data")
+    conditions = labels_of(model, label, n) | texts_of(model, text, n) | images_of(model, image, mask, n, data)
     walk = dict(walk)
     if negative is not None:
         walk["negative"] = {"text": texts_of(model, [negative], 1)["text"]}

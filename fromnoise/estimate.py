@@ -22,9 +22,9 @@ from .ema import EMA
 from .errors import Usage
 from .gradient import Gradient
 from .model import build
-from .networks import NOTHING
+from .networks import NOTHING, Context
 from .optim import OPTIMIZERS
-from .train import Train, begin, examples, shown, stratified, tuned
+from .train import Train, begin, described, examples, shown, stratified, tuned
 
 BYTES = 4  # of a float32
 
@@ -80,12 +80,13 @@ class Estimate:
         ]
 
 
-def flop(network: nn.Module, shape: Sequence[int]) -> float:
-    """Floating-point operations of one example (C, *S) going forward through a network, counted on no device at all."""
+def flop(network: nn.Module, shape: Sequence[int], context: Context = NOTHING) -> float:
+    """Floating-point operations of one example (C, *S), told the context, going forward through a network, counted on no device at all."""
     network = copy.deepcopy(network).to("meta")
     x = torch.empty(1, *shape, device="meta")
+    told = Context(**{key: value.to("meta") for key, value in vars(context).items() if isinstance(value, torch.Tensor)})
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(x, torch.empty(1, device="meta"), NOTHING)
+        network(x, torch.empty(1, device="meta"), told)
     return float(counter.get_total_flops())
 
 
@@ -99,9 +100,10 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     data = examples(config, "train")
     keep_memory()
     with settings.sound(config):
-        model = build(config, data.shape, data.classes, plugins=True)
+        model = build(config | described(data), data.shape, data.classes, plugins=True)
         model.remember(shown(model, data))
-        work = flop(model.denoiser.network, model.shape)
+        with torch.no_grad():
+            work = flop(model.denoiser.network, model.shape, model.context(1, model.asked(1, {})))
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
     tuned(model.denoiser.network, plan, accelerator.device)
     parameters = [p for p in model.parameters() if p.requires_grad]

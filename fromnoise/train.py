@@ -164,9 +164,17 @@ def examples(config: Mapping[str, Any], split: str, plugins: bool = True) -> Dat
 
 
 def shown(model: Model, data: Dataset, n: int = 64) -> dict[str, Any]:
-    """What n examples from all over the data ask of the model's conditions, where those have no varied lot of their own."""
+    """What n examples from all over the data ask of the model's conditions, unless those have a varied lot of their own."""
+    if not any(condition.from_data for condition in model.conditions.values()):
+        return {}
     batch = data.get(torch.arange(min(n, len(data))) * len(data) // min(n, len(data)))
-    return {key: condition.read(batch) for key, condition in model.conditions.items() if condition.from_data}
+    return {key: condition.read(batch) for key, condition in model.conditions.items()}
+
+
+def described(data: Dataset) -> dict[str, Any]:
+    """What a run's settings keep of its data, so that sampling needs none."""
+    image = {"image": list(data.image_shape)} if data.image_shape else {}
+    return {"shape": list(data.shape), "classes": list(data.classes)} | image
 
 
 def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None) -> Run:
@@ -196,6 +204,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     before = base.read(config["base"]) if config.get("base") else None
     if before:
         config = base.inherited(config, before)
+    config = config | described(data)
     torch.manual_seed(mixed("weights", seed))
     with settings.sound(config):
         model = build(config, data.shape, data.classes, plugins=True)
@@ -208,7 +217,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
     tuned(model.denoiser.network, plan, accelerator.device)  # before anything is made like its weights
-    config = config | {"network": expanded(config.get("network") or "unet"), "shape": list(data.shape), "classes": list(data.classes)}
+    config = config | {"network": expanded(config.get("network") or "unet")}
     run, state = Run(out), State()
     if accelerator.is_main_process:
         settle(run, config, fresh, accelerator.device)

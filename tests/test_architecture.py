@@ -56,7 +56,9 @@ ALLOWED = {
         "run",
         "watch",
     },
+    "asking": {"conditions", "data", "model"},
     "commands": {
+        "asking",
         "conditions",
         "config",
         "convert",

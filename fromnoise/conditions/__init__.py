@@ -1,9 +1,10 @@
 """Conditions: a batch entry -> Context, by the place where it enters the network."""
 
 from .condition import Condition
+from .image import Image
 from .label import Label
 from .text import Text
 
-CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text}
+CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text, "image": Image}
 
-__all__ = ["CONDITIONS", "Condition", "Label", "Text"]
+__all__ = ["CONDITIONS", "Condition", "Image", "Label", "Text"]

@@ -60,8 +60,8 @@ class Label(Condition):
         return value
 
     def default(self, n: int) -> Tensor:
-        """Every class in turn."""
-        return torch.arange(n) % self.classes
+        """Every class in turn, unless the labels of examples are remembered, which belong to what else is."""
+        return torch.arange(n) % self.classes if self.examples is None else super().default(n)
 
     def forward(self, value: Tensor) -> Context:
         return placed(self.embed(value.to(self.embed.weight.device)), self.place, self.size)

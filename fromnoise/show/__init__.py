@@ -2,6 +2,7 @@
 
 from .animation import gif
 from .compare import Compared, by_class, compare, compared, sweep
+from .condition import alternating, condition, pictured
 from .curves import curves
 from .log import Log, read
 from .picture import grid, save, tiles, to_uint8, write
@@ -15,14 +16,17 @@ from .tradeoff import tradeoff
 __all__ = [
     "Compared",
     "Log",
+    "alternating",
     "by_class",
     "compare",
     "compared",
+    "condition",
     "curves",
     "estimate",
     "forward",
     "gif",
     "grid",
+    "pictured",
     "progress",
     "read",
     "report",
