@@ -55,6 +55,6 @@ def _read(file: Path, channels: int, shape: tuple[int, ...], data: Any) -> Tenso
         raise Usage(f"pictures have 1, 3 or 4 channels, this model is told {channels}; give them from Python")
     own = {key: data[key] for key in ("fit", "background") if key in data} if isinstance(data, Mapping) else {}
     try:
-        return scaled(torch.from_numpy(np.asarray(Look((shape[1], shape[2]), known[channels], **own)(file))))
+        return scaled(torch.from_numpy(np.array(Look((shape[1], shape[2]), known[channels], **own)(file))))
     except Broken as reason:
         raise Problem(f"{file}: {reason}") from reason

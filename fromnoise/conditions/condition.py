@@ -77,7 +77,7 @@ class Condition(nn.Module, ABC):
     def default(self, n: int) -> Any:
         """The values of n samples where the user asked for none: a varied lot of held-out ones; None, which asks nothing, where none are known."""
         if self.examples is None and not self.drop:
-            raise Usage(f"this model needs a {self.key}; give it one")
+            raise Usage(f"this model is conditioned on {self.key!r} and remembers no examples; give it one")
         if self.examples is None:
             return None
         rows = [i % len(self.examples) for i in range(n)]

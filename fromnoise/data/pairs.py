@@ -87,7 +87,7 @@ def _check_sizes(names: Sequence[str], ones: Sequence[Header], others: Sequence[
 
     bad = [(name, a, b) for name, a, b in zip(names, ones, others, strict=True) if differ(a, b)]
     if bad:
-        named = ", ".join(f"{name}: {a.width}x{a.height} of {b.width}x{b.height}" for name, a, b in bad[:NAMED])
+        named = ", ".join(f"{name}: {a.width}x{a.height} from {b.width}x{b.height}" for name, a, b in bad[:NAMED])
         more = ", …" if len(bad) > NAMED else ""
         what, cure = ("shape", "cut them alike, or set data.fit=resize") if size else ("size", "say which one they get, as in data.size=64")
         raise Problem(f"{len(bad)} of {len(names)} targets differ from their inputs in {what} ({named}{more}); {cure}")
