@@ -123,7 +123,7 @@ def test_every_public_name_is_there():
         fromnoise.nonsense  # noqa: B018
 
 
-SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32), "shapes_text": (3, 32, 32), "moons": (2,)}
+SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32), "shapes_text": (3, 32, 32), "moons": (2,), "pairs": (3, 64, 64)}
 
 
 @pytest.mark.parametrize("name", config.recipes())
@@ -136,9 +136,10 @@ def test_every_recipe_builds_and_learns_something_finite(name):
     assert header.startswith("# ") and len(header) > 30, "the first line says what the recipe is"
     config.call(Train, settings["train"], "train")
     shape = SHAPES.get(settings["data"]["name"], (1, 28, 28))
-    model = build(settings, shape, tuple("0123456789"))
+    image = (1, *shape[1:])
+    model = build(settings | {"image": image}, shape, tuple("0123456789"))
     level = model.noise(torch.tensor([0.3, 0.7]))
-    batch = {"x": torch.randn(2, *shape), "label": torch.tensor([1, 2]), "text": ["a red circle", ""]}
+    batch = {"x": torch.randn(2, *shape), "label": torch.tensor([1, 2]), "text": ["a red circle", ""], "image": torch.randn(2, *image)}
     assert torch.isfinite(model(batch, Level(level.alpha, level.sigma))).all()
     assert model.sampling.steps >= 1
 
