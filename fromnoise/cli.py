@@ -38,6 +38,15 @@ TextOption = Annotated[
     list[str] | None, typer.Option("--text", "-t", help="A caption, in quotes; several in turn. 'none' for none. Else held-out ones.")
 ]
 Negative = Annotated[str | None, typer.Option("--negative", help="A caption that guidance leads away from.")]
+ImageOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--image",
+        help="What to make the samples of: a picture, or a folder of them in turn; an ordinary one where the model was trained on hints "
+        "(grey, low_resolution, masked), which are made from it. Held-out ones that the run remembers unless given.",
+    ),
+]
+MaskOption = Annotated[Path | None, typer.Option("--mask", help="White where --image is to be made anew, for a model that fills holes.")]
 Options = Annotated[list[str] | None, typer.Option("--option", help="A sampler's own option, such as eta=0.5; repeatable.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps; the best there is unless said.")]
 Clip = Annotated[str | None, typer.Option("--clip", help="How x0 is held in range: none, static, dynamic.")]
@@ -122,6 +131,8 @@ def sample(
     rescale: Rescale = None,
     init: Annotated[Path | None, typer.Option("--init", help="Start from this picture rather than from noise.")] = None,
     strength: Annotated[float, typer.Option("--strength", help="How far --init is taken back to noise, 0 to 1.")] = 0.6,
+    image: ImageOption = None,
+    mask: MaskOption = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Samples at a time; it does not change them.")] = None,
     out: Annotated[
         Path,
@@ -166,6 +177,8 @@ def sample(
         weights,
         control or (),
         adapter,
+        image,
+        mask,
     )
 
 

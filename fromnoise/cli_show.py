@@ -187,6 +187,29 @@ def classes(
     _write(by_class(model, rows, None, seed, **_asked(model, None, None, sampler=sampler, steps=steps, guidance=guidance)), out)
 
 
+@show_app.command(epilog="Example:  [cyan]fromnoise show condition runs/openmoji_colour -n 4 --rows 6 -o strip.png[/]")
+def condition(
+    run: RunArgument,
+    n: Annotated[int, typer.Option("--number", "-n", help="Samples of each row, from different noise.")] = 4,
+    rows: Annotated[int, typer.Option("--rows", help="Held-out examples.")] = 6,
+    sampler: Sampler = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = 0,
+    root: Annotated[str | None, typer.Option("--root", help="Where the data lies, if not where training found it.")] = None,
+    out: Out = Path("condition.png"),
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """What a model makes of held-out examples: the picture that is asked, samples made of it, and the truth."""
+    from .commands import run_data
+    from .show import condition as picture
+
+    model = _model(run, device, trust)
+    walk = {"sampler": sampler, "steps": steps, "guidance": guidance}
+    _write(picture(model, run_data(run, root, trust)[1], n, rows, seed, **walk), out)
+
+
 @show_app.command(epilog="Example:  [cyan]fromnoise show estimate runs/mnist[/]")
 def estimate(run: RunArgument, index: Annotated[int, typer.Option("--index", help="Which training example.")] = 0, seed: Seed = 0, out: Out = Path("estimate.png"),
              device: Device = None, trust: Trust = False) -> None:  # fmt: skip

@@ -82,10 +82,13 @@ def write_samples(
     device: str | None,
     trust: bool,
     weights: str,
-    control: Sequence[str] = (),
-    adapters: list[str] | None = None,
+    control: Sequence[str],
+    adapters: list[str] | None,
+    image: Path | None,
+    mask: Path | None,
 ) -> None:
     """`fromnoise sample`."""
+    from .asking import images_of
     from .compose import composed
     from .show import save
     from .show.picture import check
@@ -98,7 +101,8 @@ def write_samples(
         check(out)
     others = adapters_of(adapters)
     model = composed(run, others, device, trust, weights) if others else load(run, device, trust, weights)
-    conditions = labels_of(model, label, n) | texts_of(model, text, n)
+    data = None if image is None and mask is None else Run(run).config().get("data")
+    conditions = labels_of(model, label, n) | texts_of(model, text, n) | images_of(model, image, mask, n, data)
     walk = dict(walk)
     if negative is not None:
         walk["negative"] = {"text": texts_of(model, [negative], 1)["text"]}

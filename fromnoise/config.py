@@ -32,7 +32,7 @@ KEYS = (
     "seed",
 )
 PARTS = ("data", "adapter", "network", "noise", "grid", "source")  # a name and the settings that go with it
-MADE = ("shape", "classes", "version")  # what a run adds, so that sampling needs no data
+MADE = ("shape", "classes", "image", "version")  # what a run adds, so that sampling needs no data
 PLACES = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "recipes")
 WORDS = {
     int: "a whole number",

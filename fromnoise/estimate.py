@@ -23,9 +23,9 @@ from .ema import EMA
 from .errors import Usage
 from .gradient import Gradient
 from .model import build
-from .networks import NOTHING
+from .networks import NOTHING, Context
 from .optim import OPTIMIZERS
-from .train import Train, begin, examples, shown, stratified, tuned
+from .train import Train, begin, described, examples, shown, stratified, tuned
 
 BYTES = 4  # of a float32
 
@@ -81,14 +81,15 @@ class Estimate:
         ]
 
 
-def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module] = ()) -> float:
-    """Floating-point operations of one example (C, *S) going forward through a network and its control branches, counted on no device at all."""
+def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module] = (), context: Context = NOTHING) -> float:
+    """Floating-point operations of one example (C, *S), told the context, going forward through a network and its control branches, on no device."""
     network, *branches = (copy.deepcopy(part).to("meta") for part in (network, *branches))
     x, clock = torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")
+    told = Context(**{key: value.to("meta") for key, value in vars(context).items() if isinstance(value, torch.Tensor)})
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(x, clock, NOTHING)
+        network(x, clock, told)
         for branch in branches:
-            branch(x, clock, NOTHING, torch.empty(1, branch.channels, *shape[1:], device="meta"))
+            branch(x, clock, told, torch.empty(1, branch.channels, *shape[1:], device="meta"))
     return float(counter.get_total_flops())
 
 
@@ -104,10 +105,11 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     if config.get("base"):
         config = base.inherited(config, base.read(config["base"]))
     with settings.sound(config):
-        model = build(config, data.shape, data.classes, plugins=True)
+        model = build(config | described(data), data.shape, data.classes, plugins=True)
         model.remember(shown(model, data))
         network, *branches = model.networks()
-        work = flop(network, model.shape, branches)
+        with torch.no_grad():
+            work = flop(network, model.shape, branches, model.context(1, model.asked(1, {})))
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
     for part in model.networks():
         tuned(part, plan, accelerator.device)

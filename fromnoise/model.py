@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from . import config as settings
 from .conditions import CONDITIONS, Condition
-from .diffusion import SCHEDULES, Bound, Denoise, Denoiser, Level, Schedule, Seeded, guided, loss
+from .diffusion import SCHEDULES, Bound, Denoise, Denoiser, Level, Schedule, Seeded, guided, inpaint, loss
 from .diffusion import predict as prediction
 from .diffusion.weight import Weight, flat
 from .errors import Problem, Usage, nearest
@@ -67,7 +67,7 @@ class Model(nn.Module):
         context = NOTHING
         with self.denoiser.precision(batch["x"].device):
             for condition in self.conditions.values():
-                context = context.merged(condition.train_context(condition.read(batch), generator))
+                context = context.merged(condition.train_context(condition.read(batch, generator), generator))
         return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
 
     # Sampling
@@ -131,14 +131,18 @@ class Model(nn.Module):
     def _bind(self, plan: Sampling, n: int, conditions: Mapping[str, Any], negative: Mapping[str, Any]) -> Denoise:
         if plan.guidance != 1 and not any(condition.guides for condition in self.conditions.values()):
             raise Usage("this model has no condition to guide by; leave guidance at 1")
-        strong = Bound(self.denoiser, self.context(n, conditions).heeding(plan.control))
-        if plan.guidance == 1:
-            if negative:
-                raise Usage("guidance leads away from what is negative, and at 1 there is none; set it above 1")
-            return plan.held(strong)
-        kept = {key: value for key, value in conditions.items() if not self.conditions[key].guides}
-        weak = Bound(self.denoiser, self.context(n, {**kept, **negative}).heeding(plan.control))
-        return plan.held(guided(strong, weak, plan.guidance, plan.low, plan.high, plan.rescale))
+        if plan.guidance == 1 and negative:
+            raise Usage("guidance leads away from what is negative, and at 1 there is none; set it above 1")
+        denoise: Denoise = Bound(self.denoiser, self.context(n, conditions).heeding(plan.control))
+        if plan.guidance != 1:
+            kept = {key: value for key, value in conditions.items() if not self.conditions[key].guides}
+            weak = Bound(self.denoiser, self.context(n, {**kept, **negative}).heeding(plan.control))
+            denoise = guided(denoise, weak, plan.guidance, plan.low, plan.high, plan.rescale)
+        denoise = plan.held(denoise)
+        for key, value in conditions.items():
+            known = None if value is None else self.conditions[key].known(value)
+            denoise = inpaint(denoise, *known) if known else denoise
+        return denoise
 
     def asked(self, n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
         """What n samples are asked to be: as given, and a varied lot where a condition isn't mentioned."""
@@ -244,13 +248,16 @@ def expanded(node: Any) -> Any:
     return {**preset, **{key: value for key, value in node.items() if key != "name"}} if preset else {**node, "name": name}
 
 
-def conditions(asked: Any, shape: Sequence[int], classes: Sequence[str], plugins: bool = True) -> list[Condition]:
-    """The conditions of a recipe's nodes, for examples of this shape and classes of these names."""
-    parts = []
+def conditions(
+    asked: Any, shape: Sequence[int], classes: Sequence[str], plugins: bool = True, image: Sequence[int] = ()
+) -> list[Condition]:
+    """The conditions of a recipe's nodes, for examples of this shape, classes of these names, and second pictures of the shape `image`."""
+    parts, given = [], {"shape": tuple(shape), "image": tuple(image)}
     for node in asked if isinstance(asked, list) else [asked]:
         node = {"name": node} if isinstance(node, str) else node
         thing = settings.lookup(CONDITIONS, node.get("name"), "conditions", plugins) if isinstance(node, Mapping) else None
-        parts.append(settings.build(CONDITIONS, thing.completed(node, shape, classes) if thing else node, "conditions", plugins))
+        node = thing.completed(node, shape, classes) if thing else node
+        parts.append(settings.build(CONDITIONS, node, "conditions", plugins, **given))
     keys = [part.key for part in parts]
     if len(set(keys)) < len(keys):
         raise Usage(f"two conditions are told by {max(keys, key=keys.count)}; each needs a key of its own")
@@ -283,7 +290,7 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     if not (isinstance(thing, type) and hasattr(thing, "fitting")):
         raise Usage(f"{name} is no network: it must be a class with `fitting(shape)` and `dim`, as those in fromnoise.networks")
     fitting = thing.fitting(shape)
-    parts = conditions(config.get("conditions") or [], shape, classes, plugins)
+    parts = conditions(config.get("conditions") or [], shape, classes, plugins, config.get("image") or ())
     node = told(node, str(name), getattr(thing, "WAYS", {"add": {}}), parts)
     network = settings.build(NETWORKS, node, "network", plugins, **fitting)
     for part in parts:

@@ -164,10 +164,17 @@ def examples(config: Mapping[str, Any], split: str, plugins: bool = True) -> Dat
 
 
 def shown(model: Model, data: Dataset, n: int = 64) -> dict[str, Any]:
-    """What n examples from all over the data ask of the model's conditions, where any of those has no varied lot of its own."""
+    """What n examples from all over the data ask of the model's conditions, unless those have a varied lot of their own."""
+    if not any(condition.from_data for condition in model.conditions.values()):
+        return {}
     batch = data.get(torch.arange(min(n, len(data))) * len(data) // min(n, len(data)))
-    asked = any(condition.from_data for condition in model.conditions.values())
-    return {key: condition.read(batch) for key, condition in model.conditions.items()} if asked else {}
+    return {key: condition.read(batch) for key, condition in model.conditions.items()}
+
+
+def described(data: Dataset) -> dict[str, Any]:
+    """What a run's settings keep of its data, so that sampling needs none."""
+    image = {"image": list(data.image_shape)} if data.image_shape else {}
+    return {"shape": list(data.shape), "classes": list(data.classes)} | image
 
 
 def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None) -> Run:
@@ -199,6 +206,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
         config = base.inherited(config, before)
     elif config.get("adapter"):
         raise Usage("an adapter changes what a trained run has learnt; name that run: base=runs/mnist")
+    config = config | described(data)
     torch.manual_seed(mixed("weights", seed))
     with settings.sound(config):
         model = build(config, data.shape, data.classes, plugins=True)
@@ -212,7 +220,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     model.denoiser.autocast = precision(accelerator.device, plan.precision)
     for network in model.networks():
         tuned(network, plan, accelerator.device)  # before anything is made like its weights
-    config = config | {"network": expanded(config.get("network") or "unet"), "shape": list(data.shape), "classes": list(data.classes)}
+    config = config | {"network": expanded(config.get("network") or "unet")}
     run, state = Run(out), State()
     if accelerator.is_main_process:
         settle(run, config, fresh, accelerator.device)

@@ -159,9 +159,17 @@ class Watch:
         return losses
 
     def draw(self, path: Path, rows: int) -> None:
-        """A picture of samples from fixed noise: a column a class where there are some, else a square; a cloud of points."""
-        from .show import grid, write
+        """A picture of samples from fixed noise: a column a class where there are some, else a square; a cloud of points.
 
+        A model that is told pictures has a row of those above every row of samples.
+        """
+        from .show import alternating, grid, pictured, write
+
+        told = self.model.asked(rows * rows, {})
+        pictures = pictured(self.model, told)
+        if pictures is not None:
+            write(alternating(pictures, self.model.sample(rows * rows, seed=self.seed, **told).cpu().float(), 2 * rows), path)
+            return
         classes = len(self.model.classes) if "label" in self.model.conditions else 0
         columns = classes if 0 < classes <= 16 else 2 * rows
         cloud = len(self.model.shape) == 1

@@ -16,6 +16,13 @@ def blobs(count: int = 256, size: int = 8, split: str = "train") -> Tensors:
     return Tensors("blobs", x, label, classes=("left", "right"))
 
 
+def paired(count: int = 64, size: int = 8, split: str = "train") -> Tensors:
+    """Two classes of tiny colour pictures, told by which half of a grey one is bright."""
+    data = blobs(count, size)
+    x = torch.cat([data.x, 255 - data.x, torch.full_like(data.x, 90)], 1)
+    return Tensors("paired", x, data.label, classes=data.classes, image=data.x)
+
+
 def poisoned(split: str = "train") -> Tensors:
     """Floating-point pictures, one of which becomes NaN after they were checked."""
     data = Tensors("poisoned", torch.zeros(64, 1, 8, 8))

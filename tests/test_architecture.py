@@ -59,7 +59,9 @@ ALLOWED = {
         "run",
         "watch",
     },
+    "asking": {"conditions", "data", "model"},
     "commands": {
+        "asking",
         "compose",
         "conditions",
         "config",
@@ -132,6 +134,7 @@ SHAPES = {
     "shapes": (3, 32, 32),
     "shapes_text": (3, 32, 32),
     "folder": (3, 48, 48),
+    "pairs": (3, 64, 64),
     "moons": (2,),
 }
 
@@ -151,9 +154,10 @@ def test_every_recipe_builds_and_learns_something_finite(name):
         theirs = config.load(Path(settings["base"]).name)
         settings = inherited(settings, Base(theirs, {}, {"run": settings["base"]}))
     shape = SHAPES.get(settings["data"]["name"], (1, 28, 28))
-    model = build(settings, shape, tuple("0123456789"))
+    image = (1, *shape[1:])
+    model = build(settings | {"image": image}, shape, tuple("0123456789"))
     level = model.noise(torch.tensor([0.3, 0.7]))
-    batch = {"x": torch.randn(2, *shape), "label": torch.tensor([1, 2]), "text": ["a red circle", ""]}
+    batch = {"x": torch.randn(2, *shape), "label": torch.tensor([1, 2]), "text": ["a red circle", ""], "image": torch.randn(2, *image)}
     assert torch.isfinite(model(batch, Level(level.alpha, level.sigma))).all()
     assert model.sampling.steps >= 1
 

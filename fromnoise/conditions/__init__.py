@@ -2,9 +2,10 @@
 
 from .condition import Condition
 from .control import Control
+from .image import Image
 from .label import Label
 from .text import Text
 
-CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text, "control": Control}
+CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text, "image": Image, "control": Control}
 
-__all__ = ["CONDITIONS", "Condition", "Control", "Label", "Text"]
+__all__ = ["CONDITIONS", "Condition", "Control", "Image", "Label", "Text"]

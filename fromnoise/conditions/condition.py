@@ -68,11 +68,16 @@ class Condition(nn.Module, ABC):
         """What it has that runs beside the network at every step, and is laid out and compiled like it."""
         return []
 
-    def read(self, batch: Mapping[str, Any]) -> Any:
-        """Its values in a batch of the data."""
-        if self.key not in batch:
-            raise Usage(f"the model is conditioned on {self.key!r}, which the data does not have: {', '.join(batch)}")
-        return batch[self.key]
+    @property
+    def source(self) -> str:
+        """The entry of the batch that its values are made of."""
+        return self.key
+
+    def read(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Any:
+        """Its values in a batch of the data; what is chance in them comes from the generator, from a fixed one where there is none."""
+        if self.source not in batch:
+            raise Usage(f"the model is conditioned on {self.source!r}, which the data does not have: {', '.join(batch)}")
+        return batch[self.source]
 
     @abstractmethod
     def values(self, value: Any, n: int) -> Any:
@@ -81,11 +86,19 @@ class Condition(nn.Module, ABC):
     def default(self, n: int) -> Any:
         """The values of n samples where the user asked for none: a varied lot of held-out ones; None, which asks nothing, where none are known."""
         if self.examples is None and not self.drop:
-            raise Usage(f"this model needs a {self.key}; give it one")
+            raise Usage(f"this model is conditioned on {self.key!r} and remembers no examples; give it one")
         if self.examples is None:
             return None
         rows = [i % len(self.examples) for i in range(n)]
         return self.examples[rows] if isinstance(self.examples, Tensor) else [self.examples[i] for i in rows]
+
+    def picture(self, value: Any) -> Tensor | None:
+        """What the values (n) look like, (n, C', *S) in [-1, 1], where they are pictures."""
+        return None
+
+    def known(self, value: Any) -> tuple[Tensor, Tensor] | None:
+        """What the values (n) say outright of the samples: (given (n, C, *S), 1 where it counts (n, 1, *S)), where they do."""
+        return None
 
     @abstractmethod
     def forward(self, value: Any) -> Context: ...

@@ -61,7 +61,7 @@ class Control(Condition):
     def networks(self) -> list[nn.Module]:
         return [self.branch]
 
-    def read(self, batch: Mapping[str, Any]) -> Tensor:
+    def read(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
         if self.hint is not None:
             return HINTS[self.hint](batch["x"], None)
         if "image" not in batch:

@@ -1,106 +1,99 @@
 """Pictures made of pictures, to condition on: what is left of x when something of it is taken away."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..networks.axes import resized
-from .filters import blur, dilated, directions, shifted, sobel
+from ..errors import Usage, nearest
+from .sketch import edges, grey, lines, palette, segments
 
-Hint = Callable[[Tensor, torch.Generator | None], Tensor]
+Hint = Callable[[Tensor, torch.Generator | None], Tensor]  # (B, C, *S) in [-1, 1], where chance comes from -> (B, C', *S) in [-1, 1]
 
-
-def grey(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Brightness alone, for colourisation; (B, C, *S) in [-1, 1] -> (B, 1, *S). ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B."""
-    if x.shape[1] != 3:
-        return x.mean(1, keepdim=True)
-    weights = x.new_tensor([0.299, 0.587, 0.114]).reshape(1, 3, *[1] * (x.ndim - 2))
-    return (x * weights).sum(1, keepdim=True)
+RESAMPLE = {"nearest": "nearest-exact", "bicubic": "bicubic"}
+BOX = (0.25, 0.75)  # a box's sides, as shares of the picture's, from and to
+STROKES, BRUSH = 4, (0.04, 0.1)  # straight strokes of a path, and the brush's radius
 
 
-def edges(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Canny's edges (Canny 1986): thin lines where colour changes most; (B, C, *S) -> (B, 1, *S), 1 on an edge, else -1.
+def low_resolution(x: Tensor, generator: torch.Generator | None = None, factor: int = 4, up: str = "nearest") -> Tensor:
+    """The means of squares of `factor` pixels a side, brought back to size, for super-resolution; (B, C, *S) in [-1, 1] -> the same shape.
 
-    A Gaussian of one pixel, Sobel's derivatives (of the channel that changes most), the ridges of the gradient's length across the edge,
-    and of those the ones above 0.2 of the example's steepest, with what hangs on them above 0.1: invariant to contrast and brightness.
-    Changes below FAINT are never edges.
+    up: nearest, or bicubic (pictures alone). Where factor does not divide a size, the squares are as even as they can be.
     """
-    slopes, *others = sobel(blur(x.float(), 1.0)).split(1, 2)  # (axes, B, 1, *S) of each channel
-    for other in others:
-        slopes = torch.where(other.square().sum(0) > slopes.square().sum(0), other, slopes)
-    length = slopes.square().sum(0).sqrt()
-    ridge = length * _ridge(slopes, length)
-    most = length.flatten(1).amax(1).clamp(min=FAINT / STRONG).reshape(-1, *[1] * (x.ndim - 1))
-    found, weak = ridge > STRONG * most, ridge > WEAK * most
-    while True:  # hysteresis: what touches an edge and is not too weak is one too
-        more = dilated(found) & weak
-        if torch.equal(more, found):
-            return found.float() * 2 - 1
-        found = more
+    if not isinstance(factor, int) or factor < 2:
+        raise Usage(f"low_resolution: factor is a whole number from 2, not {factor!r}")
+    if up not in RESAMPLE:
+        raise Usage(f"low_resolution: no up {up!r}{nearest(up, RESAMPLE)}")
+    if up == "bicubic" and x.ndim != 4:
+        raise Usage(f"low_resolution: bicubic is for pictures, not for examples of shape {tuple(x.shape[1:])}; use up: nearest")
+    small = F.interpolate(x, [-(-size // factor) for size in x.shape[2:]], mode="area")
+    return F.interpolate(small, x.shape[2:], mode=RESAMPLE[up]).clamp(-1, 1)
 
 
-STRONG, WEAK, FAINT = 0.2, 0.1, 0.02  # Canny's two thresholds, as shares of the steepest gradient, and the least that counts
+def masked(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """The picture with a random hole, for inpainting; (B, C, *S) in [-1, 1] -> (B, C + 1, *S), see `holed`. Each hole is a box or strokes of a brush."""
+    return holed(x, holes(len(x), x.shape[2:], generator).to(x.device, non_blocking=True))
 
 
-def _ridge(slopes: Tensor, length: Tensor) -> Tensor:
-    """Where the gradient is longest among both neighbours that it points to and from; of two alike, the first."""
-    largest = slopes.abs().amax(0)
-    steps = slopes.sign() * (slopes.abs() > TAN * largest)  # the nearest of the eight (on two axes) directions
-    found = torch.zeros_like(length, dtype=torch.bool)
-    for offset in directions(len(slopes)):
-        one = torch.stack([step == o for step, o in zip(steps, offset, strict=True)]).all(0)
-        other = torch.stack([step == -o for step, o in zip(steps, offset, strict=True)]).all(0)
-        before, behind = shifted(length, [-o for o in offset]), shifted(length, offset)
-        found |= (one | other) & (length > before) & (length >= behind)
-    return found
+def holed(x: Tensor, hole: Tensor) -> Tensor:
+    """x (B, C, *S) with zeros where hole (B, 1, *S) is true, and after its channels one of ones where it is not: a whole hole is all zeros."""
+    known = (~hole).to(x)
+    return torch.cat([x * known, known], 1)
 
 
-TAN = 2**0.5 - 1  # tan(22.5°), half way between two directions
+def holes(n: int, size: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+    """n random holes (n, 1, *size): a box of a quarter to three quarters of each side, or a path of straight strokes through random points.
 
-
-def lines(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Soft lines on the dark side of contours, as drawn by pen; (B, C, *S) -> (B, 1, *S), 1 on a line, -1 on paper.
-
-    tanh(20 (G_1.6σ - G_σ)) where that is positive, G_σ the brightness in [0, 1] blurred by σ = 0.8 pixels: a thresholded difference of
-    Gaussians (Winnemöller et al. 2012, eqs. 1 and 5 with τ = 1, ε = 0, φ = 20).
+    As in Saharia et al. 2022 (Palette, sec. 4.2: boxes and free-form masks), on any number of axes; lengths are shares of the picture's sides.
     """
-    brightness = grey(x.float()) / 2 + 0.5
-    return 2 * torch.tanh(20 * (blur(brightness, 1.6 * 0.8) - blur(brightness, 0.8)).clamp(min=0)) - 1
+    axes = len(size)
+    chance = torch.rand(n, 2 * axes + (STROKES + 1) * axes + 2, generator=generator)
+    side, corner, points, (kind, thick) = (
+        chance[:, :axes], chance[:, axes : 2 * axes], chance[:, 2 * axes : -2].unflatten(1, (STROKES + 1, axes)), chance[:, -2:].T
+    )  # fmt: skip
+    side = BOX[0] + (BOX[1] - BOX[0]) * side
+    corner = corner * (1 - side)
+
+    def along(values: Tensor) -> Tensor:  # (n,) -> (n, 1, …), beside the axes
+        return values.reshape(n, *[1] * axes)
+
+    at = [((torch.arange(size[a]) + 0.5) / size[a]).reshape(*[-1 if b == a else 1 for b in range(axes)]) for a in range(axes)]
+    box, brush = torch.ones(n, *size, dtype=torch.bool), torch.zeros(n, *size, dtype=torch.bool)
+    for a in range(axes):
+        box &= (at[a] >= along(corner[:, a])) & (at[a] < along(corner[:, a] + side[:, a]))
+    radius = along(BRUSH[0] + (BRUSH[1] - BRUSH[0]) * thick)
+    for start, end in zip(points.unbind(1), points.unbind(1)[1:], strict=False):
+        way = end - start
+        share = sum((at[a] - along(start[:, a])) * along(way[:, a]) for a in range(axes)) / along(way.square().sum(1).clamp(min=1e-8))
+        share = share.clamp(0, 1)  # of the stroke, where it is nearest to a pixel
+        brush |= sum((at[a] - along(start[:, a]) - share * along(way[:, a])).square() for a in range(axes)) < radius.square()
+    return torch.where(along(kind) < 0.5, box, brush)[:, None]
 
 
-def segments(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """A few flat regions: each pixel in the mean colour of its cluster, by k-means on the colours of its own example; (B, C, *S) -> the same.
+HINTS: dict[str, Hint] = {
+    "grey": grey,
+    "low_resolution": low_resolution,
+    "masked": masked,
+    "edges": edges,
+    "lines": lines,
+    "segments": segments,
+    "palette": palette,
+}
 
-    REGIONS clusters that begin at colours as far apart as can be (Gonzalez 1985), the first being the one farthest from the mean: no chance.
-    """
-    pixels = x.float().flatten(2).mT  # (B, N, C)
-    far, means = (pixels - pixels.mean(1, keepdim=True)).square().sum(-1), pixels[:, :0]
-    for i in range(REGIONS):
-        means = torch.cat([means, pixels.gather(1, far.argmax(1)[:, None, None].expand(-1, 1, x.shape[1]))], 1)
-        near = (pixels - means[:, -1:]).square().sum(-1)
-        far = torch.minimum(far, near) if i else near
-    for _ in range(10):
-        mine = F.one_hot(_nearest(pixels, means), REGIONS).to(pixels)  # (B, N, REGIONS)
-        count = mine.sum(1)[..., None]
-        means = torch.where(count > 0, mine.mT @ pixels / count.clamp(min=1), means)
-    painted = means.gather(1, _nearest(pixels, means)[..., None].expand_as(pixels))
-    return painted.mT.reshape(x.shape)
+# What a hint says outright of the sample: (what is given (B, C, *S), 1 where it is (B, 1, *S)).
+STATED: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {"masked": lambda value: (value[:, :-1], value[:, -1:])}
 
 
-def _nearest(pixels: Tensor, means: Tensor) -> Tensor:
-    """Which of the means (B, K, C) each of the pixels (B, N, C) is nearest to; (B, N)."""
-    return (means.square().sum(-1)[:, None] - 2 * pixels @ means.mT).argmin(-1)
-
-
-REGIONS = 4
-
-
-def palette(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Which colours are where, without shapes: means over a grid of 8 cells a side, as flat squares (Mou et al. 2023, sec. 3.3); like x."""
-    coarse = [min(8, n) for n in x.shape[2:]]
-    return F.interpolate(resized(x.float(), coarse), size=x.shape[2:], mode="nearest")
-
-
-HINTS: dict[str, Hint] = {"grey": grey, "edges": edges, "lines": lines, "segments": segments, "palette": palette}
+def hint_of(name: str, options: Mapping[str, Any] | None = None) -> Hint:
+    """The hint of this name with its own options set. Raises Usage for an unknown name or option."""
+    if name not in HINTS:
+        raise Usage(f"no hint {name!r}{nearest(name, HINTS)}")
+    known = list(inspect.signature(HINTS[name]).parameters)[2:]
+    for key in options or {}:
+        if key not in known:
+            raise Usage(f"hint {name} has no option {key!r}" + (nearest(key, known) if known else "; it takes none"))
+    return partial(HINTS[name], **(options or {}))

@@ -1,4 +1,4 @@
-"""Datasets: what a model learns from, as dicts of x, label and text."""
+"""Datasets: what a model learns from, as dicts of x and what is known about it."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,7 @@ from .digits import digits
 from .feed import Plan, feed
 from .folder import folder
 from .idx import fashion_mnist, mnist
+from .pairs import pairs
 from .plan import mixed
 from .scenes import shapes_text
 from .shapes import shapes
@@ -20,6 +21,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,
     "folder": folder,
+    "pairs": pairs,
     "npz": npz,
     "moons": moons,
     "swiss_roll": swiss_roll,

@@ -33,6 +33,7 @@ class Dataset(ABC):
     shape: tuple[int, ...]  # (C, *S) of one example, or (D,) for points
     classes: tuple[str, ...]  # () without labels
     keys: tuple[str, ...]  # what a batch holds beside "x": a subset of ("label", "text", "image")
+    image_shape: tuple[int, ...] = ()  # (C', *S) of its image, where it has one
     in_memory: bool = False
     text: Sequence[str] | None = None  # all captions, where there are some
 
@@ -88,6 +89,7 @@ class Tensors(Dataset):
             raise Problem(f"{name}: {len(self.x)} examples but {len(self.text)} texts; give one for each")
         self.shape = tuple(self.x.shape[1:])
         self.image = None if image is None else _examples(name, image)
+        self.image_shape = () if self.image is None else tuple(self.image.shape[1:])
         if self.image is not None and (len(self.image) != len(self.x) or self.image.shape[2:] != self.x.shape[2:]):
             raise Problem(f"{name}: x is {tuple(self.x.shape)} but image {tuple(self.image.shape)}; give one of the same size for each")
         known = (("label", self.label), ("text", self.text), ("image", self.image))

@@ -19,6 +19,7 @@ from .progress import track
 T = TypeVar("T")
 IN_MEMORY = 1 << 30  # bytes of decoded pictures up to which a set lives in memory
 NAMED = 3  # broken files that a message names
+SKIPPING = {True: ", or set data.skip_broken=true", False: ""}
 
 
 def folder(
@@ -43,18 +44,15 @@ def folder(
     """
     check_split(split)
     check(fit, channels)
-    if not 0 <= held_out < 1:
-        raise Usage(f"held_out is the share of pictures to hold out, from 0 to below 1, not {held_out:g}")
     whole, chosen = split_listing(path, labels, split, held_out)
     headers, broken = headers_of(whole)
-    _report(broken, len(whole), skip_broken)
+    report_broken(broken, len(whole), skip_broken)
     if broken and whole.root == chosen.root:
         bad = {name for name, _ in broken}
         chosen = chosen.at([i for i, name in enumerate(chosen.files) if name not in bad])
-    look = _look(headers, size, fit, channels, background)
-    count = look.shape[0] * look.shape[1] * look.shape[2] * (4 if look.deep else 1) * len(chosen)
-    if memory if memory is not None else count < IN_MEMORY:
-        return _decoded(chosen, look, skip_broken)
+    look = look_of(headers, size, fit, channels, background)
+    if memory if memory is not None else look.bytes * len(chosen) < IN_MEMORY:
+        return decoded(chosen, look, skip_broken)
     return Folder(chosen, look, skip_broken)
 
 
@@ -83,17 +81,17 @@ def headers_of(listing: Listing) -> tuple[list[Header], list[tuple[str, str]]]:
     return [one for one in found if one is not None], broken
 
 
-def _report(broken: list[tuple[str, str]], count: int, skip: bool) -> None:
-    """Raises Problem where pictures are broken and not to be skipped, or nothing else is left."""
+def report_broken(broken: list[tuple[str, str]], count: int, skip: bool | None) -> None:
+    """Raises Problem where pictures are broken and not to be skipped (None: cannot be), or nothing else is left."""
     if not broken or (skip and len(broken) < count):
         return
     named = "; ".join(f"{name}: {reason}" for name, reason in broken[:NAMED])
     more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-    cure = "remove them" if len(broken) == count else "remove them, or set data.skip_broken=true"
+    cure = "remove them" + SKIPPING[skip is not None and len(broken) < count]
     raise Problem(f"{len(broken)} of {count} pictures cannot be read ({named}{more}); {cure}")
 
 
-def _look(headers: list[Header], size: Any, fit: str, channels: str | None, background: Any) -> Look:
+def look_of(headers: list[Header], size: Any, fit: str, channels: str | None, background: Any) -> Look:
     """What the pictures become, as far as the settings leave it to the files."""
     red, green, blue = colour(background)
     wanted = _sides(size) if size is not None else _same_size(headers)
@@ -119,7 +117,7 @@ def _same_size(headers: list[Header]) -> tuple[int, int]:
     return next(iter(sizes))
 
 
-def _decoded(listing: Listing, look: Look, skip: bool) -> Tensors:
+def decoded(listing: Listing, look: Look, skip: bool | None) -> Tensors:
     """The set in memory, decoded by threads into one tensor."""
     x = np.empty((len(listing), *look.shape), np.float32 if look.deep else np.uint8)
     paths = [str(listing.root / name) for name in listing.files]
@@ -131,7 +129,7 @@ def _decoded(listing: Listing, look: Look, skip: bool) -> Tensors:
         return rows[path]
 
     _, broken = in_threads(one, unique, "decoding pictures")
-    _report(broken, len(unique), skip)
+    report_broken(broken, len(unique), skip)
     repeats = [i for i, path in enumerate(paths) if rows[path] != i]
     for i in repeats:
         x[i] = x[rows[paths[i]]]
@@ -146,7 +144,7 @@ def _decoded(listing: Listing, look: Look, skip: bool) -> Tensors:
 class Folder(Dataset):
     """Pictures read from their files as they are needed."""
 
-    def __init__(self, listing: Listing, look: Look, skip_broken: bool = False):
+    def __init__(self, listing: Listing, look: Look, skip_broken: bool | None = False):
         self.listing, self.look, self.skip_broken = listing, look, skip_broken
         self.name, self.shape, self.classes = "folder", look.shape, listing.classes
         self.keys = tuple(key for key in ("label", "text") if getattr(listing, key) is not None)
@@ -174,4 +172,4 @@ class Folder(Dataset):
                 return i % len(self), self.look(self.listing.root / name)
             except Broken as reason:
                 last = f"{name}: {reason}"
-        raise Problem(f"a picture in {self.listing.root} cannot be read ({last}); remove it, or set data.skip_broken=true")
+        raise Problem(f"a picture in {self.listing.root} cannot be read ({last}); remove it{SKIPPING[self.skip_broken is not None]}")

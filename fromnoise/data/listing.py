@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import Problem
+from ..errors import Problem, Usage
 from .pictures import ENDINGS
 
 METADATA = ("metadata.jsonl", "metadata.csv")
@@ -64,6 +64,8 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -
     Folders named train and test (or val, valid, validation) are the splits where they exist; otherwise `held_out` of the files
     are the test split, chosen by a hash of their names, so that the choice is the same when files are added.
     """
+    if not 0 <= held_out < 1:
+        raise Usage(f"held_out is the share of pictures to hold out, from 0 to below 1, not {held_out:g}")
     root = Path(path).expanduser()
     held = next((root / name for name in HELD_OUT if (root / name).is_dir()), None)
     if held is not None and (root / "train").is_dir():
@@ -87,6 +89,38 @@ def score(name: str) -> float:
     """A number in [0, 1) that depends on a file's relative name alone."""
     written = name.encode("utf-8", "surrogateescape")  # a name that is not UTF-8 gives back its own bytes
     return int.from_bytes(hashlib.blake2b(written, digest_size=6).digest(), "big") / 2**48
+
+
+def partners(listing: Listing, root: Path) -> Listing:
+    """The pictures under `root` of the same names as the listing's, in its order; only their endings may differ.
+
+    Raises Problem where a picture on either side has no counterpart, or several, with the first few names.
+    """
+    if not root.is_dir():
+        raise Problem(f"{root}: no such folder; it should hold the other picture of each pair")
+    ours, theirs = (_by_name(place, _walk(place)[0]) for place in (listing.root, root))
+    alone = (
+        [name for name in dict.fromkeys(listing.files) if _bare(name) not in theirs],
+        [name for bare, name in theirs.items() if bare not in ours],
+    )
+    if any(alone):
+        said = [f"{len(names)} only in {place} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+                for names, place in zip(alone, (listing.root, root), strict=True) if names]  # fmt: skip
+        raise Problem(f"these pictures have no counterpart of the same name: {', '.join(said)}; add what is missing, or remove them")
+    return Listing(root, tuple(theirs[_bare(name)] for name in listing.files))
+
+
+def _bare(name: str) -> str:
+    """A file's name without its ending."""
+    return name.rpartition(".")[0]
+
+
+def _by_name(root: Path, files: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in files:
+        if found.setdefault(_bare(name), name) != name:
+            raise Problem(f"{root} holds both {found[_bare(name)]} and {name}; pairs are found by name, so keep one of them")
+    return found
 
 
 def _as_in(test: Listing, train: Listing) -> Listing:

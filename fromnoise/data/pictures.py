@@ -1,5 +1,6 @@
 """One picture file, of any usual kind, as an array of the size and channels that a set wants."""
 
+import math
 import os
 import struct
 import warnings
@@ -101,12 +102,22 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise Broken("it is cut short or damaged") from error
 
 
+HALVES = ("left", "right", "top", "bottom")
+
+
+def half_box(half: str, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a half of a picture; an odd middle column or row is of neither."""
+    wide, high = width // 2, height // 2
+    boxes = ((0, 0, wide, height), (width - wide, 0, width, height), (0, 0, width, high), (0, height - high, width, height))
+    return boxes[HALVES.index(half)]
+
+
 @dataclass(frozen=True)
 class Look:
     """What every picture of a set becomes: `size` (height, width), `channels` grey, rgb or rgba, 8 bits or `deep`; (C, H, W).
 
     fit: crop covers the size and cuts the rest off evenly on both sides, pad shows all of the picture with bars in the background's
-    colour, resize stretches. Transparent pictures are laid on the background where the set has no alpha.
+    colour, resize stretches. Transparent pictures are laid on the background where the set has no alpha. `half`: of the picture, alone.
     """
 
     size: tuple[int, int]
@@ -114,10 +125,16 @@ class Look:
     fit: str = "crop"
     background: str = "white"
     deep: bool = False
+    half: str | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return (CHANNELS[self.channels][1], *self.size)
+
+    @property
+    def bytes(self) -> int:
+        """Of one picture in memory."""
+        return math.prod(self.shape) * (4 if self.deep else 1)
 
     def __call__(self, path: str | Path) -> np.ndarray:
         """The picture (C, H, W): uint8, or float32 in [-1, 1] where the set is deep. Raises Broken."""
@@ -172,6 +189,8 @@ def _plain(look: Look, image: Image.Image, path: str | Path) -> np.ndarray:
     enough = 2 * max(look.size)
     image.draft(image.mode, (enough, enough))  # a JPEG much larger than needed is decoded at a half, quarter or eighth
     image = ImageOps.exif_transpose(_eight_bits(image))
+    if look.half:
+        image = image.crop(half_box(look.half, *image.size))
     mode = CHANNELS[look.channels][0]
     if _alpha(image) and mode != "RGBA":
         under = Image.new("RGBA", image.size, (*colour(look.background), 255))
@@ -214,6 +233,9 @@ def _shares(image: Image.Image) -> np.ndarray:
 def _deep(look: Look, image: Image.Image, path: str | Path) -> np.ndarray:
     """The picture (C, H, W) float32 in [-1, 1], with all of 16 bits kept."""
     pixels = _deep_pixels(image, path)  # (H, W, 1..4) in [0, 1]
+    if look.half:
+        left, top, right, bottom = half_box(look.half, pixels.shape[1], pixels.shape[0])
+        pixels = pixels[top:bottom, left:right]
     alpha = pixels[..., -1:] if pixels.shape[-1] in (2, 4) else np.ones_like(pixels[..., :1])
     under = np.array(colour(look.background), np.float32) / 255
     body = np.broadcast_to(pixels[..., : 3 if pixels.shape[-1] > 2 else 1], (*pixels.shape[:2], 3))

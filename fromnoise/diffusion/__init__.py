@@ -1,7 +1,7 @@
 """The mathematics: levels, schedules, prediction types, the loss, guidance. Imports torch only."""
 
 from .denoiser import CLOCKS, Bound, Denoise, Denoiser
-from .guide import calmed, clip, guided, threshold
+from .guide import calmed, clip, guided, inpaint, threshold
 from .level import Level
 from .loss import DISTANCES, PENALTIES, loss
 from .predict import PREDICT
@@ -51,6 +51,7 @@ __all__ = [
     "calmed",
     "clip",
     "guided",
+    "inpaint",
     "loss",
     "threshold",
 ]

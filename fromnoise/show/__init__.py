@@ -2,6 +2,7 @@
 
 from .animation import gif
 from .compare import Compared, by_class, compare, compared, sweep
+from .condition import alternating, condition, pictured
 from .control import control
 from .curves import curves
 from .log import Log, read
@@ -16,15 +17,18 @@ from .tradeoff import tradeoff
 __all__ = [
     "Compared",
     "Log",
+    "alternating",
     "by_class",
     "compare",
     "compared",
     "control",
+    "condition",
     "curves",
     "estimate",
     "forward",
     "gif",
     "grid",
+    "pictured",
     "progress",
     "read",
     "report",

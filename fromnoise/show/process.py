@@ -178,7 +178,7 @@ def estimate(
     else:
         batch = data.get(torch.arange(min(CROWD, len(data))) if len(data.shape) == 1 else torch.tensor([index % len(data)]))
     x0 = batch["x"].float().to(model.device)
-    asked = {key: batch[key] for key in model.conditions if key in batch} | conditions
+    asked = {key: condition.read(batch) for key, condition in model.conditions.items() if condition.source in batch} | conditions
     denoise, eps = model.denoise(len(x0), **asked), Seeded(seed, range(len(x0)))(x0)
     levels = [model.noise(torch.tensor(t, dtype=torch.float64)) for t in times]
     rows: dict[str, list[Image.Image]] = {"x₀": [], "ε": [], "xₜ": [], "estimate of x₀": [], "estimate of ε": []}
