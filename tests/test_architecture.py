@@ -145,8 +145,6 @@ def test_every_recipe_builds_and_learns_something_finite(name):
     from fromnoise.train import Train
 
     settings = config.load(name)
-    if "base" in settings:  # built as its base's recipe, which the folder of that run is named after
-        settings = inherited(settings, Base(config.load(Path(settings["base"]).name), {}, {}))
     header = config.find(name).read_text().split("\n")[0]
     assert header.startswith("# ") and len(header) > 30, "the first line says what the recipe is"
     config.call(Train, settings["train"], "train")
