@@ -58,13 +58,16 @@ def inherited(config: Mapping[str, Any], base: Base) -> dict[str, Any]:
 
 
 def fill(model: nn.Module, base: Base) -> None:
-    """Puts the base's weights into the model, which may have more; raises Problem where they are of another network."""
+    """Puts the base's weights into the model, which may have more, and trains that; raises Problem where they are of another network."""
     own = model.state_dict()
     for name, tensor in base.tensors.items():
         if name not in own or own[name].shape != tensor.shape:
             here = f"{tuple(own[name].shape)} here" if name in own else "nothing here"
             raise Problem(f"the base {base.node['run']} is of another network: {name} is {tuple(tensor.shape)} there, {here}")
     model.load_state_dict(base.tensors, strict=False)
+    for name, parameter in model.named_parameters():
+        if name not in base.tensors:  # such as a new condition's under an adapter: nobody has learnt it yet
+            parameter.requires_grad_(True)
 
 
 def _listed(conditions: Any) -> list[dict[str, Any]]:

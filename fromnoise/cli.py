@@ -42,7 +42,9 @@ Rescale = Annotated[float | None, typer.Option("--rescale", help="0 to 1: how fa
 Weights = Annotated[str, typer.Option("--weights", help="last, best (by held-out loss), or a name of the run's weights/.")]
 Adapters = Annotated[
     list[str] | None,
-    typer.Option("--adapter", help="RUN or RUN:SHARE: put what a run begun with this one has learnt on it, such as :0.7 of it; repeatable."),
+    typer.Option(
+        "--adapter", help="RUN or RUN:SHARE: put what a run begun with this one has learnt on it, such as :0.7 of it; repeatable."
+    ),
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Allow parts of your own (module:Class) that the run names, which runs their code.")]
 

@@ -237,8 +237,8 @@ def print_parts(what: str | None) -> None:
 
     headers = {name: path.read_text().split("\n")[0].lstrip("# ") for name, path in settings.recipes().items()}
     parts: dict[str, Mapping[str, str]] = {"recipes": headers}
-    tables = {"data": DATASETS, "networks": NETWORKS, "adapters": ADAPTERS, "conditions": CONDITIONS, "predictions": PREDICT, "schedules": SCHEDULES, "tables": BETAS,
-              "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES, "clocks": CLOCKS, "optimizers": OPTIMIZERS}  # fmt: skip
+    tables = {"data": DATASETS, "networks": NETWORKS, "adapters": ADAPTERS, "conditions": CONDITIONS, "predictions": PREDICT, "schedules": SCHEDULES,
+              "tables": BETAS, "samplers": SAMPLERS, "weights": WEIGHTS, "sources": SOURCES, "clocks": CLOCKS, "optimizers": OPTIMIZERS}  # fmt: skip
     parts |= {title: {name: first(thing) for name, thing in table.items()} for title, table in tables.items()}
     parts["presets"] = {
         name: ", ".join(f"{key} {value}" for key, value in preset.items() if key != "name") for name, preset in PRESETS.items()
@@ -285,10 +285,11 @@ def export_run(path: Path, out: Path, weights: str, adapter: bool = False) -> No
             raise Problem(f"{path} has no adapter; leave --adapter out")
         if whole:
             raise Problem(
-                f"{path} has also trained {whole[0]} whole, for which PEFT's files have no place; leave --adapter out to export the merged weights, or"
-                " train with adapter.also=[]"
+                f"{path} has also trained {whole[0]} whole, for which PEFT's files have no place; leave --adapter out to export all, merged"
             )
-        print(f"{convert.write_adapter(out, config, node, model.state_dict(), added)}: {len(added)} layers, as PEFT and diffusers name them")
+        print(
+            f"{convert.write_adapter(out, config, node, model.state_dict(), added)}: {len(added)} layers, as PEFT and diffusers name them"
+        )
         return
     tensors = {name: tensor.detach().float() for name, tensor in merge(model).state_dict().items()}
     print(f"{out}: reads as {convert.write(out, config, node, tensors, model.grid)}.from_pretrained({str(out)!r}) in diffusers")
@@ -298,14 +299,10 @@ def adapters_of(words: list[str] | None) -> list[tuple[Path, float]]:
     """--adapter RUN or RUN:SHARE, any number of times, as (run, share)."""
     found = []
     for word in words or []:
-        run, colon, share = word.rpartition(":")
-        if not colon or Path(word).exists():
-            found.append((Path(word), 1.0))
-            continue
-        try:
-            found.append((Path(run), float(share)))
-        except ValueError:
-            raise Usage(f"--adapter is RUN, or RUN:SHARE such as runs/fashion_lora:0.7, not {word!r}") from None
+        run, share = (word, "1") if Path(word).exists() or ":" not in word else word.rsplit(":", 1)
+        if not re.fullmatch(r"-?(\d+\.?\d*|\.\d+)", share):
+            raise Usage(f"--adapter is RUN, or RUN:SHARE such as runs/fashion_lora:0.7, not {word!r}")
+        found.append((Path(run), float(share)))
     return found
 
 

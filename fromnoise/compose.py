@@ -38,9 +38,7 @@ def composed(
     return model
 
 
-def write_merged(
-    path: Path, others: Sequence[tuple[str | Path, float]], out: Path, trust: bool = False, weights: str = "last"
-) -> Model:
+def write_merged(path: Path, others: Sequence[tuple[str | Path, float]], out: Path, trust: bool = False, weights: str = "last") -> Model:
     """Writes a run, with others put on it, as a plain one, whose weights hold all changes; its model."""
     out = vacant(out)
     config, examples = Run(path).config(), Run(path).load_examples()

@@ -101,7 +101,9 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     return pipeline or part.CLASS
 
 
-def counterpart(config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[ModuleType, dict[str, Any], bool]:
+def counterpart(
+    config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[ModuleType, dict[str, Any], bool]:
     """Their network that a run's is: the module of this package that knows it, its config.json, and whether the labels have a row for none."""
     part = NETWORKS.get(str(node.get("name")))
     if part is None:
