@@ -62,7 +62,7 @@ def inherited(config: Mapping[str, Any], base: Base) -> dict[str, Any]:
 
 
 def fill(model: Model, base: Base) -> None:
-    """Puts the base's weights into the model, which may have more; raises Problem where they are of another network."""
+    """Puts the base's weights into the model, which may have more, and trains that; raises Problem where they are of another network."""
     own = model.state_dict()
     for name, tensor in base.tensors.items():
         if name not in own or own[name].shape != tensor.shape:
@@ -71,6 +71,9 @@ def fill(model: Model, base: Base) -> None:
     model.load_state_dict(base.tensors, strict=False)
     for condition in model.conditions.values():
         condition.join(model.denoiser.network)
+    for name, parameter in model.named_parameters():
+        if name not in base.tensors:  # such as a new condition's under an adapter: nobody has learnt it yet
+            parameter.requires_grad_(True)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -336,8 +336,7 @@ def export_run(path: Path, out: Path, weights: str, adapter: bool = False) -> No
             raise Problem(f"{path} has no adapter; leave --adapter out")
         if whole:
             raise Problem(
-                f"{path} has also trained {whole[0]} whole, for which PEFT's files have no place; leave --adapter out to export the merged weights, or"
-                " train with adapter.also=[]"
+                f"{path} has also trained {whole[0]} whole, for which PEFT's files have no place; leave --adapter out to export all, merged"
             )
         print(
             f"{convert.write_adapter(out, config, node, model.state_dict(), added)}: {len(added)} layers, as PEFT and diffusers name them"
@@ -351,14 +350,10 @@ def adapters_of(words: list[str] | None) -> list[tuple[Path, float]]:
     """--adapter RUN or RUN:SHARE, any number of times, as (run, share)."""
     found = []
     for word in words or []:
-        run, colon, share = word.rpartition(":")
-        if not colon or Path(word).exists():
-            found.append((Path(word), 1.0))
-            continue
-        try:
-            found.append((Path(run), float(share)))
-        except ValueError:
-            raise Usage(f"--adapter is RUN, or RUN:SHARE such as runs/fashion_lora:0.7, not {word!r}") from None
+        run, share = (word, "1") if Path(word).exists() or ":" not in word else word.rsplit(":", 1)
+        if not re.fullmatch(r"-?(\d+\.?\d*|\.\d+)", share):
+            raise Usage(f"--adapter is RUN, or RUN:SHARE such as runs/fashion_lora:0.7, not {word!r}")
+        found.append((Path(run), float(share)))
     return found
 
 

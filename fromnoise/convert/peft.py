@@ -45,4 +45,4 @@ def factors(change: Tensor, least: float = 1e-5) -> tuple[Tensor, Tensor]:
     u, s, v = torch.linalg.svd(change.flatten(1).double(), full_matrices=False)
     rank, ones = int((s > least * s[0]).sum()), [1] * (change.ndim - 2)
     a, b = s[:rank, None].sqrt() * v[:rank], u[:, :rank] * s[:rank].sqrt()
-    return a.float().view(rank, *change.shape[1:]), b.float().view(-1, rank, *ones)
+    return a.float().view(rank, *change.shape[1:]), b.float().view(len(change), rank, *ones)

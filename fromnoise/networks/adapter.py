@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -66,32 +66,44 @@ def merge(model: Kind) -> Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter(ABC):
-    """How a model is adapted: which layers' weights are changed, and what is trained whole beside; all else is frozen.
+    """How a model is adapted: which layers' weights are changed, and what is trained whole beside them; all else is frozen.
 
-    pattern  a regular expression: layers, linear or convolutions, in whose names it is found (null: every linear layer)
-    also     regular expressions: parameters, by name, that are trained whole (null: those of the conditions)
+    pattern  a regular expression: the linear layers and convolutions in whose names it is found (null: see `dense`)
+    also     regular expressions: the parameters, by name, that are trained whole, such as "conditions" or "norm"
     """
 
     pattern: str | None = None
-    also: Sequence[str] | None = None
+    also: Sequence[str] = ()
 
     @abstractmethod
     def change(self, weight: Tensor) -> Change:
         """A fresh change to a weight (out, in, *taps)."""
 
-    def attach(self, model: nn.Module) -> nn.Module:
+    def attach(self, model: Kind) -> Kind:
         """The model with changes to its weights that are zero as yet, in place; raises Usage where a pattern finds nothing."""
         free = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        whole = {name for name in free if name.startswith("conditions.")} if self.also is None else set(_found(self.also, free))
-        kinds = {name: type(layer) for name, layer in model.named_modules() if f"{name}.weight" in free.keys() - whole}
-        layers = {name: None for name, kind in kinds.items() if issubclass(kind, LAYERS if self.pattern is not None else nn.Linear)}
-        for layer in _found([self.pattern or ""], layers):
-            module = model.get_submodule(layer)
-            change = self.change(module.weight)
-            module.__class__, module.change = _adapted(type(module)), change
+        whole = set(_found(self.also, free))
+        layers = {
+            name: layer for name, layer in model.named_modules() if isinstance(layer, LAYERS) and f"{name}.weight" in free.keys() - whole
+        }
+        chosen = dense(layers) if self.pattern is None else _found([self.pattern], layers)
+        if not chosen:
+            raise Usage("adapter: this network has no linear layer; say which ones change by adapter.pattern")
+        for name in chosen:
+            layer, change = layers[name], self.change(layers[name].weight)
+            layer.__class__, layer.change = _adapted(type(layer)), change
         for name, parameter in free.items():
             parameter.requires_grad_(name in whole)
         return model
+
+
+def dense(layers: Mapping[str, nn.Module]) -> list[str]:
+    """The layers that LoRA was made for: a network's linear ones, and convolutions of one pixel, which are linear too.
+
+    Wide convolutions hold most of a small UNet, and their changes, over all taps, are no thin ones: with all layers, rank 8 is 15 % of `mnist`'s
+    parameters; with these, 2.9 %. Conditions are left out: what is asked stays, and the network learns to answer otherwise.
+    """
+    return [name for name, layer in layers.items() if layer.weight[0, 0].numel() == 1 and not name.startswith("conditions.")]
 
 
 def _found(patterns: Sequence[str], names: Iterable[str]) -> list[str]:

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fromnoise import config
 from fromnoise.errors import Usage
+from fromnoise.model import build
 from fromnoise.networks import ADAPTERS, NETWORKS, DoRA, LoRA, UNet, changes, lay_weights_last, merge, recompute
 from tests.parts import stirred
 
@@ -179,14 +181,23 @@ def test_weights_with_channels_last_stay_so(kind):
 # Which layers
 
 
-def test_linear_layers_unless_said_and_what_is_trained_whole_beside():
+def test_linear_layers_of_the_network_unless_said():
     net = nn.ModuleDict({"network": small_unet(), "conditions": nn.ModuleDict({"label": nn.Linear(3, 4)}), "frozen": nn.Linear(2, 2)})
     net["frozen"].requires_grad_(False)
+    parts = dict(net["network"].named_modules(prefix="network"))
+    skips = {name for name in parts if name.endswith("block.skip") and isinstance(parts[name], nn.Conv2d)}
     model = LoRA(rank=2).attach(net)
-    changed = {name.removesuffix(".weight") for name in changes(model)}
-    assert changed == {name for name, m in model["network"].named_modules(prefix="network") if isinstance(m, nn.Linear)}
-    whole = {name for name, p in model.named_parameters() if p.requires_grad and ".change." not in name}
-    assert whole == {"conditions.label.weight", "conditions.label.bias"}
+    assert skips and {name.removesuffix(".weight") for name in changes(model)} == skips | {
+        n for n, m in parts.items() if isinstance(m, nn.Linear)
+    }
+    assert all(".change." in name for name, p in model.named_parameters() if p.requires_grad)
+
+
+def test_the_default_is_less_than_3_percent_of_mnists_parameters():
+    model = build(config.load("mnist"), (1, 28, 28), tuple("0123456789"))
+    count = sum(p.numel() for p in model.parameters())
+    LoRA(rank=8).attach(model)
+    assert 0.02 < sum(p.numel() for p in model.parameters() if p.requires_grad) / count < 0.03
 
 
 def test_layers_and_parameters_by_name():
