@@ -36,7 +36,7 @@ ALLOWED = {
     "model": {"base", "config", "conditions", "convert", "diffusion", "networks", "samplers", "sampling", "device", "run"},
     "run": {"config"},
     "show": {"model", "data", "diffusion", "evaluate", "samplers", "run", "config", "sampling"},
-    "evaluate": {"model", "data", "device", "samplers", "sampling"},
+    "evaluate": {"conditions", "model", "data", "device", "samplers", "sampling"},
     "checkpoint": {"config", "device", "ema", "run"},
     "estimate": {"config", "data", "device", "diffusion", "ema", "gradient", "model", "networks", "optim", "train"},
     "gradient": {"device", "diffusion", "train"},

@@ -4,6 +4,8 @@ from .card import Card, Row
 from .cnn import CNN
 from .features import FeatureNet, observe
 from .metrics import Statistics, frechet, kid, precision_recall
+from .pairs import Pairs, score_pairs
+from .perceptual import Perceptual, load_perceptual
 from .points import distance_to_data, energy_distance, score_points, sliced_wasserstein
 from .prepare import load_features
 from .resnet import ResNet
@@ -17,6 +19,8 @@ __all__ = [
     "Card",
     "Comparison",
     "FeatureNet",
+    "Pairs",
+    "Perceptual",
     "ResNet",
     "Row",
     "Statistics",
@@ -27,9 +31,11 @@ __all__ = [
     "frechet",
     "kid",
     "load_features",
+    "load_perceptual",
     "observe",
     "precision_recall",
     "score",
+    "score_pairs",
     "score_points",
     "score_run",
     "sliced_wasserstein",
