@@ -204,6 +204,13 @@ def evaluate(
     sweep: Annotated[
         str | None, typer.Option("--sweep", help="SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")
     ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="For a model that is told pictures: how near samples come to held-out targets, pixel by pixel.")
+    ] = False,
+    perceptual: Annotated[
+        str | None,
+        typer.Option("--perceptual", help="NETWORK.npz,WEIGHTS.safetensors: with --pairs, a distance like LPIPS (SqueezeNet 1.1) as well."),
+    ] = None,
     root: Annotated[str | None, typer.Option("--root", help="Where the data lies, if not where training found it.")] = None,
     weights: Weights = "last",
     device: Device = None,
@@ -224,6 +231,8 @@ def evaluate(
         trust,
         weights,
         sweep,
+        pairs,
+        perceptual,
     )
 
 

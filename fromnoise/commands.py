@@ -202,18 +202,30 @@ def measure(
     trust: bool,
     weights: str,
     sweep: str | None,
+    pairs: bool = False,
+    perceptual: str | None = None,
 ) -> None:
     """`fromnoise evaluate`."""
     from rich.console import Console
 
-    from .evaluate import Card, Sweep, score_run
+    from .evaluate import Card, Sweep, load_perceptual, score_pairs, score_run
 
     if n is not None and n < 2:
         raise Usage(f"evaluate at least 2 samples, not {n}")
+    if pairs and (compare or sweep):
+        raise Usage("--pairs, --compare and --sweep are different questions; ask one at a time")
+    if perceptual and not pairs:
+        raise Usage("--perceptual measures pairs; add --pairs")
+    distance = load_perceptual(perceptual) if perceptual else None
     model = load(run, device, trust, weights)
     config = Run(run).config()
     asked = settings.call(Evaluate, config.get("evaluate") or {}, "evaluate")
     train, test = run_data(run, root, trust)
+    if pairs:
+        found = score_pairs(model, train, test, n or asked.n, walk, seed, distance, draw)
+        Console(width=max(100, Console().width)).print(found.table())
+        Run(run).write_json("pairs.json", found.json())
+        return
     card = score_run(model, train, test, n or asked.n, walk, seed, features or asked.features, compare, draw, sweep)
     Console(width=max(100, Console().width)).print(card.table())
     if isinstance(card, Sweep):

@@ -100,7 +100,7 @@ class Pairs(Dataset):
     def __init__(self, target: Folder, image: Folder):
         self.target, self.image = target, image
         self.name, self.shape, self.classes, self.image_shape = "pairs", target.shape, target.classes, image.shape
-        self.keys = (*target.keys, "image")
+        self.keys, self.text = (*target.keys, "image"), target.text
 
     def __len__(self) -> int:
         return len(self.target)

@@ -5,6 +5,8 @@ from .cnn import CNN
 from .features import FeatureNet, observe
 from .metrics import Statistics, frechet, kid, precision_recall
 from .obedience import Obedience, obedience
+from .pairs import Pairs, score_pairs
+from .perceptual import Perceptual, load_perceptual
 from .points import distance_to_data, energy_distance, score_points, sliced_wasserstein
 from .prepare import load_features
 from .resnet import ResNet
@@ -19,6 +21,8 @@ __all__ = [
     "Comparison",
     "FeatureNet",
     "Obedience",
+    "Pairs",
+    "Perceptual",
     "ResNet",
     "Row",
     "Statistics",
@@ -30,9 +34,11 @@ __all__ = [
     "kid",
     "load_features",
     "obedience",
+    "load_perceptual",
     "observe",
     "precision_recall",
     "score",
+    "score_pairs",
     "score_points",
     "score_run",
     "sliced_wasserstein",

@@ -57,7 +57,7 @@ def score_run(
     for each in walks or [walk | {"guidance": g} for g in guidances] or [walk]:
         _possible(model, each)  # what cannot be is said before anything is trained or drawn
     for data in (train, test):
-        _fits(model, data)
+        fits(model, data)
     measure = _measure(model, train, test, features, seed)
     conditions = model.asked(n, held_out(model, test, n))
     if guidances:
@@ -68,10 +68,11 @@ def score_run(
 
 
 def held_out(model: Model, test: Dataset, n: int) -> dict[str, Any]:
-    """What n held-out examples, each in turn, ask of those conditions that have no varied lot of their own, such as captions."""
-    asking = [condition for condition in model.conditions.values() if condition.from_data]
-    batch = test.get(torch.arange(n) % len(test)) if asking else {}
-    return {condition.key: condition.read(batch) for condition in asking}
+    """What n held-out examples, each in turn, ask of conditions, unless those have a varied lot of their own, as labels have."""
+    if not any(condition.from_data for condition in model.conditions.values()):
+        return {}
+    batch = test.get(torch.arange(n) % len(test))
+    return {key: condition.read(batch) for key, condition in model.conditions.items()}
 
 
 def _possible(model: Model, walk: Mapping[str, Any]) -> None:
@@ -83,7 +84,7 @@ def _possible(model: Model, walk: Mapping[str, Any]) -> None:
         model.context(1, {})  # the unconditional half
 
 
-def _fits(model: Model, data: Dataset) -> None:
+def fits(model: Model, data: Dataset) -> None:
     """Raises Problem where the data is not of the kind that the model makes."""
     cure = "evaluate it on the data it was trained on"
     if tuple(data.shape) != model.shape:
