@@ -93,7 +93,7 @@ def _drawn(thing: Thing, x: float, y: float, size: int) -> np.ndarray:
 
 
 @dataclass
-class Obedience:
+class Tally:
     """How many pictures obey their captions, in all and by attribute, and what was drawn where something else was asked."""
 
     n: int = 0
@@ -163,15 +163,15 @@ def _relation(order: Sequence[Seen]) -> str:
     return max(RELATIONS, key=lambda name: RELATIONS[name][0] * (order[0].x - order[1].x) + RELATIONS[name][1] * (order[0].y - order[1].y))
 
 
-def obedience(samples: Tensor, captions: Sequence[str]) -> Obedience:
+def tallied(samples: Tensor, captions: Sequence[str]) -> Tally:
     """Of samples (n, 3, H, W) in [-1, 1] to captions of `shapes_text`; raises Usage where a caption is none of these."""
-    tally = Obedience()
+    tally = Tally()
     for sample, caption in zip(samples.clamp(-1, 1).add(1).mul(127.5).permute(0, 2, 3, 1).cpu().numpy(), captions, strict=True):
         tally.add(sample, caption)
     return tally
 
 
-def judged(card: Card, found: Obedience, real: Obedience) -> Card:
+def judged(card: Card, found: Tally, real: Tally) -> Card:
     """The card with how far the captions are obeyed put first, beside what the judge says of real pictures; what was confused goes into its notes."""
     rows = [Row("captions obeyed", found.share, real.share, better="higher")]
     rows += [Row(f"obeyed: {name}", found.of(name), real.of(name), better="higher") for name in ATTRIBUTES if found.asked[name]]
@@ -179,4 +179,4 @@ def judged(card: Card, found: Obedience, real: Obedience) -> Card:
 
 
 # Datasets whose captions can be checked exactly, and by what.
-JUDGES: dict[str, Callable[[Tensor, Sequence[str]], Obedience]] = {"shapes_text": obedience}
+JUDGES: dict[str, Callable[[Tensor, Sequence[str]], Tally]] = {"shapes_text": tallied}

@@ -7,21 +7,21 @@ import torch
 from fromnoise.data import DATASETS
 from fromnoise.data.scenes import NAMES, OTHER_WAY, PAINTS, RADII, RELATIONS, Scene, Thing, picture, read_caption
 from fromnoise.errors import Usage
-from fromnoise.evaluate.scenes import Obedience, obedience, seen
+from fromnoise.evaluate.scenes import Tally, seen, tallied
 
 
 @pytest.mark.parametrize("size", [32, 48])
 def test_the_judge_reads_what_was_drawn(size):
     data = DATASETS["shapes_text"](size=size, count=300, split="test")
-    found = obedience(data.get(torch.arange(300))["x"], data.text)
+    found = tallied(data.get(torch.arange(300))["x"], data.text)
     assert found.share == 1.0 and found.mistakes() == []
 
 
 def test_the_judge_is_not_easily_pleased():
     data = DATASETS["shapes_text"](count=200)
-    assert obedience(data.get(torch.arange(199))["x"], data.text[1:]).share < 0.02
+    assert tallied(data.get(torch.arange(199))["x"], data.text[1:]).share < 0.02
     noisy = data.get(torch.arange(200))["x"] + 0.06 * torch.randn(200, 3, 32, 32)  # as grainy as samples are at worst
-    assert 0.9 < obedience(noisy, data.text).share
+    assert 0.9 < tallied(noisy, data.text).share
 
 
 CHANGES = {
@@ -35,7 +35,7 @@ CHANGES = {
 def test_one_wrong_attribute_is_found_and_only_that(attribute):
     first, second = Thing("large", "red", "circle"), Thing("small", "blue", "square")
     drawn = picture(32, (CHANGES[attribute](first), second), [(0.25, 0.5), (0.75, 0.5)], (0.0, 0.0))
-    tally = Obedience()
+    tally = Tally()
     assert not tally.add(drawn, str(Scene((first, second), "left of")))
     assert tally.of(attribute) == 0.5
     assert all(tally.of(other) == 1 for other in (*CHANGES, "count", "relation") if other != attribute)
@@ -47,10 +47,10 @@ def test_relations_and_counts():
     for relation in RELATIONS:
         drawn = picture(32, (first, second), [places[relation], places[OTHER_WAY[relation]]], (0.0, 0.0))
         for asked in RELATIONS:
-            tally = Obedience()
+            tally = Tally()
             assert tally.add(drawn, str(Scene((first, second), asked))) == (asked == relation)
             assert tally.of("relation") == (asked == relation) and tally.of("colour") == 1
-    tally = Obedience()
+    tally = Tally()
     assert not tally.add(drawn, str(first)) and tally.of("count") == 0 and not tally.asked["colour"]
     assert seen(np.full((32, 32, 3), (24, 26, 34), np.uint8)) == []
 
