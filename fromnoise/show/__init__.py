@@ -3,6 +3,8 @@
 from .animation import gif
 from .compare import Compared, by_class, compare, compared, sweep
 from .curves import curves
+from .guidance import guidance
+from .interpolate import interpolate, latent_walk
 from .log import Log, read
 from .picture import grid, save, tiles, to_uint8, write
 from .process import estimate, forward, reverse, reverse_gif
@@ -23,6 +25,9 @@ __all__ = [
     "forward",
     "gif",
     "grid",
+    "guidance",
+    "interpolate",
+    "latent_walk",
     "progress",
     "read",
     "report",
