@@ -18,14 +18,20 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at data before training 
 show_app = typer.Typer(
     no_args_is_help=True, help="Pictures that explain: the forward and reverse process, schedules, samplers side by side."
 )
+edit_app = typer.Typer(
+    no_args_is_help=True, help="Pictures changed by a trained model: inpainted, inverted, interpolated, varied, steered."
+)
 app.add_typer(data_app, name="data")
 app.add_typer(show_app, name="show")
+app.add_typer(edit_app, name="edit")
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, such as runs/mnist.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the picture is written.")]
 Sampler = Annotated[
     str | None,
-    typer.Option("--sampler", help="ddpm, ddim, euler, euler_ancestral, heun, edm, dpmpp_2m, dpmpp_3m, dpmpp_2m_sde, unipc, iadb."),
+    typer.Option(
+        "--sampler", help="ddpm, ddim, euler, euler_ancestral, heun, edm, dpmpp_2m, dpmpp_3m, dpmpp_2m_sde, unipc, iadb, repaint."
+    ),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the sampler.")]
 Guidance = Annotated[float | None, typer.Option("--guidance", "-g", help="Classifier-free guidance; 1 is none.")]
@@ -52,6 +58,12 @@ Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, mps; th
 Clip = Annotated[str | None, typer.Option("--clip", help="How x0 is held in range: none, static, dynamic.")]
 Interval = Annotated[str | None, typer.Option("--interval", help="LOW,HIGH: guide only where sigma/alpha is between.")]
 Rescale = Annotated[float | None, typer.Option("--rescale", help="0 to 1: how far guidance's exaggerated contrast is taken back.")]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--against", help="Autoguidance: lead away from this weaker run, or from earlier weights, RUN/weights/step_…; not from no label."
+    ),
+]
 Weights = Annotated[str, typer.Option("--weights", help="last, best (by held-out loss), or a name of the run's weights/.")]
 Adapters = Annotated[
     list[str] | None,
@@ -129,6 +141,7 @@ def sample(
     clip: Clip = None,
     interval: Interval = None,
     rescale: Rescale = None,
+    against: Against = None,
     init: Annotated[Path | None, typer.Option("--init", help="Start from this picture rather than from noise.")] = None,
     strength: Annotated[float, typer.Option("--strength", help="How far --init is taken back to noise, 0 to 1.")] = 0.6,
     image: ImageOption = None,
@@ -179,12 +192,14 @@ def sample(
         adapter,
         image,
         mask,
+        against,
     )
 
 
 @app.command(
     epilog="Examples:  [cyan]fromnoise evaluate runs/mnist[/]  ·  [cyan]fromnoise evaluate runs/mnist -n 2000 --sampler ddim --steps 50[/]"
     "  ·  [cyan]fromnoise evaluate runs/mnist --compare ddim:50,ddim:1000[/]  ·  [cyan]fromnoise evaluate runs/mnist --sweep 1,1.5,2,4[/]"
+    "  ·  [cyan]fromnoise evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000[/]"
 )
 def evaluate(
     run: RunArgument,
@@ -197,6 +212,7 @@ def evaluate(
     clip: Clip = None,
     interval: Interval = None,
     rescale: Rescale = None,
+    against: Against = None,
     features: Annotated[
         str | None, typer.Option("--features", help="cnn (trained once on the run's data and kept), or a file of weights.")
     ] = None,
@@ -210,6 +226,9 @@ def evaluate(
     perceptual: Annotated[
         str | None,
         typer.Option("--perceptual", help="NETWORK.npz,WEIGHTS.safetensors: with --pairs, a distance like LPIPS (SqueezeNet 1.1) as well."),
+    ] = None,
+    sweep_steps: Annotated[
+        str | None, typer.Option("--sweep-steps", help="With --sweep: STEPS,STEPS,… of the sampler, a curve for each.")
     ] = None,
     root: Annotated[str | None, typer.Option("--root", help="Where the data lies, if not where training found it.")] = None,
     weights: Weights = "last",
@@ -233,6 +252,8 @@ def evaluate(
         sweep,
         pairs,
         perceptual,
+        sweep_steps,
+        against,
     )
 
 
@@ -374,4 +395,4 @@ def main() -> None:
         sys.exit(1)
 
 
-from . import cli_show  # noqa: E402, F401  (adds its commands to show_app)
+from . import cli_edit, cli_show  # noqa: E402, F401  (add their commands to edit_app and show_app)

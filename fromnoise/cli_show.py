@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli import Device, Guidance, LabelOption, Options, Out, RunArgument, Sampler, Seed, Steps, Trust, _options, show_app
+from .cli import Against, Device, Guidance, LabelOption, Options, Out, RunArgument, Sampler, Seed, Steps, Trust, _options, show_app
 from .errors import Usage
 
 Number = Annotated[int | None, typer.Option("--number", "-n", help="How many samples; what fits the picture unless said.")]
@@ -166,6 +166,69 @@ def sweep(
         raise Usage(f"the values of a sweep are numbers with commas, such as 0,0.5,1, not {values!r}") from None
     model = _model(run, device, trust)
     _write(picture(model, option, numbers, sampler, steps, n, seed, **_asked(model, n, label, guidance=guidance)), out)
+
+
+@show_app.command(
+    epilog="Examples:  [cyan]fromnoise show guidance runs/mnist[/]  ·  [cyan]fromnoise show guidance runs/mnist --scales 1,2,4 --steps 5,20 --label 3[/]"
+)
+def guidance(
+    run: RunArgument,
+    scales: Annotated[str, typer.Option("--scales", help="Scales of guidance with commas: the rows.")] = "1,2,4,8",
+    steps: Annotated[str, typer.Option("--steps", help="Numbers of steps with commas: the columns.")] = "5,10,20,50",
+    n: Number = None,
+    sampler: Sampler = None,
+    label: LabelOption = None,
+    seed: Seed = 0,
+    against: Against = None,
+    out: Out = Path("guidance.png"),
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """The same seeds at several scales of guidance and numbers of steps."""
+    from .commands import weaker
+    from .evaluate.sweep import counts
+    from .evaluate.sweep import scales as read
+    from .show import guidance as picture
+    from .show.picture import check
+
+    rows, columns = read(scales), counts(steps)
+    check(out)
+    model = _model(run, device, trust)
+    asked = _asked(model, n, label, sampler=sampler, weak=weaker(against, device, trust))
+    _write(picture(model, rows, columns, n, seed=seed, **asked), out)
+
+
+@show_app.command(
+    epilog="Examples:  [cyan]fromnoise show interpolate runs/mnist[/]  ·  [cyan]fromnoise show interpolate runs/mnist --seeds 0,1,2,3 --square[/]"
+    "  ·  [cyan]fromnoise show interpolate runs/mnist --seeds 0,1,2,0 -o walk.gif[/]"
+)
+def interpolate(
+    run: RunArgument,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds with commas, which the way leads through.")] = "0,1",
+    n: Annotated[
+        int | None, typer.Option("--number", "-n", help="How many from end to end, or along a side; 9, or 16 frames a piece.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option("--rows", help="How many samples of the seeds take the way; 4, or 16 in a film.")] = None,
+    square: Annotated[bool, typer.Option("--square", help="Four seeds as the corners of a square.")] = False,
+    way: Annotated[str, typer.Option("--way", help="slerp, along the great circle; or lerp, straight.")] = "slerp",
+    sampler: Annotated[str, typer.Option("--sampler", help="The sampler; one that draws no noise of its own.")] = "ddim",
+    steps: Annotated[int, typer.Option("--steps", help="Steps of the sampler.")] = 50,
+    guidance: Guidance = None,
+    label: LabelOption = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="FILE.png: rows, or a square; FILE.gif: a film.")] = Path("interpolate.png"),
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """What lies between seeds: rows from one to the next, a square of four, or a walk as a film."""
+    from .commands import blend_of, noises_of, write_between
+    from .show.process import number
+
+    blend = blend_of(way, out, square)
+    model = _model(run, device, trust)
+    rows = number(model.shape, rows, 16 if out.suffix == ".gif" else 4)
+    noises, ends = noises_of(model, seeds, rows)
+    asked = _asked(model, rows, label, sampler=sampler, steps=steps, guidance=guidance)
+    write_between(model, noises, out, n, square, ends, blend=blend, **asked)
 
 
 @show_app.command(epilog="Example:  [cyan]fromnoise show classes runs/mnist --rows 16[/]")

@@ -26,7 +26,17 @@ def labels_of(model: Model, text: str | None, n: int) -> dict[str, Any]:
         raise Usage("this model was trained without labels; leave --label out")
     if text == "none":
         return {"label": None}
-    names = {name.lower(): number for number, name in enumerate(model.classes)} | {name: i for i, name in enumerate(model.classes)}
+    numbers = class_numbers(text, model.classes)
+    if len(numbers) == 1:
+        return {"label": numbers[0]}
+    if not n:
+        raise Usage("several labels need -n, the number of samples that take them in turn")
+    return {"label": torch.tensor([numbers[i % len(numbers)] for i in range(n)])}
+
+
+def class_numbers(text: str, classes: Sequence[str]) -> list[int]:
+    """Class numbers or names with commas, as numbers."""
+    names = {name.lower(): number for number, name in enumerate(classes)} | {name: i for i, name in enumerate(classes)}
     numbers = []
     for word in text.split(","):
         word = word.strip()
@@ -36,11 +46,7 @@ def labels_of(model: Model, text: str | None, n: int) -> dict[str, Any]:
             numbers.append(int(word))
         else:
             raise Usage(f"no class {word!r}{nearest(word.lower(), names)}")
-    if len(numbers) == 1:
-        return {"label": numbers[0]}
-    if not n:
-        raise Usage("several labels need -n, the number of samples that take them in turn")
-    return {"label": torch.tensor([numbers[i % len(numbers)] for i in range(n)])}
+    return numbers
 
 
 def texts_of(model: Model, texts: list[str] | None, n: int) -> dict[str, Any]:
@@ -86,6 +92,7 @@ def write_samples(
     adapters: list[str] | None,
     image: Path | None,
     mask: Path | None,
+    against: Path | None = None,
 ) -> None:
     """`fromnoise sample`."""
     from .asking import images_of
@@ -103,7 +110,7 @@ def write_samples(
     model = composed(run, others, device, trust, weights) if others else load(run, device, trust, weights)
     data = None if image is None and mask is None else Run(run).config().get("data")
     conditions = labels_of(model, label, n) | texts_of(model, text, n) | images_of(model, image, mask, n, data)
-    walk = dict(walk)
+    walk = dict(walk) | {"weak": weaker(against, device, trust)}
     if negative is not None:
         walk["negative"] = {"text": texts_of(model, [negative], 1)["text"]}
     if control:
@@ -178,6 +185,49 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Tensor:
     return pixels / 127.5 - 1
 
 
+def noises_of(model: Model, seeds: str, rows: int) -> tuple[Tensor, list[str]]:
+    """The noises (k, rows, C, *S) of k seeds with commas, and their names."""
+    try:
+        numbers = [int(part) for part in seeds.split(",")]
+    except ValueError:
+        raise Usage(f"--seeds are whole numbers with commas, such as 0,1, not {seeds!r}") from None
+    if rows < 1:
+        raise Usage(f"draw at least 1 row, not {rows}")
+    return torch.stack([model.start(rows, number) for number in numbers]), [f"seed {number}" for number in numbers]
+
+
+def blend_of(way: str, out: Path, square: bool) -> Any:
+    """The blend of two noises of this name; raises Usage where there is none, or where `out` cannot hold what is asked."""
+    from .edit import BLENDS
+    from .show.picture import check
+
+    if way not in BLENDS:
+        raise Usage(f"no way {way!r}{nearest(way, BLENDS)}")
+    if out.suffix != ".gif":
+        check(out)
+    elif square:
+        raise Usage("a square is a picture, not a film; end --out in .png")
+    return BLENDS[way]
+
+
+def write_between(model: Model, noises: Tensor, out: Path, n: int | None, square: bool, ends: Sequence[str], **asked: Any) -> None:
+    """Writes what lies between noises, as a picture or a film."""
+    from .show import interpolate, latent_walk, write
+
+    if out.suffix == ".gif":
+        print(latent_walk(model, noises, out, 16 * (len(noises) - 1) if n is None else n, **asked))
+    else:
+        print(write(interpolate(model, noises, 9 if n is None else n, square, ends, **asked), out))
+
+
+def weaker(path: Path | None, device: str | None, trust: bool) -> Model | None:
+    """The model that guidance leads away from: of a run folder, or of one of its weights/, such as runs/mnist/weights/step_00001000."""
+    if path is None:
+        return None
+    inside = path.parent.name == "weights"
+    return load(path.parent.parent if inside else path, device, trust, path.stem if inside else "last")
+
+
 def run_data(run: Path, root: str | None, trust: bool = False) -> tuple[Any, ...]:
     """The data that a run was trained on: training and held-out examples."""
     from .train import examples
@@ -204,6 +254,8 @@ def measure(
     sweep: str | None,
     pairs: bool = False,
     perceptual: str | None = None,
+    sweep_steps: str | None = None,
+    against: Path | None = None,
 ) -> None:
     """`fromnoise evaluate`."""
     from rich.console import Console
@@ -226,7 +278,8 @@ def measure(
         Console(width=max(100, Console().width)).print(found.table())
         Run(run).write_json("pairs.json", found.json())
         return
-    card = score_run(model, train, test, n or asked.n, walk, seed, features or asked.features, compare, draw, sweep)
+    told = dict(walk) | {"weak": weaker(against, device, trust)}
+    card = score_run(model, train, test, n or asked.n, told, seed, features or asked.features, compare, draw, sweep, sweep_steps)
     Console(width=max(100, Console().width)).print(card.table())
     if isinstance(card, Sweep):
         from .show import tradeoff
@@ -235,7 +288,7 @@ def measure(
         print(tradeoff(card, run / "guidance.png"))
     elif isinstance(card, Card):
         step = max((entry.get("step", 0) for entry in Run(run).entries()), default=0)
-        asked_for = {key: value for key, value in walk.items() if value}
+        asked_for = {key: value for key, value in (dict(walk) | {"against": against}).items() if value}
         Run(run).write_json("evaluation.json", card.json() | {"step": step, "weights": weights, "seed": seed, "asked": asked_for})
         from .show import report
 

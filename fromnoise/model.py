@@ -1,7 +1,7 @@
 """A model: denoiser, conditions and schedules together; everything that sampling needs, and nothing of training."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from . import config as settings
 from .conditions import CONDITIONS, Condition
-from .diffusion import SCHEDULES, Bound, Denoise, Denoiser, Level, Schedule, Seeded, guided, inpaint, loss
+from .diffusion import SCHEDULES, Bound, Denoise, Denoiser, Level, Schedule, Seeded, guided, inpainted, loss
 from .diffusion import predict as prediction
 from .diffusion.weight import Weight, flat
 from .errors import Problem, Usage, nearest
 from .networks import ADAPTERS, NETWORKS, NOTHING, PRESETS, Context, lay_weights_last
 from .samplers import stepper
 from .sampling import Sampling
+
+Guide = Callable[[Denoise, slice], Denoise]  # (denoise, the numbers of its samples) -> denoise, such as one that inpaints
 
 
 class Model(nn.Module):
@@ -128,21 +130,31 @@ class Model(nn.Module):
         """One step of the walk that the model's own settings ask for; raises Usage where they cannot be."""
         next(self.trajectory(1))
 
-    def _bind(self, plan: Sampling, n: int, conditions: Mapping[str, Any], negative: Mapping[str, Any]) -> Denoise:
-        if plan.guidance != 1 and not any(condition.guides for condition in self.conditions.values()):
-            raise Usage("this model has no condition to guide by; leave guidance at 1")
+    def bind(
+        self,
+        plan: Sampling,
+        n: int,
+        conditions: Mapping[str, Any],
+        weak: "Model | None" = None,
+        negative: Mapping[str, Any] | None = None,
+    ) -> Denoise:
+        """The denoiser of n samples under conditions, guided as `plan` says: away from no conditions, from negative ones, or from another model, `weak`."""
         if plan.guidance == 1 and negative:
             raise Usage("guidance leads away from what is negative, and at 1 there is none; set it above 1")
-        denoise: Denoise = Bound(self.denoiser, self.context(n, conditions).heeding(plan.control))
-        if plan.guidance != 1:
-            kept = {key: value for key, value in conditions.items() if not self.conditions[key].guides}
-            weak = Bound(self.denoiser, self.context(n, {**kept, **negative}).heeding(plan.control))
-            denoise = guided(denoise, weak, plan.guidance, plan.low, plan.high, plan.rescale)
-        denoise = plan.held(denoise)
-        for key, value in conditions.items():
-            known = None if value is None else self.conditions[key].known(value)
-            denoise = inpaint(denoise, *known) if known else denoise
-        return denoise
+        strong = Bound(self.denoiser, self.context(n, conditions).heeding(plan.control))
+        if plan.guidance == 1:
+            return strong
+        if weak is None and not any(condition.guides for condition in self.conditions.values()):
+            raise Usage("this model has no condition to guide by; leave guidance at 1")
+        if weak is not None and weak.shape != self.shape:
+            raise Usage(f"the model to guide against makes {weak.shape}, this one {self.shape}; name one of the same data")
+        kept = {key: value for key, value in conditions.items() if not self.conditions[key].guides}
+        other = (
+            Bound(self.denoiser, self.context(n, {**kept, **(negative or {})}).heeding(plan.control))
+            if weak is None
+            else weak.denoise(n, **{key: conditions[key] for key in weak.conditions if key in conditions})
+        )
+        return guided(strong, other, plan.guidance, plan.low, plan.high, plan.rescale)
 
     def asked(self, n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
         """What n samples are asked to be: as given, and a varied lot where a condition isn't mentioned."""
@@ -167,13 +179,18 @@ class Model(nn.Module):
         rescale: float | None = None,
         negative: Mapping[str, Any] | None = None,
         control: Mapping[str, Any] | None = None,
+        start: Tensor | None = None,
+        guide: Guide | None = None,
+        weak: "Model | None" = None,
         **conditions: Any,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S).
 
         sampler, steps, guidance, options, clip, low, high, rescale, control: see `Sampling`; None takes the model's own. init (n or 1, C, *S) in [-1, 1]:
-        start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022). negative: what guidance leads away from, such as
-        {"text": "a cat"}; nothing asked unless said. conditions: one value, or one per sample.
+        start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022). start (n or 1, C, *S): this is x at the noisiest level,
+        such as an inverted picture, in place of the seed's noise. guide: what else changes the prediction. What guidance leads away from: negative,
+        such as {"text": "a cat"}, nothing asked unless said; or weak, a worse model of the same data (autoguidance, Karras et al. 2024).
+        conditions: one value, or one per sample.
         """
         if n < 1:
             raise Usage(f"draw at least 1 sample, not {n}")
@@ -182,20 +199,34 @@ class Model(nn.Module):
         plan = self.plan(
             sampler, steps=steps, guidance=guidance, options=options, clip=clip, low=low, high=high, rescale=rescale, control=control
         )
-        denoise = self._bind(plan, n, self.asked(n, conditions), negative or {})
+        told = self.asked(n, conditions)
+        denoise = self.bind(plan, n, told, weak, negative)
+        denoise = plan.held(guide(denoise, slice(first, first + n)) if guide else denoise)
+        for key, value in told.items():
+            known = None if value is None else self.conditions[key].known(value)
+            denoise = inpainted(denoise, known[0], 1 - known[1]) if known else denoise
         levels, x = self.grid.levels(plan.steps), self.start(n, seed, first)
+        if start is not None and init is not None:
+            raise Usage("samples start from an image or from noise of your own, not from both")
+        if start is not None:
+            x = self.fitted(start, n).to(x).expand_as(x)
         if init is not None:
-            if tuple(init.shape[1:]) != self.shape:
-                raise Usage(f"the image is {tuple(init.shape[1:])}, the model's samples are {self.shape}; resize it first")
-            if len(init) not in (1, n):
-                raise Usage(f"{n} samples start from one image or {n} of them, not {len(init)}")
             levels = levels[-1 - max(1, round(strength * plan.steps)) :]
-            x = levels[0].mix(init.to(x).expand_as(x), Seeded(seed, range(first, first + n))(x))
+            x = levels[0].mix(self.fitted(init, n).to(x).expand_as(x), Seeded(seed, range(first, first + n))(x))
         randn = Seeded(seed ^ (1 << 63), range(first, first + n))  # a stream of its own, apart from the start's
         walk = stepper(plan.name, randn, plan.options)(denoise, x, levels)
-        return self._quietly(walk)
+        return self.quietly(walk)
 
-    def _quietly(self, walk: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    def fitted(self, images: Tensor, n: int) -> Tensor:
+        """Images for n samples, one for all or one for each; raises Usage where they are of another shape or number."""
+        if tuple(images.shape[1:]) != self.shape:
+            raise Usage(f"the image is {tuple(images.shape[1:])}, the model's samples are {self.shape}; resize it first")
+        if len(images) not in (1, n):
+            raise Usage(f"{n} samples start from one image or {n} of them, not {len(images)}")
+        return images
+
+    def quietly(self, walk: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The walk, with the model in evaluation mode and no gradients kept."""
         while True:  # neither mode may leak into the caller's code between two steps
             was = self.training
             self.eval()
@@ -218,14 +249,29 @@ class Model(nn.Module):
         batch = self.sampling.batch if batch is None else batch
         if batch < 1:
             raise Usage(f"samples are drawn at least 1 at a time, not {batch}")
-        own = ("sampler", "steps", "guidance", "options", "init", "strength", "clip", "low", "high", "rescale", "control", "negative")
+        own = (
+            "sampler",
+            "steps",
+            "guidance",
+            "options",
+            "strength",
+            "clip",
+            "low",
+            "high",
+            "rescale",
+            "control",
+            "negative",
+            "guide",
+            "weak",
+        )
         walk = {key: asked.pop(key) for key in own if key in asked}
-        conditions, init, parts = self.asked(n, asked), walk.pop("init", None), []
+        begin = {key: self.fitted(value, n) for key in ("init", "start") if (value := asked.pop(key, None)) is not None}
+        conditions, parts = self.asked(n, asked), []
         for first in range(0, n, batch):
             part = slice(first, min(first + batch, n))
             mine = {key: None if value is None else value[part] for key, value in conditions.items()}
-            source = init[part] if init is not None and len(init) > 1 else init
-            for x, _ in self.trajectory(part.stop - first, seed=seed, first=first, init=source, **walk, **mine):  # noqa: B007
+            whence = {key: images[part] if len(images) > 1 else images for key, images in begin.items()}
+            for x, _ in self.trajectory(part.stop - first, seed=seed, first=first, **whence, **walk, **mine):  # noqa: B007
                 pass
             parts.append(x.clamp(-1, 1) if len(self.shape) > 1 else x)
             if progress:

@@ -34,7 +34,7 @@ def test_the_commands_of_the_readme_exist():
     group = typer.main.get_command(app)
     for line in re.findall(r"^fromnoise ([a-z]+)(?: ([a-z]+))?", README, re.M):
         command = group.commands[line[0]]  # type: ignore[attr-defined]
-        if line[0] in ("show", "data"):
+        if line[0] in ("show", "data", "edit"):
             assert line[1] in command.commands
     for recipe in re.findall(r"^fromnoise train (\w+)(?:\s|$)", README, re.M):
         config.find(recipe)

@@ -1,7 +1,9 @@
 """The mathematics: levels, schedules, prediction types, the loss, guidance. Imports torch only."""
 
+from .classifier import classified, log_class
 from .denoiser import CLOCKS, Bound, Denoise, Denoiser
-from .guide import calmed, clip, guided, inpaint, threshold
+from .guide import calmed, clip, guided, threshold
+from .inpaint import inpainted
 from .level import Level
 from .loss import DISTANCES, PENALTIES, loss
 from .predict import PREDICT
@@ -49,9 +51,11 @@ __all__ = [
     "Shifted",
     "Table",
     "calmed",
+    "classified",
     "clip",
     "guided",
-    "inpaint",
+    "inpainted",
+    "log_class",
     "loss",
     "threshold",
 ]

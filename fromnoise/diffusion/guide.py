@@ -79,20 +79,6 @@ def clip(denoise: Denoise, bound: float = 1.0, keep_eps: bool = False) -> Denois
     return clipped
 
 
-def inpaint(denoise: Denoise, given: Tensor, known: Tensor) -> Denoise:
-    """x0 replaced by `given` (n, C, *S) where `known` (n, 1, *S) is 1, with the eps that then makes x: there, every walk ends in what is given.
-
-    Replacement (Song et al. 2021, sec. 5), of x0 rather than of x_t, so that no fresh noise is needed and any sampler will do.
-    """
-
-    def filled(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
-        here, there = known.to(x.device) > 0, given.to(x)
-        x0, eps = denoise(x, level)
-        return torch.where(here, there, x0), torch.where(here, level.eps(x, there), eps)
-
-    return filled
-
-
 def threshold(denoise: Denoise, share: float = 0.995, bound: float = 1.0) -> Denoise:
     """Dynamic thresholding: x0 clipped at its own `share` quantile s >= bound and divided by s / bound, per sample (Saharia et al. 2022, sec. 2.3)."""
 

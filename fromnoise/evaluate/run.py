@@ -16,7 +16,7 @@ from .prepare import load_features
 from .scenes import JUDGES, judged
 from .score import score
 from .speed import Comparison, Timed, counted, parse, time_sampling
-from .sweep import Sweep, scales
+from .sweep import Sweep, counts, scales, ways
 
 TIMED = 64  # samples drawn at once to take the time
 
@@ -39,29 +39,37 @@ def score_run(
     compare: str | None = None,
     draw: Draw = plainly,
     sweep: str | None = None,
+    sweep_steps: str | None = None,
 ) -> Card | Comparison | Sweep:
     """The card of n samples of a model, every class in turn; with `compare` ("ddim:50,ddim:1000") the samplers side by side instead, with
-    `sweep` ("1,1.5,3") the same at those scales of guidance.
+    `sweep` ("1,1.5,3") the same at those scales of guidance, each at `sweep_steps` ("5,10,20") and in the `ways` that the walk asks for.
 
-    walk      sampler, steps, guidance, … as `Model.sample` takes them; None takes the model's own
+    walk      sampler, steps, guidance, weak, … as `Model.sample` takes them; None takes the model's own
     features  see `load_features`; points need none
     draw      how samples are drawn, so that a caller can show progress
     """
     walk = dict(walk or {})
     if compare and sweep:
         raise Usage("--compare and --sweep are two questions; ask one at a time")
+    if sweep_steps and not sweep:
+        raise Usage("--sweep-steps says at how many steps to sweep guidance; name its scales with --sweep")
     asked, guidances = parse(compare) if compare else [], scales(sweep) if sweep else []
-    if guidances and not model.conditions:
+    if guidances and not model.conditions and walk.get("weak") is None:
         raise Usage("this model has no condition to guide by, so there is nothing to sweep")
+    lines = ways(walk, counts(sweep_steps) if sweep_steps else [], bool(model.conditions)) if guidances else {}
     walks = [walk | {"sampler": name, "steps": steps} for name, steps in asked]
-    for each in walks or [walk | {"guidance": g} for g in guidances] or [walk]:
+    for each in walks or [own | {"guidance": g} for own in lines.values() for g in guidances] or [walk]:
         _possible(model, each)  # what cannot be is said before anything is trained or drawn
     for data in (train, test):
         fits(model, data)
     measure = _measure(model, train, test, features, seed)
     conditions = model.asked(n, held_out(model, test, n))
     if guidances:
-        return Sweep(guidances, [measure(draw(model, n, seed, None, walk | {"guidance": g}, conditions), conditions) for g in guidances])
+
+        def card(own: Mapping[str, Any], scale: float) -> Card:
+            return measure(draw(model, n, seed, None, {**own, "guidance": scale}, conditions), conditions)
+
+        return Sweep(guidances, {name: [card(own, scale) for scale in guidances] for name, own in lines.items()})
     if not walks:
         return measure(draw(model, n, seed, None, walk, conditions), conditions)
     return Comparison([_timed(model, n, seed, each, conditions, draw, measure) for each in walks])
@@ -77,11 +85,9 @@ def held_out(model: Model, test: Dataset, n: int) -> dict[str, Any]:
 
 def _possible(model: Model, walk: Mapping[str, Any]) -> None:
     """Raises Usage where the model cannot be walked so: an unknown name, or guidance that it cannot follow."""
-    plan = model.plan(**walk)
-    if plan.guidance != 1 and not model.conditions:
-        raise Usage("this model has no condition to guide by; leave guidance at 1")
-    if plan.guidance != 1:
-        model.context(1, {})  # the unconditional half
+    weak = walk.get("weak")
+    plan = model.plan(**{key: value for key, value in walk.items() if key != "weak"})
+    model.bind(plan, 1, model.asked(1, {}), weak)
 
 
 def fits(model: Model, data: Dataset) -> None:

@@ -12,6 +12,8 @@ from ..errors import Usage, nearest
 from .blend import Denoise, Randn, Steps, ddim, ddpm, euler, euler_ancestral, iadb
 from .dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m
 from .heun import edm, heun
+from .invert import invert
+from .repaint import repaint
 from .unipc import unipc
 
 SAMPLERS: dict[str, Callable[..., Steps]] = {
@@ -26,6 +28,7 @@ SAMPLERS: dict[str, Callable[..., Steps]] = {
     "dpmpp_2m_sde": dpmpp_2m_sde,
     "unipc": unipc,
     "iadb": iadb,
+    "repaint": repaint,
 }
 
 # Order of convergence to the probability-flow ODE; samplers that only follow it in distribution are not listed.
@@ -75,6 +78,8 @@ __all__ = [
     "euler_ancestral",
     "heun",
     "iadb",
+    "invert",
+    "repaint",
     "stepper",
     "unipc",
     "walk",

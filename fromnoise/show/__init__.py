@@ -5,6 +5,8 @@ from .compare import Compared, by_class, compare, compared, sweep
 from .condition import alternating, condition, pictured
 from .control import control
 from .curves import curves
+from .guidance import guidance
+from .interpolate import interpolate, latent_walk
 from .log import Log, read
 from .picture import grid, save, tiles, to_uint8, write
 from .process import estimate, forward, reverse, reverse_gif
@@ -28,6 +30,9 @@ __all__ = [
     "forward",
     "gif",
     "grid",
+    "guidance",
+    "interpolate",
+    "latent_walk",
     "pictured",
     "progress",
     "read",
