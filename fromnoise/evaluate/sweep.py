@@ -89,7 +89,8 @@ def scales(text: str) -> list[float]:
 
 def counts(text: str) -> list[int]:
     """ "5,10,20" as [5, 10, 20], rising; raises Usage where it does not read so."""
-    found = sorted({int(part) for part in text.split(",") if part.strip().isdecimal()})
-    if len(found) < len(text.split(",")) or found[0] < 1:
+    parts = [part.strip() for part in text.split(",")]
+    found = sorted({int(part) for part in parts if part.isdecimal()})
+    if not all(part.isdecimal() for part in parts) or found[0] < 1:
         raise Usage(f"steps are whole numbers from 1 with commas, such as 5,10,20, not {text!r}")
     return found
