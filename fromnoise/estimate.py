@@ -23,7 +23,7 @@ from .ema import EMA
 from .errors import Usage
 from .gradient import Gradient
 from .model import build
-from .networks import NOTHING
+from .networks import NOTHING, merge
 from .optim import OPTIMIZERS
 from .train import Train, begin, examples, stratified, tuned
 
@@ -83,7 +83,7 @@ class Estimate:
 
 def flop(network: nn.Module, shape: Sequence[int]) -> float:
     """Floating-point operations of one example (C, *S) going forward through a network, counted on no device at all."""
-    network = copy.deepcopy(network).to("meta")
+    network = merge(copy.deepcopy(network)).to("meta")  # a change of weights is made once a pass, not for each example
     x = torch.empty(1, *shape, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(x, torch.empty(1, device="meta"), NOTHING)
