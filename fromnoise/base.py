@@ -37,7 +37,7 @@ def read(node: Any, trust: bool = True) -> Base:
     path, weights = Path(node["run"]), node.get("weights", "last")
     if not path.exists():
         raise Problem(
-            f"the base {path} is not there; restore it, or set base to where it is now (in config.yaml of a run that is trained already)"
+            f"the base {path} is not there; restore it, or train it first, or set base to where it is now (in config.yaml of a run that is trained already)"
         )
     model = load(path, "cpu", trust, weights)
     found = digest(model.state_dict())

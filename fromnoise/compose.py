@@ -34,7 +34,7 @@ def composed(
         for name, parameter in merge(load(other, device, trust)).named_parameters():
             if name not in own:
                 raise Problem(f"{other} has {name}, which its base has not, so it cannot be put on that in shares; sample the run itself")
-            own[name] += share * (parameter - began.tensors[name].to(parameter))
+            own[name].add_(parameter - began.tensors[name].to(parameter), alpha=share)
     return model
 
 

@@ -23,7 +23,7 @@ from .ema import EMA
 from .errors import Usage
 from .gradient import Gradient
 from .model import build
-from .networks import NOTHING, Context
+from .networks import NOTHING, Context, merge
 from .optim import OPTIMIZERS
 from .train import Train, begin, described, examples, shown, stratified, tuned
 
@@ -83,7 +83,8 @@ class Estimate:
 
 def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module] = (), context: Context = NOTHING) -> float:
     """Floating-point operations of one example (C, *S), told the context, going forward through a network and its control branches, on no device."""
-    network, *branches = (copy.deepcopy(part).to("meta") for part in (network, *branches))
+    network = merge(copy.deepcopy(network))  # a change of weights is made once a pass, not for each example
+    network, *branches = (part.to("meta") for part in (network, *(copy.deepcopy(branch) for branch in branches)))
     x, clock = torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")
     told = Context(**{key: value.to("meta") for key, value in vars(context).items() if isinstance(value, torch.Tensor)})
     with FlopCounterMode(display=False) as counter, torch.no_grad():

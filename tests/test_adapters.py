@@ -9,6 +9,7 @@ import fromnoise
 from fromnoise import config as settings
 from fromnoise.compose import composed
 from fromnoise.errors import Problem, Usage
+from fromnoise.estimate import estimate
 from fromnoise.model import build
 from fromnoise.run import Run
 from fromnoise.train import train
@@ -166,6 +167,14 @@ def test_overrides_of_an_adapter():
     assert settings.load("fashion_lora", ["adapter=dora"])["adapter"] == {"name": "dora"}
     assert settings.load("fashion_lora", ["adapter.rank=4"])["adapter"]["rank"] == 4
     assert settings.load("fashion_lora", ["adapter=null"])["adapter"] is None
+
+
+def test_what_an_adapter_takes_is_estimated_with_its_base(base):
+    plan = {key: value for key, value in recipe(train=SHORT).items() if key in ("data", "train", "sample")} | {"base": str(base)}
+    whole, thin = (estimate(plan | more, seconds=0.1) for more in ({}, {"adapter": {"name": "lora", "rank": 1}}))
+    added = thin.parameters - whole.parameters
+    assert 0 < added < whole.parameters / 20 and thin.flop == whole.flop
+    assert thin.fixed == pytest.approx(4 * (whole.parameters + 5 * added), rel=1e-3)  # Adam's: weight, gradient, average, two moments
 
 
 def test_weights_of_another_adapter_are_refused(base, runs, tmp_path):
