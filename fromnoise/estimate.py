@@ -150,7 +150,7 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     return Estimate(
         parameters=count,
         flop=work,
-        fixed=BYTES * (3 * count + optimized),
+        fixed=BYTES * (count + 2 * sum(p.numel() for p in parameters) + optimized),
         peak=peak,
         batch=plan.batch,
         rows=rows,

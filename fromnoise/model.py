@@ -52,6 +52,10 @@ class Model(nn.Module):
         self.conditions = nn.ModuleDict({condition.key: condition for condition in conditions})
         self.shape, self.classes, self.sampling = tuple(shape), tuple(classes), sampling or Sampling()
 
+    def networks(self) -> list[nn.Module]:
+        """What runs at every step: the network, and what conditions have beside it."""
+        return [self.denoiser.network, *(network for condition in self.conditions.values() for network in condition.networks())]
+
     # Training
 
     def forward(
@@ -70,10 +74,6 @@ class Model(nn.Module):
         return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
 
     # Sampling
-
-    def networks(self) -> list[nn.Module]:
-        """What runs at every step: the network, and what conditions have beside it."""
-        return [self.denoiser.network, *(network for condition in self.conditions.values() for network in condition.networks())]
 
     @property
     def device(self) -> torch.device:
@@ -129,10 +129,14 @@ class Model(nn.Module):
     def _bind(self, plan: Sampling, n: int, conditions: Mapping[str, Any]) -> Denoise:
         if plan.guidance != 1 and not any(condition.guides for condition in self.conditions.values()):
             raise Usage("this model has no condition to guide by; leave guidance at 1")
+        controls = [key for key, condition in self.conditions.items() if not condition.guides]
+        for key in plan.control:
+            if key not in controls:
+                raise Usage(f"this model has no control {key!r}" + (nearest(key, controls) if controls else ""))
         strong = Bound(self.denoiser, self.context(n, conditions).heeding(plan.control))
         if plan.guidance == 1:
             return plan.held(strong)
-        kept = {key: value for key, value in conditions.items() if not self.conditions[key].guides}
+        kept = {key: conditions.get(key) for key in controls}
         weak = Bound(self.denoiser, self.context(n, kept).heeding(plan.control))
         return plan.held(guided(strong, weak, plan.guidance, plan.low, plan.high, plan.rescale))
 
