@@ -164,7 +164,7 @@ def write_hint(picture: Path, hint: str, size: int | None, channels: str, out: P
         raise Usage(f"there is no picture {picture}")
     try:
         sides = (size, size) if size else (header(picture).height, header(picture).width)
-        x = scaled(torch.from_numpy(Look(sides, channels)(picture)))[None]
+        x = scaled(torch.from_numpy(Look(sides, channels)(picture).copy()))[None]
     except Broken as error:
         raise Problem(f"{picture} is not a readable picture: {error}") from error
     print(save(HINTS[hint](x, None), out))

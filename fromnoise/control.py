@@ -86,7 +86,7 @@ def read_hint(path: Path, condition: Control) -> Tensor:
             cure = f"make one with `fromnoise data hint PICTURE {condition.hint or 'HINT'} --size {width}`"
             raise Usage(f"{path} is {found.width}x{found.height}, the hint {condition.key} {width}x{height}; {cure}")
         look = Look((height, width), {1: "grey", 3: "rgb", 4: "rgba"}[channels])
-        return scaled(torch.from_numpy(look(path)))
+        return scaled(torch.from_numpy(look(path).copy()))
     except Broken as error:
         raise Problem(f"{path} is not a readable picture: {error}") from error
 

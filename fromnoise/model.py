@@ -54,6 +54,10 @@ class Model(nn.Module):
         self.conditions = nn.ModuleDict({condition.key: condition for condition in conditions})
         self.shape, self.classes, self.sampling = tuple(shape), tuple(classes), sampling or Sampling()
 
+    def networks(self) -> list[nn.Module]:
+        """What runs at every step: the network, and what conditions have beside it."""
+        return [self.denoiser.network, *(network for condition in self.conditions.values() for network in condition.networks())]
+
     # Training
 
     def forward(
@@ -73,10 +77,6 @@ class Model(nn.Module):
         return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
 
     # Sampling
-
-    def networks(self) -> list[nn.Module]:
-        """What runs at every step: the network, and what conditions have beside it."""
-        return [self.denoiser.network, *(network for condition in self.conditions.values() for network in condition.networks())]
 
     @property
     def device(self) -> torch.device:
@@ -141,6 +141,10 @@ class Model(nn.Module):
         """The denoiser of n samples under conditions, guided as `plan` says: away from no conditions, from negative ones, or from another model, `weak`."""
         if plan.guidance == 1 and negative:
             raise Usage("guidance leads away from what is negative, and at 1 there is none; set it above 1")
+        controls = [key for key, condition in self.conditions.items() if not condition.guides]
+        for key in plan.control:
+            if key not in controls:
+                raise Usage(f"this model has no control {key!r}" + (nearest(key, controls) if controls else ""))
         strong = Bound(self.denoiser, self.context(n, conditions).heeding(plan.control))
         if plan.guidance == 1:
             return strong
@@ -148,7 +152,7 @@ class Model(nn.Module):
             raise Usage("this model has no condition to guide by; leave guidance at 1")
         if weak is not None and weak.shape != self.shape:
             raise Usage(f"the model to guide against makes {weak.shape}, this one {self.shape}; name one of the same data")
-        kept = {key: value for key, value in conditions.items() if not self.conditions[key].guides}
+        kept = {key: conditions.get(key) for key in controls}
         other = (
             Bound(self.denoiser, self.context(n, {**kept, **(negative or {})}).heeding(plan.control))
             if weak is None

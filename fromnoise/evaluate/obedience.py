@@ -29,13 +29,14 @@ def edge_overlap(a: Tensor, b: Tensor, tolerance: int = TOLERANCE) -> Tensor:
 
 
 def shape_colour(x: Tensor) -> Tensor:
-    """The colour of the drawn shape in each picture (B, 3, H, W), as its number in `COLOURS`: what most pixels that are not ground are nearest to.
+    """The colour of the drawn shape in each picture (B, 3, H, W), as its number in `COLOURS`; (B,), -1 where all is ground.
 
-    -1 where all is ground; (B,).
+    Every pixel votes for the colour that it is nearest to, the more the farther it is from the ground: those on the rim are mixtures.
     """
     known = scaled(torch.tensor([GROUND, *COLOURS.values()], dtype=torch.uint8)).to(x)
-    which = torch.cdist(x.flatten(2).mT, known[None].expand(len(x), -1, -1)).argmin(-1)
-    votes = torch.stack([(which == i).sum(1) for i in range(1, len(known))], 1)
+    apart = torch.cdist(x.flatten(2).mT, known[None].expand(len(x), -1, -1))  # (B, N, 1 + colours)
+    which = apart.argmin(-1)
+    votes = torch.stack([(apart[..., 0].square() * (which == i)).sum(1) for i in range(1, len(known))], 1)
     return torch.where(votes.sum(1) > 0, votes.argmax(1), -1)
 
 
@@ -73,7 +74,7 @@ def obedience(model: Model, data: Dataset, n: int = 500, seed: int = 0, control:
     coloured = data.name == "shapes"
     for hints in (True, False):
         kept = {key: value if hints or model.conditions[key].guides else None for key, value in asked.items()}
-        samples = model.sample(n, seed=seed, control=control if hints else None, **walk, **kept).cpu()
+        samples = model.sample(n, seed=seed, control=control if hints else {}, **walk, **kept).cpu()
         right = (shape_colour(samples) == shape_colour(truth)).double().mean().item() if coloured else None
         figures.append((edge_overlap(edges(samples), edges(truth)).mean().item(), right))
     (iou, colour), (iou_without, colour_without) = figures

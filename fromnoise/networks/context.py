@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
-from ..errors import Usage, nearest
+from ..errors import Usage
 
 # The ways into a network by their names in the field, and the place of the context that each takes. Networks name those that they have in `WAYS`.
 PLACES = {"add": "vector", "adaln": "vector", "token": "tokens", "cross": "tokens", "concat": "concat"}
@@ -84,14 +84,13 @@ class Context:
         )
 
     def heeding(self, control: Mapping[str, Sequence[float]]) -> "Context":
-        """Itself with hints weighed as {key: [weight] or [weight, low, high]} says; a weight of 0 leaves the hint out."""
-        hints = dict(self.hints)
-        for key, (weight, *interval) in control.items():
-            if key not in hints:
-                raise Usage(f"there is no hint {key!r} to weigh" + (nearest(key, hints) if hints else ", nor any other"))
-            low, high = interval or (0.0, math.inf)
-            hints[key] = replace(hints[key], weight=weight * hints[key].weight, low=low, high=high)
-        return replace(self, hints={key: hint for key, hint in hints.items() if key not in control or control[key][0]})
+        """Itself with its hints weighed as {key: [weight] or [weight, low, high]} says; a weight of 0 leaves a hint out."""
+        hints = {}
+        for key, hint in self.hints.items():
+            weight, low, high = [*control.get(key, [1.0]), 0.0, math.inf][:3]
+            if weight:
+                hints[key] = replace(hint, weight=weight * hint.weight, low=low, high=high)
+        return replace(self, hints=hints)
 
     def steered(self, x: Tensor, clock: Tensor, noise: Tensor) -> "Context":
         """Itself with residuals in place of hints, for what the network meets: x (B, C, *S), clock (B,), at noise = sigma / alpha, () or (B,)."""
