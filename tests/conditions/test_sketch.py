@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fromnoise.conditions.filters import blur, dilated, directions, shifted, sobel
-from fromnoise.conditions.hints import HINTS, REGIONS, edges, lines, palette, segments
+from fromnoise.conditions.hints import HINTS, edges, lines, palette, segments
+from fromnoise.conditions.sketch import REGIONS
 from fromnoise.data.shapes import shapes
 
 
