@@ -44,7 +44,7 @@ class Sweep:
         from rich.table import Table
 
         table = Table(title=escape(self.last.title), title_justify="left", caption=escape(self.last.protocol), caption_justify="left")
-        table.add_column("")
+        table.add_column("", no_wrap=True)
         for heading in ("guidance", *(row.metric for row in self.metrics)):
             table.add_column(escape(heading), justify="right")
         for name, scale, card in self._cells():

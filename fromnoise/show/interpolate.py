@@ -10,7 +10,6 @@ from torch import Tensor
 from ..edit import between
 from .animation import gif
 from .picture import sheet, tiles
-from .process import small
 from .strip import strip
 
 if TYPE_CHECKING:
@@ -31,5 +30,4 @@ def interpolate(model: "Model", noises: Tensor, n: int = 9, square: bool = False
 
 def latent_walk(model: "Model", noises: Tensor, path: str | Path, n: int, seconds: float = 4.0, **asked: Any) -> Path:
     """The way through noises (k, rows, C, *S) as a GIF of n frames, each a sheet of all rows; returns the path."""
-    scale, _ = small(model.shape)
-    return gif([sheet(tiles(x, scale)) for x in between(model, noises, n, **asked).float().cpu()], path, seconds)
+    return gif([sheet(tiles(x)) for x in between(model, noises, n, **asked).float().cpu()], path, seconds)

@@ -143,7 +143,7 @@ def reverse_gif(model: "Model", path: str | Path, n: int | None = None, seconds:
     n: as many as keep the file small by default, 36 of 32 pixels, a cloud of 1000 points.
     asked: sampler, steps, guidance, options, init and conditions, as in `Model.trajectory`.
     """
-    scale, fitting = small(model.shape)
+    scale, fitting = _small(model.shape)
     frames = []
     for m in moments(model, number(model.shape, n, fitting), FRAMES, seed=seed, **asked):
         left, right = (sheet(tiles(x, scale)) for x in (shown(m.x, m.level), m.x0.float()))
@@ -152,7 +152,7 @@ def reverse_gif(model: "Model", path: str | Path, n: int | None = None, seconds:
     return gif(frames, path, seconds)
 
 
-def small(shape: tuple[int, ...]) -> tuple[int | None, int]:
+def _small(shape: tuple[int, ...]) -> tuple[int | None, int]:
     """By which factor tiles are enlarged in a GIF, and how many samples fit."""
     if len(shape) < 3:
         return None, 4
