@@ -76,7 +76,7 @@ def test_words_and_classes_together_and_what_does_not_fit():
         build({"network": {"name": "dit", **SMALL["dit"]}, "conditions": nodes}, (2, 8, 8), ("a", "b"))
     with pytest.raises(Usage, match="tokens is 32, but the conditions call for 64; leave it out"):
         build({"network": {"name": "dit", "tokens": 32}, "conditions": nodes[:1]}, (2, 8, 8))
-    with pytest.raises(Usage, match="condition text enters by"):
+    with pytest.raises(Usage, match="a text enters by"):
         model("dit", "sideways")
     with pytest.raises(Usage, match="two conditions are told by text"):
         build({"network": "dit", "conditions": ["text", "text"]}, (2, 8, 8))
