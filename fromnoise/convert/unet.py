@@ -96,7 +96,7 @@ def _unfit(head: int) -> int:
 
 def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bool) -> dict[str, Any]:
     """diffusers' config.json of our network; raises Problem where UNet2DModel has no such network. null: the label's table has a row for no class."""
-    asks = {"patch": 1, "axes": 2, "concat": 0, "tokens": 0, "resample": "conv", "time": "sinusoidal"}
+    asks = {"patch": 1, "axes": 2, "concat": 0, "tokens": 0, "positions": False, "resample": "conv", "time": "sinusoidal"}
     for key, only in asks.items():
         if node.get(key, only) != only:
             raise Problem(f"diffusers' UNet2DModel has no {key}={node[key]}; only networks with {key}={only} can be exported")

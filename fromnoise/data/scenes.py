@@ -1,4 +1,4 @@
-"""Drawn scenes with captions: one shape, or two and how they lie, to learn words by and to measure what is obeyed."""
+"""Drawn scenes with captions: one shape and perhaps its side, or two and how they lie, to learn words by and to measure what is obeyed."""
 
 import itertools
 import math
@@ -19,6 +19,12 @@ NAMES = ("circle", "square", "triangle", "cross")
 PAINTS = ("red", "green", "blue", "yellow", "purple", "white")
 RADII = {"small": 0.115, "large": 0.2}  # shares of the picture's side
 RELATIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}  # the way from the second to the first
+SIDES = {
+    "on the left": (-1, 0),
+    "on the right": (1, 0),
+    "at the top": (0, -1),
+    "at the bottom": (0, 1),
+}  # the way from the middle to a thing alone
 OTHER_WAY = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 HELD_OUT = 0.1  # of all scenes, by what they show
 
@@ -37,13 +43,14 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """One thing, or two and the relation of the first to the second."""
+    """One thing and perhaps the side that it is on, or two and the relation of the first to the second."""
 
     things: tuple[Thing, ...]
     relation: str = ""
 
     def __str__(self) -> str:
-        return f" {self.relation} ".join(map(str, self.things))
+        first, *rest = self.things
+        return " ".join(str(part) for part in (first, self.relation, *rest) if part)
 
     @property
     def held_out(self) -> bool:
@@ -58,11 +65,12 @@ class Scene:
 def read_caption(text: str) -> Scene:
     """The scene that a caption of `shapes_text` describes; raises Usage for any other."""
     one = rf"a ({'|'.join(RADII)}) ({'|'.join(PAINTS)}) ({'|'.join(NAMES)})"
-    found = re.fullmatch(rf"{one}(?: ({'|'.join(RELATIONS)}) {one})?", text)
+    found = re.fullmatch(rf"{one}(?: ({'|'.join(SIDES)})| ({'|'.join(RELATIONS)}) {one})?", text)
     if not found:
         raise Usage(f'{text!r} is no caption of these scenes, such as "a large red circle left of a small blue square"')
-    parts = found.groups()
-    return Scene((Thing(*parts[:3]),)) if parts[3] is None else Scene((Thing(*parts[:3]), Thing(*parts[4:])), parts[3])
+    *first, side, relation = found.groups()[:5]
+    things = (Thing(*first),) if relation is None else (Thing(*first), Thing(*found.groups()[5:]))
+    return Scene(things, side or relation or "")
 
 
 def shapes_text(size: int = 32, count: int = 20_000, seed: int = 0, split: str = "train") -> Tensors:
@@ -81,21 +89,26 @@ def shapes_text(size: int = 32, count: int = 20_000, seed: int = 0, split: str =
 
 
 def _scenes(draw: np.random.Generator):
-    """Scenes without end: one in five shows a single thing."""
+    """Scenes without end: one in three shows a single thing, four of five of these on a side."""
     words = (tuple(RADII), PAINTS, NAMES)
     sizes = [len(part) for part in (*words, *words, RELATIONS)]
+    sides = [*SIDES, ""]
     while True:
-        for *chosen, relation, alone in np.c_[draw.integers(sizes, size=(4096, 7)), draw.random(4096) < 0.2].tolist():
+        for *chosen, relation, kind in np.c_[draw.integers(sizes, size=(4096, 7)), draw.integers(15, size=4096)].tolist():
             first, second = (Thing(*(part[i] for part, i in zip(words, three, strict=True))) for three in (chosen[:3], chosen[3:]))
-            yield Scene((first,)) if alone else Scene((first, second), tuple(RELATIONS)[relation])
+            yield Scene((first,), sides[kind]) if kind < len(sides) else Scene((first, second), tuple(RELATIONS)[relation])
 
 
 def _places(scene: Scene, draw: np.random.Generator) -> list[tuple[float, float]]:
-    """Centres (x, y) in [0, 1], anywhere that leaves a gap in the direction of the relation and keeps everything inside."""
+    """Centres (x, y) in [0, 1], anywhere that is on the right side, leaves a gap in the direction of the relation and keeps everything inside."""
     radii = [RADII[thing.size] for thing in scene.things]
     edge = 0.01
     if len(radii) == 1:
-        where = radii[0] + edge + draw.random(2) * (1 - 2 * (radii[0] + edge))
+        free = 0.5 - radii[0] - edge  # to each side of the middle
+        where = 0.5 + free * draw.uniform(-1, 1, 2)
+        for axis, way in enumerate(SIDES.get(scene.relation, ())):
+            if way:
+                where[axis] = 0.5 + way * free * draw.uniform(0.4, 1)
         return [(float(where[0]), float(where[1]))]
     dx, dy = RELATIONS[scene.relation]
     gap = 0.07

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from ..errors import Usage
 from .embed import linear, zero
 from .norm import GroupNorm
-from .position import turned
+from .position import sincos, turned
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -120,18 +120,22 @@ class SelfAttention(nn.Module):
 
     The last layer is zero at first, so a fresh block is the identity. Heads are `head` channels wide, or as little wider as divides the channels.
     With `told` > 0, tokens (B, M, told) have keys and values beside those of the positions (Nichol et al. 2021); mask (B, M): which count.
+    With `placed`, every position is told where it is, by sines and cosines.
     """
 
-    def __init__(self, channels: int, head: int = 64, groups: int | None = None, eps: float = 1e-5, told: int = 0):
+    def __init__(self, channels: int, head: int = 64, groups: int | None = None, eps: float = 1e-5, told: int = 0, placed: bool = False):
         super().__init__()
-        self.heads = divisor(channels, head)
+        self.heads, self.placed = divisor(channels, head), placed
         self.norm = GroupNorm(channels, groups, eps)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.kv = nn.Linear(told, 2 * channels) if told else None
         self.out = zero(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        q, k, v = self.qkv(self.norm(x).flatten(2).transpose(1, 2)).chunk(3, -1)
+        h = self.norm(x).flatten(2).transpose(1, 2)
+        if self.placed:
+            h = h + sincos(tuple(x.shape[2:]), h.shape[-1], h.device).to(h)
+        q, k, v = self.qkv(h).chunk(3, -1)
         among = None
         if self.kv is not None and tokens is not None:
             k, v = (torch.cat([their, own], 1) for their, own in zip(self.kv(tokens.to(x.dtype)).chunk(2, -1), (k, v), strict=True))
@@ -188,11 +192,12 @@ class CrossTransformer(nn.Module):
     """Self-attention, attention to tokens and a gated feed-forward layer on a feature map, added to it (Rombach et al. 2022, app. E.2.1).
 
     x (B, C, *S), tokens (B, M, told), mask (B, M) -> (B, C, *S). The last layer is zero at first. Without tokens the second attention is left out.
+    With `placed`, every position is told where it is, by sines and cosines.
     """
 
-    def __init__(self, channels: int, told: int, head: int = 64, heads: int | None = None, groups: int | None = None):
+    def __init__(self, channels: int, told: int, head: int = 64, heads: int | None = None, groups: int | None = None, placed: bool = False):
         super().__init__()
-        heads = heads or divisor(channels, head)
+        heads, self.placed = heads or divisor(channels, head), placed
         self.norm = GroupNorm(channels, groups, 1e-6)
         self.enter, self.leave = nn.Linear(channels, channels), zero(nn.Linear(channels, channels))
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
@@ -202,6 +207,8 @@ class CrossTransformer(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         h = self.enter(self.norm(x).flatten(2).transpose(1, 2))
+        if self.placed:
+            h = h + sincos(tuple(x.shape[2:]), h.shape[-1], h.device).to(h)
         h = h + self.attention(self.norm1(h))
         if tokens is not None:
             h = h + self.cross(self.norm2(h), tokens, mask)

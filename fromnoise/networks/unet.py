@@ -110,6 +110,7 @@ class UNet(nn.Module):
     head       channels of a head of attention, about;  heads  how many, instead
     tokens     the width of the tokens, such as words, that it is told; 0 is none
     place      where attention meets them: cross (in a layer of their own, after attention) or token (beside the positions, in the same one)
+    positions  whether what attends is told where it is; words such as "left" want that: without it they are learned late or never
     concat     channels of the picture condition that is laid beside x
     resample   how levels change size: by one convolution, or by a residual block (ADM)
     groups, eps, pad_late, shift   group norm's groups and epsilon, padding of the strided convolution, and the clock's frequencies, as published models vary
@@ -141,6 +142,7 @@ class UNet(nn.Module):
         concat: int = 0,
         tokens: int = 0,
         place: Literal["cross", "token"] = "cross",
+        positions: bool = False,
         linear: Sequence[int] = (),
         middle: bool | None = None,
         resample: Literal["conv", "residual"] = "conv",
@@ -171,8 +173,8 @@ class UNet(nn.Module):
             if not (wanted or level in attention):
                 return None
             if tokens and place == "cross":
-                return CrossTransformer(channels, tokens, head, heads, groups)
-            return SelfAttention(channels, channels // heads if heads else head, groups, eps, tokens)
+                return CrossTransformer(channels, tokens, head, heads, groups, positions)
+            return SelfAttention(channels, channels // heads if heads else head, groups, eps, tokens, positions)
 
         def shrink(channels: int) -> nn.Module:
             return ConvShrink(channels, axes, pad_late) if resample == "conv" else block(channels, channels)
