@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..data.scenes import NAMES, PAINTS, RADII, RELATIONS, Scene, Thing, outline, read_caption
+from ..data.scenes import NAMES, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, outline, read_caption
 from ..data.shapes import COLOURS, FINER, GROUND
 from .card import Card, Row
 
@@ -107,13 +107,15 @@ class Tally:
         scene, found = read_caption(caption), seen(picture)
         checks = {"count": [(len(scene.things), len(found))]}
         if len(found) == len(scene.things):
-            found = max(itertools.permutations(found), key=lambda order: _agreement(scene, order))
+            middle = picture.shape[0] / 2
+            found = max(itertools.permutations(found), key=lambda order: _agreement(scene, order, middle))
             for name, attribute in (("size", "size"), ("colour", "colour"), ("shape", "name")):
                 checks[name] = [
                     (getattr(thing, attribute), getattr(was.thing, attribute)) for thing, was in zip(scene.things, found, strict=True)
                 ]
             if scene.relation:
-                checks["relation"] = [(scene.relation, scene.relation if _lies(found, scene.relation) else _relation(found))]
+                lies = _lies(found, scene.relation, middle)
+                checks["relation"] = [(scene.relation, scene.relation if lies else _relation(found, middle))]
         for name, pairs in checks.items():
             self.asked[name] += len(pairs)
             self.right[name] += sum(wanted == got for wanted, got in pairs)
@@ -140,27 +142,32 @@ class Tally:
         return lines
 
 
-def _agreement(scene: Scene, order: Sequence[Seen]) -> tuple[int, bool]:
+def _agreement(scene: Scene, order: Sequence[Seen], middle: float) -> tuple[int, bool]:
     """How many attributes agree, and whether the relation does, when the things found are taken in this order."""
     same = [
         getattr(thing, name) == getattr(was.thing, name)
         for thing, was in zip(scene.things, order, strict=True)
         for name in ("size", "colour", "name")
     ]
-    return sum(same), bool(scene.relation) and _lies(order, scene.relation)
+    return sum(same), bool(scene.relation) and _lies(order, scene.relation, middle)
 
 
-def _lies(order: Sequence[Seen], relation: str) -> bool:
-    """Whether the first lies in this relation to the second: nearer the side that it names, and clear of it in that direction."""
-    dx, dy = RELATIONS[relation]
-    first, second = order
-    side = dx * (first.x - second.x) + dy * (first.y - second.y)
-    return side > 2.0
+def _along(order: Sequence[Seen], relation: str, middle: float) -> float:
+    """How many pixels the first lies in this direction from the second, or a thing alone from the middle of the picture."""
+    dx, dy = (RELATIONS | SIDES)[relation]
+    first, *second = order
+    x, y = (second[0].x, second[0].y) if second else (middle, middle)
+    return dx * (first.x - x) + dy * (first.y - y)
 
 
-def _relation(order: Sequence[Seen]) -> str:
-    """The relation that the two are farthest in."""
-    return max(RELATIONS, key=lambda name: RELATIONS[name][0] * (order[0].x - order[1].x) + RELATIONS[name][1] * (order[0].y - order[1].y))
+def _lies(order: Sequence[Seen], relation: str, middle: float) -> bool:
+    """Whether the things lie as the relation says, and clearly so."""
+    return _along(order, relation, middle) > 2.0
+
+
+def _relation(order: Sequence[Seen], middle: float) -> str:
+    """The relation that things lie farthest in."""
+    return max(RELATIONS if len(order) > 1 else SIDES, key=lambda name: _along(order, name, middle))
 
 
 def tallied(samples: Tensor, captions: Sequence[str]) -> Tally:

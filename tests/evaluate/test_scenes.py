@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fromnoise.data import DATASETS
-from fromnoise.data.scenes import NAMES, OTHER_WAY, PAINTS, RADII, RELATIONS, Scene, Thing, picture, read_caption
+from fromnoise.data.scenes import NAMES, OTHER_WAY, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, picture, read_caption
 from fromnoise.errors import Usage
 from fromnoise.evaluate.scenes import Tally, seen, tallied
 
@@ -55,11 +55,25 @@ def test_relations_and_counts():
     assert seen(np.full((32, 32, 3), (24, 26, 34), np.uint8)) == []
 
 
+def test_the_side_of_a_thing_alone():
+    thing, places = Thing("small", "blue", "cross"), dict(zip(SIDES, [(0.3, 0.6), (0.7, 0.4), (0.4, 0.3), (0.6, 0.7)], strict=True))
+    for side, place in places.items():
+        drawn = picture(32, (thing,), [place], (0.0, 0.0))
+        assert Tally().add(drawn, str(thing))
+        for asked in SIDES:
+            dx, dy = SIDES[asked]
+            assert Tally().add(drawn, str(Scene((thing,), asked))) == (dx * (place[0] - 0.5) + dy * (place[1] - 0.5) > 0)
+    data = DATASETS["shapes_text"](count=300)
+    alone = [i for i, text in enumerate(data.text) if len(read_caption(text).things) == 1]
+    assert {read_caption(data.text[i]).relation for i in alone} == {"", *SIDES}
+    assert tallied(data.get(torch.tensor(alone))["x"], [data.text[i] for i in alone]).share == 1.0
+
+
 def test_captions_are_read_back_and_held_out_both_ways_round():
     for text in DATASETS["shapes_text"](count=200).text:
         scene = read_caption(text)
         assert str(scene) == text and not scene.held_out
-        if scene.relation:
+        if len(scene.things) == 2:
             assert Scene(scene.things[::-1], OTHER_WAY[scene.relation]).held_out == scene.held_out
     test = DATASETS["shapes_text"](count=200, split="test").text
     assert all(read_caption(text).held_out for text in test)

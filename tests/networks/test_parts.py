@@ -8,7 +8,7 @@ from torch import nn
 
 from fromnoise.errors import Usage
 from fromnoise.networks import UNet, lay_weights_last
-from fromnoise.networks.attention import SelfAttention, attend
+from fromnoise.networks.attention import CrossTransformer, SelfAttention, attend
 from fromnoise.networks.axes import beside, conv, fold, laid_last, unfold
 from fromnoise.networks.embed import EMBEDDINGS, ClockEmbedding, Fourier, Sinusoidal
 from fromnoise.networks.norm import GroupNorm
@@ -78,6 +78,25 @@ def test_attention_is_softmax_of_q_k_over_the_root_of_the_width(channels, head, 
 def test_fresh_attention_is_the_identity():
     x = torch.randn(2, 8, 4)
     assert torch.equal(SelfAttention(8, 4)(x), x)
+
+
+@pytest.mark.parametrize("size", [(7,), (4, 6), (2, 3, 4)])
+@pytest.mark.parametrize(
+    "make", [lambda placed: SelfAttention(12, 4, placed=placed), lambda placed: CrossTransformer(12, 5, 4, placed=placed)]
+)
+def test_attention_knows_where_it_is_if_and_only_if_it_is_placed(make, size):
+    x, tokens = torch.randn(2, 12, *size, dtype=torch.float64), torch.randn(2, 3, 5, dtype=torch.float64)
+    order = torch.randperm(math.prod(size))
+
+    def shuffled(x):
+        return x.flatten(2)[..., order].reshape(x.shape)
+
+    for placed in (False, True):
+        layer = make(placed).double()
+        with torch.no_grad():
+            for weight in layer.parameters():
+                weight.normal_()
+        assert torch.allclose(layer(shuffled(x), tokens), shuffled(layer(x, tokens))) is not placed
 
 
 def test_sinusoidal_is_the_formula():
