@@ -57,7 +57,7 @@ def test_relations_and_counts():
 
 def test_the_side_of_a_thing_alone():
     thing, places = Thing("small", "blue", "cross"), dict(zip(SIDES, [(0.3, 0.6), (0.7, 0.4), (0.4, 0.3), (0.6, 0.7)], strict=True))
-    for side, place in places.items():
+    for place in places.values():
         drawn = picture(32, (thing,), [place], (0.0, 0.0))
         assert Tally().add(drawn, str(thing))
         for asked in SIDES:
