@@ -230,6 +230,9 @@ def evaluate(
     sweep_steps: Annotated[
         str | None, typer.Option("--sweep-steps", help="With --sweep: STEPS,STEPS,… of the sampler, a curve for each.")
     ] = None,
+    clip_model: Annotated[
+        str | None, typer.Option("--clip-model", help="A CLIP model by name or folder: how well samples fit their captions, as well.")
+    ] = None,
     root: Annotated[str | None, typer.Option("--root", help="Where the data lies, if not where training found it.")] = None,
     weights: Weights = "last",
     device: Device = None,
@@ -254,6 +257,7 @@ def evaluate(
         perceptual,
         sweep_steps,
         against,
+        clip_model,
     )
 
 

@@ -256,11 +256,12 @@ def measure(
     perceptual: str | None = None,
     sweep_steps: str | None = None,
     against: Path | None = None,
+    clip_model: str | None = None,
 ) -> None:
     """`fromnoise evaluate`."""
     from rich.console import Console
 
-    from .evaluate import Card, Sweep, load_perceptual, score_pairs, score_run
+    from .evaluate import Card, ClipScore, Sweep, load_perceptual, score_pairs, score_run
 
     if n is not None and n < 2:
         raise Usage(f"evaluate at least 2 samples, not {n}")
@@ -268,6 +269,8 @@ def measure(
         raise Usage("--pairs, --compare and --sweep are different questions; ask one at a time")
     if perceptual and not pairs:
         raise Usage("--perceptual measures pairs; add --pairs")
+    if clip_model and pairs:
+        raise Usage("--clip-model measures captions, --pairs pictures; ask one at a time")
     distance = load_perceptual(perceptual) if perceptual else None
     model = load(run, device, trust, weights)
     config = Run(run).config()
@@ -279,7 +282,8 @@ def measure(
         Run(run).write_json("pairs.json", found.json())
         return
     told = dict(walk) | {"weak": weaker(against, device, trust)}
-    card = score_run(model, train, test, n or asked.n, told, seed, features or asked.features, compare, draw, sweep, sweep_steps)
+    clip = ClipScore(clip_model) if clip_model else None
+    card = score_run(model, train, test, n or asked.n, told, seed, features or asked.features, compare, draw, sweep, sweep_steps, clip)
     Console(width=max(100, Console().width)).print(card.table())
     if isinstance(card, Sweep):
         from .show import tradeoff

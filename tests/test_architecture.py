@@ -40,7 +40,7 @@ ALLOWED = {
     "run": {"config"},
     "edit": {"diffusion", "model", "samplers"},
     "show": {"model", "data", "diffusion", "edit", "evaluate", "samplers", "run", "config", "sampling"},
-    "evaluate": {"conditions", "model", "data", "device", "samplers", "sampling"},
+    "evaluate": {"text", "conditions", "model", "data", "device", "samplers", "sampling"},
     "checkpoint": {"config", "device", "ema", "run"},
     "estimate": {"base", "config", "data", "device", "diffusion", "ema", "gradient", "model", "networks", "optim", "train"},
     "gradient": {"device", "diffusion", "train"},

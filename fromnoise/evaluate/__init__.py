@@ -1,6 +1,7 @@
 """Measuring samples: distances to real data in named features, each beside what real data itself reaches."""
 
 from .card import Card, Row
+from .clip import ClipScore
 from .cnn import CNN
 from .features import FeatureNet, observe
 from .metrics import Statistics, frechet, kid, precision_recall
@@ -18,6 +19,7 @@ from .sweep import Sweep
 __all__ = [
     "CNN",
     "Card",
+    "ClipScore",
     "Comparison",
     "FeatureNet",
     "Obedience",

@@ -11,6 +11,7 @@ from ..data.dataset import Dataset
 from ..errors import Problem, Usage
 from ..model import Model
 from .card import Card
+from .clip import ClipScore, with_clip
 from .points import score_points
 from .prepare import load_features
 from .scenes import JUDGES, judged
@@ -40,6 +41,7 @@ def score_run(
     draw: Draw = plainly,
     sweep: str | None = None,
     sweep_steps: str | None = None,
+    clip: ClipScore | None = None,
 ) -> Card | Comparison | Sweep:
     """The card of n samples of a model, every class in turn; with `compare` ("ddim:50,ddim:1000") the samplers side by side instead, with
     `sweep` ("1,1.5,3") the same at those scales of guidance, each at `sweep_steps` ("5,10,20") and in the `ways` that the walk asks for.
@@ -47,6 +49,7 @@ def score_run(
     walk      sampler, steps, guidance, weak, … as `Model.sample` takes them; None takes the model's own
     features  see `load_features`; points need none
     draw      how samples are drawn, so that a caller can show progress
+    clip      measures how well samples fit their captions as well
     """
     walk = dict(walk or {})
     if compare and sweep:
@@ -62,7 +65,9 @@ def score_run(
         _possible(model, each)  # what cannot be is said before anything is trained or drawn
     for data in (train, test):
         fits(model, data)
-    measure = _measure(model, train, test, features, seed)
+    if clip and ("text" not in model.conditions or not test.text):
+        raise Usage("a CLIP score is of pictures and their captions; this run has none, so leave --clip-model out")
+    measure = _measure(model, train, test, features, seed, clip)
     conditions = model.asked(n, held_out(model, test, n))
     if guidances:
 
@@ -105,7 +110,9 @@ def _named(classes: Sequence[str]) -> str:
     return f"{len(classes)} classes ({', '.join(classes[:5])}{', …' if len(classes) > 5 else ''})" if classes else "no classes"
 
 
-def _measure(model: Model, train: Dataset, test: Dataset, features: str | Path, seed: int) -> Callable[[Tensor, Mapping[str, Any]], Card]:
+def _measure(
+    model: Model, train: Dataset, test: Dataset, features: str | Path, seed: int, clip: ClipScore | None = None
+) -> Callable[[Tensor, Mapping[str, Any]], Card]:
     if len(train.shape) == 1:
         return lambda samples, conditions: score_points(samples, train, test, seed)
     net = load_features(features, train, test, model.device)
@@ -113,11 +120,12 @@ def _measure(model: Model, train: Dataset, test: Dataset, features: str | Path, 
 
     def measure(samples: Tensor, conditions: Mapping[str, Any]) -> Card:
         card = score(samples, conditions.get("label"), train, test, net, seed)
-        return (
-            judged(card, judge(samples, conditions["text"]), judge(test.get(torch.arange(len(test)))["x"], test.text or ()))
-            if judge
-            else card
-        )
+        if judge:
+            card = judged(card, judge(samples, conditions["text"]), judge(test.get(torch.arange(len(test)))["x"], test.text or ()))
+        if clip:
+            few = min(len(test), len(samples))
+            card = with_clip(card, clip, samples, conditions["text"], (test.get(torch.arange(few))["x"], (test.text or [])[:few]))
+        return card
 
     return measure
 

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -105,7 +106,7 @@ class Tally:
     def add(self, picture: np.ndarray, caption: str) -> bool:
         """Takes in a picture (H, W, 3) of 0 to 255; whether all of its caption is obeyed."""
         scene, found = read_caption(caption), seen(picture)
-        checks = {"count": [(len(scene.things), len(found))]}
+        checks: dict[str, list[tuple[Any, Any]]] = {"count": [(len(scene.things), len(found))]}
         if len(found) == len(scene.things):
             middle = picture.shape[0] / 2
             found = max(itertools.permutations(found), key=lambda order: _agreement(scene, order, middle))

@@ -29,7 +29,7 @@ class Pretrained(Encoder):
     def __init__(self, name: str, length: int | None = None):
         super().__init__()
         self.name = name
-        config = self._loaded("AutoConfig", name)
+        config = loaded("AutoConfig", name)
         text = getattr(config, "text_config", config)  # CLIP's has a picture's beside it
         self.width = text.hidden_size if hasattr(text, "hidden_size") else text.d_model
         most = getattr(text, "max_position_embeddings", None) or 512
@@ -41,32 +41,11 @@ class Pretrained(Encoder):
     @cached_property
     def _parts(self) -> tuple[Any, Any]:
         """(tokenizer, network), loaded when a text is met that is not on disk."""
-        tokenizer, whole = self._loaded("AutoTokenizer", self.name), self._loaded("AutoModel", self.name, use_safetensors=True)
+        tokenizer, whole = loaded("AutoTokenizer", self.name), loaded("AutoModel", self.name, use_safetensors=True)
         network = getattr(whole, "text_model", None) or (whole.get_encoder() if whole.config.is_encoder_decoder else whole)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer, network.float().eval().requires_grad_(False).to(best())
-
-    @staticmethod
-    def _loaded(kind: str, name: str, **asked: Any) -> Any:
-        try:
-            import transformers
-        except ImportError as error:
-            raise Problem(
-                f'the text encoder {name} needs transformers; run pip install "fromnoise[text]", or use encoder: words'
-            ) from error
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
-        here = Path(name).expanduser()
-        if not here.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-            raise Problem(f"there is no folder {name} with a text encoder; give the folder that save_pretrained wrote, or encoder: words")
-        try:
-            return getattr(transformers, kind).from_pretrained(str(here) if here.is_dir() else name, trust_remote_code=False, **asked)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            why = " ".join(str(error).split())[:140]
-            raise Problem(
-                f"the text encoder {name} cannot be loaded or downloaded ({why}); give a folder with config.json, tokenizer and safetensors, or encoder: words"
-            ) from error
 
     def _fingerprint(self, config: Any) -> str:
         """What changes when the encoder does: its files' sizes, or the commit that a name stands for."""
@@ -102,6 +81,29 @@ class Pretrained(Encoder):
         for i, state in enumerate(found):
             tokens[i, : len(state)], mask[i, : len(state)] = state, True
         return tokens, mask
+
+
+def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use encoder: words", **asked: Any) -> Any:
+    """transformers' `kind` (AutoConfig, AutoModel, …) of a name or folder, without running code of its own.
+
+    Raises Problem, which says `what` could not be had and what to do `instead`.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise Problem(f'the {what} {name} needs transformers; run pip install "fromnoise[text]", or {instead}') from error
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    here = Path(name).expanduser()
+    if not here.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise Problem(f"there is no folder {name} with a {what}; give the folder that save_pretrained wrote, or {instead}")
+    try:
+        return getattr(transformers, kind).from_pretrained(str(here) if here.is_dir() else name, trust_remote_code=False, **asked)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        why = " ".join(str(error).split())[:140]
+        raise Problem(
+            f"the {what} {name} cannot be loaded or downloaded ({why}); give a folder with config.json, tokenizer and safetensors, or {instead}"
+        ) from error
 
 
 class _Store:

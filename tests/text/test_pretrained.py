@@ -94,7 +94,7 @@ def test_an_encoder_that_is_not_there(name, says):
 def test_an_encoder_that_cannot_be_downloaded(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(Problem, match="cannot be loaded or downloaded .* or encoder: words"):
+    with pytest.raises(Problem, match="cannot be loaded or downloaded .* or use encoder: words"):
         Pretrained("somebody/no-such-encoder")
 
 
