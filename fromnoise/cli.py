@@ -199,6 +199,7 @@ def sample(
 @app.command(
     epilog="Examples:  [cyan]fromnoise evaluate runs/mnist[/]  ·  [cyan]fromnoise evaluate runs/mnist -n 2000 --sampler ddim --steps 50[/]"
     "  ·  [cyan]fromnoise evaluate runs/mnist --compare ddim:50,ddim:1000[/]  ·  [cyan]fromnoise evaluate runs/mnist --sweep 1,1.5,2,4[/]"
+    "  ·  [cyan]fromnoise evaluate runs/shapes --control runs/control_edges --control runs/control_colour[/]"
     "  ·  [cyan]fromnoise evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000[/]"
 )
 def evaluate(
@@ -233,6 +234,13 @@ def evaluate(
     clip_model: Annotated[
         str | None, typer.Option("--clip-model", help="A CLIP model by name or folder: how well samples fit their captions, as well.")
     ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--control",
+            help="WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples obey the hints of held-out examples, in edges and colour. Repeatable.",
+        ),
+    ] = None,
     root: Annotated[str | None, typer.Option("--root", help="Where the data lies, if not where training found it.")] = None,
     weights: Weights = "last",
     device: Device = None,
@@ -258,6 +266,7 @@ def evaluate(
         sweep_steps,
         against,
         clip_model,
+        control or (),
     )
 
 

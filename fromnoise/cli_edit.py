@@ -5,7 +5,22 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli import Device, Guidance, LabelOption, Options, Out, RunArgument, Sampler, Seed, Steps, Trust, Weights, _options, edit_app
+from .cli import (
+    Device,
+    Guidance,
+    LabelOption,
+    Options,
+    Out,
+    RunArgument,
+    Sampler,
+    Seed,
+    Steps,
+    TextOption,
+    Trust,
+    Weights,
+    _options,
+    edit_app,
+)
 from .errors import Usage
 
 Number = Annotated[int, typer.Option("--number", "-n", help="How many results.")]
@@ -20,6 +35,7 @@ Result = Annotated[
 InvertSteps = Annotated[int, typer.Option("--steps", help="Steps of DDIM, up to the noise and back.")]
 InvertGuidance = Annotated[float, typer.Option("--guidance", "-g", help="1 is exact; more pulls inversion and reconstruction apart.")]
 EditLabel = Annotated[str | None, typer.Option("--label", "-l", help="A class: number or name; else nothing is asked.")]
+EditText = Annotated[str | None, typer.Option("--text", "-t", help="A caption, in quotes; else nothing is asked.")]
 
 
 @edit_app.command(epilog="Example:  [cyan]fromnoise edit sdedit runs/mnist --image sketch.png --strength 0.5 --label 3[/]")
@@ -33,6 +49,7 @@ def sdedit(
     steps: Steps = None,
     guidance: Guidance = None,
     label: LabelOption = None,
+    text: TextOption = None,
     seed: Seed = 0,
     option: Options = None,
     root: Root = None,
@@ -44,7 +61,7 @@ def sdedit(
     """A picture noised part of the way and drawn anew from there (Meng et al. 2022): its layout stays, its details are the model's."""
     _ending(out)
     model = _model(run, device, trust, weights)
-    asked = _asked(model, n, label, sampler=sampler, steps=steps, guidance=guidance, options=_options(option))
+    asked = _asked(model, n, label, text, sampler=sampler, steps=steps, guidance=guidance, options=_options(option))
     picture = _pictures(model, run, image, example, root, trust, 1)
     _write(model.sample(n, init=picture, strength=strength, seed=seed, **asked), out, picture)
 
@@ -65,6 +82,7 @@ def inpaint(
     steps: Annotated[int, typer.Option("--steps", help="Steps of the sampler.")] = 50,
     guidance: Guidance = None,
     label: LabelOption = None,
+    text: TextOption = None,
     seed: Seed = 0,
     option: Options = None,
     root: Root = None,
@@ -79,7 +97,7 @@ def inpaint(
     _ending(out)
     model = _model(run, device, trust, weights)
     hole = _mask(mask, model.shape)
-    asked = _asked(model, n, label, sampler=sampler, steps=steps, guidance=guidance, options=_options(option))
+    asked = _asked(model, n, label, text, sampler=sampler, steps=steps, guidance=guidance, options=_options(option))
     picture = _pictures(model, run, image, example, root, trust, 1)
     _write(made(model, picture, hole, n, seed=seed, **asked), out, picture, picture * (1 - hole))
 
@@ -93,6 +111,7 @@ def invert(
     iterations: Annotated[int, typer.Option("--iterations", help="Evaluations a step on the way up; 1 is plain DDIM inversion.")] = 5,
     guidance: InvertGuidance = 1.0,
     label: EditLabel = None,
+    text: EditText = None,
     root: Root = None,
     out: Out = Path("invert.png"),
     weights: Weights = "last",
@@ -107,7 +126,7 @@ def invert(
 
     check(out)
     model = _model(run, device, trust, weights)
-    asked = _asked(model, 0, label) | {"steps": steps, "guidance": guidance}
+    asked = _asked(model, 0, label, [text] if text else None) | {"steps": steps, "guidance": guidance}
     pictures = _pictures(model, run, image, example, root, trust)
     noise = noise_of(model, pictures, iterations=iterations, **asked)
     back = model.sample(len(noise), start=noise, sampler="ddim", clip="none", **asked).float().cpu()
@@ -134,6 +153,7 @@ def interpolate(
     steps: InvertSteps = 50,
     guidance: InvertGuidance = 1.0,
     label: EditLabel = None,
+    text: EditText = None,
     root: Root = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="FILE.png: a row, or a square; FILE.gif: a film.")] = Path("interpolate.png"),
     weights: Weights = "last",
@@ -146,7 +166,7 @@ def interpolate(
 
     blend = blend_of(way, out, square)
     model = _model(run, device, trust, weights)
-    asked = _asked(model, 0, label) | {"steps": steps, "guidance": guidance}
+    asked = _asked(model, 0, label, [text] if text else None) | {"steps": steps, "guidance": guidance}
     if seeds is not None:
         if image or example:
             raise Usage("interpolate between pictures or between seeds; leave one of them out")
@@ -170,6 +190,7 @@ def vary(
     n: Number = 8,
     steps: InvertSteps = 50,
     label: EditLabel = None,
+    text: EditText = None,
     seed: Seed = 0,
     root: Root = None,
     out: Result = Path("vary.png"),
@@ -182,7 +203,7 @@ def vary(
 
     _ending(out)
     model = _model(run, device, trust, weights)
-    asked = _asked(model, 0, label) | {"steps": steps}
+    asked = _asked(model, 0, label, [text] if text else None) | {"steps": steps}
     picture = _pictures(model, run, image, example, root, trust, 1)
     _write(varied(model, picture, n, strength, seed=seed, **{k: v for k, v in asked.items() if k != "guidance"}), out, picture)
 
@@ -242,11 +263,11 @@ def _model(run: Path, device: str | None, trust: bool, weights: str) -> Any:
     return model
 
 
-def _asked(model: Any, n: int, label: str | None, **walk: Any) -> dict[str, Any]:
+def _asked(model: Any, n: int, label: str | None, text: list[str] | None, **walk: Any) -> dict[str, Any]:
     """The words of a walk, and its conditions: nothing unless said, and where nothing is asked there is nothing to guide by."""
-    from .commands import labels_of
+    from .commands import labels_of, texts_of
 
-    conditions = {key: None for key in model.conditions} | labels_of(model, label, n)
+    conditions = {key: None for key in model.conditions} | labels_of(model, label, n) | texts_of(model, text, n)
     unguided = {"guidance": 1.0} if all(value is None for value in conditions.values()) else {}
     return unguided | {key: value for key, value in walk.items() if value is not None} | conditions
 

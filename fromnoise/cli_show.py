@@ -5,7 +5,22 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli import Against, Device, Guidance, LabelOption, Options, Out, RunArgument, Sampler, Seed, Steps, Trust, _options, show_app
+from .cli import (
+    Against,
+    Device,
+    Guidance,
+    LabelOption,
+    Options,
+    Out,
+    RunArgument,
+    Sampler,
+    Seed,
+    Steps,
+    TextOption,
+    Trust,
+    _options,
+    show_app,
+)
 from .errors import Usage
 
 Number = Annotated[int | None, typer.Option("--number", "-n", help="How many samples; what fits the picture unless said.")]
@@ -17,10 +32,12 @@ def _model(run: Path, device: str | None, trust: bool) -> Any:
     return load(run, device, trust)
 
 
-def _asked(model: Any, n: int | None, label: str | None, **walk: Any) -> dict[str, Any]:
-    from .commands import labels_of
+def _asked(model: Any, n: int | None, label: str | None = None, text: list[str] | None = None, **walk: Any) -> dict[str, Any]:
+    from .commands import labels_of, texts_of
 
-    return {key: value for key, value in walk.items() if value is not None} | labels_of(model, label, n or 0)
+    return (
+        {key: value for key, value in walk.items() if value is not None} | labels_of(model, label, n or 0) | texts_of(model, text, n or 0)
+    )
 
 
 def _write(picture: Any, out: Path) -> None:
@@ -78,6 +95,7 @@ def reverse(
     steps: Steps = None,
     guidance: Guidance = None,
     label: LabelOption = None,
+    text: TextOption = None,
     seed: Seed = 0,
     option: Options = None,
     out: Out = Path("reverse.png"),
@@ -89,7 +107,7 @@ def reverse(
     from .show import reverse_gif
 
     model = _model(run, device, trust)
-    asked = _asked(model, n, label, sampler=sampler, steps=steps, guidance=guidance, options=_options(option))
+    asked = _asked(model, n, label, text, sampler=sampler, steps=steps, guidance=guidance, options=_options(option))
     if out.suffix == ".gif":
         print(reverse_gif(model, out, n, seed=seed, **asked))
     else:
@@ -127,6 +145,7 @@ def compare(
     n: Number = None,
     guidance: Guidance = None,
     label: LabelOption = None,
+    text: TextOption = None,
     seed: Seed = 0,
     out: Out = Path("compare.png"),
     device: Device = None,
@@ -137,7 +156,7 @@ def compare(
 
     model = _model(run, device, trust)
     wanted = {"specs": [_spec(text) for text in specs]} if specs else {}
-    _write(picture(model, n=n, seed=seed, **wanted, **_asked(model, n, label, guidance=guidance)), out)
+    _write(picture(model, n=n, seed=seed, **wanted, **_asked(model, n, label, text, guidance=guidance)), out)
 
 
 @show_app.command(
@@ -152,6 +171,7 @@ def sweep(
     n: Number = None,
     guidance: Guidance = None,
     label: LabelOption = None,
+    text: TextOption = None,
     seed: Seed = 0,
     out: Out = Path("sweep.png"),
     device: Device = None,
@@ -165,7 +185,7 @@ def sweep(
     except ValueError:
         raise Usage(f"the values of a sweep are numbers with commas, such as 0,0.5,1, not {values!r}") from None
     model = _model(run, device, trust)
-    _write(picture(model, option, numbers, sampler, steps, n, seed, **_asked(model, n, label, guidance=guidance)), out)
+    _write(picture(model, option, numbers, sampler, steps, n, seed, **_asked(model, n, label, text, guidance=guidance)), out)
 
 
 @show_app.command(
@@ -178,6 +198,7 @@ def guidance(
     n: Number = None,
     sampler: Sampler = None,
     label: LabelOption = None,
+    text: TextOption = None,
     seed: Seed = 0,
     against: Against = None,
     out: Out = Path("guidance.png"),
@@ -194,7 +215,7 @@ def guidance(
     rows, columns = read(scales), counts(steps)
     check(out)
     model = _model(run, device, trust)
-    asked = _asked(model, n, label, sampler=sampler, weak=weaker(against, device, trust))
+    asked = _asked(model, n, label, text, sampler=sampler, weak=weaker(against, device, trust))
     _write(picture(model, rows, columns, n, seed=seed, **asked), out)
 
 
@@ -215,6 +236,7 @@ def interpolate(
     steps: Annotated[int, typer.Option("--steps", help="Steps of the sampler.")] = 50,
     guidance: Guidance = None,
     label: LabelOption = None,
+    text: TextOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="FILE.png: rows, or a square; FILE.gif: a film.")] = Path("interpolate.png"),
     device: Device = None,
     trust: Trust = False,
@@ -227,7 +249,7 @@ def interpolate(
     model = _model(run, device, trust)
     rows = number(model.shape, rows, 16 if out.suffix == ".gif" else 4)
     noises, ends = noises_of(model, seeds, rows)
-    asked = _asked(model, rows, label, sampler=sampler, steps=steps, guidance=guidance)
+    asked = _asked(model, rows, label, text, sampler=sampler, steps=steps, guidance=guidance)
     write_between(model, noises, out, n, square, ends, blend=blend, **asked)
 
 
@@ -247,7 +269,7 @@ def classes(
     from .show import by_class
 
     model = _model(run, device, trust)
-    _write(by_class(model, rows, None, seed, **_asked(model, None, None, sampler=sampler, steps=steps, guidance=guidance)), out)
+    _write(by_class(model, rows, None, seed, **_asked(model, None, sampler=sampler, steps=steps, guidance=guidance)), out)
 
 
 @show_app.command(epilog="Example:  [cyan]fromnoise show condition runs/openmoji_colour -n 4 --rows 6 -o strip.png[/]")
@@ -303,7 +325,7 @@ def control(
     from .show import control as picture
 
     model = _model(run, device, trust)
-    asked = _asked(model, None, None, sampler=sampler, steps=steps, guidance=guidance)
+    asked = _asked(model, None, sampler=sampler, steps=steps, guidance=guidance)
     _write(picture(model, run_data(run, None, trust)[1], rows, n, seed, **asked), out)
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,11 @@ def texts_of(model: Model, texts: list[str] | None, n: int) -> dict[str, Any]:
         return {}
     if "text" not in model.conditions:
         raise Usage("this model was trained without captions; leave --text and --negative out")
-    return {"text": None if texts == ["none"] else [texts[i % len(texts)] for i in range(n)]}
+    if len(texts) == 1:
+        return {"text": None if texts == ["none"] else texts[0]}
+    if not n:
+        raise Usage("several captions need -n, the number of samples that take them in turn")
+    return {"text": [texts[i % len(texts)] for i in range(n)]}
 
 
 def draw(model: Model, n: int, seed: int, batch: int | None, walk: Mapping[str, Any], conditions: Mapping[str, Any]) -> Tensor:
@@ -257,20 +262,21 @@ def measure(
     sweep_steps: str | None = None,
     against: Path | None = None,
     clip_model: str | None = None,
+    control: Sequence[str] = (),
 ) -> None:
     """`fromnoise evaluate`."""
     from rich.console import Console
 
-    from .evaluate import Card, ClipScore, Sweep, load_perceptual, score_pairs, score_run
+    from .evaluate import Card, ClipScore, Sweep, load_perceptual, obedience, score_pairs, score_run
 
     if n is not None and n < 2:
         raise Usage(f"evaluate at least 2 samples, not {n}")
-    if pairs and (compare or sweep):
-        raise Usage("--pairs, --compare and --sweep are different questions; ask one at a time")
+    if sum(map(bool, (pairs, compare, sweep, control))) > 1:
+        raise Usage("--pairs, --compare, --sweep and --control are different questions; ask one at a time")
     if perceptual and not pairs:
         raise Usage("--perceptual measures pairs; add --pairs")
-    if clip_model and pairs:
-        raise Usage("--clip-model measures captions, --pairs pictures; ask one at a time")
+    if clip_model and (pairs or control):
+        raise Usage("--clip-model measures captions, --pairs and --control pictures; ask one at a time")
     distance = load_perceptual(perceptual) if perceptual else None
     model = load(run, device, trust, weights)
     config = Run(run).config()
@@ -280,6 +286,16 @@ def measure(
         found = score_pairs(model, train, test, n or asked.n, walk, seed, distance, draw)
         Console(width=max(100, Console().width)).print(found.table())
         Run(run).write_json("pairs.json", found.json())
+        return
+    if control:
+        from .control import heard
+
+        hints, heeded = heard(model, run, control, 1, device, trust)
+        if hints:
+            raise Usage("evaluate shows branches the hints of held-out examples; name them without files, as in --control edges:0.8")
+        obeyed = obedience(model, test, min(n or OBEYED, len(test)), seed, heeded, **walk)
+        print("\n".join(obeyed.lines()))
+        Run(run).write_json("obedience.json", asdict(obeyed) | {"control": heeded, "seed": seed})
         return
     told = dict(walk) | {"weak": weaker(against, device, trust)}
     clip = ClipScore(clip_model) if clip_model else None
@@ -314,6 +330,9 @@ def measure_once(run: Path, device: str | None) -> None:
     if not os.environ.get("RANK", "0") == "0":
         return  # one process of a distributed run measures
     measure(run, n=None, walk={}, seed=0, features=None, compare=None, root=None, device=device, trust=True, weights="last", sweep=None)
+
+
+OBEYED = 500  # held-out examples whose hints `evaluate --control` shows
 
 
 class Evaluate:

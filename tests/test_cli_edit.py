@@ -150,6 +150,31 @@ def test_wrong_editing_is_one_line(run, tmp_path, monkeypatch, capsys, words, sa
     assert not any(tmp_path.iterdir())
 
 
+def test_words_ask_too(run, tmp_path, monkeypatch, capsys):
+    told = tmp_path / "told"
+    config = {
+        "data": {"name": "shapes_text", "count": 32, "size": 24},
+        "network": {"name": "unet", "width": 8, "levels": [1, 1], "blocks": 1, "patch": 4, "groups": 4},
+        "conditions": [{"name": "text", "width": 16}],
+        "train": {"steps": 2, "batch": 8, "looks": 0, "lr": 0.05},
+        "sample": {"name": "ddim", "steps": 3},
+    }
+    train(config, told, quiet=True)
+    words = ["a large red circle", "a small blue square"]
+    for verb in (["edit", "sdedit"], ["edit", "vary"], ["show", "interpolate"]):
+        verb, source = [*verb[:2], told, *verb[2:]], ["--example", 0, "-n", 2] if verb[0] == "edit" else ["--rows", 1]
+        drawn = []
+        for text in words:
+            out = tmp_path / "t.png"
+            assert call(monkeypatch, capsys, *verb, *source, "--text", text, "--steps", 3, "-o", out)[0] == 0
+            drawn.append(out.read_bytes())
+        assert drawn[0] != drawn[1], verb
+    several = [part for text in words for part in ("-t", text)]
+    assert call(monkeypatch, capsys, "edit", "sdedit", told, "--example", 0, *several, "-n", 2, "-o", tmp_path / "s.npz")[0] == 0
+    code, _, err = call(monkeypatch, capsys, "edit", "invert", run, "--example", 0, "-t", "a", "--trust", "-o", tmp_path / "wrong.png")
+    assert code == 2 and "trained without captions" in err and not (tmp_path / "wrong.png").exists()
+
+
 def test_a_dark_mask_is_one_line(run, tmp_path, monkeypatch, capsys):
     Image.new("L", (8, 8)).save(tmp_path / "dark.png")
     code, _, err = edit(monkeypatch, capsys, "inpaint", run, "--example", 0, "--mask", tmp_path / "dark.png", "-o", tmp_path / "s.png")

@@ -1,5 +1,7 @@
 """Runs with control branches: what they hold, how they are drawn from, and several on one base."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -253,6 +255,17 @@ def test_sample_with_controls_by_command(runs, pictures, monkeypatch, capsys):
     assert (
         call(monkeypatch, capsys, "sample", runs["edges"], "-n", 2, "--control", "edges:0.5", "--gif", "--out", pictures / "s.png")[0] == 0
     )
+
+
+def test_obedience_by_command(runs, monkeypatch, capsys):
+    composed = ("--control", runs["edges"], "--control", f"{runs['palette']}:0.8")
+    code, said, _ = call(monkeypatch, capsys, "evaluate", runs["base"], "-n", 8, *composed)
+    found = json.loads((runs["base"] / "obedience.json").read_text())
+    assert code == 0 and found["n"] == 8 and found["control"] == {"edges": [1.0], "palette": [0.8]}
+    assert f"IoU {found['edges']:.3f}" in said and f"{found['colour']:.1%} right" in said
+    for words, says in (((*composed, "--pairs"), "different questions"), (("--control", f"{runs['edges']}=e.png"), "there is no picture")):
+        code, _, error = call(monkeypatch, capsys, "evaluate", runs["base"], *words)
+        assert code == 2 and says in error
 
 
 @pytest.mark.parametrize(
