@@ -1,6 +1,6 @@
 """What the files that a user names ask of a model's conditions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data:
         raise Usage("--mask says which part of --image is to be made anew; give that as well")
     condition = model.conditions["image"]
     channels = model.shape[0] if condition.hint else condition.width()
-    pictures = torch.stack([_read(file, channels, model.shape, data) for file in _files(image)[:n]])
+    pictures = torch.stack([picture(file, channels, model.shape, data) for file in _files(image)[:n]])
     if mask is None:
         value = condition.made(pictures)
     elif condition.hint in STATED:
-        value = holed(pictures, _read(mask, 1, model.shape, data)[None] > 0)
+        value = holed(pictures, hole(mask, model.shape, data)[None])
     else:
         raise Usage("this model was not trained to fill holes (image with hint: masked); leave --mask out")
     return {"image": value[torch.arange(n) % len(value)] if len(value) > 1 else value}
@@ -48,8 +48,16 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _read(file: Path, channels: int, shape: tuple[int, ...], data: Any) -> Tensor:
-    """A picture (C, H, W) in [-1, 1] as the run's data looks."""
+def hole(file: Path, shape: Sequence[int], data: Any = None) -> Tensor:
+    """Where a mask's file is bright, (1, H, W) bool, cut and fitted as the run's pictures are; what is transparent is dark."""
+    own = {**data, "background": "black"} if isinstance(data, Mapping) else {"background": "black"}
+    return picture(file, 1, shape, own) > 0
+
+
+def picture(file: Path, channels: int, shape: Sequence[int], data: Any = None) -> Tensor:
+    """A picture's file (C, H, W) in [-1, 1], cut, fitted and laid on its background as those of the run's `data` (the node of its config)."""
+    if not file.exists():
+        raise Usage(f"there is no picture {file}")
     known = {count: name for name, (_, count) in CHANNELS.items()}
     if channels not in known:
         raise Usage(f"pictures have 1, 3 or 4 channels, this model is told {channels}; give them from Python")

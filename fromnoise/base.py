@@ -26,7 +26,7 @@ class Base:
     node: Mapping[str, str]
 
 
-def read(node: Any, trust: bool = True) -> Base:
+def read(node: Any, trust: bool = False) -> Base:
     """The base that a config names: a run folder or one in diffusers' layout, or {run: FOLDER, weights: last}.
 
     Raises Problem where it is not there, or is no longer the one that was begun with.
@@ -55,8 +55,8 @@ def inherited(config: Mapping[str, Any], base: Base) -> dict[str, Any]:
         raise Problem(
             f"the base {base.node['run']} is steered by branches of its own; begin with its own base, and compose them when sampling"
         )
-    names = [node["name"] for node in mine]
-    conditions = [node for node in theirs if node["name"] not in names] + mine
+    own, known = {node["name"]: node for node in mine}, {node["name"] for node in theirs}
+    conditions = [own.get(node["name"], node) for node in theirs] + [node for node in mine if node["name"] not in known]
     model = {key: base.config[key] for key in INHERITED if base.config.get(key) is not None}
     return {**model, **config, "conditions": conditions, "base": dict(base.node)}
 
@@ -74,6 +74,7 @@ def fill(model: Model, base: Base) -> None:
     for name, parameter in model.named_parameters():
         if name not in base.tensors:  # such as a new condition's under an adapter: nobody has learnt it yet
             parameter.requires_grad_(True)
+    model.lent = frozenset(name for name, parameter in model.named_parameters() if not parameter.requires_grad)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -87,4 +88,6 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 def _listed(conditions: Any) -> list[dict[str, Any]]:
     nodes = conditions if isinstance(conditions, list) else [conditions] if conditions else []
+    if not all(isinstance(node, str) or (isinstance(node, Mapping) and "name" in node) for node in nodes):
+        raise Usage(f"each condition is a name, or a mapping with one, as in {{name: control, hint: edges}}, not {conditions!r}")
     return [{"name": node} if isinstance(node, str) else dict(node) for node in nodes]

@@ -23,7 +23,7 @@ from .run import VERSION, Run
 
 # What may differ when a run goes on: how long it lasts, what is kept and shown, where the data lies.
 MAY_CHANGE = ("train.steps", "train.minutes", "train.save_minutes", "train.save_every", "train.keep", "train.keep_every", "train.log_every",
-              "train.looks", "train.held_out", "train.tracker", "train.workers", "data.root", "sample", "evaluate", "version")  # fmt: skip
+              "train.looks", "train.held_out", "train.tracker", "train.workers", "data.root", "base.run", "sample", "evaluate", "version")  # fmt: skip
 
 
 @dataclass

@@ -72,6 +72,9 @@ Adapters = Annotated[
     ),
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Allow parts of your own (module:Class) that the run names, which runs their code.")]
+BaseTrust = Annotated[
+    bool, typer.Option("--trust", help="Allow parts of its own (module:Class) to the run that `base` names, which runs their code.")
+]
 
 
 @app.command(
@@ -90,6 +93,7 @@ def train(
     then: Annotated[
         bool, typer.Option("--evaluate", help="Then draw and measure the samples that the recipe's `evaluate` asks for.")
     ] = False,
+    trust: BaseTrust = False,
 ) -> None:
     """Train a recipe, or go on with it: the same command resumes where it stopped."""
     from . import config
@@ -98,7 +102,7 @@ def train(
     out = out or Path("runs") / Path(recipe).stem
     from .train import train as run
 
-    run(settings, out, fresh, quiet, device)
+    run(settings, out, fresh, quiet, device, trust)
     if then:
         from .commands import measure_once
 
@@ -113,12 +117,13 @@ def estimate(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings put over the recipe's.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", help="How long to measure.")] = 10.0,
     device: Device = None,
+    trust: BaseTrust = False,
 ) -> None:
     """What training a recipe will take here: parameters, operations, memory, examples a second, time to finish. Nothing is kept."""
     from . import config
     from .commands import print_estimate
 
-    print_estimate(config.load(recipe, overrides or []), seconds, device)
+    print_estimate(config.load(recipe, overrides or []), seconds, device, trust)
 
 
 @app.command(

@@ -8,14 +8,12 @@ import typer
 from .cli import (
     Device,
     Guidance,
-    LabelOption,
     Options,
     Out,
     RunArgument,
     Sampler,
     Seed,
     Steps,
-    TextOption,
     Trust,
     Weights,
     _options,
@@ -35,6 +33,10 @@ Result = Annotated[
 InvertSteps = Annotated[int, typer.Option("--steps", help="Steps of DDIM, up to the noise and back.")]
 InvertGuidance = Annotated[float, typer.Option("--guidance", "-g", help="1 is exact; more pulls inversion and reconstruction apart.")]
 EditLabel = Annotated[str | None, typer.Option("--label", "-l", help="A class: number or name; else nothing is asked.")]
+EditLabels = Annotated[
+    str | None, typer.Option("--label", "-l", help="A class: number or name; several with commas, in turn; else nothing is asked.")
+]
+EditTexts = Annotated[list[str] | None, typer.Option("--text", "-t", help="A caption, in quotes; several in turn; else nothing is asked.")]
 EditText = Annotated[str | None, typer.Option("--text", "-t", help="A caption, in quotes; else nothing is asked.")]
 
 
@@ -48,8 +50,8 @@ def sdedit(
     sampler: Sampler = None,
     steps: Steps = None,
     guidance: Guidance = None,
-    label: LabelOption = None,
-    text: TextOption = None,
+    label: EditLabels = None,
+    text: EditTexts = None,
     seed: Seed = 0,
     option: Options = None,
     root: Root = None,
@@ -81,8 +83,8 @@ def inpaint(
     ] = "repaint",
     steps: Annotated[int, typer.Option("--steps", help="Steps of the sampler.")] = 50,
     guidance: Guidance = None,
-    label: LabelOption = None,
-    text: TextOption = None,
+    label: EditLabels = None,
+    text: EditTexts = None,
     seed: Seed = 0,
     option: Options = None,
     root: Root = None,
@@ -96,7 +98,7 @@ def inpaint(
 
     _ending(out)
     model = _model(run, device, trust, weights)
-    hole = _mask(mask, model.shape)
+    hole = _mask(mask, model.shape, run)
     asked = _asked(model, n, label, text, sampler=sampler, steps=steps, guidance=guidance, options=_options(option))
     picture = _pictures(model, run, image, example, root, trust, 1)
     _write(made(model, picture, hole, n, seed=seed, **asked), out, picture, picture * (1 - hole))
@@ -123,15 +125,17 @@ def invert(
     from .edit import psnr
     from .show import strip, tiles, write
     from .show.picture import check
+    from .show.process import shown
 
     check(out)
     model = _model(run, device, trust, weights)
-    asked = _asked(model, 0, label, [text] if text else None) | {"steps": steps, "guidance": guidance}
+    asked = _inverted(model, label, text, steps, guidance)
     pictures = _pictures(model, run, image, example, root, trust)
     noise = noise_of(model, pictures, iterations=iterations, **asked)
-    back = model.sample(len(noise), start=noise, sampler="ddim", clip="none", **asked).float().cpu()
+    back = model.sample(len(noise), start=noise, sampler="ddim", clip="none", options={}, **asked).float().cpu()
     decibels = [f"{value:.1f} dB" for value in psnr(back, pictures).tolist()]
-    rows = [*zip(tiles(pictures), tiles(noise.cpu() / 3), tiles(back), strict=True)]  # grey over three standard deviations
+    grey = shown(noise, model.grid.levels(steps)[0]) / 3  # over three standard deviations
+    rows = [*zip(tiles(pictures), tiles(grey), tiles(back), strict=True)]
     print(write(strip(rows, columns=("picture", "noise", "reconstruction"), captions=[("", "", said) for said in decibels]), out))
     print(f"PSNR of the reconstruction: {', '.join(decibels)}")
 
@@ -166,7 +170,7 @@ def interpolate(
 
     blend = blend_of(way, out, square)
     model = _model(run, device, trust, weights)
-    asked = _asked(model, 0, label, [text] if text else None) | {"steps": steps, "guidance": guidance}
+    asked = _inverted(model, label, text, steps, guidance)
     if seeds is not None:
         if image or example:
             raise Usage("interpolate between pictures or between seeds; leave one of them out")
@@ -176,7 +180,7 @@ def interpolate(
         if len(pictures) < 2:
             raise Usage("name at least two pictures: --image or --example twice, or --seeds 0,1")
         noises, ends = noise_of(model, pictures, **asked)[:, None], []
-    write_between(model, noises, out, n, square, ends, blend=blend, sampler="ddim", clip="none", **asked)
+    write_between(model, noises, out, n, square, ends, blend=blend, sampler="ddim", clip="none", options={}, **asked)
 
 
 @edit_app.command(epilog="Example:  [cyan]fromnoise edit vary runs/mnist --example 0 --strength 0.3[/]")
@@ -203,9 +207,9 @@ def vary(
 
     _ending(out)
     model = _model(run, device, trust, weights)
-    asked = _asked(model, 0, label, [text] if text else None) | {"steps": steps}
+    asked = _inverted(model, label, text, steps)
     picture = _pictures(model, run, image, example, root, trust, 1)
-    _write(varied(model, picture, n, strength, seed=seed, **{k: v for k, v in asked.items() if k != "guidance"}), out, picture)
+    _write(varied(model, picture, n, strength, seed=seed, **asked), out, picture)
 
 
 @edit_app.command(epilog="Example:  [cyan]fromnoise edit steer runs/unconditional --label 3,8 -n 16 --scale 5[/]")
@@ -232,7 +236,7 @@ def steer(
 
     from .commands import class_numbers, run_data
     from .edit import steer as steered
-    from .evaluate import load_features
+    from .evaluate import fits, load_features
     from .show import save
 
     _ending(out)
@@ -240,6 +244,7 @@ def steer(
     if n < 1:
         raise Usage(f"draw at least 1 sample, not {n}")
     train, test = run_data(run, root, trust)
+    fits(model, train)
     if len(train.classes) < 2:
         raise Usage("the run's data has no classes, so there is nothing to steer to")
     numbers = class_numbers(label, train.classes)
@@ -249,6 +254,8 @@ def steer(
     asked = {"sampler": sampler, "steps": steps, "guidance": 1.0, "options": _options(option), "seed": seed}
     model.plan(sampler, steps=steps, options=asked["options"])  # what cannot be is said before a classifier is trained
     net = load_features(features, train, test, model.device)
+    if net.classes != len(train.classes):
+        raise Usage(f"{features} does not tell the {len(train.classes)} classes of {train.name} apart; use --features cnn")
     made = steered(model, labels, lambda x: net(x)[1], scale, **asked).float().cpu()
     save(made, out, labels=labels.tolist())
     print(out)
@@ -269,7 +276,15 @@ def _asked(model: Any, n: int, label: str | None, text: list[str] | None, **walk
 
     conditions = {key: None for key in model.conditions} | labels_of(model, label, n) | texts_of(model, text, n)
     unguided = {"guidance": 1.0} if all(value is None for value in conditions.values()) else {}
+    if unguided and walk.get("guidance") not in (None, 1.0):
+        raise Usage("guidance leads to what is asked; ask something by --label or --text, or leave --guidance out")
     return unguided | {key: value for key, value in walk.items() if value is not None} | conditions
+
+
+def _inverted(model: Any, label: str | None, text: str | None, steps: int, guidance: float | None = None) -> dict[str, Any]:
+    """The words of an inversion and of the way back."""
+    told = _asked(model, 0, label, [text] if text else None, guidance=guidance)
+    return {key: value for key, value in told.items() if key != "guidance" or guidance is not None} | {"steps": steps}
 
 
 def _pictures(
@@ -278,7 +293,9 @@ def _pictures(
     """The pictures named by file and by number, (n, C, H, W) in [-1, 1]."""
     import torch
 
-    from .commands import read_image, run_data
+    from .asking import picture
+    from .commands import run_data
+    from .run import Run
 
     images, examples = images or [], examples or []
     found = len(images) + len(examples)
@@ -286,7 +303,8 @@ def _pictures(
         raise Usage(
             f"name {'one picture' if count == 1 else 'a picture'}: --image FILE, or --example NUMBER{f', not {found} of them' if found else ''}"
         )
-    parts = [read_image(path, model.shape)[None] for path in images]
+    data = Run(run).config().get("data") if images else None
+    parts = [picture(path, model.shape[0], model.shape, data)[None] for path in images]
     if examples:
         held_out = run_data(run, root, trust)[1]
         for number in examples:
@@ -296,13 +314,14 @@ def _pictures(
     return torch.cat(parts)
 
 
-def _mask(text: str, shape: tuple[int, ...]) -> Any:
+def _mask(text: str, shape: tuple[int, ...], run: Path) -> Any:
     """1 where a box X,Y,W,H or the bright part of a picture file says "make new", (1, 1, H, W)."""
     import re
 
     import torch
 
-    from .commands import read_image
+    from .asking import hole
+    from .run import Run
 
     _, height, width = shape
     mask = torch.zeros(1, 1, height, width)
@@ -313,15 +332,18 @@ def _mask(text: str, shape: tuple[int, ...]) -> Any:
         x, y, w, h = box
         mask[..., y : y + h, x : x + w] = 1
         return mask
-    mask[0] = read_image(Path(text), (1, height, width)) > 0
+    mask[0] = hole(Path(text), shape, Run(run).config().get("data"))
     if not mask.any():
         raise Usage(f"{text} is dark everywhere, so nothing is to be made new; draw that part white")
     return mask
 
 
 def _ending(out: Path) -> None:
+    from .files import vacant
     from .show.picture import check
 
+    if out.suffix == "":
+        vacant(out)
     if out.suffix not in ("", ".npz"):
         check(out)
 

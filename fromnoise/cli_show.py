@@ -212,7 +212,7 @@ def guidance(
     from .show import guidance as picture
     from .show.picture import check
 
-    rows, columns = read(scales), counts(steps)
+    rows, columns = read(scales, "--scales"), counts(steps)
     check(out)
     model = _model(run, device, trust)
     asked = _asked(model, n, label, text, sampler=sampler, weak=weaker(against, device, trust))
@@ -229,7 +229,9 @@ def interpolate(
     n: Annotated[
         int | None, typer.Option("--number", "-n", help="How many from end to end, or along a side; 9, or 16 frames a piece.")
     ] = None,
-    rows: Annotated[int | None, typer.Option("--rows", help="How many samples of the seeds take the way; 4, or 16 in a film.")] = None,
+    rows: Annotated[
+        int | None, typer.Option("--rows", help="How many samples of the seeds take the way; 4, 16 in a film, 1 in a square.")
+    ] = None,
     square: Annotated[bool, typer.Option("--square", help="Four seeds as the corners of a square.")] = False,
     way: Annotated[str, typer.Option("--way", help="slerp, along the great circle; or lerp, straight.")] = "slerp",
     sampler: Annotated[str, typer.Option("--sampler", help="The sampler; one that draws no noise of its own.")] = "ddim",
@@ -247,7 +249,7 @@ def interpolate(
 
     blend = blend_of(way, out, square)
     model = _model(run, device, trust)
-    rows = number(model.shape, rows, 16 if out.suffix == ".gif" else 4)
+    rows = 1 if square else number(model.shape, rows, 16 if out.suffix == ".gif" else 4)
     noises, ends = noises_of(model, seeds, rows)
     asked = _asked(model, rows, label, text, sampler=sampler, steps=steps, guidance=guidance)
     write_between(model, noises, out, n, square, ends, blend=blend, **asked)

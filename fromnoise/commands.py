@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +30,7 @@ def labels_of(model: Model, text: str | None, n: int) -> dict[str, Any]:
     if len(numbers) == 1:
         return {"label": numbers[0]}
     if not n:
-        raise Usage("several labels need -n, the number of samples that take them in turn")
+        raise Usage("several labels are taken by several samples in turn; this takes one")
     return {"label": torch.tensor([numbers[i % len(numbers)] for i in range(n)])}
 
 
@@ -59,7 +58,7 @@ def texts_of(model: Model, texts: list[str] | None, n: int) -> dict[str, Any]:
     if len(texts) == 1:
         return {"text": None if texts == ["none"] else texts[0]}
     if not n:
-        raise Usage("several captions need -n, the number of samples that take them in turn")
+        raise Usage("several captions are taken by several samples in turn; this takes one")
     return {"text": [texts[i % len(texts)] for i in range(n)]}
 
 
@@ -100,7 +99,7 @@ def write_samples(
     against: Path | None = None,
 ) -> None:
     """`fromnoise sample`."""
-    from .asking import images_of
+    from .asking import images_of, picture
     from .compose import composed
     from .show import save
     from .show.picture import check
@@ -111,11 +110,14 @@ def write_samples(
         raise Usage(f"--batch is at least 1, not {batch}")
     if out.suffix not in ("", ".npz", ".gif"):
         check(out)
+    if out.suffix == "":
+        vacant(out)
     others = adapters_of(adapters)
     model = composed(run, others, device, trust, weights) if others else load(run, device, trust, weights)
-    data = None if image is None and mask is None else Run(run).config().get("data")
+    data = None if image is None and mask is None and init is None else Run(run).config().get("data")
     conditions = labels_of(model, label, n) | texts_of(model, text, n) | images_of(model, image, mask, n, data)
     walk = dict(walk) | {"weak": weaker(against, device, trust)}
+    led(model, walk)
     if negative is not None:
         walk["negative"] = {"text": texts_of(model, [negative], 1)["text"]}
     if control:
@@ -126,7 +128,7 @@ def write_samples(
     if init is not None:
         if len(model.shape) != 3:
             raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so it cannot start from one; leave --init out")
-        walk |= {"init": read_image(init, model.shape)[None], "strength": strength}
+        walk |= {"init": picture(init, model.shape[0], model.shape, data)[None], "strength": strength}
     began = time.perf_counter()
     if gif or out.suffix == ".gif":
         from .show import reverse_gif
@@ -139,7 +141,7 @@ def write_samples(
             shown,
             seed=seed,
             **walk,
-            **{key: value[:shown] if isinstance(value, Tensor) else value for key, value in conditions.items()},
+            **{key: value[:shown] if isinstance(value, (Tensor, list)) else value for key, value in conditions.items()},
         )
         print(target)
         if out.suffix == ".gif":
@@ -175,21 +177,6 @@ def write_hint(picture: Path, hint: str, size: int | None, channels: str, out: P
     print(save(HINTS[hint](x, None), out))
 
 
-def read_image(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """A picture file as (C, H, W) in [-1, 1], cropped and resized to a model's shape."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        picture = ImageOps.exif_transpose(Image.open(path)).convert({1: "L", 3: "RGB", 4: "RGBA"}.get(shape[0], "RGB"))
-    except FileNotFoundError as error:
-        raise Usage(f"there is no picture {path}") from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise Problem(f"{path} is not a readable picture") from error
-    fitted = ImageOps.fit(picture, (shape[2], shape[1]), Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(fitted)).float().reshape(shape[1], shape[2], -1).permute(2, 0, 1)
-    return pixels / 127.5 - 1
-
-
 def noises_of(model: Model, seeds: str, rows: int) -> tuple[Tensor, list[str]]:
     """The noises (k, rows, C, *S) of k seeds with commas, and their names."""
     try:
@@ -223,6 +210,12 @@ def write_between(model: Model, noises: Tensor, out: Path, n: int | None, square
         print(latent_walk(model, noises, out, 16 * (len(noises) - 1) if n is None else n, **asked))
     else:
         print(write(interpolate(model, noises, 9 if n is None else n, square, ends, **asked), out))
+
+
+def led(model: Model, walk: Mapping[str, Any]) -> None:
+    """Raises Usage where a weaker model is named and guidance is 1, which leads away from nothing."""
+    if walk.get("weak") is not None and model.plan(guidance=walk.get("guidance")).guidance == 1:
+        raise Usage("--against says what guidance leads away from, and at 1 there is none; add -g 2, say")
 
 
 def weaker(path: Path | None, device: str | None, trust: bool) -> Model | None:
@@ -282,34 +275,41 @@ def measure(
     config = Run(run).config()
     asked = settings.call(Evaluate, config.get("evaluate") or {}, "evaluate")
     train, test = run_data(run, root, trust)
+    told, net = dict(walk) | {"weak": weaker(against, device, trust)}, features or asked.features
+    if not sweep:
+        led(model, told)
+    step = max((entry.get("step", 0) for entry in Run(run).entries()), default=0)
+    own = {key: value for key, value in (dict(walk) | {"against": against}).items() if value not in (None, {})}
+    how = {"step": step, "weights": weights, "seed": seed, "network": str(net), "asked": own}
+
+    def write(name: str, found: Any) -> None:
+        Run(run).write_json(name, found | how)
+
+    console = Console(width=max(100, Console().width))
     if pairs:
-        found = score_pairs(model, train, test, n or asked.n, walk, seed, distance, draw)
-        Console(width=max(100, Console().width)).print(found.table())
-        Run(run).write_json("pairs.json", found.json())
-        return
+        found = score_pairs(model, train, test, n or asked.n, told, seed, distance, draw)
+        console.print(found.table())
+        return write("pairs.json", found.json())
     if control:
         from .control import heard
 
         hints, heeded = heard(model, run, control, 1, device, trust)
         if hints:
             raise Usage("evaluate shows branches the hints of held-out examples; name them without files, as in --control edges:0.8")
-        obeyed = obedience(model, test, min(n or OBEYED, len(test)), seed, heeded, **walk)
+        alone = {key: [0.0] for key, condition in model.conditions.items() if not condition.guides} | heeded
+        obeyed = obedience(model, test, min(n or OBEYED, len(test)), seed, alone, **told)
         print("\n".join(obeyed.lines()))
-        Run(run).write_json("obedience.json", asdict(obeyed) | {"control": heeded, "seed": seed})
-        return
-    told = dict(walk) | {"weak": weaker(against, device, trust)}
-    clip = ClipScore(clip_model) if clip_model else None
-    card = score_run(model, train, test, n or asked.n, told, seed, features or asked.features, compare, draw, sweep, sweep_steps, clip)
-    Console(width=max(100, Console().width)).print(card.table())
+        return write("obedience.json", asdict(obeyed) | {"control": heeded})
+    clip = ClipScore(clip_model, device) if clip_model else None
+    card = score_run(model, train, test, n or asked.n, told, seed, net, compare, draw, sweep, sweep_steps, clip)
+    console.print(card.table())
     if isinstance(card, Sweep):
         from .show import tradeoff
 
-        Run(run).write_json("guidance.json", card.json())
+        write("guidance.json", card.json())
         print(tradeoff(card, run / "guidance.png"))
     elif isinstance(card, Card):
-        step = max((entry.get("step", 0) for entry in Run(run).entries()), default=0)
-        asked_for = {key: value for key, value in (dict(walk) | {"against": against}).items() if value}
-        Run(run).write_json("evaluation.json", card.json() | {"step": step, "weights": weights, "seed": seed, "asked": asked_for})
+        write("evaluation.json", card.json())
         from .show import report
 
         print(f"{report(run)} now holds these figures")
@@ -321,10 +321,11 @@ def measure_once(run: Path, device: str | None) -> None:
 
     step = max((entry.get("step", 0) for entry in Run(run).entries()), default=0)
     card = run / "evaluation.json"
-    n = settings.call(Evaluate, Run(run).config().get("evaluate") or {}, "evaluate").n
+    own = settings.call(Evaluate, Run(run).config().get("evaluate") or {}, "evaluate")
+    wanted = {"step": step, "n": own.n, "weights": "last", "seed": 0, "network": own.features, "asked": {}}
     if card.is_file():
         found = json.loads(card.read_text())
-        if found.get("step") == step and found.get("n") == n and found.get("weights") == "last" and not found.get("asked"):
+        if all(found.get(key) == value for key, value in wanted.items()):
             print(f"{card} holds the evaluation of step {step:,} already")
             return
     if not os.environ.get("RANK", "0") == "0":
@@ -453,7 +454,7 @@ def merge_run(run: Path, adapters: list[str] | None, out: Path, weights: str, tr
     print(f"{out}: a plain run of {sum(p.numel() for p in model.parameters()):,} parameters; draw from it with `fromnoise sample {out}`")
 
 
-def print_estimate(config: Mapping[str, Any], seconds: float, device: str | None) -> None:
+def print_estimate(config: Mapping[str, Any], seconds: float, device: str | None, trust: bool = False) -> None:
     """`fromnoise estimate`."""
     from rich.console import Console
     from rich.table import Table
@@ -463,6 +464,6 @@ def print_estimate(config: Mapping[str, Any], seconds: float, device: str | None
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="cyan")
     table.add_column()
-    for what, much in estimate(config, seconds, device).lines():
+    for what, much in estimate(config, seconds, device, trust).lines():
         table.add_row(what, much)
     Console().print(table)

@@ -37,13 +37,13 @@ def heard(
         key = _key(model, run, what, own, device, trust)
         if key in control:
             raise Usage(f"--control {key} is given twice; once is enough")
-        control[key] = numbers or [1.0]
+        control[key] = numbers or model.sampling.control.get(key, [1.0])
         if file:
             hints[key] = read_hint(Path(file), model.conditions[key]).expand(n, -1, -1, -1)
     if hints:  # other conditions then vary as they do by themselves, not as the remembered examples of the hints did
         for condition in model.conditions.values():
             condition.examples = condition.examples if condition.from_data else None
-    return hints, control
+    return hints, {**model.sampling.control, **control}
 
 
 def add(model: Model, path: str | Path, own: str, device: str | None = None, trust: bool = False) -> str:
@@ -67,6 +67,8 @@ def add(model: Model, path: str | Path, own: str, device: str | None = None, tru
         raise Usage(
             f"two branches are called {key}; train one of them with another key, as in conditions=[{{name: control, hint: …, key: …}}]"
         )
+    if extra := [name for name in other.conditions if name != key and name not in model.conditions]:
+        raise Usage(f"{path} has also learnt to be told {extra[0]}, which the base was not; sample that run itself")
     model.conditions[key] = other.conditions[key]
     for name, condition in other.conditions.items():
         model.conditions[name].examples = condition.examples

@@ -94,7 +94,7 @@ def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module]
     return float(counter.get_total_flops())
 
 
-def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | None = None) -> Estimate:
+def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | None = None, trust: bool = False) -> Estimate:
     """Counts, and trains for `seconds` on the recipe's data without keeping anything; raises Usage for what cannot be trained."""
     if not seconds > 0:
         raise Usage(f"measure for some seconds, not {seconds:g}")
@@ -104,7 +104,7 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     data = examples(config, "train")
     keep_memory()
     if config.get("base"):
-        config = base.inherited(config, base.read(config["base"]))
+        config = base.inherited(config, base.read(config["base"], trust))
     with settings.sound(config):
         model = build(config | described(data), data.shape, data.classes, plugins=True)
         model.remember(shown(model, data))

@@ -28,6 +28,7 @@ class Model(nn.Module):
     noise     the schedule of training;  grid  the one of sampling (the same unless said otherwise)
     shape     (C, *S) of one sample, or (D,) of a point;  classes  their names, if any
     sampling  how samples are drawn unless asked otherwise
+    lent      the names of weights that are another run's, its base's, and stay as they are
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Model(nn.Module):
         self.denoiser, self.noise, self.grid = denoiser, noise, grid
         self.conditions = nn.ModuleDict({condition.key: condition for condition in conditions})
         self.shape, self.classes, self.sampling = tuple(shape), tuple(classes), sampling or Sampling()
+        self.lent: frozenset[str] = frozenset()
 
     def networks(self) -> list[nn.Module]:
         """What runs at every step: the network, and what conditions have beside it."""
@@ -141,6 +143,8 @@ class Model(nn.Module):
         """The denoiser of n samples under conditions, guided as `plan` says: away from no conditions, from negative ones, or from another model, `weak`."""
         if plan.guidance == 1 and negative:
             raise Usage("guidance leads away from what is negative, and at 1 there is none; set it above 1")
+        if weak is not None and negative:
+            raise Usage("guidance leads away from what is negative, or from another model, not from both")
         controls = [key for key, condition in self.conditions.items() if not condition.guides]
         for key in plan.control:
             if key not in controls:
@@ -156,7 +160,7 @@ class Model(nn.Module):
         other = (
             Bound(self.denoiser, self.context(n, {**kept, **(negative or {})}).heeding(plan.control))
             if weak is None
-            else weak.denoise(n, **{key: conditions[key] for key in weak.conditions if key in conditions})
+            else Bound(weak.denoiser, weak.context(n, {k: conditions[k] for k in weak.conditions if k in conditions}).heeding(plan.control))
         )
         return guided(strong, other, plan.guidance, plan.low, plan.high, plan.rescale)
 
@@ -359,6 +363,8 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
         for part in parts:
             part.requires_grad_(part.alone)
     if config.get("adapter"):
+        if any(part.alone for part in parts):
+            raise Usage("a control branch is trained whole, and its base stays as it is; leave the adapter out")
         settings.build(ADAPTERS, config["adapter"], "adapter", plugins).attach(model)
     return model
 
@@ -399,7 +405,7 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     run = Run(path)
     config = run.config()
     model = build(config, config["shape"], config.get("classes") or (), plugins=trust)
-    if any(not p.requires_grad for p in model.parameters()):  # a run keeps what it trained; the rest is its base's
+    if config.get("base") and any(not p.requires_grad for p in model.parameters()):  # a run keeps what it trained; the rest is its base's
         from . import base
 
         base.fill(model, base.read(config.get("base"), trust))

@@ -61,11 +61,11 @@ class Run:
         return self.weights if name == "last" else self.path / "weights" / f"{name}.safetensors"
 
     def save_weights(self, model: nn.Module, step: int, name: str = "last") -> None:
-        """The model's weights as safetensors; frozen ones are left to the run's base."""
+        """The model's weights as safetensors; what its base lends it stays there."""
         from safetensors.torch import save
 
-        frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in frozen}
+        lent = getattr(model, "lent", ())
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in lent}
         packed = save(tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step)})
         with replacing(self.weights_named(name)) as temporary:
             temporary.write_bytes(packed)
@@ -89,9 +89,9 @@ class Run:
             raise Problem(
                 f"{file} cannot be read, it may be cut short ({error}); run the training command again to rewrite it, or restore a copy"
             ) from error
-        frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+        lent = getattr(model, "lent", ())
         missing, unexpected = model.load_state_dict(tensors, strict=False) if self._fits(model, tensors, file) else ([], [])
-        missing = [name for name in missing if name not in frozen]
+        missing = [name for name in missing if name not in lent]
         if missing or unexpected:
             name = (missing or unexpected)[0]
             word = "lacks" if missing else "has besides"

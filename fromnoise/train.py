@@ -177,11 +177,13 @@ def described(data: Dataset) -> dict[str, Any]:
     return {"shape": list(data.shape), "classes": list(data.classes)} | image
 
 
-def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None) -> Run:
+def train(
+    config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None, trust: bool = False
+) -> Run:
     """Trains what the config describes into the run folder `out`, or goes on with it where it stopped.
 
     A batch, its noise and its levels are functions of (seed, step, rank), so an interrupted and resumed run equals an uninterrupted one.
-    Raises Problem where `out` holds a run with other settings, unless `fresh`, which renames that one.
+    Raises Problem where `out` holds a run with other settings, unless `fresh`, which renames that one. `trust` allows a base parts of its own.
     """
     for key in config:
         if key not in settings.KEYS:
@@ -201,7 +203,7 @@ def train(config: dict[str, Any], out: str | Path, fresh: bool = False, quiet: b
     unseen = examples(config, "test") if plan.looks and plan.held_out else None
     flip = settings.coerce(config["data"].get("flip", False) if isinstance(config.get("data"), dict) else False, bool, "data: flip", {})
     keep_memory()
-    before = base.read(config["base"]) if config.get("base") else None
+    before = base.read(config["base"], trust) if config.get("base") else None
     if before:
         config = base.inherited(config, before)
     elif config.get("adapter"):

@@ -52,3 +52,22 @@ def label_of(dim: int, classes: int, drop: float = 0.1) -> Label:
     condition.enters("network", {"add": {}})
     condition.settle(dim, (1, 4, 4))
     return condition
+
+
+class Plain(nn.Module):
+    """A network of one's own, a part of which is perhaps not trained."""
+
+    WAYS = {"add": {}}
+
+    def __init__(self, channels: int = 1, frozen: bool = False):
+        super().__init__()
+        self.dim = 4
+        self.first = nn.Conv2d(channels, 4, 3, padding=1).requires_grad_(not frozen)
+        self.last = nn.Conv2d(4, channels, 3, padding=1)
+
+    @staticmethod
+    def fitting(shape):
+        return {"channels": shape[0]}
+
+    def forward(self, x, clock, context=None):
+        return self.last(self.first(x) + (0 if context.vector is None else context.vector[:, :, None, None]) + clock[:, None, None, None])

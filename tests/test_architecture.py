@@ -81,7 +81,7 @@ ALLOWED = {
         "show",
         "train",
     },
-    "cli_edit": {"cli", "commands", "edit", "evaluate", "model", "show"},
+    "cli_edit": {"asking", "run", "cli", "commands", "edit", "evaluate", "model", "show"},
     "cli": {"cli_edit", "cli_show", "commands", "config", "train"},
     "cli_show": {"cli", "commands", "config", "data", "diffusion", "evaluate", "model", "run", "show", "train"},
     "__main__": {"cli"},

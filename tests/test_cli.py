@@ -320,7 +320,7 @@ def test_train_and_evaluate_in_one_command_and_only_once(tmp_path, monkeypatch, 
         out,
     )
     assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out]
-    Run(out).write_json("evaluation.json", {"step": 2, "weights": "last", "seed": 0, "asked": {}, "n": 20})
+    Run(out).write_json("evaluation.json", {"step": 2, "weights": "last", "seed": 0, "network": "cnn", "asked": {}, "n": 20})
     assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out]
-    Run(out).write_json("evaluation.json", {"step": 1, "weights": "last", "seed": 0, "asked": {}, "n": 20})
+    Run(out).write_json("evaluation.json", {"step": 1, "weights": "last", "seed": 0, "network": "cnn", "asked": {}, "n": 20})
     assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out, out]

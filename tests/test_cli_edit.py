@@ -123,9 +123,9 @@ def test_steer_by_the_judge(run, tmp_path, monkeypatch, capsys):
         (["inpaint", "--example", 0, "--mask", "0,0,4,4", "--sampler", "repant"], "did you mean 'repaint'"),
         (["invert"], "name a picture"),
         (["invert", "--example", -1], "no held-out example -1"),
-        (["invert", "--example", 0, "--steps", 0], "at least 1 step"),
+        (["invert", "--example", 0, "--steps", 1], "at least 2 steps"),
         (["invert", "--example", 0, "--iterations", 0], "at least 1 iteration"),
-        (["invert", "--example", 0, "--label", "0,1"], "several labels"),
+        (["invert", "--example", 0, "--label", "0,1"], "this takes one"),
         (["invert", "--example", 0, "-o", "many/"], "end it in .png"),
         (["interpolate", "--example", 0], "at least two pictures"),
         (["interpolate", "--example", 0, "--seeds", "0,1"], "leave one of them out"),
@@ -136,6 +136,8 @@ def test_steer_by_the_judge(run, tmp_path, monkeypatch, capsys):
         (["interpolate", "--seeds", "0,1", "-n", 1], "at least 2 samples, not 1"),
         (["interpolate", "--seeds", "0,1", "--way", "serp"], "did you mean 'slerp'"),
         (["vary", "--example", 0, "--strength", 2], "0 <= strength <= 1"),
+        (["sdedit", "--example", 0, "-g", 3], "ask something by --label or --text"),
+        (["invert", "--example", 0, "-g", 3], "ask something by --label or --text"),
         (["steer", "--label", "lef"], "did you mean 'left'"),
         (["steer", "--label", 2], "the classes 0 to 1"),
         (["steer", "--label", 0, "-n", 0], "at least 1 sample"),
@@ -206,6 +208,8 @@ def test_autoguidance_by_earlier_weights(run, tmp_path, monkeypatch, capsys):
     words = ("sample", run, "--against", run / "weights" / "step_9", "--trust", "-o", tmp_path / "s.png")
     code, _, err = call(monkeypatch, capsys, *words)
     assert code == 2 and "holds no weights 'step_9'" in err
+    code, _, err = call(monkeypatch, capsys, "sample", run, "-g", 1, "--against", earlier, "--trust", "-o", tmp_path / "s.png")
+    assert code == 2 and "at 1 there is none" in err
 
 
 def test_a_sweep_compares_ways_to_guide(run, tmp_path, monkeypatch, capsys):

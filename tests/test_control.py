@@ -192,6 +192,7 @@ def test_a_converted_unet_is_a_base(runs, tmp_path):
         ({"sample": {"name": "ddim", "control": {"edges": [1, 5, 2]}}}, Usage, "low < high"),
         ({"sample": {"name": "ddim", "control": {"lines": 1}}}, Usage, "no control 'lines'"),
         ({"sample": {"name": "ddim", "control": {"label": 1}}}, Usage, "no control 'label'"),
+        ({"adapter": "lora"}, Usage, "trained whole, .* leave the adapter out"),
     ],
 )
 def test_control_runs_that_cannot_be(runs, tmp_path, change, error, says):
@@ -209,6 +210,28 @@ def test_a_base_without_features_is_refused(tmp_path):
 def test_a_control_run_is_no_base_of_another(runs, tmp_path):
     with pytest.raises(Problem, match="steered by branches of its own"):
         second(runs["edges"], tmp_path / "run", "lines")
+
+
+def test_a_branch_that_learnt_with_another_condition_is_not_composed(runs, tmp_path):
+    base = first(tmp_path / "base", conditions=[], sample={"name": "ddim", "steps": 2})
+    run = second(base, tmp_path / "edges", conditions=["label", {"name": "control", "hint": "edges"}])
+    with pytest.raises(Usage, match="learnt to be told label, which the base was not"):
+        heard(load(base, "cpu"), base, [str(run)], 2, "cpu")
+
+
+def test_weights_that_nobody_mentions_are_the_runs_own(runs, tmp_path):
+    run = second(runs["base"], tmp_path / "run", sample={"name": "ddim", "steps": 2, "control": {"edges": [0.7, 0.2, 5]}})
+    assert heard(load(run, "cpu"), run, ["edges"], 2)[1] == {"edges": [0.7, 0.2, 5]}
+    assert heard(load(run, "cpu"), run, ["edges:0.5"], 2)[1] == {"edges": [0.5]}
+
+
+def test_holes_by_chance_are_the_same_at_every_look():
+    from fromnoise.conditions import Control
+
+    condition = Control("masked")
+    condition.settle(4, SHAPE)
+    batch = {"x": torch.rand(4, *SHAPE)}
+    assert torch.equal(condition.read(batch), condition.read(batch))
 
 
 def test_guidance_needs_something_to_lead_away_from(tmp_path):

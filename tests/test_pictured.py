@@ -169,3 +169,31 @@ def test_a_run_that_is_told_nothing_says_so(tmp_path, monkeypatch, capsys):
         assert code == 2 and ("not made to be told pictures" in err or "asked nothing" in err) and err.strip().count("\n") == 0
     code, _, err = call(monkeypatch, capsys, "train", "digits", "conditions=[image]", "--out", tmp_path / "run")
     assert code == 2 and "data: pairs" in err and not (tmp_path / "run").exists()
+
+
+def test_one_mask_for_a_folder_of_pictures_and_what_is_transparent_is_no_hole(filling, tmp_path):
+    for name in "ab":
+        save(tmp_path / "pictures" / f"{name}.png", np.full((8, 8), 90))
+    strokes = np.zeros((8, 8, 4))
+    strokes[2:4] = 255  # white on nothing
+    value = images_of(load(filling, trust=True), tmp_path / "pictures", save(tmp_path / "mask.png", strokes), 4)["image"]
+    assert value.shape == (4, 2, 8, 8) and (value[:, 1, 2:4] == 0).all() and value[:, 1].sum() == 4 * 6 * 8
+
+
+def test_a_start_is_read_as_the_runs_pictures_are(tmp_path, monkeypatch, capsys):
+    config = told("grey", "tests.parts:blobs") | {"data": {"name": "tests.parts:blobs"}}
+    train(config, tmp_path / "run", quiet=True)
+    clear = save(tmp_path / "clear.png", np.zeros((8, 8, 4)))
+    asked = ("sample", tmp_path / "run", "-n", 1, "--init", clear, "--strength", 0.01, "--sampler", "ddim", "--steps", 200, "--trust")
+    assert call(monkeypatch, capsys, *asked, "--out", tmp_path / "s.npz")[0] == 0
+    assert np.load(tmp_path / "s.npz")["arr_0"].mean() > 200, "laid on white, as data is where it says nothing else"
+    (tmp_path / "broken.png").write_bytes(clear.read_bytes()[:40])
+    code, _, err = call(monkeypatch, capsys, "edit", "sdedit", tmp_path / "run", "--image", tmp_path / "broken.png", "--trust")
+    assert code == 1 and err.count("\n") == 1 and "broken.png" in err
+
+
+def test_a_folder_of_earlier_samples_is_left_alone(paired, tmp_path, monkeypatch, capsys):
+    words = ("sample", paired, "-n", 2, "--trust", "--out", f"{tmp_path}/many/")
+    assert call(monkeypatch, capsys, *words)[0] == 0
+    code, _, err = call(monkeypatch, capsys, *words)
+    assert code == 1 and "nothing is overwritten" in err and len(list((tmp_path / "many").iterdir())) == 2

@@ -63,7 +63,7 @@ class Control(Condition):
 
     def read(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
         if self.hint is not None:
-            return HINTS[self.hint](batch["x"], None)
+            return HINTS[self.hint](batch["x"], generator or torch.Generator().manual_seed(0))
         if "image" not in batch:
             raise Usage(
                 f"control {self.key} has no hint named, and the data no image: say which of {', '.join(HINTS)}, as in {{name: control, hint: edges}}"

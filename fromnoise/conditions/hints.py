@@ -40,8 +40,8 @@ def masked(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def holed(x: Tensor, hole: Tensor) -> Tensor:
-    """x (B, C, *S) with zeros where hole (B, 1, *S) is true, and after its channels one of ones where it is not: a whole hole is all zeros."""
-    known = (~hole).to(x)
+    """x (B, C, *S) with zeros where hole (B or 1, 1, *S) is true, and after its channels one of ones where it is not: a whole hole is all zeros."""
+    known = (~hole).to(x).expand(len(x), -1, *x.shape[2:])
     return torch.cat([x * known, known], 1)
 
 

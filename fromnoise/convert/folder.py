@@ -54,7 +54,7 @@ def read(path: str | Path) -> Taken:
     kind = config.get("_class_name")
     if kind == unet_condition.CLASS:
         raise Problem(
-            f"{place} is told words by a text encoder, and no condition here reads words yet; its network alone is `convert.unet_condition`"
+            f"{place} works on an autoencoder's latents, which fromnoise does not read yet; its network alone is `convert.unet_condition`"
         )
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
@@ -114,8 +114,13 @@ def counterpart(
     if len(shape) != 3:
         raise Problem(f"diffusers' {part.CLASS} is for pictures (C, H, W), not for examples of shape {tuple(shape)}")
     table = tensors.get("conditions.label.embed.weight")
-    labels = [c for c in config.get("conditions") or [] if c == "label" or (isinstance(c, Mapping) and c.get("name") == "label")]
-    null = bool(labels) and (0.1 if isinstance(labels[0], str) else labels[0].get("drop", 0.1)) > 0
+    asked = config.get("conditions") or []
+    asked = [{"name": c} if isinstance(c, str) else c for c in (asked if isinstance(asked, list) else [asked])]
+    for c in asked:
+        if c["name"] != "label" or c.get("enter") not in (None, "add", "adaln"):
+            told = c["name"] if c["name"] != "label" else f"label by {c['enter']}"
+            raise Problem(f"diffusers' {part.CLASS} is told classes alone, in one vector with the clock; this run is told {told}")
+    null = bool(asked) and asked[0].get("drop", 0.1) > 0
     classes = 0 if table is None else len(table) - null
     return part, part.config(node, shape, classes, null), null
 

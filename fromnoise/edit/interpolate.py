@@ -68,7 +68,7 @@ def between(model: Model, noises: Tensor, n: int, square: bool = False, blend: B
     order = torch.arange(len(points) * rows) % rows
     for key, value in model.asked(rows, conditions).items():
         asked[key] = value[order] if isinstance(value, Tensor) else value and [value[i] for i in order]
-    drawn = model.sample(len(order), start=points.flatten(0, 1), **{"sampler": "ddim", "steps": 50} | asked)
+    drawn = model.sample(len(order), start=points.flatten(0, 1), **{"sampler": "ddim", "steps": 50, "options": {}} | asked)
     return drawn.unflatten(0, points.shape[:2])
 
 

@@ -16,14 +16,16 @@ ITERATIONS = 5
 def invert(model: Model, x0: Tensor, steps: int = 50, iterations: int = ITERATIONS, guidance: float = 1.0, **conditions: Any) -> Tensor:
     """The noise (n, C, *S) from which DDIM draws pictures x0 (n, C, *S) in so many steps, by DDIM inversion; see `samplers.invert`.
 
-    `model.sample(n, start=noise, sampler="ddim", steps=steps, guidance=guidance, clip="none", **conditions)` brings them back. Conditions that are not
-    mentioned ask nothing here; say so there with None. Guidance over 1 pulls the fixed point apart and loses accuracy.
+    `model.sample(n, start=noise, sampler="ddim", steps=steps, guidance=guidance, clip="none", options={}, **conditions)` brings them back. Conditions
+    that are not mentioned ask nothing here; say so there with None. Guidance over 1 pulls the fixed point apart and loses accuracy.
     """
+    if steps < 2:
+        raise Usage(f"an inversion takes at least 2 steps, not {steps}")
     if iterations < 1:
         raise Usage(f"each step of the inversion takes at least 1 iteration, not {iterations}")
     n = len(model.fitted(x0, len(x0)))
     asked = model.asked(n, {key: None for key in model.conditions} | conditions)
-    plan = model.plan("ddim", steps=steps, guidance=guidance, clip="none")
+    plan = model.plan("ddim", steps=steps, guidance=guidance, clip="none", options={})
     denoise = model.bind(plan, n, asked)
     x = x0.to(model.device, torch.float32)
     for x, _ in model.quietly(samplers.invert(denoise, x, model.grid.levels(steps), iterations)):  # noqa: B007, B020
@@ -39,7 +41,7 @@ def vary(model: Model, x0: Tensor, n: int, strength: float = 0.2, steps: int = 5
         raise Usage(f"draw at least 1 variation, not {n}")
     conditions = {key: None for key in model.conditions} | conditions
     turned = slerp(invert(model, x0, steps, **conditions), model.start(n, seed), strength)
-    return model.sample(n, start=turned, sampler="ddim", steps=steps, guidance=1.0, clip="none", seed=seed, **conditions)
+    return model.sample(n, start=turned, sampler="ddim", steps=steps, guidance=1.0, clip="none", options={}, seed=seed, **conditions)
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:

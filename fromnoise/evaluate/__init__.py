@@ -11,7 +11,7 @@ from .perceptual import Perceptual, load_perceptual
 from .points import distance_to_data, energy_distance, score_points, sliced_wasserstein
 from .prepare import load_features
 from .resnet import ResNet
-from .run import score_run
+from .run import fits, score_run
 from .score import score
 from .speed import Comparison, Timed, time_sampling
 from .sweep import Sweep
@@ -34,6 +34,7 @@ __all__ = [
     "energy_distance",
     "frechet",
     "kid",
+    "fits",
     "load_features",
     "obedience",
     "load_perceptual",

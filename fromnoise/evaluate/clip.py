@@ -24,7 +24,7 @@ class ClipScore:
     name  the model by name or folder, as transformers knows it. Raises Problem where it is not there, or sees no pictures.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, device: str | torch.device | None = None):
         asked = {"what": "CLIP model", "instead": "leave --clip-model out"}
         config = loaded("AutoConfig", name, **asked)
         if not hasattr(config, "vision_config") or not hasattr(config, "text_config"):
@@ -33,14 +33,14 @@ class ClipScore:
             )
         self.name = name
         self.tokenizer = loaded("AutoTokenizer", name, **asked)
-        self.network = loaded("AutoModel", name, use_safetensors=True, **asked).float().eval().requires_grad_(False).to(best())
+        self.network = loaded("AutoModel", name, use_safetensors=True, **asked).float().eval().requires_grad_(False).to(best(device))
         self.size, self.length = config.vision_config.image_size, config.text_config.max_position_embeddings
         seen = _seen(name)
         self.mean, self.std = (torch.tensor(seen.get(key, own))[:, None, None] for key, own in (("image_mean", MEAN), ("image_std", STD)))
 
     @torch.no_grad()
     def __call__(self, images: Tensor, captions: Sequence[str]) -> Tensor:
-        """Images (n, 1 or 3, H, W) in [-1, 1] and n captions -> (n,)."""
+        """Images (n, 1, 3 or 4, H, W) in [-1, 1] and n captions -> (n,)."""
         scores = []
         for first in range(0, len(images), AT_ONCE):
             part = slice(first, first + AT_ONCE)
@@ -55,7 +55,7 @@ class ClipScore:
 
     def prepared(self, images: Tensor) -> Tensor:
         """As the model wants them: the shorter side scaled to its size, the middle cut out, its mean taken off; (n, 3, size, size)."""
-        x = (as_saved(images.cpu()) + 1) / 2
+        x = (as_saved(images.cpu()[:, :3]) + 1) / 2
         scale = self.size / min(x.shape[2:])
         x = F.interpolate(x, [max(self.size, round(side * scale)) for side in x.shape[2:]], mode="bicubic", antialias=True).clamp(0, 1)
         top, left = ((side - self.size) // 2 for side in x.shape[2:])
@@ -75,7 +75,8 @@ def _seen(name: str) -> dict[str, Any]:
 def with_clip(card: Card, clip: ClipScore, samples: Tensor, captions: Sequence[str], real: tuple[Tensor, Sequence[str]]) -> Card:
     """The card with the CLIP score put first, beside that of real pictures to their own captions; its notes say what captions at random reach."""
     own, theirs = clip(samples, captions), clip(*real)
-    others = clip(real[0], [*real[1][1:], *real[1][:1]])
+    half = len(real[1]) // 2  # neighbours may be alike
+    others = clip(real[0], [*real[1][half:], *real[1][:half]])
     row = Row("CLIP score", float(own.mean()), float(theirs.mean()), float(own.std() / len(own) ** 0.5), better="higher")
     note = f"CLIP score by {clip.name}; real pictures with each other's captions reach {float(others.mean()):.2f}"
     return replace(card, rows=[row, *card.rows], notes=[*card.notes, note])

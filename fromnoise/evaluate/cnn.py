@@ -35,7 +35,7 @@ class CNN(FeatureNet):
 
     def __init__(self, shape: tuple[int, ...], classes: int, name: str = "CNN", accuracy: float | None = None):
         super().__init__()
-        self.name, self.accuracy = name, accuracy
+        self.name, self.accuracy, self.classes = name, accuracy, classes
         halvings = max(0, math.ceil(math.log2(min(max(shape[1:]), LARGEST) / 8)))
         layers = _unit(shape[0], WIDTHS[0], 5, pool=halvings > 0)
         for i, (width, wider) in enumerate(pairwise(WIDTHS[: max(halvings, 2) + 1]), start=1):

@@ -17,6 +17,7 @@ class FeatureNet(nn.Module, ABC):
 
     name: str
     accuracy: float | None
+    classes: int | None = None  # how many it tells apart, None where that is not known
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:

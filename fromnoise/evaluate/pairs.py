@@ -24,7 +24,7 @@ AT_ONCE = 256
 
 PROTOCOL = (
     "{n:,} held-out pairs, one sample of each, 8 bits. MAE of 255 grey values; PSNR of each picture, averaged.{distance}"
-    " Mean colour: that of {m:,} training targets, everywhere."
+    " Mean colour: that of {m:,} training targets, wherever nothing is given."
 )
 
 
@@ -93,10 +93,12 @@ def score_pairs(
     conditions = model.asked(n, held_out(model, test, n))
     made = draw(model, n, seed, None, dict(walk or {}), conditions)
     mean, m = mean_colour(train)
+    known = condition.known(conditions["image"])
+    plain = mean.expand_as(targets) if known is None else torch.where(known[1].cpu() > 0, known[0].cpu(), mean)
     compared = {
         "samples": made,
         "the input": as_target(condition, conditions["image"], model.shape[0]),
-        "mean colour": mean.expand_as(targets),
+        "mean colour": plain,
     }
     rows = [_error(name, pictures, targets, perceptual) for name, pictures in compared.items() if pictures is not None]
     protocol = PROTOCOL.format(n=n, m=m, distance=f" {NAME}: SqueezeNet 1.1." if perceptual else "")

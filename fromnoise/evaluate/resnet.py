@@ -42,6 +42,7 @@ class ResNet(FeatureNet):
 
     def __init__(self, blocks: int, classes: int = 10):
         super().__init__()
+        self.classes = classes
         self.name, self.accuracy = f"CIFAR ResNet-{6 * blocks + 2}", None  # what a file states of itself may be another dataset's, or wrong
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])

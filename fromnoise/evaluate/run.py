@@ -1,6 +1,7 @@
 """A trained model's samples, drawn and measured."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,13 +119,21 @@ def _measure(
     net = load_features(features, train, test, model.device)
     judge = JUDGES.get(test.name) if "text" in model.conditions else None
 
+    @cache
+    def real(n: int) -> tuple[Tensor, Sequence[str]]:
+        few = min(len(test), n)
+        return test.get(torch.arange(few))["x"], (test.text or ())[:few]
+
+    @cache
+    def real_judged(n: int) -> Any:
+        return judge(*real(n)) if judge else None
+
     def measure(samples: Tensor, conditions: Mapping[str, Any]) -> Card:
         card = score(samples, conditions.get("label"), train, test, net, seed)
         if judge:
-            card = judged(card, judge(samples, conditions["text"]), judge(test.get(torch.arange(len(test)))["x"], test.text or ()))
+            card = judged(card, judge(samples, conditions["text"]), real_judged(len(samples)))
         if clip:
-            few = min(len(test), len(samples))
-            card = with_clip(card, clip, samples, conditions["text"], (test.get(torch.arange(few))["x"], (test.text or [])[:few]))
+            card = with_clip(card, clip, samples, conditions["text"], real(len(samples)))
         return card
 
     return measure

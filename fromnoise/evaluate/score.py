@@ -44,7 +44,8 @@ def score(samples: Tensor, labels: Tensor | None, train: Dataset, test: Dataset,
     beside, _ = observe(features, _pictures(train, real.sort().values, "looking at training images"))
     found, guessed = observe(features, iter(samples.split(CHUNK)))
     rows = _distances(found, beside, reference, features.name, seed)
-    if labels is not None and guessed is not None and guessed_real is not None:
+    knows = features.classes in (None, len(test.classes))
+    if labels is not None and guessed is not None and guessed_real is not None and knows:
         rows += _accuracies(guessed == labels, labels, guessed_real, labels_of(test, chosen), test.classes, features.name)
     size = min(1000, n, len(beside), len(reference))
     same = " with the samples' class proportions" if labels is not None else ""

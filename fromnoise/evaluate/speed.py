@@ -73,7 +73,7 @@ class Comparison:
         from rich.table import Table
 
         last = self.rows[-1]
-        distance = last.card.rows[0].metric
+        distance = next(row.metric for row in last.card.rows if row.better == "lower")
         table = Table(title=escape(last.card.title), title_justify="left", caption=escape(last.card.protocol), caption_justify="left")
         own = [row for row in last.card.rows if ": " not in row.metric]  # one class alone would only crowd the table
         versus = f"{last.sampler}:{last.steps}"

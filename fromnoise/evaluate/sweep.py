@@ -68,7 +68,7 @@ def ways(walk: Mapping[str, Any], steps: Sequence[int], conditional: bool) -> di
     if conditional and low is not None and high is not None:
         found[f"CFG from {low:g} to {high:g}"] = plain | {"low": low, "high": high}
     if walk.get("weak") is not None:
-        found["autoguidance"] = plain | {"weak": walk["weak"]}
+        found["autoguidance"] = (plain if conditional else dict(walk)) | {"weak": walk["weak"]}
     if found.keys() == {"CFG"}:
         found["CFG"] = dict(walk)  # nothing to compare it with
     if not steps:
@@ -76,14 +76,14 @@ def ways(walk: Mapping[str, Any], steps: Sequence[int], conditional: bool) -> di
     return {f"{name}, {count} steps": own | {"steps": count} for name, own in found.items() for count in steps}
 
 
-def scales(text: str) -> list[float]:
+def scales(text: str, option: str = "--sweep") -> list[float]:
     """ "1,1.5,3" as [1.0, 1.5, 3.0], rising; raises Usage where it does not read so."""
     try:
         found = sorted({float(part) for part in text.split(",")})
     except ValueError:
         found = []
     if len(found) < 2 or not all(abs(scale) < 1e6 for scale in found):
-        raise Usage(f"--sweep takes at least two guidance scales with commas, such as 1,1.5,2,4, not {text!r}")
+        raise Usage(f"{option} takes at least two guidance scales with commas, such as 1,1.5,2,4, not {text!r}")
     return found
 
 

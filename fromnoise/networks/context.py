@@ -77,7 +77,7 @@ class Context:
         return Context(
             vector=both("vector", torch.add),
             tokens=both("tokens", lambda a, b: torch.cat([a, b], 1)),
-            mask=both("mask", lambda a, b: torch.cat([a, b], 1)),
+            mask=_masks(self, other),
             concat=both("concat", lambda a, b: torch.cat([a, b], 1)),
             residuals=_sum(self.residuals, other.residuals),
             hints={**self.hints, **other.hints},
@@ -120,6 +120,14 @@ class Context:
                     f"this network takes conditions as {' or '.join(places) or 'nothing'}, not as {part.name}; choose another network"
                 )
         return self
+
+
+def _masks(a: Context, b: Context) -> Tensor | None:
+    """The mask of two contexts' tokens one after the other; tokens without a mask all count."""
+    if a.mask is None and b.mask is None:
+        return None
+    both = [context for context in (a, b) if context.tokens is not None]
+    return torch.cat([torch.ones_like(c.tokens[..., 0], dtype=torch.bool) if c.mask is None else c.mask.bool() for c in both], 1)
 
 
 def _sum(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

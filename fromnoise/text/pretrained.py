@@ -48,9 +48,13 @@ class Pretrained(Encoder):
         return tokenizer, network.float().eval().requires_grad_(False).to(best())
 
     def _fingerprint(self, config: Any) -> str:
-        """What changes when the encoder does: its files' sizes, or the commit that a name stands for."""
+        """What changes when the encoder does: its files' sizes and times, or the commit that a name stands for."""
         here = Path(self.name).expanduser()
-        files = [f"{path.name} {path.stat().st_size}" for path in sorted(here.iterdir())] if here.is_dir() else [str(config._commit_hash)]
+        files = (
+            [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sorted(here.iterdir())]
+            if here.is_dir()
+            else [str(config._commit_hash)]
+        )
         return hashlib.sha256(("\n".join(files) + config.to_json_string()).encode()).hexdigest()[:16]
 
     def prepare(self, texts: Sequence[str]) -> None:
@@ -63,12 +67,17 @@ class Pretrained(Encoder):
     @torch.no_grad()
     def _read(self, texts: Sequence[str]) -> None:
         tokenizer, network = self._parts
-        for text, ids in zip(texts, tokenizer(list(texts))["input_ids"], strict=True):
+        every = tokenizer(list(texts))["input_ids"]
+        for text, ids in zip(texts, every, strict=True):
             if len(ids) > self.length:
                 self.cut(text, len(ids))
-        asked = tokenizer(list(texts), padding=True, truncation=True, max_length=self.length, return_tensors="pt").to(network.device)
+        said = [
+            text if ids else tokenizer.pad_token for text, ids in zip(texts, every, strict=True)
+        ]  # GPT's make nothing of the empty text
+        asked = tokenizer(said, padding=True, truncation=True, max_length=self.length, return_tensors="pt").to(network.device)
         mask = asked["attention_mask"].bool()
-        states = network(input_ids=asked["input_ids"], attention_mask=asked["attention_mask"]).last_hidden_state
+        with torch.autocast(network.device.type, enabled=False):  # what is kept does not depend on who asked first
+            states = network(input_ids=asked["input_ids"], attention_mask=asked["attention_mask"]).last_hidden_state
         self._store.put({text: state[m].float().cpu().numpy() for text, state, m in zip(texts, states, mask, strict=True)})
 
     def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:

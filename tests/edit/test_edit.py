@@ -8,6 +8,7 @@ import torch
 from fromnoise.edit import between, inpaint, invert, lerp, psnr, steer, vary
 from fromnoise.errors import Usage
 from fromnoise.samplers import SAMPLERS
+from fromnoise.sampling import Sampling
 from tests.test_model import MEAN, STD, exact_model
 
 SHAPE = (1, 4, 4)
@@ -94,6 +95,14 @@ def test_inversion_leaves_no_gradients_and_modes_behind():
     assert model.training and not any(model.denoiser.network.modes) and not any(model.denoiser.network.gradients)
 
 
+def test_the_models_own_settings_of_ddim_do_not_disturb_it():
+    model, x = exact_model(), pictures(2)
+    model.sampling = Sampling(name="ddim", options={"eta": 1.0})
+    assert torch.allclose(vary(model, x[:1], 2, strength=0.0), x[:1].expand(2, *SHAPE), atol=1e-3)
+    with pytest.raises(Usage, match="at least 2 steps"):
+        invert(model, x, steps=1)
+
+
 def test_psnr_of_a_known_error():
     x = torch.zeros(2, 3, 8, 8)
     assert psnr(x, x + torch.tensor([0.02, 0.2]).reshape(2, 1, 1, 1)).tolist() == pytest.approx([40.0, 20.0], abs=1e-4)
@@ -155,6 +164,12 @@ def test_autoguidance_leads_away_from_the_weak_model():
     model, weak = exact_model(labels=3, shape=(1, 8, 8)), weak_model(shape=(1, 8, 8))
     for scale in (0.0, 1.0, 3.0):
         assert float(model.sample(8, label=2, guidance=scale, weak=weak).mean()) == pytest.approx(MEAN + 0.1 + 0.1 * scale, abs=0.03)
+
+
+def test_guidance_has_one_thing_to_lead_away_from():
+    model = exact_model(labels=3)
+    with pytest.raises(Usage, match="not from both"):
+        model.sample(2, label=1, guidance=2.0, weak=exact_model(labels=3), negative={"label": 0})
 
 
 def test_autoguidance_needs_no_condition_but_the_same_data():

@@ -126,3 +126,12 @@ def test_other_data_is_refused_first(unguided):
     other = Tensors("other", data.x, data.label, classes=("up", "down"))
     with pytest.raises(Problem, match=r"\(left, right\).*\(up, down\).*it was trained on"):
         score_run(model, other, other)
+
+
+def test_the_distance_compared_is_one_where_captions_are_judged_as_well():
+    def card(distance, obeyed):
+        return Card("t", "f", 9, 9, "p", [Row("captions obeyed", obeyed, 1.0, better="higher"), Row("Fréchet distance · f", distance, 1.0)])
+
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(Comparison([Timed("ddim", 10, 10, 0.1, card(3.0, 0.9)), Timed("ddim", 50, 50, 0.5, card(2.0, 0.9))]).table())
+    assert "1.500" in next(line for line in console.export_text().splitlines() if "ddim:10 " in line)

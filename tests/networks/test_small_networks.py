@@ -123,3 +123,12 @@ def test_only_names_the_place_that_is_not_taken(held):
     assert Context(**held).only(*held) is not None
     with pytest.raises(Usage, match="as nothing"):
         Context(vector=torch.zeros(1, 1)).only()
+
+
+def test_tokens_without_a_mask_all_count_beside_others_that_have_one():
+    words, mask = torch.randn(2, 3, 4), torch.tensor([[1, 1, 0], [1, 0, 0]]).bool()
+    label, told = Context(tokens=torch.randn(2, 1, 4)), Context(tokens=words, mask=mask)
+    whole = torch.ones(2, 1, dtype=torch.bool)
+    assert torch.equal(label.merged(told).mask, torch.cat([whole, mask], 1))
+    assert torch.equal(told.merged(label).mask, torch.cat([mask, whole], 1))
+    assert torch.equal(told.merged(Context(vector=torch.ones(2, 4))).mask, mask) and label.merged(label).mask is None
