@@ -271,6 +271,7 @@ def measure(
     if clip_model and (pairs or control):
         raise Usage("--clip-model measures captions, --pairs and --control pictures; ask one at a time")
     distance = load_perceptual(perceptual) if perceptual else None
+    clip = ClipScore(clip_model, device) if clip_model else None
     model = load(run, device, trust, weights)
     config = Run(run).config()
     asked = settings.call(Evaluate, config.get("evaluate") or {}, "evaluate")
@@ -300,7 +301,6 @@ def measure(
         obeyed = obedience(model, test, min(n or OBEYED, len(test)), seed, alone, **told)
         print("\n".join(obeyed.lines()))
         return write("obedience.json", asdict(obeyed) | {"control": heeded})
-    clip = ClipScore(clip_model, device) if clip_model else None
     card = score_run(model, train, test, n or asked.n, told, seed, net, compare, draw, sweep, sweep_steps, clip)
     console.print(card.table())
     if isinstance(card, Sweep):

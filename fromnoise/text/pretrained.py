@@ -99,17 +99,19 @@ def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use
     """
     try:
         import transformers
+        from huggingface_hub.utils import logging as hub
     except ImportError as error:
         raise Problem(f'the {what} {name} needs transformers; run pip install "fromnoise[text]", or {instead}') from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    hub.set_verbosity_error()  # it tells of every attempt
     here = Path(name).expanduser()
     if not here.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise Problem(f"there is no folder {name} with a {what}; give the folder that save_pretrained wrote, or {instead}")
     try:
         return getattr(transformers, kind).from_pretrained(str(here) if here.is_dir() else name, trust_remote_code=False, **asked)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        why = " ".join(str(error).split())[:140]
+        why = " ".join(str(error).split()).partition(". ")[0][:140]
         raise Problem(
             f"the {what} {name} cannot be loaded or downloaded ({why}); give a folder with config.json, tokenizer and safetensors, or {instead}"
         ) from error
