@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import convert
 from .errors import Problem, Usage
-from .model import Model, load
+from .model import Model, frozen, load
 from .networks import merge
 from .run import Run
 
@@ -74,7 +74,7 @@ def fill(model: Model, base: Base) -> None:
     for name, parameter in model.named_parameters():
         if name not in base.tensors:  # such as a new condition's under an adapter: nobody has learnt it yet
             parameter.requires_grad_(True)
-    model.lent = frozenset(name for name, parameter in model.named_parameters() if not parameter.requires_grad)
+    model.lent = frozen(model)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

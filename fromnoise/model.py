@@ -366,7 +366,13 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
         if any(part.alone for part in parts):
             raise Usage("a control branch is trained whole, and its base stays as it is; leave the adapter out")
         settings.build(ADAPTERS, config["adapter"], "adapter", plugins).attach(model)
+    model.lent = frozen(model) if config.get("base") else frozenset()
     return model
+
+
+def frozen(model: nn.Module) -> frozenset[str]:
+    """The names of parameters that are not trained."""
+    return frozenset(name for name, parameter in model.named_parameters() if not parameter.requires_grad)
 
 
 def taken(foreign: Any) -> Model:
@@ -405,7 +411,7 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     run = Run(path)
     config = run.config()
     model = build(config, config["shape"], config.get("classes") or (), plugins=trust)
-    if config.get("base") and any(not p.requires_grad for p in model.parameters()):  # a run keeps what it trained; the rest is its base's
+    if model.lent:  # a run keeps what it trained; the rest is its base's
         from . import base
 
         base.fill(model, base.read(config.get("base"), trust))
