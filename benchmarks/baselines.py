@@ -20,10 +20,10 @@ import torch  # noqa: E402
 from accelerate import Accelerator  # noqa: E402
 
 from fromnoise.device import keep_memory, machine, precision  # noqa: E402
-from fromnoise.gradient import Gradient  # noqa: E402
 from fromnoise.model import build  # noqa: E402
-from fromnoise.optim import adamw  # noqa: E402
-from fromnoise.train import Train, begin, stratified  # noqa: E402
+from fromnoise.training.loop import Train, begin, stratified  # noqa: E402
+from fromnoise.training.optim import adamw  # noqa: E402
+from fromnoise.training.step import Gradient  # noqa: E402
 
 CASES = {  # network, example, batch, their images a second
     "two_linear 7.4 M": ({"name": "two_linear"}, (1, 28, 28), 256, 2185.0),

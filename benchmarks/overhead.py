@@ -16,7 +16,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 
-import fromnoise.train as training
+import fromnoise.training.loop as training
 from fromnoise import config
 from fromnoise.model import Model
 

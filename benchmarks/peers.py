@@ -25,11 +25,11 @@ from diffusers.training_utils import EMAModel
 
 from fromnoise.convert import dit, to_theirs, unet
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
-from fromnoise.ema import EMA
-from fromnoise.gradient import Gradient
 from fromnoise.model import Model, build, expanded
-from fromnoise.optim import adamw
-from fromnoise.train import Train, begin, stratified, tuned
+from fromnoise.training.ema import EMA
+from fromnoise.training.loop import Train, begin, stratified, tuned
+from fromnoise.training.optim import adamw
+from fromnoise.training.step import Gradient
 
 SMALL = {  # the 1.7 M UNet2DModel of diffusers' own course, but for its way of telling the class
     "name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 2, "attention": [1, 2], "head": 8, "groups": 32, "scale_shift": False,

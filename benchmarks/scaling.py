@@ -19,11 +19,11 @@ import torch
 from accelerate import Accelerator
 
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
-from fromnoise.estimate import flop
-from fromnoise.gradient import Gradient
 from fromnoise.model import build
-from fromnoise.optim import adamw
-from fromnoise.train import Train, begin, stratified, tuned
+from fromnoise.training.estimate import flop
+from fromnoise.training.loop import Train, begin, stratified, tuned
+from fromnoise.training.optim import adamw
+from fromnoise.training.step import Gradient
 
 BASE = {"name": "unet", "width": 64, "levels": [1, 2, 2], "blocks": 2, "attention": [2]}
 SWEEPS: dict[str, list[dict]] = {

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from .diffusion import guided as guided
     from .diffusion import loss as loss
     from .diffusion import threshold as threshold
+    from .figures import gif as gif
+    from .figures import grid as grid
     from .model import Model as Model
+    from .model import Sampling as Sampling
     from .model import load as load
     from .networks import MLP as MLP
     from .networks import Context as Context
@@ -40,9 +43,6 @@ if TYPE_CHECKING:
     from .samplers import heun as heun
     from .samplers import unipc as unipc
     from .samplers import walk as walk
-    from .sampling import Sampling as Sampling
-    from .show import gif as gif
-    from .show import grid as grid
 
 HOMES = {
     "conditions": ("Label",),
@@ -63,11 +63,10 @@ HOMES = {
         "loss",
         "threshold",
     ),
-    "model": ("Model", "load"),
+    "model": ("Model", "Sampling", "load"),
     "networks": ("MLP", "Context", "Conv", "TwoLinear", "UNet"),
     "samplers": ("ddim", "ddpm", "dpmpp_2m", "heun", "unipc", "walk"),
-    "sampling": ("Sampling",),
-    "show": ("gif", "grid"),
+    "figures": ("gif", "grid"),
 }
 __all__ = sorted(name for names in HOMES.values() for name in names)  # noqa: PLE0605
 

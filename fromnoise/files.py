@@ -43,3 +43,8 @@ def vacant(path: str | Path) -> Path:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise Problem(f"{path} is there already, and nothing is overwritten; give another, or remove it first")
     return path
+
+
+def cache() -> Path:
+    """$FROMNOISE_CACHE, or ~/.cache/fromnoise."""
+    return Path(os.environ.get("FROMNOISE_CACHE") or Path.home() / ".cache" / "fromnoise").expanduser()

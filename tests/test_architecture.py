@@ -10,11 +10,10 @@ import torch
 
 import fromnoise
 from fromnoise import config
-from fromnoise.base import Base, inherited
 from fromnoise.conditions import CONDITIONS
 from fromnoise.data import DATASETS
 from fromnoise.diffusion import BETAS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
-from fromnoise.model import build
+from fromnoise.model import Base, build, inherited
 from fromnoise.networks import ADAPTERS, NETWORKS
 from fromnoise.samplers import ORDER, SAMPLERS
 
@@ -145,7 +144,7 @@ SHAPES = {
 @pytest.mark.parametrize("name", config.recipes())
 def test_every_recipe_builds_and_learns_something_finite(name):
     from fromnoise.diffusion import Level
-    from fromnoise.train import Train
+    from fromnoise.training.loop import Train
 
     settings = config.load(name)
     header = config.find(name).read_text().split("\n")[0]

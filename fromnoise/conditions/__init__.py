@@ -1,10 +1,10 @@
 """Conditions: a batch entry -> Context, by the place where it enters the network."""
 
+from .caption import Text
 from .condition import Condition
 from .control import Control
 from .image import Image
 from .label import Label
-from .text import Text
 
 CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text, "image": Image, "control": Control}
 

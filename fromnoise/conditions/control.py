@@ -11,7 +11,7 @@ from ..networks import Branch
 from ..networks.context import Context
 from ..networks.context import Hint as Shown
 from .condition import Condition
-from .hints import HINTS
+from .hints.hints import HINTS
 
 
 class Control(Condition):

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import Usage
 from ..networks.context import Context
 from .condition import Condition
-from .hints import HINTS, STATED, hint_of
+from .hints.hints import HINTS, STATED, hint_of
 
 HOLE = (-0.76, -0.23, 0.32)  # a blue, where a picture shows that something is to be filled in
 LARGEST = 20  # beyond it numbers are bytes that somebody forgot to scale

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 
-from .arrays import npz
-from .cifar import cifar10
 from .dataset import Dataset, Tensors
-from .digits import digits
 from .feed import Plan, feed
-from .folder import folder
-from .idx import fashion_mnist, mnist
-from .pairs import pairs
+from .files.folder import folder
+from .files.pairs import pairs
 from .plan import mixed
-from .scenes import shapes_text
-from .shapes import shapes
-from .toys import checkerboard, moons, pinwheel, swiss_roll
+from .sets.arrays import npz
+from .sets.cifar import cifar10
+from .sets.digits import digits
+from .sets.idx import fashion_mnist, mnist
+from .sets.scenes import shapes_text
+from .sets.shapes import shapes
+from .sets.toys import checkerboard, moons, pinwheel, swiss_roll
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,

@@ -2,16 +2,16 @@
 
 from torch import nn
 
-from .adapter import Adapter, changes, merge
-from .axes import lay_weights_last
-from .block import Block, recompute
+from .adapters.adapter import Adapter, changes, merge
+from .adapters.lora import DoRA, LoRA
 from .context import NOTHING, Context
 from .control import Branch
 from .conv import Conv
 from .conv_adaln import ConvAdaLN
 from .convnext import ConvNeXtUNet
 from .dit import DiT
-from .lora import DoRA, LoRA
+from .layers.axes import lay_weights_last
+from .layers.block import Block, recompute
 from .mlp import MLP, TwoLinear
 from .presets import PRESETS
 from .unet import UNet

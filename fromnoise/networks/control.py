@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from .axes import conv, fold
 from .context import Context
-from .embed import zero
+from .layers.axes import conv, fold
+from .layers.embed import zero
 
 
 class Branch(nn.Module):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .axes import conv
 from .context import NOTHING, Context
-from .embed import ClockEmbedding
+from .layers.axes import conv
+from .layers.embed import ClockEmbedding
 
 
 class Conv(nn.Module):

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import Usage
-from .axes import conv, lay_last
-from .block import Block
 from .context import NOTHING, Context
-from .embed import zero
-from .norm import GroupNorm
+from .layers.axes import conv, lay_last
+from .layers.block import Block
+from .layers.embed import zero
+from .layers.norm import GroupNorm
 
 
 class AdaLNBlock(Block):

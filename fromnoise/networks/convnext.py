@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import Usage
-from .attention import LinearAttention, SelfAttention
-from .axes import CONVS, beside, conv, lay_last, resized
-from .block import Block
 from .context import NOTHING, Context
-from .embed import ClockEmbedding, zero
-from .norm import GroupNorm
+from .layers.attention import LinearAttention, SelfAttention
+from .layers.axes import CONVS, beside, conv, lay_last, resized
+from .layers.block import Block
+from .layers.embed import ClockEmbedding, zero
+from .layers.norm import GroupNorm
 
 
 class ConvNeXtBlock(Block):

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import Usage
-from .attention import Attention, CrossAttention, FeedForward, joined
-from .axes import fold, unfold
-from .block import Block
 from .context import NOTHING, Context
-from .embed import ClockEmbedding, linear, zero
-from .position import rotation, sincos
+from .layers.attention import Attention, CrossAttention, FeedForward, joined
+from .layers.axes import fold, unfold
+from .layers.block import Block
+from .layers.embed import ClockEmbedding, linear, zero
+from .layers.position import rotation, sincos
 
 
 def gated_width(dim: int, ratio: float) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .context import NOTHING, Context
-from .embed import ClockEmbedding, zero
+from .layers.embed import ClockEmbedding, zero
 
 
 class MLP(nn.Module):

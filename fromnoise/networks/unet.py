@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import Usage
-from .attention import CrossTransformer, LinearAttention, SelfAttention
-from .axes import beside, conv, fold, lay_last, resized, unfold
-from .block import Block
 from .context import NOTHING, Context
-from .embed import ClockEmbedding, zero
-from .norm import GroupNorm
+from .layers.attention import CrossTransformer, LinearAttention, SelfAttention
+from .layers.axes import beside, conv, fold, lay_last, resized, unfold
+from .layers.block import Block
+from .layers.embed import ClockEmbedding, zero
+from .layers.norm import GroupNorm
 
 
 class ResBlock(Block):

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Usage
-from .attention import Attention, FeedForward, joined
-from .axes import conv, fold, unfold
-from .block import Block
 from .context import NOTHING, Context
-from .embed import embedding, linear, zero
-from .position import rotation, sincos
+from .layers.attention import Attention, FeedForward, joined
+from .layers.axes import conv, fold, unfold
+from .layers.block import Block
+from .layers.embed import embedding, linear, zero
+from .layers.position import rotation, sincos
 
 
 class UViTBlock(Block):

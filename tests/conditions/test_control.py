@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fromnoise.conditions import Control
-from fromnoise.conditions.hints import HINTS
+from fromnoise.conditions.hints.hints import HINTS
 from fromnoise.errors import Usage
 from fromnoise.networks import NETWORKS
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fromnoise.conditions.hints import HINTS, hint_of, holed, holes, low_resolution
+from fromnoise.conditions.hints.hints import HINTS, hint_of, holed, holes, low_resolution
 from fromnoise.errors import Usage
 
 SIZES = [(12,), (12, 8), (6, 8, 4)]

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from fromnoise.conditions.filters import blur, dilated, directions, shifted, sobel
-from fromnoise.conditions.hints import HINTS, edges, lines, palette, segments
-from fromnoise.conditions.sketch import REGIONS
-from fromnoise.data.shapes import shapes
+from fromnoise.conditions.hints.filters import blur, dilated, directions, shifted, sobel
+from fromnoise.conditions.hints.hints import HINTS, edges, lines, palette, segments
+from fromnoise.conditions.hints.sketch import REGIONS
+from fromnoise.data.sets.shapes import shapes
 
 
 def square(size: int = 24, low: int = 7, high: int = 17, dark: float = -1.0, bright: float = 1.0) -> torch.Tensor:

@@ -20,7 +20,7 @@ import fromnoise
 from fromnoise import convert
 from fromnoise.errors import Problem
 from fromnoise.model import build
-from fromnoise.run import Run
+from fromnoise.runs.folder import Run
 from fromnoise.samplers import SAMPLERS
 from tests.convert.test_networks import LAST, TWO, alike
 from tests.parts import stirred

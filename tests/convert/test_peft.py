@@ -4,6 +4,7 @@ import pytest
 import torch
 from diffusers import DiTTransformer2DModel, UNet2DModel
 from safetensors.torch import load_file
+from tests.cli.test_cli import call
 
 import fromnoise
 from fromnoise import convert
@@ -11,10 +12,9 @@ from fromnoise.convert.peft import factors
 from fromnoise.errors import Problem
 from fromnoise.model import build
 from fromnoise.networks import ADAPTERS, changes, merge
-from fromnoise.run import Run
+from fromnoise.runs.folder import Run
 from tests.convert.test_folders import NET, run_with
 from tests.networks.test_lora import stirred_changes
-from tests.test_cli import call
 
 DIT = {"name": "dit", "width": 32, "depth": 2, "heads": 2, "patch": 2, "shift": 1}
 

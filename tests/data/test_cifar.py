@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fromnoise.data import DATASETS
-from fromnoise.data.cifar import STAND_INS, unpickle
+from fromnoise.data.sets.cifar import STAND_INS, unpickle
 from fromnoise.errors import Problem
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from fromnoise.data import DATASETS
-from fromnoise.data.listing import score
+from fromnoise.data.files.listing import score
 from fromnoise.errors import Problem, Usage
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fromnoise.data import DATASETS
-from fromnoise.data.idx import read
+from fromnoise.data.sets.idx import read
 from fromnoise.errors import Problem
 
 

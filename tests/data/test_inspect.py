@@ -11,8 +11,8 @@ from PIL import Image
 from rich.console import Console
 
 from fromnoise.data import DATASETS
-from fromnoise.data.inspect import inspect
-from fromnoise.data.report import report
+from fromnoise.data.inspect.inspect import inspect
+from fromnoise.data.inspect.report import report
 from fromnoise.errors import Problem
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fromnoise.data.pictures import Broken, Look, colour, header
+from fromnoise.data.files.pictures import Broken, Look, colour, header
 from fromnoise.errors import Usage
 
 RNG = np.random.default_rng(0)

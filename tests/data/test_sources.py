@@ -7,9 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from fromnoise.data import DATASETS, cifar
-from fromnoise.data import idx as module
-from fromnoise.data.sources import Source, Unreached, fetch
+from fromnoise.data import DATASETS
+from fromnoise.data.files.sources import Source, Unreached, fetch
+from fromnoise.data.sets import cifar
+from fromnoise.data.sets import idx as module
 from fromnoise.errors import Problem
 
 IMAGES = bytes([0, 0, 8, 3, 0, 0, 0, 6, 0, 0, 0, 2, 0, 0, 0, 2]) + bytes(range(24))  # idx: six pictures of 2x2

@@ -8,10 +8,10 @@ from torch import nn
 
 from fromnoise.errors import Usage
 from fromnoise.networks import UNet, lay_weights_last
-from fromnoise.networks.attention import CrossTransformer, SelfAttention, attend
-from fromnoise.networks.axes import beside, conv, fold, laid_last, unfold
-from fromnoise.networks.embed import EMBEDDINGS, ClockEmbedding, Fourier, Sinusoidal
-from fromnoise.networks.norm import GroupNorm
+from fromnoise.networks.layers.attention import CrossTransformer, SelfAttention, attend
+from fromnoise.networks.layers.axes import beside, conv, fold, laid_last, unfold
+from fromnoise.networks.layers.embed import EMBEDDINGS, ClockEmbedding, Fourier, Sinusoidal
+from fromnoise.networks.layers.norm import GroupNorm
 
 
 @pytest.mark.parametrize("patch", [1, 2, 3, 4])

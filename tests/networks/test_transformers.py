@@ -6,8 +6,8 @@ from torch import nn
 
 from fromnoise.errors import Usage
 from fromnoise.networks import NETWORKS, PRESETS, Context, DiT, UViT, lay_weights_last, recompute
-from fromnoise.networks.attention import Attention, CrossAttention, FeedForward, LinearAttention, joined
-from fromnoise.networks.position import rotation, sincos, turned
+from fromnoise.networks.layers.attention import Attention, CrossAttention, FeedForward, LinearAttention, joined
+from fromnoise.networks.layers.position import rotation, sincos, turned
 from tests.parts import stirred
 
 CPU = torch.device("cpu")

@@ -1,0 +1,32 @@
+"""The `fromnoise` command."""
+
+import sys
+
+import typer
+
+from ..errors import Problem
+from . import edit, show  # noqa: F401  (their commands)
+from .commands import app
+
+
+def main() -> None:
+    """The `fromnoise` command: what the user can mend is one line and an exit code, never a traceback."""
+    usage_error = typer.BadParameter.__bases__[0]  # Click's, wherever this version of Typer keeps it
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except Problem as problem:
+        print(f"fromnoise: {' '.join(str(problem).split())}", file=sys.stderr)
+        sys.exit(problem.exit_code)
+    except usage_error as error:
+        where = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
+        print(f"fromnoise: {error.format_message().rstrip('.')}{where}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        print("fromnoise: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except OSError as error:
+        print(f"fromnoise: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

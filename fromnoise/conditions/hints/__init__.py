@@ -1,0 +1,1 @@
+"""Pictures made of pictures, to condition on."""

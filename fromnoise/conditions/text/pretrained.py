@@ -1,0 +1,162 @@
+"""Pretrained text encoders, frozen: CLIP's, T5's, or any that transformers reads."""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...device import best
+from ...errors import Problem, Usage
+from ...files import cache
+from .encoder import Encoder, rounded
+
+AT_ONCE = 64  # texts
+
+
+class Pretrained(Encoder):
+    """The last hidden states (n, L, width) of a frozen encoder, by its name or folder; kept on disk by encoder and text, so that each text is read once.
+
+    Its weights are not the run's: the run names it. Raises Problem where transformers is missing, or the encoder is neither here nor reachable.
+    """
+
+    def __init__(self, name: str, length: int | None = None):
+        super().__init__()
+        self.name = name
+        config = loaded("AutoConfig", name)
+        text = getattr(config, "text_config", config)  # CLIP's has a picture's beside it
+        self.width = text.hidden_size if hasattr(text, "hidden_size") else text.d_model
+        most = getattr(text, "max_position_embeddings", None) or 512
+        if length is not None and not 1 < length <= most:
+            raise Usage(f"the encoder {name} takes 2 to {most} tokens, not {length}")
+        self.length = length or min(most, 77)
+        self._store = _Store(f"{name} {self._fingerprint(config)} {self.length}")
+
+    @cached_property
+    def _parts(self) -> tuple[Any, Any]:
+        """(tokenizer, network), loaded when a text is met that is not on disk."""
+        tokenizer, whole = loaded("AutoTokenizer", self.name), loaded("AutoModel", self.name, use_safetensors=True)
+        network = getattr(whole, "text_model", None) or (whole.get_encoder() if whole.config.is_encoder_decoder else whole)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer, network.float().eval().requires_grad_(False).to(best())
+
+    def _fingerprint(self, config: Any) -> str:
+        """What changes when the encoder does: its files' sizes and times, or the commit that a name stands for."""
+        here = Path(self.name).expanduser()
+        files = (
+            [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sorted(here.iterdir())]
+            if here.is_dir()
+            else [str(config._commit_hash)]
+        )
+        return hashlib.sha256(("\n".join(files) + config.to_json_string()).encode()).hexdigest()[:16]
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        unknown = self._store.missing(texts)
+        from rich.progress import track
+
+        for first in track(range(0, len(unknown), AT_ONCE), f"reading {len(unknown):,} texts", disable=len(unknown) < 1000, transient=True):
+            self._read(unknown[first : first + AT_ONCE])
+
+    @torch.no_grad()
+    def _read(self, texts: Sequence[str]) -> None:
+        tokenizer, network = self._parts
+        every = tokenizer(list(texts))["input_ids"]
+        for text, ids in zip(texts, every, strict=True):
+            if len(ids) > self.length:
+                self.cut(text, len(ids))
+        said = [
+            text if ids else tokenizer.pad_token for text, ids in zip(texts, every, strict=True)
+        ]  # GPT's make nothing of the empty text
+        asked = tokenizer(said, padding=True, truncation=True, max_length=self.length, return_tensors="pt").to(network.device)
+        mask = asked["attention_mask"].bool()
+        with torch.autocast(network.device.type, enabled=False):  # what is kept does not depend on who asked first
+            states = network(input_ids=asked["input_ids"], attention_mask=asked["attention_mask"]).last_hidden_state
+        self._store.put({text: state[m].float().cpu().numpy() for text, state, m in zip(texts, states, mask, strict=True)})
+
+    def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        unknown = self._store.missing(texts)
+        if unknown:
+            self._read(unknown)
+        found = [torch.from_numpy(state) for state in self._store.get(texts)]
+        tokens = torch.zeros(len(found), rounded(max(map(len, found)), self.length), self.width)
+        mask = torch.zeros(tokens.shape[:2], dtype=torch.bool)
+        for i, state in enumerate(found):
+            tokens[i, : len(state)], mask[i, : len(state)] = state, True
+        return tokens, mask
+
+
+def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use encoder: words", **asked: Any) -> Any:
+    """transformers' `kind` (AutoConfig, AutoModel, …) of a name or folder, without running code of its own.
+
+    Raises Problem, which says `what` could not be had and what to do `instead`.
+    """
+    try:
+        import transformers
+        from huggingface_hub.utils import logging as hub
+    except ImportError as error:
+        raise Problem(f'the {what} {name} needs transformers; run pip install "fromnoise[text]", or {instead}') from error
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    hub.set_verbosity_error()  # it tells of every attempt
+    here = Path(name).expanduser()
+    if not here.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise Problem(f"there is no folder {name} with a {what}; give the folder that save_pretrained wrote, or {instead}")
+    try:
+        return getattr(transformers, kind).from_pretrained(str(here) if here.is_dir() else name, trust_remote_code=False, **asked)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        why = " ".join(str(error).split()).partition(". ")[0][:140]
+        raise Problem(
+            f"the {what} {name} cannot be loaded or downloaded ({why}); give a folder with config.json, tokenizer and safetensors, or {instead}"
+        ) from error
+
+
+class _Store:
+    """Arrays (L, width) by text in one file of the cache, half precision; several processes may use it at once."""
+
+    def __init__(self, key: str):
+        self.path = cache() / "text" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.sqlite"
+        self.recent: dict[str, np.ndarray] = {}
+        self.process = -1
+
+    def _open(self) -> sqlite3.Connection:
+        if self.process != os.getpid():  # connections do not outlive a fork
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.connection = sqlite3.connect(self.path, timeout=60)
+                self.connection.execute("CREATE TABLE IF NOT EXISTS texts (text TEXT PRIMARY KEY, width INTEGER, states BLOB)")
+            except (OSError, sqlite3.Error) as error:
+                raise Problem(
+                    f"cannot keep embeddings of texts in {self.path} ({error}); set FROMNOISE_CACHE to a folder that can be written"
+                ) from error
+            self.process = os.getpid()
+        return self.connection
+
+    def missing(self, texts: Sequence[str]) -> list[str]:
+        unknown = [text for text in dict.fromkeys(texts) if text not in self.recent]
+        if not unknown:
+            return []
+        known = {text for text in unknown if self._open().execute("SELECT 1 FROM texts WHERE text = ?", (text,)).fetchone()}
+        return [text for text in unknown if text not in known]
+
+    def put(self, states: dict[str, np.ndarray]) -> None:
+        rows = [(text, state.shape[1], state.astype(np.float16).tobytes()) for text, state in states.items()]
+        try:
+            with self._open() as connection:
+                connection.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise Problem(f"cannot keep embeddings of texts in {self.path} ({error}); free some space") from error
+
+    def get(self, texts: Sequence[str]) -> list[np.ndarray]:
+        if len(self.recent) > 4096:
+            self.recent.clear()
+        for text in set(texts) - set(self.recent):
+            width, states = self._open().execute("SELECT width, states FROM texts WHERE text = ?", (text,)).fetchone()
+            self.recent[text] = np.frombuffer(states, np.float16).reshape(-1, width).astype(np.float32)
+        return [self.recent[text] for text in texts]

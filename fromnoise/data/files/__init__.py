@@ -1,0 +1,1 @@
+"""Examples from the user's own files."""

@@ -1,0 +1,175 @@
+"""Any folder of pictures as a dataset."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import Problem, Usage
+from ...progress import track
+from ..dataset import Dataset, Tensors, check_split
+from .listing import Listing, split_listing
+from .pictures import Broken, Header, Look, check, colour, header, quiet
+
+T = TypeVar("T")
+IN_MEMORY = 1 << 30  # bytes of decoded pictures up to which a set lives in memory
+NAMED = 3  # broken files that a message names
+SKIPPING = {True: ", or set data.skip_broken=true", False: ""}
+
+
+def folder(
+    path: str,
+    size: int | Sequence[int] | None = None,
+    fit: str = "crop",
+    channels: str | None = None,
+    background: str | Sequence[int] = "white",
+    labels: bool = True,
+    held_out: float = 0.05,
+    memory: bool | None = None,
+    skip_broken: bool = False,
+    split: str = "train",
+) -> Dataset:
+    """Your own folder of pictures: class sub-folders or none, captions and labels from metadata.jsonl.
+
+    size: side, or [height, width]; needed where the pictures differ. fit: crop, pad or resize. channels: grey, rgb or rgba; as the
+    files are where not given. background: under transparency and around padded pictures. held_out: share of the pictures that are
+    the test split, by a hash of their names (folders named train and test decide it instead). memory: true keeps all pictures
+    decoded in memory, false reads them as they are needed; by their size where not given.
+    Raises Problem where pictures cannot be read or differ in size, with the first few names and what to do.
+    """
+    check_split(split)
+    check(fit, channels)
+    whole, chosen = split_listing(path, labels, split, held_out)
+    headers, broken = headers_of(whole)
+    report_broken(broken, len(whole), skip_broken)
+    if broken and whole.root == chosen.root:
+        bad = {name for name, _ in broken}
+        chosen = chosen.at([i for i, name in enumerate(chosen.files) if name not in bad])
+    look = look_of(headers, size, fit, channels, background)
+    if memory if memory is not None else look.bytes * len(chosen) < IN_MEMORY:
+        return decoded(chosen, look, skip_broken)
+    return Folder(chosen, look, skip_broken)
+
+
+def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[list[T | None], list[tuple[str, str]]]:
+    """`work` done on every file of the listing, and (name, reason) of those that are broken, whose result is None."""
+
+    def one(name: str) -> T | str:
+        try:
+            return work(str(listing.root / name))
+        except Broken as reason:
+            return _Reason(reason)
+
+    with quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+        results = list(track(pool.map(one, listing.files), words, len(listing)))
+    broken = [(name, str(result)) for name, result in zip(listing.files, results, strict=True) if isinstance(result, _Reason)]
+    return [None if isinstance(result, _Reason) else result for result in results], broken  # type: ignore[misc]
+
+
+class _Reason(str):
+    """Why a file is broken, in place of what its reading would have given."""
+
+
+def headers_of(listing: Listing) -> tuple[list[Header], list[tuple[str, str]]]:
+    """The headers of all pictures that have one, and (name, reason) of those that have not."""
+    found, broken = in_threads(header, listing, "looking at pictures")
+    return [one for one in found if one is not None], broken
+
+
+def report_broken(broken: list[tuple[str, str]], count: int, skip: bool | None) -> None:
+    """Raises Problem where pictures are broken and not to be skipped (None: cannot be), or nothing else is left."""
+    if not broken or (skip and len(broken) < count):
+        return
+    named = "; ".join(f"{name}: {reason}" for name, reason in broken[:NAMED])
+    more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+    cure = "remove them" + SKIPPING[skip is not None and len(broken) < count]
+    raise Problem(f"{len(broken)} of {count} pictures cannot be read ({named}{more}); {cure}")
+
+
+def look_of(headers: list[Header], size: Any, fit: str, channels: str | None, background: Any) -> Look:
+    """What the pictures become, as far as the settings leave it to the files."""
+    red, green, blue = colour(background)
+    wanted = _sides(size) if size is not None else _same_size(headers)
+    if channels is None:
+        channels = "rgba" if any(h.alpha for h in headers) else "rgb" if any(h.colour for h in headers) else "grey"
+    deep = any(h.depth > 8 for h in headers)
+    return Look(wanted, channels, fit, f"#{red:02x}{green:02x}{blue:02x}", deep)
+
+
+def _sides(size: Any) -> tuple[int, int]:
+    sides = [size, size] if isinstance(size, int) else size if isinstance(size, Sequence) and not isinstance(size, str) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
+        raise Usage(f"size is one side in pixels, or [height, width], not {size!r}")
+    return sides[0], sides[1]
+
+
+def _same_size(headers: list[Header]) -> tuple[int, int]:
+    sizes = Counter((h.height, h.width) for h in headers)
+    if len(sizes) > 1:
+        low, high = min(headers, key=lambda h: h.width * h.height), max(headers, key=lambda h: h.width * h.height)
+        sides = f"from {low.width}x{low.height} to {high.width}x{high.height} (width x height)"
+        raise Problem(f"the pictures have {len(sizes)} different sizes, {sides}; say which one they get, as in data.size=64 data.fit=crop")
+    return next(iter(sizes))
+
+
+def decoded(listing: Listing, look: Look, skip: bool | None) -> Tensors:
+    """The set in memory, decoded by threads into one tensor."""
+    x = np.empty((len(listing), *look.shape), np.float32 if look.deep else np.uint8)
+    paths = [str(listing.root / name) for name in listing.files]
+    rows = {path: i for i, path in reversed(list(enumerate(paths)))}
+    unique = listing.at(sorted(rows.values()))  # a picture with several captions is decoded once
+
+    def one(path: str) -> int:
+        x[rows[path]] = look(path)
+        return rows[path]
+
+    _, broken = in_threads(one, unique, "decoding pictures")
+    report_broken(broken, len(unique), skip)
+    repeats = [i for i, path in enumerate(paths) if rows[path] != i]
+    for i in repeats:
+        x[i] = x[rows[paths[i]]]
+    if broken:
+        bad = {str(listing.root / name) for name, _ in broken}
+        good = [i for i, path in enumerate(paths) if path not in bad]
+        x, listing = x[good], listing.at(good)
+    return Tensors("folder", x, listing.label, listing.text, listing.classes)
+
+
+@final
+class Folder(Dataset):
+    """Pictures read from their files as they are needed."""
+
+    def __init__(self, listing: Listing, look: Look, skip_broken: bool | None = False):
+        self.listing, self.look, self.skip_broken = listing, look, skip_broken
+        self.name, self.shape, self.classes = "folder", look.shape, listing.classes
+        self.keys = tuple(key for key in ("label", "text") if getattr(listing, key) is not None)
+        self.text = listing.text
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        with quiet():
+            rows, pictures = zip(*(self._picture(i) for i in indices.tolist()), strict=True)
+        batch: dict[str, Any] = {"x": torch.from_numpy(np.stack(pictures))}
+        if self.listing.label is not None:
+            batch["label"] = torch.tensor([self.listing.label[i] for i in rows])
+        if self.listing.text is not None:
+            batch["text"] = [self.listing.text[i] for i in rows]
+        return batch
+
+    def _picture(self, row: int) -> tuple[int, np.ndarray]:
+        """Picture `row`, or the next one that can be read where broken ones are to be skipped."""
+        last = ""
+        for i in range(row, row + len(self) if self.skip_broken else row + 1):
+            name = self.listing.files[i % len(self)]
+            try:
+                return i % len(self), self.look(self.listing.root / name)
+            except Broken as reason:
+                last = f"{name}: {reason}"
+        raise Problem(f"a picture in {self.listing.root} cannot be read ({last}); remove it{SKIPPING[self.skip_broken is not None]}")

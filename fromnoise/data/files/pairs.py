@@ -1,0 +1,109 @@
+"""Pictures in pairs, an input and what is to be made of it, as a dataset."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, final
+
+from torch import Tensor
+
+from ...errors import Problem, Usage
+from ..dataset import Dataset, Tensors, check_split
+from .folder import IN_MEMORY, NAMED, Folder, decoded, headers_of, look_of, report_broken
+from .listing import Listing, partners, split_listing
+from .pictures import Header, check, half_box
+
+OTHER = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
+
+
+def pairs(
+    path: str,
+    image: str | None = None,
+    target: str | None = None,
+    halves: Literal["left", "right", "top", "bottom"] | None = None,
+    size: int | Sequence[int] | None = None,
+    fit: str = "crop",
+    channels: str | None = None,
+    image_channels: str | None = None,
+    background: str | Sequence[int] = "white",
+    labels: bool = True,
+    held_out: float = 0.05,
+    memory: bool | None = None,
+    split: str = "train",
+) -> Dataset:
+    """Your own pairs of pictures, for translation: two folders with the same file names, or one whose pictures hold both side by side.
+
+    image, target: the folders, under `path`, of the inputs and of what is to be made of them; their names agree up to the endings. halves:
+    instead, which half of every picture is the input, left, right, top or bottom. channels are the target's, image_channels the input's. The
+    rest is as in `folder`: labels and captions are the target's. Input and target are cut and mirrored alike.
+    Raises Problem where pictures have no counterpart, cannot be read, or differ in size, with the first few names and what to do.
+    """
+    check_split(split)
+    for each in (channels, image_channels):
+        check(fit, each)
+    if (image is None) != (target is None) or (image is None) == (halves is None):
+        raise Usage(
+            "pairs are two folders (data.image=INPUTS data.target=TARGETS, under data.path), or halves of each picture (data.halves=left is the input)"
+        )
+    root = Path(path).expanduser()
+    whole, chosen = split_listing(root / (target or ""), labels, split, held_out)
+    theirs, mine = (_partners(listing, root, target, image) for listing in (whole, chosen))
+    ones, others = _headers(whole, halves and OTHER[halves]), _headers(theirs, halves)
+    _check_sizes(whole.files, ones, others, size, fit)
+    look, look_image = (
+        replace(look_of(headers, size, fit, wanted, background), half=half)
+        for headers, wanted, half in ((ones, channels, halves and OTHER[halves]), (others, image_channels, halves))
+    )
+    if memory if memory is not None else (look.bytes + look_image.bytes) * len(chosen) < IN_MEMORY:
+        x = decoded(chosen, look, None)
+        return Tensors("pairs", x.x, x.label, x.text, x.classes, decoded(mine, look_image, None).x)
+    return Pairs(Folder(chosen, look, None), Folder(mine, look_image, None))
+
+
+def _partners(listing: Listing, root: Path, target: str | None, image: str | None) -> Listing:
+    """The inputs that belong to the targets: the same pictures where both are halves of one."""
+    if target is None or image is None:
+        return listing
+    return partners(listing, root / image / listing.root.relative_to(root / target))
+
+
+def _headers(listing: Listing, half: str | None) -> list[Header]:
+    headers, broken = headers_of(listing)
+    report_broken(broken, len(listing), None)
+    if half is None:
+        return headers
+    boxes = [half_box(half, h.width, h.height) for h in headers]
+    return [replace(h, width=right - left, height=low - top) for h, (left, top, right, low) in zip(headers, boxes, strict=True)]
+
+
+def _check_sizes(names: Sequence[str], ones: Sequence[Header], others: Sequence[Header], size: Any, fit: str) -> None:
+    """Raises Problem where the two of a pair differ in size, or, being brought to one, in the shape that would be cut differently."""
+
+    def differ(a: Header, b: Header) -> bool:
+        if size is None:
+            return (a.width, a.height) != (b.width, b.height)
+        # the same shape but for what rounding to whole pixels does
+        return fit != "resize" and abs(a.width * b.height - b.width * a.height) > max(a.width, a.height, b.width, b.height)
+
+    bad = [(name, a, b) for name, a, b in zip(names, ones, others, strict=True) if differ(a, b)]
+    if bad:
+        named = ", ".join(f"{name}: {a.width}x{a.height} from {b.width}x{b.height}" for name, a, b in bad[:NAMED])
+        more = ", …" if len(bad) > NAMED else ""
+        what, cure = ("shape", "cut them alike, or set data.fit=resize") if size else ("size", "say which one they get, as in data.size=64")
+        raise Problem(f"{len(bad)} of {len(names)} targets differ from their inputs in {what} ({named}{more}); {cure}")
+
+
+@final
+class Pairs(Dataset):
+    """Pairs read from their files as they are needed."""
+
+    def __init__(self, target: Folder, image: Folder):
+        self.target, self.image = target, image
+        self.name, self.shape, self.classes, self.image_shape = "pairs", target.shape, target.classes, image.shape
+        self.keys, self.text = (*target.keys, "image"), target.text
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        return {**self.target.take(indices), "image": self.image.take(indices)["x"]}

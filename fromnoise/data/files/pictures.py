@@ -1,0 +1,304 @@
+"""One picture file, of any usual kind, as an array of the size and channels that a set wants."""
+
+import math
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+
+from ...errors import Problem, Usage, nearest
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
+CHANNELS = {"grey": ("L", 1), "rgb": ("RGB", 3), "rgba": ("RGBA", 4)}
+FITS = ("crop", "pad", "resize")
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's own conversion
+TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+ORIENTATION = 0x0112
+DEEP = ("L", "LA", "RGB", "RGBA")  # modes of 16-bit files whose channels are light and alpha, as those of CMYK are not
+
+
+class Broken(Problem):
+    """A file that should be a picture and cannot be read as one."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture's file says of it before its pixels are decoded; width and height as it is meant to be looked at."""
+
+    width: int
+    height: int
+    mode: str  # Pillow's name: "L", "RGB", "P", "CMYK", ...
+    depth: int  # bits per channel: 1, 8, 16 or 32
+    colour: bool
+    alpha: bool
+
+
+def header(path: str | Path) -> Header:
+    """The header of the picture at `path`. Raises Broken where it is none."""
+    with _opened(path) as image:
+        width, height = image.size
+        # a PNG's getexif decodes the whole file to look behind the pixels; TIFF is turned by Pillow itself
+        asked = image.format not in ("PNG", "TIFF") or "exif" in image.info
+        if asked and image.getexif().get(ORIENTATION) in TURNED and image.format != "TIFF":
+            width, height = height, width
+        return Header(width, height, image.mode, _depth(image), not _grey(image), _alpha(image))
+
+
+def _grey(image: Image.Image) -> bool:
+    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+
+
+def _alpha(image: Image.Image) -> bool:
+    return image.has_transparency_data
+
+
+def _depth(image: Image.Image) -> int:
+    if image.mode == "1":
+        return 1
+    if image.mode == "F":
+        return 32
+    return 16 if image.mode.startswith("I") or any("16" in _raw(tile) for tile in getattr(image, "tile", ())) else 8
+
+
+def _raw(tile) -> str:
+    """The name of the layout that a file's pixels have, such as RGB;16B."""
+    return str(tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow's warnings are not shown within; entered around all threads rather than in each, since the filters are the process's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """Pillow's image at `path`; whatever goes wrong while it is in use is a Broken in few words."""
+    try:
+        # by a handle, not by name: Pillow maps named TIFFs into memory with width and height exchanged where EXIF turns them
+        with open(path, "rb") as file, Image.open(file) as image:
+            yield image
+    except UnidentifiedImageError as error:
+        empty = os.path.exists(path) and os.path.getsize(path) == 0
+        raise Broken("the file is empty" if empty else "it is no picture") from error
+    except Image.DecompressionBombError as error:
+        raise Broken("it has too many pixels") from error
+    except FileNotFoundError as error:
+        raise Broken("there is no such file") from error
+    except PermissionError as error:
+        raise Broken("it may not be read") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
+        if isinstance(error, Problem):
+            raise  # said in words already
+        raise Broken("it is cut short or damaged") from error
+
+
+HALVES = ("left", "right", "top", "bottom")
+
+
+def half_box(half: str, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a half of a picture; an odd middle column or row is of neither."""
+    wide, high = width // 2, height // 2
+    boxes = ((0, 0, wide, height), (width - wide, 0, width, height), (0, 0, width, high), (0, height - high, width, height))
+    return boxes[HALVES.index(half)]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What every picture of a set becomes: `size` (height, width), `channels` grey, rgb or rgba, 8 bits or `deep`; (C, H, W).
+
+    fit: crop covers the size and cuts the rest off evenly on both sides, pad shows all of the picture with bars in the background's
+    colour, resize stretches. Transparent pictures are laid on the background where the set has no alpha. `half`: of the picture, alone.
+    """
+
+    size: tuple[int, int]
+    channels: str
+    fit: str = "crop"
+    background: str = "white"
+    deep: bool = False
+    half: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (CHANNELS[self.channels][1], *self.size)
+
+    @property
+    def bytes(self) -> int:
+        """Of one picture in memory."""
+        return math.prod(self.shape) * (4 if self.deep else 1)
+
+    def __call__(self, path: str | Path) -> np.ndarray:
+        """The picture (C, H, W): uint8, or float32 in [-1, 1] where the set is deep. Raises Broken."""
+        with _opened(path) as image:
+            return (_deep if self.deep else _plain)(self, image, path)
+
+
+def colour(name: str | list[int] | tuple[int, ...]) -> tuple[int, int, int]:
+    """(r, g, b) of a colour's name, its #rrggbb, or a list of three numbers from 0 to 255. Raises Usage."""
+    try:
+        r, g, b = ImageColor.getrgb(name)[:3] if isinstance(name, str) else [int(value) for value in name]
+        if not (0 <= min(r, g, b) and max(r, g, b) <= 255):
+            raise ValueError("out of range")
+        return r, g, b
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Usage(f"{name!r} is no colour; give a name such as white, #rrggbb, or [255, 255, 255]") from error
+
+
+def check(fit: str, channels: str | None) -> None:
+    """Raises Usage where a setting's name is unknown."""
+    if fit not in FITS:
+        raise Usage(f"no fit {fit!r}{nearest(fit, FITS)}")
+    if channels is not None and channels not in CHANNELS:
+        raise Usage(f"no channels {channels!r}{nearest(channels, CHANNELS)}")
+
+
+Resample = Callable[[Image.Image], Image.Image]
+
+
+def _plan(look: Look, width: int, height: int) -> tuple[Resample, tuple[int, int]]:
+    """How a width x height picture is resampled, and where its top left corner then lies in the result."""
+    high, wide = look.size
+    box, inner = (0.0, 0.0, float(width), float(height)), (wide, high)
+    if look.fit == "crop":
+        ratio = min(width / wide, height / high)
+        left, top = (width - wide * ratio) / 2, (height - high * ratio) / 2
+        box = (left, top, left + wide * ratio, top + high * ratio)
+    elif look.fit == "pad":
+        ratio = max(width / wide, height / high)
+        inner = max(1, min(wide, round(width / ratio))), max(1, min(high, round(height / ratio)))
+    shrinks = box[2] - box[0] > inner[0] or box[3] - box[1] > inner[1]
+    method = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
+
+    def resample(image: Image.Image) -> Image.Image:
+        return image.resize(inner, method, box) if (width, height) != inner else image
+
+    return resample, ((wide - inner[0]) // 2, (high - inner[1]) // 2)
+
+
+def _plain(look: Look, image: Image.Image, path: str | Path) -> np.ndarray:
+    """The picture (C, H, W) uint8, by Pillow alone."""
+    enough = 2 * max(look.size)
+    image.draft(image.mode, (enough, enough))  # a JPEG much larger than needed is decoded at a half, quarter or eighth
+    image = ImageOps.exif_transpose(_eight_bits(image))
+    if look.half:
+        image = image.crop(half_box(look.half, *image.size))
+    mode = CHANNELS[look.channels][0]
+    if _alpha(image) and mode != "RGBA":
+        under = Image.new("RGBA", image.size, (*colour(look.background), 255))
+        image = Image.alpha_composite(under, image.convert("RGBA"))
+    image = image.convert(mode)
+    resample, corner = _plan(look, *image.size)
+    image = resample(image)
+    high, wide = look.size
+    if image.size != (wide, high):
+        bars = colour(look.background) + ((0,) if mode == "RGBA" else ())
+        canvas = Image.new("RGBA" if mode == "RGBA" else "RGB", (wide, high), bars).convert(mode)
+        canvas.paste(image, corner)
+        image = canvas
+    pixels = np.asarray(image)
+    return np.ascontiguousarray(pixels.reshape(*look.size, -1).transpose(2, 0, 1))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit and float greys as 8-bit ones, which Pillow's own conversion would clip rather than scale."""
+    if not (image.mode.startswith("I") or image.mode == "F"):
+        return image
+    exif = image.getexif()
+    grey = Image.fromarray(np.rint(_shares(image) * 255).astype(np.uint8))
+    if ORIENTATION in exif and image.format != "TIFF":
+        grey.getexif()[ORIENTATION] = exif[ORIENTATION]
+    return grey
+
+
+def _shares(image: Image.Image) -> np.ndarray:
+    """A grey picture of more than 8 bits as float32 in [0, 1]. Raises Broken where its numbers are not to be understood."""
+    image.load()  # before its shape is asked for: Pillow turns a TIFF while loading
+    values = np.asarray(image)
+    top = 1.0 if image.mode == "F" else 65535.0
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= top):
+        raise Broken(f"its values reach from {low:g} to {high:g}, not from 0 to {top:g}; save it with 8 or 16 bits")
+    return values.astype(np.float32) / top
+
+
+def _deep(look: Look, image: Image.Image, path: str | Path) -> np.ndarray:
+    """The picture (C, H, W) float32 in [-1, 1], with all of 16 bits kept."""
+    pixels = _deep_pixels(image, path)  # (H, W, 1..4) in [0, 1]
+    if look.half:
+        left, top, right, bottom = half_box(look.half, pixels.shape[1], pixels.shape[0])
+        pixels = pixels[top:bottom, left:right]
+    alpha = pixels[..., -1:] if pixels.shape[-1] in (2, 4) else np.ones_like(pixels[..., :1])
+    under = np.array(colour(look.background), np.float32) / 255
+    body = np.broadcast_to(pixels[..., : 3 if pixels.shape[-1] > 2 else 1], (*pixels.shape[:2], 3))
+    body = body * alpha if look.channels == "rgba" else body * alpha + under * (1 - alpha)  # weighted by alpha while it is resampled
+    if look.channels == "grey":
+        body, under = (body @ LUMA)[..., None], (under @ LUMA)[None]
+    elif look.channels == "rgba":
+        body, under = np.concatenate([body, alpha], -1), np.zeros(4, np.float32)
+    resample, (left, top) = _plan(look, pixels.shape[1], pixels.shape[0])
+    planes = [np.asarray(resample(Image.fromarray(np.ascontiguousarray(plane)))) for plane in body.transpose(2, 0, 1)]
+    out = np.tile(under[:, None, None], (1, *look.size)).astype(np.float32)
+    out[:, top : top + planes[0].shape[0], left : left + planes[0].shape[1]] = planes
+    if look.channels == "rgba":
+        out[:3] /= np.maximum(out[3:], 1 / 65535)
+    return out.clip(0, 1) * 2 - 1
+
+
+def _deep_pixels(image: Image.Image, path: str | Path) -> np.ndarray:
+    """The picture (H, W, C) float32 in [0, 1], C 1 to 4, turned as EXIF says."""
+    if image.mode.startswith("I") or image.mode == "F":
+        orientation = None if image.format == "TIFF" else image.getexif().get(ORIENTATION)
+        return _turned(_shares(image)[..., None], orientation)
+    if _depth(image) == 16 and image.mode in DEEP:
+        try:
+            fine = _low_bytes(path)
+            image.load()
+            coarse = np.asarray(image)
+            if fine.shape == coarse.shape:
+                orientation = None if image.format == "TIFF" else image.getexif().get(ORIENTATION)
+                return _turned((coarse * np.float32(256) + fine) / np.float32(65535), orientation)
+        except (ValueError, KeyError):
+            pass  # Pillow has no reader for that layout's low bytes: 8 of the 16 bits it is
+    image = ImageOps.exif_transpose(image)
+    mode = ("L" if _grey(image) else "RGB") if not _alpha(image) else "RGBA"
+    pixels = np.asarray(image.convert(mode), np.float32) / 255
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _low_bytes(path: str | Path) -> np.ndarray:
+    """The low bytes of a 16-bit colour picture, (H, W, C) uint8.
+
+    Pillow keeps the high byte of each 16-bit sample, the first one of big-endian data. Told that the data is of the other
+    endianness it keeps what is really the low byte, so that two passes give all 16 bits.
+    """
+    other = {"16B": "16L", "16L": "16B", "16N": "16B"}
+    with open(path, "rb") as file, Image.open(file) as image:
+        tiles = []
+        for tile in image.tile:
+            raw = _raw(tile)
+            swapped = raw[:-3] + other[raw[-3:]]
+            args = (swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped
+            tiles.append(tile._replace(args=args))
+        image.tile = tiles
+        image.load()
+        return np.asarray(image)
+
+
+def _turned(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
+    """Pixels (H, W, C) as EXIF's orientation 1 to 8 means them to be looked at."""
+    if orientation in TURNED:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

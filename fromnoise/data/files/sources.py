@@ -1,0 +1,133 @@
+"""Where published datasets lie: in the user's folders under their usual layouts, otherwise at their public sources."""
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import Problem
+from ...files import cache, replacing
+from ...progress import track
+
+CHUNK = 1 << 18
+TIMEOUT = 30  # seconds without a byte before a mirror is given up
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published set of files: its name, the folders that it is usually found in, its mirrors, and each file's md5."""
+
+    name: str
+    layouts: tuple[str, ...]  # folders below a root, the most telling first; the last one may be "" for the root itself
+    mirrors: tuple[str, ...]
+    md5: Mapping[str, str]  # file name at the mirrors -> md5
+
+    def places(self, root: str | Path | None) -> list[Path]:
+        """The folders that may hold the files: below `root` where it is given, else below $FROMNOISE_DATA and the cache."""
+        return [place for home in homes(root) for layout in self.layouts if (place := home / layout).is_dir()]
+
+    def target(self, root: str | Path | None) -> Path:
+        """The folder that downloads go to: in the first of the places that can be written."""
+        return next((home for home in homes(root) if _writable(home)), cache() / "data") / self.layouts[0]
+
+    def download(self, files: Iterable[str], root: str | Path | None) -> Path:
+        """Fetch those of `files` that are not there yet from the mirrors into the folder `target`, and return it.
+
+        Raises Problem where no mirror has them whole, with what each mirror said and what to do about it.
+        """
+        target = self.target(root)
+        for file in files:
+            if not (target / file).exists():
+                self._fetch(file, target / file, root)
+        return target
+
+    def _fetch(self, file: str, target: Path, root: str | Path | None) -> None:
+        said = []
+        for mirror in self.mirrors:
+            try:
+                return fetch(mirror + file, target, self.md5[file])
+            except Unreached as reason:
+                said.append(f"{mirror.split('/')[2]}: {reason}")
+        searched = " or ".join(map(str, homes(root)))
+        raise Problem(f"{self.name} is not under {searched} and could not be downloaded ({'; '.join(said)}). {self.cure(self.md5)}")
+
+    def cure(self, files: Iterable[str]) -> str:
+        """What to do where the files are missing."""
+        return f"Put {', '.join(files)} into a folder and name it: data.root=FOLDER, or the environment variable FROMNOISE_DATA=FOLDER"
+
+
+def homes(root: str | Path | None) -> list[Path]:
+    """The folders under which datasets are looked for, in order. Raises Problem where one that the user named does not exist."""
+    if root is not None:
+        return [_existing(Path(root).expanduser(), "data.root")]
+    named = os.environ.get("FROMNOISE_DATA")
+    return ([_existing(Path(named).expanduser(), "$FROMNOISE_DATA")] if named else []) + [cache() / "data"]
+
+
+def _existing(folder: Path, setting: str) -> Path:
+    if not folder.is_dir():
+        raise Problem(f"{setting} is {folder}, which is not a folder; name an existing one, or leave it out to download")
+    return folder
+
+
+def _writable(folder: Path) -> bool:
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
+
+
+class Unreached(Exception):
+    """A mirror did not give the file, or not the right one."""
+
+
+def fetch(url: str, target: Path, md5: str) -> None:
+    """Download `url` to `target`, which appears only when it is whole and its md5 is right.
+
+    Raises Unreached where the mirror fails, Problem where `target` cannot be written.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    with replacing(target) as temporary, open(temporary, "wb") as out:
+        for chunk in _chunks(url, target.name):
+            digest.update(chunk)
+            out.write(chunk)
+        if digest.hexdigest() != md5:
+            raise Unreached("the file's checksum is wrong")
+
+
+def _chunks(url: str, name: str) -> Iterator[bytes]:
+    """The bytes at `url`; every trouble with the network is an Unreached, so that it is not taken for one with the disk."""
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers={"User-Agent": "fromnoise"}), timeout=TIMEOUT)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unreached(_reason(error)) from error
+    with response:
+        length = int(response.headers.get("Content-Length") or 0)
+        received = 0
+        for chunk in track(_read(response), name, length, size=True):
+            received += len(chunk)
+            yield chunk
+        if received < length:
+            raise Unreached(f"the transfer broke off after {received:,} of {length:,} bytes")
+
+
+def _read(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = response.read(CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreached(_reason(error)) from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP {error.code}"
+    if isinstance(error, urllib.error.URLError):
+        error = error.reason if isinstance(error.reason, Exception) else error
+    return str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()[0]

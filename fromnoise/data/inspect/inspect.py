@@ -1,0 +1,195 @@
+"""What a folder or file of pictures holds, and the recipe that it suggests."""
+
+import hashlib
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import Problem
+from ..dataset import Tensors
+from ..files.folder import in_threads
+from ..files.listing import HELD_OUT, listed, split_listing
+from ..files.pictures import Header, Look, header
+from ..sets import arrays, cifar, idx
+from .propose import Proposal, propose
+
+IMBALANCE = 10  # largest class over smallest from which it is worth a word
+FEW = 20  # examples in a class under which it is worth a word
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a set of pictures holds; values are shares of full scale, 0 black and 1 white."""
+
+    path: Path
+    kind: str  # the dataset's name in a recipe: folder, npz, mnist, fashion_mnist, cifar10
+    sizes: Counter[tuple[int, int]]  # (width, height) -> pictures
+    modes: Counter[str]
+    depths: Counter[int]
+    colour: bool
+    alpha: bool
+    low: float
+    high: float
+    mean: float
+    labels: dict[str, int] = field(default_factory=dict)
+    captions: tuple[str, ...] = ()
+    broken: tuple[tuple[str, str], ...] = ()  # (name, reason)
+    duplicates: tuple[tuple[str, ...], ...] = ()  # groups of names whose pixels are the same
+    constant: tuple[str, ...] = ()  # pictures of one colour
+    unused: int = 0  # pictures that the metadata does not name
+    held_out: int = 0  # pictures in a test folder of their own
+
+    @property
+    def count(self) -> int:
+        """Pictures that can be read, those of a test folder not counted."""
+        return sum(self.sizes.values())
+
+    @property
+    def short_side(self) -> int:
+        """The median of the pictures' shorter sides."""
+        return round(statistics.median(side for size, n in self.sizes.items() for side in [min(size)] * n))
+
+    def proposal(self) -> Proposal:
+        """The settings that suit the set, with the reason for each."""
+        return propose(
+            self.kind, str(self.path), self.count, self.sizes, self.short_side, self.colour, self.alpha, len(self.labels), self.captions,
+            bool(self.broken),
+        )  # fmt: skip
+
+    def recipe(self) -> str:
+        """A recipe (YAML) that trains on the set unchanged."""
+        return self.proposal().recipe()
+
+    def warnings(self) -> list[str]:
+        """What somebody should look at before training, one line each."""
+        said = []
+        if self.broken:
+            named = "; ".join(f"{name}: {reason}" for name, reason in self.broken[:3])
+            more = "; …" if len(self.broken) > 3 else ""
+            said.append(f"{len(self.broken)} broken ({named}{more}): remove them, or data.skip_broken=true")
+        if self.duplicates:
+            extra = sum(len(group) - 1 for group in self.duplicates)
+            said.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
+        if self.constant:
+            said.append(f"{len(self.constant)} of one single colour (such as {self.constant[0]})")
+        if self.labels and max(self.labels.values()) >= IMBALANCE * min(self.labels.values()):
+            least = min(self.labels, key=self.labels.__getitem__)
+            said.append(f"unbalanced classes: {max(self.labels.values())} examples in the largest, {self.labels[least]} in {least}")
+        elif self.labels and min(self.labels.values()) < FEW:
+            said.append(f"fewer than {FEW} examples in a class: expect copies of them rather than new pictures")
+        if self.unused:
+            said.append(f"{self.unused} pictures have no row in the metadata and are not used")
+        if self.high - self.low < 0.5:
+            said.append(f"low contrast: values reach from {self.low:.2f} to {self.high:.2f} of full scale")
+        return said
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What one decoded picture tells."""
+
+    digest: bytes
+    low: float
+    high: float
+    mean: float
+    constant: bool
+
+
+def inspect(path: str | Path) -> Inspection:
+    """What the pictures at `path` are: a folder of them, a folder with idx or CIFAR-10 files, or a .npz of arrays.
+
+    Every picture is decoded. Raises Problem where there is nothing to read.
+    """
+    path = Path(path).expanduser().absolute()
+    if path.suffix == ".npz":
+        return _npz(path)
+    if path.is_dir():
+        for source in (idx.MNIST, idx.FASHION_MNIST):
+            pair = idx.find(source, path, "train")
+            if pair is not None:
+                return _tensors(path, source.name, idx.read_pair(source.name, *pair))
+        opened = cifar.find(path)
+        if opened is not None:
+            return _tensors(path, "cifar10", cifar.read_split(opened, "train"))
+    return _folder(path)
+
+
+def _npz(path: Path) -> Inspection:
+    images, labels = arrays.read(path)
+    numbers, classes = (None, ()) if labels is None else arrays.numbered(labels)
+    return _tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes))
+
+
+def _tensors(path: Path, kind: str, data: Tensors) -> Inspection:
+    x = data.x.numpy()
+    count, channels, height, width = x.shape
+    names = [f"number {i}" for i in range(count)]
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels} channels")
+    found = [_facts(picture) for picture in x]
+    duplicates, constant = _repeats(names, found)
+    labels = {} if data.label is None else _counts(data.label.tolist(), data.classes)
+    return Inspection(
+        path, kind, Counter({(width, height): count}), Counter({mode: count}), Counter({8: count}),
+        channels > 1, channels in (2, 4), *_values(found), labels=labels, duplicates=duplicates, constant=constant,
+    )  # fmt: skip
+
+
+def _folder(path: Path) -> Inspection:
+    sorted_already = (path / "train").is_dir() and any((path / name).is_dir() for name in HELD_OUT)
+    listing, held = split_listing(path, True, "test", 0.0) if sorted_already else (listed(path), ())
+
+    def examine(file: str) -> tuple[Header, _Facts]:
+        head = header(file)
+        channels = "rgba" if head.alpha else "rgb" if head.colour else "grey"
+        picture = Look((head.height, head.width), channels, deep=head.depth > 8)(file)
+        return head, _facts((picture + 1) / 2 if head.depth > 8 else picture)
+
+    results, broken = in_threads(examine, listing, "decoding pictures")
+    kept = [i for i, result in enumerate(results) if result is not None]
+    if not kept:
+        raise Problem(f"none of the {len(listing)} pictures in {path} can be read ({broken[0][0]}: {broken[0][1]}); replace them")
+    heads, found = zip(*(results[i] for i in kept), strict=True)  # type: ignore[misc]
+    good = listing.at(kept)
+    duplicates, constant = _repeats(good.files, found)
+    return Inspection(
+        path, "folder", Counter((h.width, h.height) for h in heads), Counter(h.mode for h in heads), Counter(h.depth for h in heads),
+        any(h.colour for h in heads), any(h.alpha for h in heads), *_values(found),
+        labels={} if good.label is None else _counts(good.label, good.classes), captions=good.text or (), broken=tuple(broken),
+        duplicates=duplicates, constant=constant, unused=listing.unused, held_out=len(held),
+    )  # fmt: skip
+
+
+def _facts(picture: np.ndarray) -> _Facts:
+    """Of one picture (C, H, W): bytes, or shares of full scale."""
+    digest = hashlib.blake2b(np.ascontiguousarray(picture).tobytes() + repr(picture.shape).encode(), digest_size=12).digest()
+    scale = 255.0 if picture.dtype == np.uint8 else 1.0
+    low, high, mean = float(picture.min()) / scale, float(picture.max()) / scale, float(picture.mean()) / scale
+    if len(picture) in (2, 4):  # what is seen of a transparent picture: its values laid on white
+        alpha = picture[-1:] / scale
+        seen = picture[:-1] / scale * alpha + 1 - alpha
+        low, high, mean = float(seen.min()), float(seen.max()), float(seen.mean())
+    return _Facts(digest, low, high, mean, bool((picture == picture[:, :1, :1]).all()))
+
+
+def _values(found: Iterable[_Facts]) -> tuple[float, float, float]:
+    found = list(found)
+    return min(f.low for f in found), max(f.high for f in found), sum(f.mean for f in found) / len(found)
+
+
+def _repeats(names: Iterable[str], found: Iterable[_Facts]) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """(groups of names with the same pixels, names of pictures of one colour)."""
+    groups, constant = defaultdict(dict), {}
+    for name, facts in zip(names, found, strict=True):
+        groups[facts.digest][name] = None  # one file with several captions is no duplicate
+        if facts.constant:
+            constant[name] = None
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1), tuple(constant)
+
+
+def _counts(label: Iterable[int], classes: tuple[str, ...]) -> dict[str, int]:
+    counted = Counter(label)
+    return {name: counted[i] for i, name in enumerate(classes)}

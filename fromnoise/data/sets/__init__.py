@@ -1,0 +1,1 @@
+"""Published and drawn data sets, by name."""

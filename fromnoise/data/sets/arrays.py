@@ -1,0 +1,63 @@
+"""Arrays in a .npz file, as the ADM evaluation suite and `fromnoise sample` write them."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import Problem, Usage
+from ..dataset import Tensors, check_split
+from ..plan import mixed
+
+DAMAGE = (OSError, EOFError, ValueError, AttributeError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+def npz(path: str, held_out: float = 0.05, split: str = "train") -> Tensors:
+    """Your own arrays in one .npz: arr_0 uint8 (N, H, W, C), arr_1 class numbers (N,) where there are labels.
+
+    `held_out` of the examples, chosen by their number, are the test split. Only class numbers that occur are classes.
+    """
+    check_split(split)
+    if not 0 <= held_out < 1:
+        raise Usage(f"held_out is the share of examples to hold out, from 0 to below 1, not {held_out:g}")
+    images, labels = read(path)
+    order = np.random.RandomState(mixed("npz", 0) % 2**32).permutation(len(images))  # the legacy generator's stream never changes
+    held = round(held_out * len(images)) or int(held_out > 0 and len(images) > 1)
+    chosen = np.sort(order[:held] if split == "test" else order[held:])
+    if not len(chosen):
+        cure = "raise data.held_out, or train without (train.held_out=0)" if split == "test" else "lower data.held_out"
+        raise Problem(f"held_out={held_out:g} of {len(images)} examples leaves none to {split}; {cure}")
+    x = np.ascontiguousarray(images[chosen].transpose(0, 3, 1, 2))
+    if labels is None:
+        return Tensors("npz", x)
+    numbers, classes = numbered(labels)
+    return Tensors("npz", x, numbers[chosen], classes=classes)
+
+
+def numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Class numbers (N,) from 0 without gaps, and the classes' names: the labels (N,) that occur, in their order."""
+    names, numbers = np.unique(labels, return_inverse=True)
+    return numbers, tuple(map(str, names.tolist()))
+
+
+def read(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images (N, H, W, C) uint8 and labels (N,) or None. Raises Problem where the file holds anything else."""
+    path = Path(path).expanduser()
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if "arr_0" not in arrays:
+                held = ", ".join(arrays.files) or "nothing"
+                raise Problem(f"{path} holds {held}, but no arr_0; save it with np.savez(path, images, labels)")
+            images, labels = arrays["arr_0"], arrays["arr_1"] if "arr_1" in arrays else None
+    except FileNotFoundError as error:
+        raise Problem(f"{path}: no such file; set data.path to the .npz") from error
+    except DAMAGE as error:
+        if isinstance(error, Problem):
+            raise
+        raise Problem(f"{path} is no .npz of plain arrays, or cut short; save it with np.savez(path, images, labels)") from error
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+        raise Problem(f"{path}: arr_0 is {images.dtype} {images.shape}; it must be uint8 (N, H, W, C) and not empty")
+    if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0):
+        raise Problem(f"{path}: arr_1 is {labels.dtype} {labels.shape}; labels must be {len(images)} class numbers from 0")
+    return images, labels

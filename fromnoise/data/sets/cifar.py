@@ -1,0 +1,175 @@
+"""CIFAR-10's python pickles, read without executing anything that they hold."""
+
+import io
+import math
+import pickle
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import Problem
+from ..dataset import Tensors, check_split
+from ..files.sources import Source
+
+ARCHIVE = "cifar-10-python.tar.gz"
+FOLDER = "cifar-10-batches-py"
+BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10 = Source(
+    name="cifar10",
+    layouts=("CIFAR10", "cifar10", "cifar-10", ""),
+    mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    md5={ARCHIVE: "c58f30108f718f92721af3b95e74349a"},
+)
+
+
+def cifar10(root: str | None = None, split: str = "train", download: bool = True) -> Tensors:
+    """CIFAR-10: 50,000 + 10,000 photographs, 32x32 colour, 10 classes; found under root or $FROMNOISE_DATA, else downloaded."""
+    check_split(split)
+    opened = find(root)
+    if opened is None:
+        if not download:
+            where = root or "$FROMNOISE_DATA or the cache"
+            raise Problem(f"cifar10 is not under {where}. {CIFAR10.cure([ARCHIVE])}, or set data.download=true")
+        opened = _from_archive(CIFAR10.download([ARCHIVE], root) / ARCHIVE)
+    return read_split(opened, split)
+
+
+def read_split(opened: "Files", split: str) -> Tensors:
+    """The dataset of one split's batches."""
+    parts = [_batch(name, *opened(name)) for name in BATCHES[split]]
+    x = np.concatenate([images for images, _ in parts])
+    label = np.concatenate([labels for _, labels in parts])
+    return Tensors("cifar10", x, label, classes=CLASSES)
+
+
+Files = Callable[[str], tuple[str, bytes]]  # a batch's name -> where it lies, for messages, and its bytes
+
+
+def find(root: str | Path | None) -> Files | None:
+    """How to read the batches: from a folder of them or from the archive as it is downloaded; None where there is neither."""
+    for place in CIFAR10.places(root):
+        for folder in (place / FOLDER, place):
+            if any((folder / name).is_file() for name in sum(BATCHES.values(), ())):
+                return _from_folder(folder)
+        if (place / ARCHIVE).is_file():
+            return _from_archive(place / ARCHIVE)
+    return None
+
+
+def _from_folder(folder: Path) -> Files:
+    def read(name: str) -> tuple[str, bytes]:
+        try:
+            return str(folder / name), (folder / name).read_bytes()
+        except OSError as error:
+            raise Problem(f"cannot read {folder / name}: {error.strerror}; {CIFAR10.cure([ARCHIVE])}") from error
+
+    return read
+
+
+def _from_archive(archive: Path) -> Files:
+    def read(name: str) -> tuple[str, bytes]:
+        try:
+            with tarfile.open(archive) as packed:
+                member = packed.extractfile(f"{FOLDER}/{name}")
+                if member is None:
+                    raise KeyError(name)
+                return f"{archive}:{name}", member.read()
+        except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
+            raise Problem(f"{archive} is cut short or holds no {FOLDER}/{name}; delete it and fetch it again") from error
+
+    return read
+
+
+def _batch(name: str, where: str, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, 3, 32, 32) uint8 and labels (n,) of one batch."""
+    content = unpickle(raw, where)
+    try:
+        images, labels = content[b"data"].numpy(), np.asarray(content[b"labels"], dtype=np.int64)
+        if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3072 or labels.shape != images.shape[:1]:
+            raise ValueError(name)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise Problem(f"{where} is no CIFAR-10 batch (3072 bytes and a label for each picture); delete it and fetch it again") from error
+    return images.reshape(-1, 3, 32, 32), labels
+
+
+def unpickle(raw: bytes, where: str) -> Any:
+    """What a CIFAR pickle holds: dicts, lists, numbers, bytes and inert Arrays; nothing in it is imported or called.
+
+    Raises Problem where the pickle wants anything else, naming what, or where it is damaged.
+    """
+    try:
+        return _Reader(io.BytesIO(raw), where).load()
+    except Problem:
+        raise
+    except Exception as error:  # a damaged pickle fails in any way at all
+        raise Problem(f"{where} is cut short or no CIFAR-10 batch; delete it and fetch it again") from error
+
+
+class Array:
+    """What a pickle says of a numpy array, kept as plain values until `numpy` reads the bytes."""
+
+    state: Any = None
+
+    def __init__(self, *ignored: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def numpy(self) -> np.ndarray:
+        """The array of bytes that this describes. Raises ValueError where it is anything else."""
+        _, shape, dtype, fortran, raw = self.state
+        if not isinstance(dtype, Dtype) or dtype.code not in ("u1", b"u1", "B", b"B") or fortran or len(raw) != math.prod(shape):
+            raise ValueError("not an array of bytes")
+        return np.frombuffer(raw, np.uint8).reshape(shape)
+
+
+class Dtype:
+    """What a pickle says of a numpy dtype."""
+
+    def __init__(self, code: Any, *ignored: Any):
+        self.code = code
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class Encoded:
+    """The bytes that Python 3 writes as text into a pickle of protocol 2.
+
+    A class with __setstate__ like the others: a pickle may ask to set attributes of what an import gave, and of these it cannot.
+    """
+
+    def __new__(cls, text: str, encoding: Any = None) -> bytes:  # type: ignore[misc]
+        return text.encode("latin-1")
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+STAND_INS = {
+    "numpy.core.multiarray._reconstruct": Array,
+    "numpy._core.multiarray._reconstruct": Array,
+    "numpy.ndarray": Array,
+    "numpy.dtype": Dtype,
+    "_codecs.encode": Encoded,
+}
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler to which the outside world is five stand-ins."""
+
+    def __init__(self, file: io.BytesIO, where: str):
+        super().__init__(file, encoding="bytes")
+        self.where = where
+
+    def find_class(self, module: str, name: str) -> Any:
+        wanted = f"{module}.{name}"
+        if wanted not in STAND_INS:
+            raise Problem(f"{self.where} tries to import {wanted!r}, which no CIFAR-10 batch does; nothing of it was run: delete that file")
+        return STAND_INS[wanted]

@@ -1,0 +1,144 @@
+"""The feature network that a user asked for by name or by file, ready on a device."""
+
+import hashlib
+import re
+import sys
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...data.dataset import Dataset
+from ...errors import Problem, Usage
+from ...files import cache, replacing
+from .cnn import CNN, train_cnn
+from .features import FeatureNet, observe
+from .inception import Inception
+from .resnet import ResNet
+
+VERSION = "v1"  # of the CNN and how it is trained: a change makes other features, so a new file
+ROTATION = "v2"  # the same, of the CNN that tells turns: v1 saw mirrored pictures, in which 90 degrees look like 270
+CHECKED = 10_000  # test images that the accuracy is measured on
+HASHED = 2048  # examples that tell one dataset from another
+
+
+def load_features(spec: str | Path, train: Dataset, test: Dataset, device: torch.device | str = "cpu") -> FeatureNet:
+    """The feature network for a dataset of pictures.
+
+    spec  "cnn": a small classifier trained once on the training split and kept in the cache (a set without labels teaches it to tell how
+          far a picture was turned); "inception": that of FID, through the extra `fid`; or a safetensors file of a CIFAR ResNet.
+    """
+    device = torch.device(device)
+    if len(train.shape) != 3:
+        raise Problem(f"feature networks see pictures (C, H, W); the data is {tuple(train.shape)}")
+    if spec == "cnn":
+        net: FeatureNet = _cached_cnn(train, test, device)
+    elif spec == "inception":
+        net = Inception(train.shape)
+    elif Path(spec).is_file():
+        net = _resnet(Path(spec), train)
+    else:
+        raise Usage(f"no feature network {str(spec)!r}; give cnn, inception, or a file of weights (.safetensors)")
+    return net.to(device).eval().requires_grad_(False)
+
+
+@final
+class Turned(Dataset):
+    """The pictures of a dataset cut square, each turned by 0, 90, 180 and 270 degrees, which is the label (Gidaris et al. 2018)."""
+
+    def __init__(self, base: Dataset):
+        side = min(base.shape[1:])
+        self.base, self.name, self.shape = base, f"{base.name} rotation", (base.shape[0], side, side)
+        self.classes, self.keys = ("0", "90", "180", "270"), ("label",)
+
+    def __len__(self) -> int:
+        return 4 * len(self.base)
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        x = self.base.take(indices // 4)["x"]
+        top, left = ((side - self.shape[1]) // 2 for side in x.shape[2:])
+        x = x[:, :, top : top + self.shape[1], left : left + self.shape[2]].clone()
+        turns = indices % 4
+        for k in (1, 2, 3):
+            mine = (turns == k).nonzero().flatten().to(x.device)
+            x[mine] = x[mine].rot90(k, (2, 3))
+        return {"x": x, "label": turns.to(x.device)}
+
+
+def _cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
+    """The CNN of this dataset from the cache, trained and put there first if need be."""
+    turned = len(train.classes) < 2
+    if turned:
+        train, test = Turned(train), Turned(test)
+    version = ROTATION if turned else VERSION
+    shape = "x".join(map(str, train.shape))
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-")
+    path = cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{version}.safetensors"
+    try:
+        tensors, meta = _read(path)
+        net = CNN(train.shape, len(train.classes), meta["name"], float(meta["accuracy"]))
+        net.load_state_dict(tensors)
+        return net
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
+        pass  # absent, cut short or another version's: made anew
+    _writable(path.parent)
+    print(
+        f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}",
+        file=sys.stderr,
+    )
+    net = train_cnn(train, device, mirror=False if turned else None)
+    net.accuracy = _accuracy(net, test)
+    net.name = f"{train.name} CNN ({net.accuracy:.2%})".replace("%", " %")
+    meta = {"name": net.name, "accuracy": str(net.accuracy), "dataset": train.name, "version": version}
+    with replacing(path) as temporary:
+        save_file({key: value.contiguous().cpu() for key, value in net.state_dict().items()}, temporary, meta)
+    return net
+
+
+def _writable(folder: Path) -> None:
+    """Raises Problem before minutes of training whose result could not be kept."""
+    try:
+        with replacing(folder / ".writable"):
+            pass
+        (folder / ".writable").unlink(missing_ok=True)  # another process may have tried at the same time
+    except Problem as error:
+        raise Problem(f"cannot write to {folder}; set FROMNOISE_CACHE to a folder that can be") from error
+
+
+def _accuracy(net: CNN, test: Dataset) -> float:
+    chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:CHECKED].split(500)
+    _, guessed = observe(net, (test.get(part)["x"] for part in chosen))
+    assert guessed is not None
+    return (guessed == torch.cat([test.take(part)["label"].cpu() for part in chosen])).double().mean().item()
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    """Twelve hex digits that change with the dataset's size, classes or content (of evenly spaced examples)."""
+    chosen = torch.linspace(0, len(dataset) - 1, min(HASHED, len(dataset)), dtype=torch.float64).round().long()
+    digest = hashlib.sha256(repr((len(dataset), dataset.shape, dataset.classes)).encode())
+    for part in chosen.split(256):
+        batch = dataset.take(part)
+        for key in ("x", "label"):
+            digest.update(batch[key].cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def _resnet(path: Path, train: Dataset) -> ResNet:
+    try:
+        tensors, _ = _read(path)
+    except (SafetensorError, OSError) as error:
+        raise Problem(f"{path} is not a whole safetensors file; give one, or --features cnn") from error
+    if train.shape[0] != 3:
+        raise Problem(f"{path.name} sees pictures with 3 channels, the data has {train.shape[0]}; use --features cnn")
+    try:
+        return ResNet.from_tensors(tensors)
+    except (KeyError, RuntimeError) as error:
+        raise Problem(f"{path} does not hold a CIFAR ResNet (conv1, layer1.0.conv1, …, linear); give one, or --features cnn") from error

@@ -1,0 +1,1 @@
+"""Arithmetic on what they see."""

@@ -1,0 +1,168 @@
+"""Loss curves of one run or several, from their logs."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from ..errors import Problem, Usage, nearest
+from ..runs.log import Entry, Log, read
+from .figure import COLOURS, INK, dress, figure, legend, plain, raster, thinned, thousands
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OVER = {"step": "step", "images": "images", "seconds": "seconds of training"}
+SMOOTH = 25  # a smoothed point is the mean of about one part in this many of the curve
+NAME = 0.058  # height of a name in an axes, as a share
+EVENTS, MARKS = ("skipped", "rolled back"), 200  # what is worth a mark, and how many marks
+
+
+def smoothed(y: Sequence[float]) -> list[float]:
+    """A centred moving mean of about one SMOOTH-th of the curve, so that it does not lag; narrower at the start, where curves are steep."""
+    total = np.concatenate([[0.0], np.cumsum(np.asarray(y, dtype=np.float64))])
+    at = np.arange(len(y))
+    reach = np.minimum(len(y) // SMOOTH // 2, at)
+    end = np.minimum(at + reach + 1, len(y))
+    return ((total[end] - total[at - reach]) / (end - (at - reach))).tolist()
+
+
+def columns(entries: Sequence[Entry], x: str, y: str) -> tuple[list[float], list[float]]:
+    """The finite pairs (x, y) of a log's lines."""
+    kept = [entry for entry in entries if all(isinstance(entry.get(k), (int, float)) and np.isfinite(entry[k]) for k in (x, y))]
+    return [entry[x] for entry in kept], [entry[y] for entry in kept]
+
+
+def loss(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
+    """Training loss, raw faint and smoothed, and held-out loss as dots; one colour a run."""
+    single = len(logs) == 1
+    for i, (name, log) in enumerate(logs.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        x, y = columns(log.training, over, "loss")
+        if x:
+            axes.plot(*thinned(x, y), color=colour, linewidth=0.7, alpha=0.3)
+            axes.plot(*thinned(x, smoothed(y), 400), color=colour, linewidth=1.8, label="training" if single else name)
+        hx, hy = columns(log.held_out, over, "held_out")
+        if hx:
+            ink = COLOURS[1] if single else colour
+            words = "held out" if single else None
+            axes.plot(hx, hy, color=ink, linewidth=1.2, linestyle=(0, (1, 1.5)), marker="o", markersize=3.5, label=words)
+        _marks(axes, log, over, "not finite" if single else None)
+    _robust(axes, logs, over)
+    dress(axes, "Loss" if single else "Loss (dots: held out)", OVER[over], log=True)
+    thousands(axes)
+    if axes.get_legend_handles_labels()[0]:
+        legend(axes)
+
+
+def _robust(axes: "Axes", logs: dict[str, Log], over: str) -> None:
+    """Sets the axis by what the curves mostly do, not by one spike."""
+    kinds = [pair for log in logs.values() for pair in ((log.training, "loss"), (log.held_out, "held_out"))]
+    values = [v for entries, key in kinds for v in columns(entries, over, key)[1] if v > 0]
+    if values:
+        low, high = min(values), float(np.quantile(values, 0.995))
+        axes.set_ylim(low * 0.9, max(high, low * 1.2) * 1.1)
+
+
+def _marks(axes: "Axes", log: Log, over: str, label: str | None) -> None:
+    for where in sorted({event[over] for event in log.events if event["event"] in EVENTS and over in event})[:MARKS]:
+        axes.axvline(where, color=COLOURS[5], linewidth=0.8, alpha=0.6, label=label)
+        label = None
+
+
+def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
+    """The held-out loss at each noise level t, light for little noise and dark for much."""
+    levels = sorted({level for entry in log.held_out for level in _by_level(entry)}, key=float)
+    ends: dict[str, tuple[float, float]] = {}
+    values: list[float] = []
+    for i, level in enumerate(levels):
+        x, y = columns([entry | {"at": _by_level(entry).get(level)} for entry in log.held_out], over, "at")
+        shade = 0.35 + 0.65 * i / max(1, len(levels) - 1)
+        axes.plot(x, y, color=COLOURS[0], alpha=shade, linewidth=1.5, marker="o", markersize=2.5)
+        values += [v for v in y if v > 0]
+        if y and y[-1] > 0:
+            ends[level] = (x[-1], y[-1])
+    if values:
+        axes.set_ylim(min(values) * 0.8, max(values) * 1.2)
+    dress(axes, "Held-out loss by noise level", OVER[over], log=True)
+    thousands(axes)
+    axes.margins(x=0.12)
+    _ends(axes, ends)
+
+
+def _ends(axes: "Axes", ends: dict[str, tuple[float, float]]) -> None:
+    """Names each line where it ends, pushed up where names would overlap."""
+    if not ends:
+        return
+    low, high = np.log(axes.get_ylim())
+    below = -1.0
+    for level, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
+        height = (np.log(y) - low) / (high - low)
+        below = max(height, below + NAME)
+        where = {"xycoords": axes.get_xaxis_transform(), "xytext": (7, 0), "textcoords": "offset points"}
+        axes.annotate(f"t {level}", (x, below), va="center", fontsize=8.5, color=INK, **where)
+
+
+def _by_level(entry: Entry) -> dict[str, float]:
+    found = entry.get("held_out_by_level")
+    return {k: v for k, v in found.items() if _number(k)} if isinstance(found, dict) else {}
+
+
+def _number(text: str) -> bool:
+    try:
+        return np.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def rate(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
+    """The learning rate."""
+    _plain(axes, logs, over, "lr", "Learning rate")
+
+
+def speed(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
+    """Images a second."""
+    _plain(axes, logs, over, "images_per_second", "Images per second")
+
+
+def _plain(axes: "Axes", logs: dict[str, Log], over: str, key: str, title: str) -> None:
+    for i, (name, log) in enumerate(logs.items()):
+        axes.plot(*thinned(*columns(log.training, over, key), 400), color=COLOURS[i % len(COLOURS)], linewidth=1.6, label=name)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(lambda value, _: plain(value))
+    dress(axes, title, OVER[over])
+    thousands(axes)
+
+
+def curves(*runs: str | Path, over: str = "step") -> Image.Image:
+    """Loss, learning rate and speed of one run or several as a picture; one run also shows its held-out loss by level.
+
+    over: what lies below, `step`, `images` (fair where batches differ) or `seconds`. Raises Problem where a run has no log.
+    """
+    if over not in OVER:
+        raise Usage(f"no axis {over!r}{nearest(over, OVER)}")
+    if not runs:
+        raise Usage("name at least one run folder")
+    logs = _named(runs)
+    for run, log in zip(runs, logs.values(), strict=True):
+        if not log.training and not log.held_out:
+            raise Problem(f"{run} has no losses logged in log.jsonl; name a run folder that has trained")
+    panels: list[Callable[[Axes], None]] = [lambda axes: loss(axes, logs, over)]
+    only = next(iter(logs.values()))
+    if len(runs) == 1 and any(_by_level(entry) for entry in only.held_out):
+        panels.append(lambda axes: held_out(axes, only, over))
+    panels += [lambda axes: rate(axes, logs, over), lambda axes: speed(axes, logs, over)]
+    made, axes = figure(len(panels), 2 if len(panels) == 4 else 3, width=4.8)
+    for draw, panel in zip(panels, axes, strict=True):
+        draw(panel)
+    return raster(made)
+
+
+def _named(runs: Sequence[str | Path]) -> dict[str, Log]:
+    """The logs by the runs' folder names, or by their whole paths where two share one."""
+    paths = [Path(run) for run in runs]
+    short = [path.resolve().name for path in paths]
+    names = short if len(set(short)) == len(short) else [f"{path} ({i + 1})" for i, path in enumerate(paths)]
+    return {name: read(path) for name, path in zip(names, paths, strict=True)}

@@ -1,0 +1,54 @@
+"""Obedience against variety: what guidance buys, and what it costs."""
+
+from itertools import chain, cycle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..files import replacing
+from .figure import COLOURS, INK, SOFT, dress, figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..evaluation import Sweep
+
+
+def tradeoff(sweep: "Sweep", path: str | Path) -> Path:
+    """Writes the picture of a guidance sweep: accuracy over recall, a point a scale, and every distance over the scale; a line for each way to
+    guide; dashed, real data."""
+    path = Path(path)
+    metrics = {row.metric: row for row in sweep.metrics}
+    accuracy, recall = (next((name for name in metrics if name.startswith(words)), None) for words in ("class accuracy", "recall"))
+    distances = [row for row in metrics.values() if row.better == "lower"]
+    both = accuracy is not None and recall is not None
+    made, panels = figure(len(distances) + both, columns=min(3, len(distances) + both))
+    if accuracy is not None and recall is not None:
+        _against(panels[0], sweep, accuracy, recall)
+    for axes, row in zip(panels[both:], distances, strict=True):
+        lines = sweep.values(row.metric)
+        for (name, values), colour in zip(lines.items(), cycle(COLOURS)):
+            axes.plot(sweep.scales, values, color=colour, marker="o", markersize=4, linewidth=1.5, label=name)
+        if row.floor is not None:
+            axes.axhline(row.floor, color=SOFT, linestyle=(0, (4, 3)), linewidth=1)
+        dress(axes, row.metric, "guidance")
+        if min(*chain(*lines.values()), row.floor or 0.0) >= 0:
+            axes.set_ylim(bottom=0)
+    if len(sweep.lines) > 1:
+        panels[0].legend(loc="best", fontsize=8.5, frameon=False, labelcolor=INK, handlelength=1.6)
+    with replacing(path) as temporary:
+        made.savefig(temporary, dpi=150, format=path.suffix.lstrip(".") or "png")
+    return path
+
+
+def _against(axes: "Axes", sweep: "Sweep", accuracy: str, recall: str) -> None:
+    heights = sweep.values(accuracy)
+    for (name, x), colour in zip(sweep.values(recall).items(), cycle(COLOURS)):
+        axes.plot(x, heights[name], color=colour, marker="o", markersize=4, linewidth=1.5, label=name)
+        for scale, at, height in zip(sweep.scales, x, heights[name], strict=True):
+            axes.annotate(f"{scale:g}", (at, height), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8.5, color=INK)
+    real = sweep.last[recall].floor, sweep.last[accuracy].floor
+    if None not in real:
+        axes.plot(*([value] for value in real), color=SOFT, marker="*", markersize=9, linestyle="none")
+        axes.annotate("real data", real, xytext=(9, 0), textcoords="offset points", va="center", fontsize=8.5, color=SOFT)
+    dress(axes, "What guidance buys, and what it costs", recall, accuracy)
+    axes.margins(0.1, 0.18)

@@ -1,0 +1,225 @@
+"""Attention."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ...errors import Usage
+from .embed import linear, zero
+from .norm import GroupNorm
+from .position import sincos, turned
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """softmax(q kᵀ / √head) v through PyTorch's fused kernels; q (B, heads, L, head), k and v (B, heads, M, head) -> (B, L, heads · head).
+
+    mask (B, M): which of the M count. Where none does all do, so that an empty prompt is no division by zero.
+    """
+    if mask is not None:
+        mask = mask.bool()
+        mask = (mask | ~mask.any(1, keepdim=True))[:, None, None]
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if q.shape[-1] >= 32:
+            return _OnCPU.apply(q, k, v, mask).transpose(1, 2).flatten(2)
+        with torch.autocast("cpu", enabled=False):  # thin heads are all exponentials, which float32 does as fast, on the way back faster
+            return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), mask).to(v).transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+
+
+class _OnCPU(torch.autograd.Function):
+    """Attention whose way back is plain matrix products, a few heads at a time so that they stay in the cache.
+
+    In bfloat16 on a CPU, PyTorch's fused kernel takes two to seven times as long on its way back.
+    """
+
+    SCORES = 2**19  # at a time
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        ctx.save_for_backward(q, k, v)
+        ctx.mask = None if mask is None else ~mask.expand(len(q), q.shape[1], 1, -1).flatten(0, 1)  # (B heads, 1, M): what does not count
+        return F.scaled_dot_product_attention(q, k, v, mask)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors  # once: a checkpoint hands them out a single time
+        q, k, v = (x.flatten(0, 1) for x in saved)
+        g, scale = gradient.to(q.dtype).flatten(0, 1), q.shape[-1] ** -0.5
+        to_q, to_k, to_v = (torch.empty_like(x) for x in (q, k, v))
+        some = max(1, _OnCPU.SCORES // (q.shape[1] * k.shape[1]))
+        for first in range(0, len(q), some):
+            part = slice(first, first + some)
+            scaled = q[part] * scale
+            scores = torch.bmm(scaled, k[part].mT)
+            shares = (scores if ctx.mask is None else scores.masked_fill_(ctx.mask[part], -torch.inf)).softmax(-1)
+            to_v[part] = torch.bmm(shares.mT, g[part])
+            inner = torch.bmm(g[part], v[part].mT)
+            scores = torch.ops.aten._softmax_backward_data(inner, shares, -1, shares.dtype)
+            to_q[part] = torch.bmm(scores, k[part]) * scale
+            to_k[part] = torch.bmm(scores.mT, scaled)
+        return *(x.reshape(y.shape) for x, y in zip((to_q, to_k, to_v), saved, strict=True)), None
+
+
+def heads_of(x: Tensor, heads: int) -> Tensor:
+    """(B, L, heads · head) -> (B, heads, L, head)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def divisor(channels: int, head: int) -> int:
+    """How many heads about `head` wide the channels make: as little wider as divides them."""
+    return next(n for n in range(max(1, channels // head), 0, -1) if channels % n == 0)
+
+
+class Attention(nn.Module):
+    """Multi-head attention of tokens among themselves (Vaswani et al. 2017); (B, L, dim) -> the same.
+
+    qk_norm  queries and keys are normalised per head (Henry et al. 2020), which keeps bf16 and large rates stable
+    """
+
+    def __init__(self, dim: int, heads: int, qk_norm: bool = False, bias: bool = True):
+        super().__init__()
+        if heads < 1 or dim % heads:
+            raise Usage(f"a width of {dim} does not divide into {heads} heads; choose a width that is a multiple of the heads")
+        self.heads = heads
+        self.qkv = linear(dim, 3 * dim, bias)
+        self.out = linear(dim, dim)
+        self.q_norm, self.k_norm = (nn.RMSNorm(dim // heads) if qk_norm else nn.Identity() for _ in range(2))
+
+    def forward(self, x: Tensor, rotate: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None) -> Tensor:
+        q, k, v = (heads_of(part, self.heads) for part in self.qkv(x).chunk(3, -1))
+        q, k = self.q_norm(q).to(v), self.k_norm(k).to(v)
+        if rotate is not None:
+            q, k = turned(q, rotate), turned(k, rotate)
+        return self.out(attend(q, k, v, mask))
+
+
+class CrossAttention(nn.Module):
+    """Attention of x (B, L, dim) to tokens (B, M, told), such as the words of a prompt; mask (B, M): which count -> (B, L, dim)."""
+
+    def __init__(self, dim: int, told: int, heads: int, qk_norm: bool = False, bias: bool = True):
+        super().__init__()
+        if heads < 1 or dim % heads:
+            raise Usage(f"a width of {dim} does not divide into {heads} heads; choose a width that is a multiple of the heads")
+        self.heads = heads
+        self.q, self.kv = linear(dim, dim, bias), linear(told, 2 * dim, bias)
+        self.out = linear(dim, dim)
+        self.q_norm, self.k_norm = (nn.RMSNorm(dim // heads) if qk_norm else nn.Identity() for _ in range(2))
+
+    def forward(self, x: Tensor, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        q, (k, v) = self.q(x), self.kv(tokens.to(x.dtype)).chunk(2, -1)
+        q, k, v = (heads_of(part, self.heads) for part in (q, k, v))
+        return self.out(attend(self.q_norm(q).to(v), self.k_norm(k).to(v), v, mask))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention among all positions of a feature map, added to it (Ho et al. 2020); (B, C, *S) -> the same.
+
+    The last layer is zero at first, so a fresh block is the identity. Heads are `head` channels wide, or as little wider as divides the channels.
+    With `told` > 0, tokens (B, M, told) have keys and values beside those of the positions (Nichol et al. 2021); mask (B, M): which count.
+    With `placed`, every position is told where it is, by sines and cosines.
+    """
+
+    def __init__(self, channels: int, head: int = 64, groups: int | None = None, eps: float = 1e-5, told: int = 0, placed: bool = False):
+        super().__init__()
+        self.heads, self.placed = divisor(channels, head), placed
+        self.norm = GroupNorm(channels, groups, eps)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.kv = nn.Linear(told, 2 * channels) if told else None
+        self.out = zero(nn.Linear(channels, channels))
+
+    def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        h = self.norm(x).flatten(2).transpose(1, 2)
+        if self.placed:
+            h = h + sincos(tuple(x.shape[2:]), h.shape[-1], h.device).to(h)
+        q, k, v = self.qkv(h).chunk(3, -1)
+        among = None
+        if self.kv is not None and tokens is not None:
+            k, v = (torch.cat([their, own], 1) for their, own in zip(self.kv(tokens.to(x.dtype)).chunk(2, -1), (k, v), strict=True))
+            among = None if mask is None else torch.cat([mask.bool(), mask.new_ones(len(x), q.shape[1], dtype=torch.bool)], 1)
+        q, k, v = (heads_of(part, self.heads) for part in (q, k, v))
+        return x + self.out(attend(q, k.to(q), v.to(q), among)).transpose(1, 2).reshape(x.shape)
+
+
+class LinearAttention(nn.Module):
+    """Attention among all positions of a feature map in time linear in their number, added to it; (B, C, *S) -> the same.
+
+    softmax over channels of q · (softmax over positions of k · vᵀ) (Shen et al. 2021, eq. 3), scaled by 1/√head. The last layer is zero at first.
+    """
+
+    def __init__(self, channels: int, heads: int = 4, head: int = 32, groups: int | None = None, eps: float = 1e-5):
+        super().__init__()
+        self.heads = heads
+        self.norm = GroupNorm(channels, groups, eps)
+        self.qkv = nn.Linear(channels, 3 * heads * head, bias=False)
+        self.out = zero(nn.Linear(heads * head, channels))
+
+    def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        q, k, v = (heads_of(part, self.heads) for part in self.qkv(self.norm(x).flatten(2).transpose(1, 2)).chunk(3, -1))
+        q = q.softmax(-1).to(v) * q.shape[-1] ** -0.5
+        context = k.softmax(-2).to(v).transpose(-2, -1) @ v  # (B, heads, head, head)
+        answer = (q @ context).transpose(1, 2).flatten(2)
+        return x + self.out(answer).transpose(1, 2).reshape(x.shape)
+
+
+GATES = {"swiglu": F.silu, "geglu": F.gelu}  # Shazeer 2020
+
+
+class FeedForward(nn.Module):
+    """Two linear layers, `inner` wide between, with a GELU (tanh's form), or gated by one of `GATES`; (…, dim) -> the same."""
+
+    def __init__(self, dim: int, inner: int, act: str = "gelu", dropout: float = 0.0):
+        super().__init__()
+        self.gate = GATES.get(act)
+        self.enter = linear(dim, inner * (2 if self.gate else 1))
+        self.dropout = nn.Dropout(dropout)
+        self.leave = linear(inner, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.enter(x)
+        if self.gate:
+            h, gate = h.chunk(2, -1)
+            h = h * self.gate(gate)
+        else:
+            h = F.gelu(h, approximate="tanh")
+        return self.leave(self.dropout(h))
+
+
+class CrossTransformer(nn.Module):
+    """Self-attention, attention to tokens and a gated feed-forward layer on a feature map, added to it (Rombach et al. 2022, app. E.2.1).
+
+    x (B, C, *S), tokens (B, M, told), mask (B, M) -> (B, C, *S). The last layer is zero at first. Without tokens the second attention is left out.
+    With `placed`, every position is told where it is, by sines and cosines.
+    """
+
+    def __init__(self, channels: int, told: int, head: int = 64, heads: int | None = None, groups: int | None = None, placed: bool = False):
+        super().__init__()
+        heads, self.placed = heads or divisor(channels, head), placed
+        self.norm = GroupNorm(channels, groups, 1e-6)
+        self.enter, self.leave = nn.Linear(channels, channels), zero(nn.Linear(channels, channels))
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
+        self.attention = Attention(channels, heads, bias=False)
+        self.cross = CrossAttention(channels, told, heads, bias=False)
+        self.mlp = FeedForward(channels, 4 * channels, "geglu")
+
+    def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        h = self.enter(self.norm(x).flatten(2).transpose(1, 2))
+        if self.placed:
+            h = h + sincos(tuple(x.shape[2:]), h.shape[-1], h.device).to(h)
+        h = h + self.attention(self.norm1(h))
+        if tokens is not None:
+            h = h + self.cross(self.norm2(h), tokens, mask)
+        h = h + self.mlp(self.norm3(h))
+        return x + self.leave(h).transpose(1, 2).reshape(x.shape)
+
+
+def joined(tokens: Tensor | None, mask: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Tokens (B, M, D) put before x (B, L, D), and the mask of the whole sequence (B, M + L), None where all count."""
+    if tokens is None:
+        return x, None
+    if mask is not None:
+        mask = torch.cat([mask.bool(), mask.new_ones(len(x), x.shape[1], dtype=torch.bool)], 1)
+    return torch.cat([tokens.to(x.dtype), x], 1), mask

@@ -1,0 +1,101 @@
+"""Convolutions and pixel folding on one, two or three axes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...errors import Usage
+
+CONVS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+def conv(axes: int, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Module:
+    """A convolution that keeps the size (over the stride), on 1, 2 or 3 axes."""
+    if axes not in CONVS:
+        raise Usage(f"convolutions need examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp")
+    return CONVS[axes](channels_in, channels_out, kernel, stride, kernel // 2)
+
+
+def fold(x: Tensor, patch: int) -> Tensor:
+    """Blocks of patch^axes pixels as channels: (B, C, *S) -> (B, C patch^axes, *S / patch), padded by copies of the edge where patch does not divide S."""
+    if patch == 1:
+        return x
+    axes = x.ndim - 2
+    pad = [amount for size in reversed(x.shape[2:]) for amount in (0, -size % patch)]
+    x = F.pad(x, pad, mode="replicate") if any(pad) else x
+    if axes == 2:
+        return F.pixel_unshuffle(x, patch)
+    blocks = [part for size in x.shape[2:] for part in (size // patch, patch)]
+    x = x.reshape(*x.shape[:2], *blocks)  # (B, C, S1, p, S2, p, …)
+    order = [0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)]
+    return x.permute(order).flatten(1, 1 + axes)
+
+
+def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
+    """The inverse of `fold`, cropped to `size`."""
+    if patch == 1:
+        return x
+    axes = x.ndim - 2
+    if axes == 2:
+        x = F.pixel_shuffle(x, patch)
+    else:
+        x = x.unflatten(1, (-1, *[patch] * axes))  # (B, C, p, p, …, S1, S2, …)
+        order = [0, 1] + [place for axis in range(axes) for place in (2 + axes + axis, 2 + axis)]
+        x = x.permute(order)
+        x = x.reshape(*x.shape[:2], *[x.shape[2 + 2 * axis] * patch for axis in range(axes)])
+    return x[(..., *[slice(s) for s in size])]
+
+
+def resized(x: Tensor, size: Sequence[int]) -> Tensor:
+    """x (B, C, *S) at another size: means of pixels where it shrinks, copies of them where it grows."""
+    if tuple(size) == tuple(x.shape[2:]):
+        return x
+    if all(new <= old for new, old in zip(size, x.shape[2:], strict=True)):
+        return (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[x.ndim - 3](x, list(size))
+    return F.interpolate(x, size=tuple(size), mode="nearest")
+
+
+def beside(a: Tensor, b: Tensor) -> Tensor:
+    """Two feature maps (B, C, *S) with their channels side by side."""
+    return _Beside.apply(a, b) if laid_last(a) and laid_last(b) else torch.cat([a, b], 1)
+
+
+WIDE = 96  # channels from which a CPU's convolutions gain more from channels last than its other layers lose, as measured
+
+
+def lay_weights_last(network: nn.Module, device: torch.device) -> None:
+    """Lays the weights of a network's 2-D convolutions out with channels last where that is the faster: on a GPU, and on a CPU for wide ones.
+
+    What such a convolution gives, and its gradients, are laid out likewise. On a CPU it is up to five times as fast so.
+    """
+    weights = [p for p in network.parameters() if p.ndim == 4]
+    narrowest = min((max(p.shape[:2]) for p in weights), default=0)
+    if device.type == "cuda" or (device.type == "cpu" and narrowest >= WIDE):
+        for parameter in weights:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def lay_last(x: Tensor, weight: Tensor) -> Tensor:
+    """A feature map with its channels last where the network's weights have them so."""
+    return x.contiguous(memory_format=torch.channels_last) if laid_last(weight) and x.ndim == 4 else x
+
+
+def laid_last(x: Tensor) -> bool:
+    """Whether a feature map (B, C, H, W) lies in memory with its channels last."""
+    return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+class _Beside(torch.autograd.Function):
+    """Channels side by side, whose gradients lie as the maps do: slices of a map with channels last would make every step before them slow."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.sizes = [a.shape[1], b.shape[1]]
+        return torch.cat([a, b], 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part.contiguous(memory_format=torch.channels_last) for part in gradient.split(ctx.sizes, 1))

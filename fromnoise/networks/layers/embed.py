@@ -1,0 +1,78 @@
+"""Embeddings of the clock."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import Usage, nearest
+
+
+class Sinusoidal(nn.Module):
+    """Sines and cosines of the clock at geometrically falling frequencies (Vaswani et al. 2017; Ho et al. 2020); (B,) -> (B, dim).
+
+    The clock, about 0 to 1, is taken times `scale`, so that 1000 gives what an index of 0 to 1000 would. The frequencies fall from 1 to
+    1 / max_period, which the last one reaches where `shift` is 1 (Ho et al.'s code) and just misses where it is 0 (later ones).
+    """
+
+    def __init__(self, dim: int, shift: int = 0, scale: float = 1000.0, max_period: float = 10000.0):
+        super().__init__()
+        self.dim, self.shift, self.scale, self.max_period = dim, shift, scale, max_period
+
+    def forward(self, clock: Tensor) -> Tensor:
+        dtype, half = torch.promote_types(clock.dtype, torch.float32), (self.dim + 1) // 2
+        falling = torch.arange(half, dtype=dtype, device=clock.device) / max(1, half - self.shift)
+        angle = self.scale * clock[:, None].to(dtype) * torch.exp(-math.log(self.max_period) * falling)
+        return torch.cat([angle.cos(), angle.sin()], 1)[:, : self.dim]
+
+
+class Fourier(nn.Module):
+    """Cosines of the clock at fixed random frequencies and phases (Tancik et al. 2020; Karras et al. 2024); (B,) -> (B, dim)."""
+
+    def __init__(self, dim: int, shift: int = 0, scale: float = 4.0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer("frequencies", 2 * math.pi * scale * torch.randn(dim, generator=generator))
+        self.register_buffer("phases", 2 * math.pi * torch.rand(dim, generator=generator))
+        self.dim = dim
+
+    def forward(self, clock: Tensor) -> Tensor:
+        return math.sqrt(2) * torch.cos(clock[:, None] * self.frequencies + self.phases)
+
+
+EMBEDDINGS: dict[str, type[nn.Module]] = {"sinusoidal": Sinusoidal, "fourier": Fourier}
+
+
+def embedding(kind: str, width: int, shift: int = 0) -> nn.Module:
+    """An embedding of the clock of this kind; (B,) -> (B, width)."""
+    if kind not in EMBEDDINGS:
+        raise Usage(f"no embedding of the clock {kind!r}{nearest(kind, EMBEDDINGS)}")
+    return EMBEDDINGS[kind](width, shift)
+
+
+class ClockEmbedding(nn.Module):
+    """The clock as a vector that the layers read: an embedding of `EMBEDDINGS`, then two linear layers; (B,) -> (B, dim)."""
+
+    def __init__(self, dim: int, width: int, kind: str = "sinusoidal", shift: int = 0):
+        super().__init__()
+        self.embed = embedding(kind, width, shift)
+        self.mlp = nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim))
+
+    def forward(self, clock: Tensor) -> Tensor:
+        return self.mlp(self.embed(clock).to(self.mlp[0].weight.dtype))
+
+
+def zero(layer: nn.Module) -> nn.Module:
+    """The layer with all its weights zero, so that what it adds is nothing at first."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def linear(channels_in: int, channels_out: int, bias: bool = True) -> nn.Linear:
+    """A linear layer as transformers start it: Xavier's uniform weights (Glorot & Bengio 2010), no bias."""
+    layer = nn.Linear(channels_in, channels_out, bias)
+    nn.init.xavier_uniform_(layer.weight)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer

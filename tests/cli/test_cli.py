@@ -1,0 +1,326 @@
+"""The command line: what it writes, and what it says to wrong input."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.training.test_train import recipe
+
+from fromnoise.cli.main import main
+from fromnoise.runs.folder import Run
+from fromnoise.training.loop import train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "blobs"
+    train(recipe(train={"steps": 30}), folder, quiet=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def free(tmp_path_factory) -> Path:
+    """An unconditional run."""
+    folder = tmp_path_factory.mktemp("runs") / "free"
+    train(recipe(conditions=[], train={"steps": 4}), folder, quiet=True)
+    return folder
+
+
+def call(monkeypatch, capsys, *words) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["fromnoise", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    return ended.value.code or 0, said.out, said.err
+
+
+def test_sample_npz_is_as_evaluation_suites_read_it(run, tmp_path, monkeypatch, capsys):
+    code, _, _ = call(monkeypatch, capsys, "sample", run, "-n", 5, "--label", "0,right", "--trust", "--out", tmp_path / "s.npz")
+    assert code == 0
+    file = np.load(tmp_path / "s.npz")
+    assert file["arr_0"].dtype == np.uint8 and file["arr_0"].shape == (5, 8, 8, 1)
+    assert file["arr_1"].tolist() == [0, 1, 0, 1, 0]
+
+
+def test_sample_png_gif_and_folder(run, tmp_path, monkeypatch, capsys):
+    assert call(monkeypatch, capsys, "sample", run, "-n", 6, "--trust", "--gif", "--out", tmp_path / "grid.png")[0] == 0
+    with Image.open(tmp_path / "grid.png") as picture, Image.open(tmp_path / "grid.gif") as film:
+        assert picture.width > 8 and film.n_frames > 2
+    assert call(monkeypatch, capsys, "sample", run, "-n", 3, "--trust", "--out", f"{tmp_path}/many/")[0] == 0
+    assert len(list((tmp_path / "many").glob("*.png"))) == 3
+
+
+def test_the_same_seed_gives_the_same_picture_however_batched(run, tmp_path, monkeypatch, capsys):
+    for name, words in {"a": [], "b": ["--batch", 3]}.items():
+        call(
+            monkeypatch,
+            capsys,
+            "sample",
+            run,
+            "-n",
+            8,
+            "--seed",
+            4,
+            "--sampler",
+            "ddim",
+            "--option",
+            "eta=1",
+            "--trust",
+            "--out",
+            tmp_path / f"{name}.npz",
+            *words,
+        )
+    a, b = (np.load(tmp_path / f"{name}.npz")["arr_0"].astype(int) for name in "ab")
+    assert np.abs(a - b).max() <= 1, "up to the rounding of a grey value"
+    call(monkeypatch, capsys, "sample", run, "-n", 8, "--seed", 5, "--trust", "--out", tmp_path / "c.npz")
+    assert np.abs(a - np.load(tmp_path / "c.npz")["arr_0"]).max() > 30
+
+
+def test_sdedit_starts_from_a_picture(run, tmp_path, monkeypatch, capsys):
+    pixels = np.zeros((20, 20), np.uint8)
+    pixels[:, :10] = 220
+    Image.fromarray(pixels).save(tmp_path / "left.png")
+    words = ["--init", tmp_path / "left.png", "--strength", 0.01, "--steps", 50, "--sampler", "ddim", "--guidance", 1, "--label", "left"]
+    call(monkeypatch, capsys, "sample", run, "-n", 2, "--trust", *words, "--out", tmp_path / "s.npz")
+    back = np.load(tmp_path / "s.npz")["arr_0"][0, :, :, 0].astype(int)
+    assert back[:, :3].mean() > back[:, 5:].mean() + 100, "little noise leaves the picture what it was"
+
+
+def broken(run: Path, to: Path, change) -> Path:
+    """A copy of a run with something wrong in it."""
+    import shutil
+
+    shutil.copytree(run, to)
+    change(to)
+    return to
+
+
+def cut(name: str):
+    def change(folder: Path) -> None:
+        (folder / name).write_bytes((folder / name).read_bytes()[:200])
+
+    return change
+
+
+def newer(folder: Path) -> None:
+    file = folder / "config.yaml"
+    file.write_text(file.read_text().replace("version: 1", "version: 99"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: (f / "model.safetensors").unlink(), "holds no weights yet"),
+        (cut("model.safetensors"), "cut short"),
+        (newer, "run format 99"),
+        (lambda f: (f / "config.yaml").unlink(), "no config.yaml"),
+        (lambda f: (f / "config.yaml").write_text("network: [unclosed"), "not readable as YAML"),
+        (lambda f: (f / "config.yaml").write_text((f / "config.yaml").read_text().replace("width: 16", "width: 24")), "another model"),
+    ],
+)
+def test_a_broken_run_is_one_line(run, tmp_path, monkeypatch, capsys, change, words):
+    code, _, err = call(monkeypatch, capsys, "sample", broken(run, tmp_path / "copy", change), "--trust", "--out", tmp_path / "s.png")
+    assert code in (1, 2) and words in err and err.count("\n") == 1 and "Traceback" not in err
+    assert not (tmp_path / "s.png").exists()
+
+
+def test_a_checkpoint_cut_short_is_one_line(run, tmp_path, monkeypatch, capsys):
+    copy = broken(run, tmp_path / "copy", cut("last.ckpt"))
+    settings = Run(copy).config()
+    from fromnoise.errors import Problem
+
+    with pytest.raises(Problem, match="cut short.*--fresh"):
+        train({key: value for key, value in settings.items() if key not in ("shape", "classes", "version")}, copy, quiet=True)
+    assert (copy / "model.safetensors").is_file()
+
+
+def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
+    """weights_only: a pickle with anything but tensors and numbers is refused."""
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "pwned",))
+
+    copy = broken(run, tmp_path / "copy", lambda folder: torch.save({"version": 1, "state": Evil()}, folder / "last.ckpt"))
+    from fromnoise.errors import Problem
+
+    with pytest.raises(Problem):
+        Run(copy).load_checkpoint()
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["train", "mnits"], 2, "did you mean 'mnist'"),
+        (["train", "nowhere.yaml"], 2, "there is no recipe file"),
+        (["train", "digits", "train.stpes=3"], 2, "did you mean 'steps'"),
+        (["train", "digits", "tarin.steps=3"], 2, "did you mean 'train'"),
+        (["train", "digits", "steps"], 2, "key=value"),
+        (["train", "digits", "train.batch=big"], 2, "a whole number, not 'big'"),
+        (["train", "digits", "network=unett"], 2, "did you mean 'unet'"),
+        (["train", "digits", "predict=eps", "noise=flow"], 2, "set noise.high to 0.99"),
+        (["train", "digits", "sample.name=dpmpp_2n"], 2, "did you mean 'dpmpp_2m'"),
+        (["train", "digits", "network.name=os:system"], 2, "os:system"),
+        (["train", "digits", "--otu", "x"], 2, "--out"),
+        (["sample"], 2, "Missing argument"),
+        (["sample", "/nowhere"], 2, "there is no run folder"),
+        (["list", "sampler"], 2, "did you mean 'samplers'"),
+        (["nonsense"], 2, "No such command"),
+        (["data", "inspect", "/nowhere"], None, "/nowhere"),
+    ],
+)
+def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, says):
+    monkeypatch.chdir(tmp_path)
+    got, _, err = call(monkeypatch, capsys, *words)
+    assert got == code if code is not None else got in (1, 2)
+    assert says in err and err.strip().count("\n") == 0 and "Traceback" not in err
+    assert not any(tmp_path.iterdir()), "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-n", 0], "at least 1 sample"),
+        (["--steps", 0], "at least 1 step"),
+        (["--sampler", "dimm"], "did you mean 'ddim'"),
+        (["--option", "eat=1", "--sampler", "ddim"], "did you mean 'eta'"),
+        (["--option", "eta", "--sampler", "ddim"], "key=value"),
+        (["--label", 2], "out of range: this model knows 0 to 1"),
+        (["--label", -1], "out of range"),
+        (["--label", "lef"], "did you mean 'left'"),
+        (["--interval", "1"], "LOW,HIGH"),
+        (["--clip", "hard"], "one of none, static, dynamic"),
+        (["--interval", "5,0.2", "-g", 2], "low < high"),
+        (["--rescale", 2], "from 0 to 1"),
+        (["-g", "nan"], "finite"),
+        (["--batch", -1], "--batch is at least 1"),
+        (["--batch", 0], "--batch is at least 1"),
+        (["--label", "9" * 20], "no class"),
+        (["--label", "³"], "no class"),
+        (["--strength", 2, "--init", "x.png"], "x.png"),
+        (["--out", "samples.pt"], "end it in .png"),
+        (["--weights", "bets"], "it has last, best"),
+    ],
+)
+def test_wrong_sampling_is_one_line(run, tmp_path, monkeypatch, capsys, words, says):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(monkeypatch, capsys, "sample", run, "--trust", *words)
+    assert code == 2 and says in err and err.strip().count("\n") == 0
+    assert not any(tmp_path.iterdir())
+
+
+def test_guidance_needs_a_condition(free, tmp_path, monkeypatch, capsys):
+    code, _, err = call(monkeypatch, capsys, "sample", free, "--trust", "-g", 2, "--out", tmp_path / "s.png")
+    assert code == 2 and "no condition to guide by" in err
+    code, _, err = call(monkeypatch, capsys, "sample", free, "--trust", "-l", 2, "--out", tmp_path / "s.png")
+    assert code == 2 and "trained without labels" in err
+
+
+def test_a_run_with_parts_of_its_own_wants_trust(free, tmp_path, monkeypatch, capsys):
+    def foreign(folder: Path) -> None:
+        file = folder / "config.yaml"
+        file.write_text(file.read_text().replace("name: conv", "name: tests.parts:Net"))
+
+    code, _, err = call(monkeypatch, capsys, "sample", broken(free, tmp_path / "copy", foreign), "--out", tmp_path / "s.png")
+    assert code == 1 and "--trust" in err
+
+
+def test_showing_a_runs_noise_runs_no_code(tmp_path, monkeypatch, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(
+        f"version: 1\ndata: {{name: digits}}\nnoise: {{name: 'os:system', command: 'touch {tmp_path}/pwned'}}\n"
+    )
+    code, _, err = call(monkeypatch, capsys, "show", "forward", tmp_path / "run", "--out", tmp_path / "f.png")
+    assert code == 1 and "--trust" in err and not (tmp_path / "pwned").exists()
+
+
+def test_a_read_only_target_is_one_line(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    code, _, err = call(monkeypatch, capsys, "sample", run, "--trust", "--out", tmp_path / "file" / "s.png")
+    assert code == 1 and "cannot write" in err and err.strip().count("\n") == 0
+
+
+def test_list_prints_every_part(monkeypatch, capsys):
+    code, out, _ = call(monkeypatch, capsys, "list")
+    assert code == 0
+    for word in ("mnist_two_linear", "dpmpp_2m", "lognormal", "min_snr", "cifar10", "velocity", "two_linear"):
+        assert word in out
+
+
+def test_a_run_knows_what_made_it(run):
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["torch"] == torch.__version__ and environment["cores"] >= 1 and "version" in environment
+
+
+@pytest.fixture(scope="module")
+def exportable(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "unet"
+    network = {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "groups": 4}
+    train(recipe(train={"steps": 2, "looks": 0}) | {"network": network, "predict": "eps", "noise": {"name": "table"}}, folder, quiet=True)
+    return folder
+
+
+def test_export_and_import_by_command(exportable, tmp_path, monkeypatch, capsys):
+    code, said, _ = call(monkeypatch, capsys, "export", exportable, tmp_path / "theirs")
+    assert code == 0 and "DDIMPipeline.from_pretrained" in said
+    code, said, _ = call(monkeypatch, capsys, "import", tmp_path / "theirs", "--out", tmp_path / "back")
+    assert code == 0 and "unet of" in said
+    for folder in (exportable, tmp_path / "back"):
+        words = ("sample", folder, "-n", 2, "--label", "left", "--steps", 2, "--sampler", "ddim", "-o", tmp_path / f"{folder.name}.npz")
+        assert call(monkeypatch, capsys, *words)[0] == 0
+    one, two = (np.load(tmp_path / f"{name}.npz")["arr_0"] for name in ("unet", "back"))
+    assert np.abs(one.astype(int) - two.astype(int)).max() <= 1
+    for words in (("export", exportable, tmp_path / "theirs"), ("import", tmp_path / "theirs", "--out", tmp_path / "back")):
+        code, _, said = call(monkeypatch, capsys, *words)
+        assert code == 1 and "nothing is overwritten" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("import", "nowhere", "--out", "x"), 2, "is not there"),
+        (("export", "nowhere", "x"), 2, "no run folder"),
+        (("export", "nowhere", "x", "--to", "onnx"), 2, "--to is diffusers"),
+        (("estimate", "digits", "--seconds", "0"), 2, "some seconds"),
+        (("estimate", "digits", "network=dit_s3"), 2, "did you mean"),
+    ],
+)
+def test_wrong_words_about_models_from_elsewhere(words, code, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found, _, said = call(monkeypatch, capsys, *words)
+    assert found == code and says in said and "Traceback" not in said and not list(tmp_path.iterdir())
+
+
+def test_estimate_by_command(monkeypatch, capsys):
+    code, said, _ = call(monkeypatch, capsys, "estimate", "digits", "--seconds", 0.2)
+    assert code == 0 and "GFLOP" in said and "the whole run" in said
+
+
+def test_train_and_evaluate_in_one_command_and_only_once(tmp_path, monkeypatch, capsys):
+    import fromnoise.cli.words as commands
+
+    drawn = []
+    monkeypatch.setattr(commands, "measure", lambda run, **asked: drawn.append(run))
+    out = tmp_path / "run"
+    words = (
+        "train",
+        "digits",
+        "train.steps=2",
+        "train.minutes=null",
+        "train.looks=0",
+        "evaluate.n=20",
+        "--evaluate",
+        "--quiet",
+        "--out",
+        out,
+    )
+    assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out]
+    Run(out).write_json("evaluation.json", {"step": 2, "weights": "last", "seed": 0, "network": "cnn", "asked": {}, "n": 20})
+    assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out]
+    Run(out).write_json("evaluation.json", {"step": 1, "weights": "last", "seed": 0, "network": "cnn", "asked": {}, "n": 20})
+    assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out, out]

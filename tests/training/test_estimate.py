@@ -1,0 +1,61 @@
+"""What a recipe will cost."""
+
+import pytest
+import torch
+from tests.training.test_train import recipe
+
+from fromnoise.errors import Usage
+from fromnoise.networks import NETWORKS, PRESETS
+from fromnoise.training.estimate import estimate, flop
+
+
+@pytest.mark.parametrize(
+    ("preset", "gigamacs"),
+    [
+        ("dit_s8", 0.36),
+        ("dit_s4", 1.41),
+        ("dit_s2", 6.06),
+        ("dit_b4", 5.56),
+        ("dit_b2", 23.01),
+        ("dit_l4", 19.70),
+        ("dit_xl8", 7.39),
+        ("dit_xl2", 118.64),
+    ],
+)
+def test_operations_are_the_papers(preset, gigamacs):
+    """Peebles & Xie 2023, table 4: "Gflops" at latents of 4 x 32 x 32, which are multiply-adds."""
+    node = dict(PRESETS[preset])
+    with torch.device("meta"):
+        network = NETWORKS[node.pop("name")](channels=4, **node)
+    assert flop(network, (4, 32, 32)) / 2e9 == pytest.approx(gigamacs, rel=0.02)
+
+
+def test_a_convolution_by_hand():
+    network = NETWORKS["conv"](1, 16, 5)
+    by_hand = 2 * 64 * 25 * (16 + 16 * 16 + 16) + 2 * 3 * 16 * 16  # three convolutions; the clock's two layers and the one that tells it
+    assert flop(network, (1, 8, 8)) == by_hand
+
+
+def test_the_whole_run_follows_from_the_speed():
+    found = estimate(recipe(train={"steps": 1000, "batch": 64}), seconds=0.2)
+    assert 1 <= found.rows <= found.batch == 64 and found.run_seconds == pytest.approx(1000 * 64 / found.rate)
+    assert found.images == pytest.approx(64000) and found.parameters > 1000 and found.fixed >= 16 * found.parameters
+    assert any("examples/s" in much for _, much in found.lines())
+    timed = estimate(recipe(train={"steps": None, "minutes": 2}), seconds=0.2)
+    assert timed.run_seconds == 120
+
+
+def test_sampling_is_timed_as_the_recipe_draws():
+    def rate(**sample):
+        found = estimate(recipe(sample=sample), seconds=0.2)
+        assert found.how in dict(found.lines())["sampling"]
+        return found.drawn
+
+    assert rate(steps=1) > 20 * rate(steps=1000, name="heun")  # 2,000 evaluations against 1
+
+
+def test_what_cannot_be_estimated():
+    with pytest.raises(Usage, match="some seconds"):
+        estimate(recipe(), seconds=0)
+    with pytest.raises(Usage, match="patch"):
+        estimate(recipe() | {"network": {"name": "dit", "patch": 0}}, seconds=0.1)

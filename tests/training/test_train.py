@@ -1,0 +1,432 @@
+"""The training run: what is lost when it is cut (nothing), and what it leaves."""
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import fromnoise.training.loop as training
+from fromnoise.data import mixed
+from fromnoise.errors import Problem, Usage
+from fromnoise.model import load
+from fromnoise.runs.folder import Run
+from fromnoise.training.loop import stratified, train
+
+RECIPE = {
+    "data": {"name": "tests.parts:blobs"},
+    "network": {"name": "conv", "width": 16},
+    "conditions": [{"name": "label", "drop": 0.2}],
+    "train": {"steps": 20, "batch": 16, "save_every": 6, "looks": 2, "held_out": 8, "log_every": 1, "warmup": 2},
+    "sample": {"name": "ddim", "steps": 2},
+}
+
+
+def recipe(**changes):
+    return {key: (value | changes.get(key, {}) if isinstance(value, dict) else value) for key, value in RECIPE.items()} | {
+        key: value for key, value in changes.items() if not isinstance(value, dict) or key not in RECIPE
+    }
+
+
+def same(a: Path, b: Path) -> bool:
+    one, two = load_file(a / "model.safetensors"), load_file(b / "model.safetensors")
+    return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"train": {"optimizer": "schedule_free"}},
+        {"train": {"rate": "plateau"}},
+        {"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 0.3}},
+    ],
+)
+def test_a_crashed_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, change):
+    change = dict(change)
+    network = change.pop("network", RECIPE["network"])
+    config = recipe(**change) | {"network": network}
+    train(config, tmp_path / "whole", quiet=True)
+    step = training.Watch.step
+
+    def crash(self, state, *rest):
+        if state.step == 15:
+            raise MemoryError("the power went")
+        step(self, state, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Watch, "step", crash)
+        with pytest.raises(MemoryError):
+            train(config, tmp_path / "cut", quiet=True)
+    train(config, tmp_path / "cut", quiet=True)
+    assert same(tmp_path / "whole", tmp_path / "cut")
+    steps = [entry["step"] for entry in Run(tmp_path / "cut").entries() if "loss" in entry]
+    assert steps == list(range(1, 21)), "every step is logged once"
+    whole = [entry["loss"] for entry in Run(tmp_path / "whole").entries() if "loss" in entry]
+    assert whole == [entry["loss"] for entry in Run(tmp_path / "cut").entries() if "loss" in entry]
+
+
+def test_the_best_weights_by_held_out_loss_are_kept(tmp_path, monkeypatch):
+    """Three looks, the second the best: its weights stay, the last ones are the run's."""
+    losses, seen = iter([0.5, 0.2, 0.4]), []
+    monkeypatch.setattr(training.Watch, "held_out", lambda self: {"0.5": next(losses)})
+    real = training.keep_best
+
+    def spy(run, step, model, ema, parameters, held_out):
+        seen.append([average.clone() for average in ema.average])
+        real(run, step, model, ema, parameters, held_out)
+
+    monkeypatch.setattr(training, "keep_best", spy)
+    train(recipe(train={"looks": 3}), tmp_path / "run", quiet=True)
+    best, last = (list(load(tmp_path / "run", "cpu", weights=name).parameters()) for name in ("best", "last"))
+    assert all(torch.equal(p, q) for p, q in zip(best, seen[1], strict=True))
+    assert all(torch.equal(p, q) for p, q in zip(last, seen[2], strict=True))
+    with pytest.raises(Usage, match="it has last, best"):
+        load(tmp_path / "run", "cpu", weights="worst")
+
+
+@pytest.mark.parametrize("steps", [1, 3, 6])
+def test_the_average_at_the_end_has_seen_the_last_step(tmp_path, steps):
+    """With a half-life near 0 the average is the weights, also where the number of steps is no multiple of the interval."""
+    train(recipe(train={"steps": steps, "ema_warmup": 0.0, "save_every": None}), tmp_path / "run", quiet=True)
+    saved = Run(tmp_path / "run").load_checkpoint()
+    assert all(torch.equal(average, saved["model"][name]) for average, name in zip(saved["ema"]["average"], saved["model"], strict=True))
+
+
+def test_without_held_out_examples_no_loss_is_claimed(tmp_path):
+    train(recipe(train={"held_out": 0}), tmp_path / "run", quiet=True)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["held_out"] is None
+    assert not [entry for entry in Run(tmp_path / "run").entries() if "held_out" in entry]
+    with pytest.raises(Usage, match="plateau follows the held-out loss"):
+        train(recipe(train={"held_out": 0, "rate": "plateau"}), tmp_path / "other", quiet=True)
+
+
+def test_a_run_in_fp32_samples_in_fp32(tmp_path):
+    train(recipe(train={"precision": "fp32", "steps": 1}), tmp_path / "run", quiet=True)
+    assert load(tmp_path / "run", "cpu").denoiser.autocast is None
+
+
+def test_another_seed_is_another_run(tmp_path):
+    train(recipe(seed=0), tmp_path / "a", quiet=True)
+    train(recipe(seed=1), tmp_path / "b", quiet=True)
+    assert not same(tmp_path / "a", tmp_path / "b")
+
+
+def test_the_run_folder_describes_itself(tmp_path):
+    train(recipe(train={"keep": 2, "save_every": 5}), tmp_path / "run", quiet=True)
+    files = {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert {"config.yaml", "environment.json", "model.safetensors", "last.ckpt", "log.jsonl", "report.html", "summary.json"} <= files
+    assert {"samples/final.png", "samples/reverse.gif", "samples/step_00000020.png"} <= files
+    assert sorted(f for f in files if f.startswith("weights/")) == [
+        "weights/best.safetensors",
+        "weights/step_00000015.safetensors",
+        "weights/step_00000020.safetensors",
+    ]
+    assert not [f for f in files if "/." in f or f.startswith(".")], "no temporary file is left"
+    model = load(tmp_path / "run", "cpu")
+    assert model.shape == (1, 8, 8) and model.classes == ("left", "right")
+    samples = model.sample(4, label=[0, 1, 0, 1], guidance=2.0)
+    assert samples.shape == (4, 1, 8, 8) and samples.abs().max() <= 1
+    held_out = [e for e in Run(tmp_path / "run").entries() if "held_out" in e]
+    assert len(held_out) == 2 and held_out[-1]["held_out"] < held_out[0]["held_out_by_level"]["0.05"] + 10
+
+
+def test_a_finished_run_can_be_extended_but_not_changed(tmp_path):
+    train(recipe(), tmp_path / "run", quiet=True)
+    train(recipe(train={"steps": 25}), tmp_path / "run", quiet=True)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 25
+    with pytest.raises(Problem, match=r"train\.lr.*--out.*--fresh"):
+        train(recipe(train={"lr": 0.5}), tmp_path / "run", quiet=True)
+    train(recipe(train={"lr": 0.5}), tmp_path / "run", fresh=True, quiet=True)
+    assert (tmp_path / "run.old1" / "model.safetensors").is_file(), "fresh keeps the earlier run"
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(Problem, match="choose another --out"):
+        train(recipe(), tmp_path, quiet=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_step_that_is_not_finite_is_skipped(tmp_path):
+    train(recipe(data={"name": "tests.parts:poisoned"}, conditions=[]), tmp_path / "run", quiet=True)
+    events = [entry for entry in Run(tmp_path / "run").entries() if entry.get("event") == "skipped"]
+    assert len(events) == 5, "one batch of the four in each of five epochs holds the NaN"
+    assert "data holds NaN" in events[0]["why"]
+    assert all(torch.isfinite(w).all() for w in load_file(tmp_path / "run" / "model.safetensors").values())
+
+
+def failing(monkeypatch, calls: tuple[int, ...], norm: float = float("nan")) -> None:
+    """Gradients whose norm is not finite at these steps, counted as they are taken, from 0."""
+    real, count = training.Gradient.__call__, itertools.count()
+
+    def gradient(*args):
+        value, real_norm = real(*args)
+        return value, norm if next(count) in calls else real_norm
+
+    monkeypatch.setattr(training.Gradient, "__call__", gradient)
+
+
+def test_strikes_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monkeypatch):
+    failing(monkeypatch, (13, 14, 15), float("inf"))
+    train(recipe(train={"strikes": 3, "rate": "constant", "warmup": 0}), tmp_path / "run", quiet=True)
+    entries = list(Run(tmp_path / "run").entries())
+    back = next(e for e in entries if e.get("event") == "rolled back")
+    assert back["step"] == 12, "step 12 was the last to be saved"
+    assert [e["lr"] for e in entries if e.get("step") == 20 and "lr" in e] == [0.5e-3]
+
+
+def test_a_run_that_fails_before_its_first_save_goes_back_to_its_beginning(tmp_path, monkeypatch):
+    failing(monkeypatch, (4, 5, 6))
+    train(recipe(train={"strikes": 3, "save_every": None}), tmp_path / "run", quiet=True)
+    back = next(e for e in Run(tmp_path / "run").entries() if e.get("event") == "rolled back")
+    assert back["step"] == 0 and json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 20
+
+
+def test_a_save_that_falls_due_among_strikes_does_not_replace_the_last_good_one(tmp_path, monkeypatch):
+    failing(monkeypatch, (11, 12, 13))
+    train(recipe(train={"strikes": 3}), tmp_path / "run", quiet=True)
+    back = next(e for e in Run(tmp_path / "run").entries() if e.get("event") == "rolled back")
+    assert back["step"] == 6, "step 12 was due while steps failed"
+
+
+def test_every_n_steps_weights_are_kept_also_where_nothing_else_is_saved(tmp_path):
+    train(recipe(train={"save_every": None, "keep_every": 8}), tmp_path / "run", quiet=True)
+    assert sorted(p.stem for p in (tmp_path / "run" / "weights").glob("step_*")) == ["step_00000008", "step_00000016"]
+
+
+def test_the_held_out_loss_looks_at_all_classes_of_a_sorted_set(tmp_path, monkeypatch):
+    seen, real = [], training.Watch.held_out
+
+    def held_out(self):
+        get = self.unseen.get
+        self.unseen.get = lambda indices: seen.append(indices.tolist()) or get(indices)
+        return real(self)
+
+    monkeypatch.setattr(training.Watch, "held_out", held_out)
+    train(recipe(train={"held_out": 4, "looks": 1, "steps": 2}), tmp_path / "run", quiet=True)
+    total = len(training.examples(recipe(), "test"))
+    assert seen[0] == [0, total // 4, total // 2, 3 * total // 4]
+
+
+def test_a_run_killed_between_its_last_save_and_its_end_is_finished_later(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Watch, "finish", lambda *args: (_ for _ in ()).throw(MemoryError("the power went")))
+        with pytest.raises(MemoryError):
+            train(recipe(), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    train(recipe(), tmp_path / "run", quiet=True)
+    train(recipe(), tmp_path / "whole", quiet=True)
+    assert (tmp_path / "run" / "samples" / "final.png").is_file() and same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_an_extended_run_does_not_show_its_old_summary(tmp_path, monkeypatch):
+    train(recipe(), tmp_path / "run", quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Watch, "step", lambda *args: (_ for _ in ()).throw(MemoryError("the power went")))
+        with pytest.raises(MemoryError):
+            train(recipe(train={"steps": 30}), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"sample": {"guidance": 2.0}, "conditions": []}, "no condition to guide by"),
+        ({"sample": {"guidance": 2.0}, "conditions": [{"name": "label", "drop": 0.0}]}, "cannot be guided"),
+        ({"sample": {"options": {"eta": [1]}}}, "option eta"),
+        ({"sample": {"options": {"eta": "much"}}}, "do not fit together|eta"),
+        ({"sample": {"guidance": float("nan")}}, "finite"),
+        ({"sample": {"low": 3, "high": 2}}, "low < high"),
+        ({"train": {"betas": [0.9]}}, "two numbers"),
+        ({"train": {"betas": [0.9, 1.5]}}, "two numbers"),
+        ({"train": {"betas": [0.0, 0.9], "optimizer": "schedule_free"}}, "schedule_free"),
+        ({"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 2.0}}, "cannot be made"),
+        ({"network": {"name": "unet", "width": 8, "levels": [1], "time": "sinusoid"}}, "did you mean 'sinusoidal'"),
+        ({"network": {"name": "unet", "width": 8, "levels": [1], "head": 0, "attention": [0]}}, "cannot be made"),
+        ({"network": 5}, "network"),
+        ({"noise": {"name": ["cosine"]}}, "noise"),
+        ({"noise": {"name": "karras", "rho": 0}}, "fit together|cannot be made"),
+        ({"noise": "flow", "clock": "log", "predict": "v"}, "infinite at alpha = 0"),
+        ({"noise": "cosine", "frame": "ve", "predict": "v"}, "infinite at alpha = 0"),
+        ({"clock": ["flow"]}, "no clock"),
+        ({"predict": ["v"]}, "predict"),
+        ({"conditions": 5}, "conditions"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_made(tmp_path, change, says):
+    parts = {key: value for key, value in change.items() if key in ("train", "sample") and isinstance(value, dict)}
+    config = recipe(**parts) | {key: value for key, value in change.items() if key not in parts}
+    config["data"] = {"name": "digits"}  # with a part of one's own, errors keep their traceback
+    with pytest.raises(Usage, match=says):
+        train(config, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_fresh_leaves_a_folder_of_something_else_where_it_is(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_text("precious")
+    with pytest.raises(Problem, match="choose another --out"):
+        train(recipe(), tmp_path / "photos", fresh=True, quiet=True)
+    assert (tmp_path / "photos" / "holiday.jpg").is_file()
+
+
+def test_nothing_but_nan_ends_with_the_reason(tmp_path):
+    with pytest.raises(Problem, match="training cannot go on: the data holds NaN"):
+        train(recipe(data={"name": "tests.parts:all_poisoned"}, conditions=[]), tmp_path / "run", quiet=True)
+
+
+def test_accumulation_does_not_change_the_result(tmp_path):
+    """The gradient of a batch is the mean of its parts' gradients."""
+    plain = recipe(conditions=[], train={"precision": "fp32"})
+    train(plain, tmp_path / "one", quiet=True)
+    train(recipe(conditions=[], train={"precision": "fp32", "accumulate": 4}), tmp_path / "four", quiet=True)
+    one, four = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "four"))
+    assert all(torch.allclose(one[key], four[key], atol=2e-4) for key in one)
+
+
+def test_stratified_times_meet_every_part_once():
+    t = stratified(64, torch.Generator().manual_seed(0))
+    assert sorted((t * 64).long().tolist()) == list(range(64))
+
+
+def test_seeds_are_spread():
+    seeds = {mixed(stream, seed, step, 0) for seed in range(5) for stream in "abcde" for step in range(400)}
+    assert len(seeds) == 5 * 5 * 400
+    bits = torch.tensor([[s >> b & 1 for b in range(63)] for s in seeds]).double().mean(0)
+    assert (bits - 0.5).abs().max() < 0.03, "no bit is fixed"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"train": {"steps": None}}, "train.minutes"),
+        ({"train": {"batch": 0}}, "train.batch is above 0"),
+        ({"train": {"batch": "many"}}, "a whole number, not 'many'"),
+        ({"train": {"stpes": 3}}, "did you mean 'steps'"),
+        ({"train": {"optimizer": "sgd"}}, "one of adamw"),
+        ({"train": {"batch": 15, "accumulate": 2}}, "multiple"),
+        ({"network": {"name": "cnov"}}, "did you mean 'conv'"),
+        ({"predict": "epsilon"}, "no prediction type 'epsilon'"),
+        ({"predict": "eps"}, r"eps says nothing about x0 at alpha = 0: set noise\.high"),
+        ({"noise": {"name": "cosine", "hihg": 1.0}}, "did you mean 'high'"),
+        ({"sample": {"name": "ddimm"}}, "did you mean 'ddim'"),
+        ({"sample": {"options": {"eat": 1}}}, "no option 'eat'; did you mean 'eta'"),
+        ({"seed": "zero"}, "seed is a whole number"),
+        ({"tarin": {}}, "did you mean 'train'"),
+        ({"data": {"name": "tests.parts:nothing"}}, "cannot import"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path, change, words):
+    with pytest.raises(Usage, match=words):
+        train(recipe(**change), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists(), "nothing is made before all is checked"
+
+
+def run_cli(*words: str, **more) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "fromnoise", *words], stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, **more
+    )
+
+
+SLOWED = ["network.width=32", "train.steps=400", "train.minutes=null", "train.save_every=20", "train.looks=0", "train.log_every=1"]
+
+
+def wait_for(log: Path, step: int, process: subprocess.Popen) -> None:
+    while process.poll() is None:
+        if log.is_file() and re.search(rf'"step": {step},', log.read_text()):
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path, number, code):
+    process = run_cli("train", "digits", *SLOWED, "--out", str(tmp_path / "run"))
+    wait_for(tmp_path / "run" / "log.jsonl", 7, process)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code and "the same command goes on" in said
+    assert Run(tmp_path / "run").load_checkpoint()["state"]["step"] >= 7
+
+
+@pytest.mark.slow
+def test_kill_9_loses_nothing(tmp_path):
+    words = [
+        "train",
+        "digits",
+        "network.width=16",
+        "train.steps=60",
+        "train.minutes=null",
+        "train.save_every=7",
+        "train.looks=0",
+        "train.log_every=1",
+    ]
+    assert run_cli(*words, "--out", str(tmp_path / "whole")).wait(timeout=120) == 0
+    for moment in (3, 22, 41):
+        process = run_cli(*words, "--out", str(tmp_path / "cut"))
+        wait_for(tmp_path / "cut" / "log.jsonl", moment, process)
+        process.kill()
+        process.wait()
+    assert run_cli(*words, "--out", str(tmp_path / "cut")).wait(timeout=120) == 0
+    assert same(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
+    """A limit on the size of files stands in for a full disk: the larger files of the second run cannot be written."""
+    words = ["train", "digits", "network.width=16", "train.minutes=null", "train.looks=0", "--out", str(tmp_path / "run")]
+    assert run_cli(*words, "train.steps=4").wait(timeout=120) == 0
+    before = (tmp_path / "run" / "last.ckpt").read_bytes()
+
+    def small_files() -> None:
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    process = run_cli(*words, "train.steps=8", preexec_fn=small_files)
+    _, said = process.communicate(timeout=120)
+    last = said.strip().splitlines()[-1]
+    assert process.returncode == 1 and "free some space" in last and "Traceback" not in said
+    assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
+    assert not list((tmp_path / "run").glob(".*")), "no half-written file is left"
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_batch(tmp_path):
+    words = [
+        "train",
+        "digits",
+        "network.width=16",
+        "train.steps=4",
+        "train.minutes=null",
+        "train.looks=1",
+        "train.batch=32",
+        "--device",
+        "cpu",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "-m",
+        "fromnoise",
+        *words,
+        "--out",
+        str(tmp_path / "two"),
+    ]
+    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=180, capture_output=True)
+    summary = json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert summary["images"] == 4 * 32
+    assert load(tmp_path / "two", "cpu").sample(2).shape == (2, 1, 8, 8)
