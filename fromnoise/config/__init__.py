@@ -1,6 +1,6 @@
 """A run as text: recipes, dotted overrides, and building objects from their nodes."""
 
-from .build import brief, build, call, coerce, lookup, sound
-from .recipe import KEYS, checked, difference, dump, find, load, read, recipes
+from .build import build, call, coerce
+from .recipe import KEYS, LENGTHS, Recipe, differences, find, load, read, recipes
 
-__all__ = ["KEYS", "brief", "build", "call", "checked", "coerce", "difference", "dump", "find", "load", "lookup", "read", "recipes", "sound"]
+__all__ = ["KEYS", "LENGTHS", "Recipe", "build", "call", "coerce", "differences", "find", "load", "read", "recipes"]

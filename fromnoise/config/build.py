@@ -1,16 +1,15 @@
 """Objects from their nodes: a name of a registry and the settings that go with it."""
 
 import collections.abc
-import importlib
+import dataclasses
 import inspect
-import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import Problem, Usage, nearest
+from ..errors import Usage, nearest
+from ..registry import lookup
 
 WORDS = {
     int: "a whole number",
@@ -21,43 +20,26 @@ WORDS = {
     list: "a list",
     dict: "a mapping",
 }
-FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError)  # how settings that cannot be show
 
 
-def lookup(table: Mapping[str, Any], name: str, what: str, plugins: bool = True) -> Any:
-    """table[name]; a name with a colon, `package.module:Thing`, is imported."""
-    if isinstance(name, str) and name in table:
-        return table[name]
-    if ":" in str(name):
-        if not plugins:
-            raise Problem(f"{what} is your own {name}; loading it runs that code: say trust=True (--trust) if you trust it")
-        module, _, thing = str(name).partition(":")
-        try:
-            return getattr(importlib.import_module(module), thing)
-        except (ImportError, AttributeError) as error:
-            raise Usage(f"{what}: cannot import {name}: {error}; is it installed, or in the folder you are in?") from error
-    raise Usage(f"no {what} {name!r}{nearest(name, table)}")
+Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
 
 
-def build(
-    table: Mapping[str, Any], node: Any, what: str, plugins: bool = True, nested: Mapping[type, Callable[[Any], Any]] | None = None, **given
-):
-    """Calls table[node["name"]] with the rest of the node, and says plainly what is wrong with it.
+def build(table: Mapping[str, Any], node: Any, what: str, nested: Nested | None = None, **given: Any) -> Any:
+    """Calls the thing that node["name"] names in a registry with the rest of the node, and says plainly what is wrong with it.
 
     `given` are arguments that the node may not set; `nested` builds arguments of those types from nodes of their own.
     """
-    node = {"name": node} if isinstance(node, str) else node
-    if not isinstance(node, Mapping) or "name" not in node:
+    node = node if isinstance(node, Mapping) else {"name": node}
+    if node.get("name") is None:
         raise Usage(f"{what} needs a name: {what}={next(iter(table))}, or {{name: {next(iter(table))}, …}}; one of: {', '.join(table)}")
-    thing = lookup(table, node["name"], what, plugins)
+    name = node["name"]
     settings = {key: value for key, value in node.items() if key != "name"}
-    return call(thing, settings, f"{what} {node['name']}", nested, **given)
+    return call(lookup(table, name, what), settings, f"{what} {getattr(name, '__name__', name)}", nested, **given)
 
 
-def call(
-    thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nested: Mapping[type, Callable[[Any], Any]] | None = None, **given
-):
-    """thing(**settings, **given) with names and types checked against its signature."""
+def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nested: Nested | None = None, **given: Any) -> Any:
+    """thing(**settings, **given) with names and types checked against its signature; arguments of `given` that it does not take are left out."""
     if not isinstance(settings, Mapping):
         raise Usage(f"{what} is a mapping of settings, not {settings!r}")
     parameters = inspect.signature(thing).parameters
@@ -67,53 +49,25 @@ def call(
         if key not in own:
             raise Usage(f"{what} has no setting {key!r}" + (nearest(key, own) if own else "; it has none"))
     values = {key: coerce(value, annotations.get(key, Any), f"{what}: {key}", nested or {}) for key, value in settings.items()}
-    missing = [
-        key
-        for key, p in parameters.items()
-        if p.default is p.empty and key not in values and key not in given and p.kind == p.POSITIONAL_OR_KEYWORD
-    ]
-    if missing:
-        raise Usage(f"{what} needs {missing[0]}: add {missing[0]}=…")
-    try:
-        return thing(**values, **{key: value for key, value in given.items() if key in parameters})
-    except FAILURES as error:
-        if isinstance(error, Problem) or not thing.__module__.startswith("fromnoise."):
-            raise  # a part of your own: you will want to see where
-        raise Usage(f"{what} cannot be made from these settings: {brief(error)}") from error
+    for key, p in parameters.items():
+        if p.default is p.empty and key not in values and key not in given and p.kind == p.POSITIONAL_OR_KEYWORD:
+            raise Usage(f"{what} needs {key}: add {key}=…")
+    return thing(**values, **{key: value for key, value in given.items() if key in parameters})
 
 
-@contextmanager
-def sound(config: Mapping[str, Any]) -> Iterator[None]:
-    """Within it, what fails because settings do not fit together is a Usage, in one line; parts of your own fail as they are."""
-    try:
-        yield
-    except FAILURES as error:
-        if isinstance(error, Problem) or re.search(r"[\w.]:[A-Za-z_]\w*$", "\n".join(_names(config)), re.MULTILINE):
-            raise
-        raise Usage(f"these settings do not fit together: {brief(error)}") from error
-
-
-def _names(node: Any) -> list[str]:
-    """Every word in a config."""
-    if isinstance(node, str):
-        return [node]
-    parts = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
-    return [word for part in parts for word in _names(part)]
-
-
-def brief(error: Exception) -> str:
-    """What went wrong, in a line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-
-
-def coerce(value: Any, wanted: Any, where: str, nested: Mapping[type, Callable[[Any], Any]]) -> Any:
+def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
     """The value as the annotation wants it, or one line that says what it should have been."""
     if wanted is Any or wanted is inspect.Parameter.empty or wanted is collections.abc.Callable:
         return value
     if wanted in nested:
-        return nested[wanted](value)
+        return value if isinstance(wanted, type) and isinstance(value, wanted) else nested[wanted](value)
+    if dataclasses.is_dataclass(wanted) and isinstance(value, Mapping):
+        return call(wanted, value, where, nested)
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):
+        made = [part for part in parts if part in nested or dataclasses.is_dataclass(part)]
+        if made and isinstance(value, (str, Mapping)) and str not in parts:
+            return coerce(value, made[0], where, nested)  # what is wrong with it is said, not only that it does not fit
         for part in parts:
             try:
                 return coerce(value, part, where, nested)

@@ -1,32 +1,121 @@
-"""A run as text: recipes and dotted overrides."""
+"""A run as text: recipes, dotted overrides, and the frozen value that both become."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, Usage, nearest
+from ..registry import name_of, plugins
+from .build import coerce
 
-KEYS = (
-    "base",
-    "adapter",
-    "data",
-    "network",
-    "conditions",
-    "predict",
-    "noise",
-    "grid",
-    "clock",
-    "frame",
-    "data_std",
-    "source",
-    "train",
-    "sample",
-    "evaluate",
-    "seed",
-)
-PARTS = ("data", "adapter", "network", "noise", "grid", "source")  # a name and the settings that go with it
+PARTS = ("data", "adapter", "network", "noise", "source", "sample")  # a name and the settings that go with it
 MADE = ("shape", "classes", "image", "version")  # what a run adds, so that sampling needs no data
+LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run is made from, every part as it is written in YAML: a name, and the settings that go with it.
+
+    base, adapter     the run to begin with, and how its weights change;  data, network, conditions, noise, source  parts by name
+    predict, clock, frame, data_std  how the network is read as a denoiser (`Denoiser`);  train, sample, evaluate  settings of each;  seed
+    shape, classes, image, version   what a run adds: of its examples, so that sampling needs no data
+    A part that is None was not named: it is the base's, or else the default (`with_defaults`).
+    """
+
+    base: Any = None
+    adapter: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
+    conditions: list[dict[str, Any]] | None = None
+    predict: str | None = None
+    noise: dict[str, Any] | None = None
+    clock: Any = None
+    frame: str | None = None
+    data_std: float | None = None
+    source: dict[str, Any] | None = None
+    train: dict[str, Any] = field(default_factory=dict)
+    sample: dict[str, Any] | None = None
+    evaluate: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    shape: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    image: tuple[int, ...] = ()
+    version: int | None = None
+
+    @classmethod
+    def of(cls, settings: "Mapping[str, Any] | Recipe", where: str = "the recipe") -> "Recipe":
+        """A mapping as a recipe: names in short become {name: …}, callables the names by which they are found again. Raises Usage for unknown keys."""
+        if isinstance(settings, Recipe):
+            return settings
+        if not isinstance(settings, Mapping):
+            raise Problem(f"{where} holds no settings; a recipe is a YAML mapping with keys such as {', '.join(KEYS[:3])}")
+        for key in settings:
+            if key not in KEYS + MADE:
+                raise Usage(f"{where}: no setting {key!r}{nearest(key, KEYS)}")
+        said = {key: _plain(value, f"{where}: {key}") for key, value in settings.items() if value is not None}
+        said |= {key: _part(key, said[key], where) for key in PARTS if key in said}
+        if "conditions" in said:
+            said["conditions"] = [_part("conditions", node, where) for node in _several(said["conditions"])]
+            if unnamed := [node for node in said["conditions"] if "name" not in node]:
+                raise Usage(f"{where}: each condition is a name, or a mapping with one, as in {{name: control, hint: edges}}, not {unnamed[0]!r}")
+        for key, wanted in (("predict", str), ("frame", str), ("data_std", float), ("seed", int), ("train", dict), ("evaluate", dict)):
+            if key in said:
+                said[key] = coerce(said[key], wanted, f"{where}: {key}", {})
+        said |= {key: tuple(said[key]) for key in MADE[:3] if key in said}
+        return cls(**said)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What was said, as plain values."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value not in (None, {}, ())}
+
+    def with_defaults(self) -> "Recipe":
+        """The recipe with the default of every part that it does not name."""
+        return replace(self, **{key: value for key, value in DEFAULTS.items() if getattr(self, key) is None})
+
+    def check_trusted(self, trust: bool, where: Any) -> None:
+        """Raises Problem where parts are somebody's own (`module:Name`), whose code would run, unless they are trusted."""
+        data = {key: value for key, value in (self.data or {}).items() if key not in ("path", "root")}
+        rest = self.as_dict() | {"data": data, "base": None, "classes": None}
+        if not trust and (own := next(plugins(list(rest.values())), None)):
+            raise Problem(f"{where} names {own}, a part of somebody's own; loading it runs that code: say trust=True (--trust) if you trust it")
+
+    def text(self) -> str:
+        """The recipe as YAML."""
+        from omegaconf import OmegaConf
+
+        return OmegaConf.to_yaml(OmegaConf.create(self.as_dict()))
+
+
+KEYS = tuple(part.name for part in fields(Recipe) if part.name not in MADE)
+DEFAULTS: dict[str, Any] = {"data": {"name": "mnist"}, "network": {"name": "unet"}, "conditions": [], "predict": "v", "noise": {"name": "cosine"}}
+DEFAULTS |= {"frame": "vp", "data_std": 1.0, "source": {"name": "gaussian"}, "sample": {}}
+
+
+def _plain(node: Any, where: str) -> Any:
+    """A node of plain values: callables by name."""
+    if callable(node):
+        return name_of(node, where)
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value, where) for key, value in node.items()}
+    return [_plain(value, where) for value in node] if isinstance(node, (list, tuple)) else node
+
+
+def _part(key: str, node: Any, where: str) -> dict[str, Any]:
+    if isinstance(node, str):
+        return {"name": node}
+    if not isinstance(node, dict):
+        raise Usage(f"{where}: {key} is a name, or a mapping of settings, not {node!r}")
+    return node
+
+
+def _several(node: Any) -> list[Any]:
+    return node if isinstance(node, list) else [node]
+
+
 def recipes() -> dict[str, Path]:
     """The recipes that come with fromnoise, by name."""
     return {path.stem: path for place in PLACES for path in sorted(place.glob("*.yaml"))}
@@ -45,69 +134,66 @@ def find(recipe: str) -> Path:
     return known[recipe]
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A YAML file as a plain dict; unknown keys are refused."""
-    from omegaconf import OmegaConf
-
-    try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except Exception as error:  # YAML and OmegaConf raise many types
-        raise Problem(f"{path} is not readable as YAML: {' '.join(str(error).split())[:200]}") from error
-    return checked(config, str(path))
-
-
-def checked(config: Any, where: str) -> dict[str, Any]:
-    if not isinstance(config, dict):
-        raise Problem(f"{where} holds no settings; a recipe is a YAML mapping with keys such as {', '.join(KEYS[:3])}")
-    for key in config:
-        if key not in KEYS + MADE:
-            raise Usage(f"{where}: no setting {key!r}{nearest(key, KEYS)}")
-    return config
-
-
-def load(recipe: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """A recipe with dotted overrides `key.key=value` merged over it.
+def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A YAML file as a recipe, dotted overrides `key.key=value` merged over it.
 
     An override of a part's name, `network=conv` or `network.name=conv`, takes that part's defaults: settings of the old one make no sense there.
+    One length of training takes the place of the file's other.
     """
     from omegaconf import OmegaConf
 
-    config = OmegaConf.create(read(find(recipe)))
-    pairs = []
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise Usage(f"an override is key=value, such as train.batch=64, not {override!r}")
-        if key.split(".")[0] not in KEYS:
-            raise Usage(f"no setting {key.split('.')[0]!r}{nearest(key.split('.')[0], KEYS)}")
-        pairs.append((key.removesuffix(".name") if key.split(".")[0] in PARTS else key, text))
+    try:
+        config = OmegaConf.load(path)
+        plain = OmegaConf.to_container(config, resolve=True)
+    except Exception as error:  # YAML and OmegaConf raise many types
+        raise Problem(f"{path} is not readable as YAML: {' '.join(str(error).split())[:200]}") from error
+    Recipe.of(plain, str(path))  # what is wrong with the file is said before what is wrong with the overrides
+    pairs = [_override(text) for text in overrides]
+    lengths = {key for key, _ in pairs if key in [f"train.{length}" for length in LENGTHS]}
     for key, text in sorted(pairs, key=lambda pair: pair[0].count(".")):  # names before the settings below them
         try:
-            value = OmegaConf.from_dotlist([f"x={text}"]).x
-            if isinstance(OmegaConf.select(config, key), Mapping) and isinstance(value, str):
-                value = {"name": value}
-            *above, _ = key.split(".")
-            node = OmegaConf.select(config, ".".join(above)) if above else config
-            if isinstance(node, str):  # `noise: cosine` is short for `noise: {name: cosine}`
-                OmegaConf.update(config, ".".join(above), {"name": node})
-            OmegaConf.update(config, key, value, merge=False, force_add=True)
+            _put(config, key, text)
         except Exception as error:
             raise Usage(f"cannot set {key}={text}: {' '.join(str(error).split())[:160]}") from error
     plain = OmegaConf.to_container(config, resolve=True)
-    return checked(plain, recipe)
+    if lengths and isinstance(plain.get("train"), dict):
+        plain["train"] = {key: value for key, value in plain["train"].items() if key not in LENGTHS or f"train.{key}" in lengths}
+    return Recipe.of(plain, str(path))
 
 
-def dump(config: Mapping[str, Any]) -> str:
-    """The settings as YAML, each part on one line."""
+def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe that comes with fromnoise, by name, or a file, with overrides."""
+    return read(find(recipe), overrides)
+
+
+def _override(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise Usage(f"an override is key=value, such as train.batch=64, not {text!r}")
+    part = key.split(".")[0]
+    if part not in KEYS:
+        raise Usage(f"no setting {part!r}{nearest(part, KEYS)}")
+    return key.removesuffix(".name") if part in PARTS and part != "sample" else key, value
+
+
+def _put(config: Any, key: str, text: str) -> None:
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+    value = OmegaConf.from_dotlist([f"x={text}"]).x
+    if isinstance(OmegaConf.select(config, key), Mapping) and isinstance(value, str):
+        value = {"name": value}
+    *above, _ = key.split(".")
+    node = OmegaConf.select(config, ".".join(above)) if above else config
+    if isinstance(node, str):  # `noise: cosine` is short for `noise: {name: cosine}`
+        OmegaConf.update(config, ".".join(above), {"name": node})
+    OmegaConf.update(config, key, value, merge=False, force_add=True)
 
 
-def difference(a: Any, b: Any, at: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two configs differ: (dotted key, value in a, value in b)."""
+def differences(a: Any, b: Any, at: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two recipes, or nodes of them, differ: (dotted key, value in a, value in b)."""
+    a, b = (value.as_dict() if isinstance(value, Recipe) else value for value in (a, b))
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return [d for key in {**a, **b} for d in difference(a.get(key), b.get(key), f"{at}.{key}" if at else key)]
+        return [d for key in {**a, **b} for d in differences(a.get(key), b.get(key), f"{at}.{key}" if at else key)]
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return [d for i, (x, y) in enumerate(zip(a, b, strict=True)) for d in difference(x, y, f"{at}.{i}")]
+        return [d for i, (x, y) in enumerate(zip(a, b, strict=True)) for d in differences(x, y, f"{at}.{i}")]
     return [] if a == b else [(at, a, b)]

@@ -1,134 +1,129 @@
 """From a recipe to a model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from .. import config as settings
-from ..conditions import CONDITIONS, Condition
-from ..diffusion import SCHEDULES, Denoiser, Schedule
+from ..conditions import CONDITIONS, Condition, Example
+from ..config import Recipe, call
+from ..config import build as make
+from ..diffusion import SOURCES, Denoiser, Schedule
 from ..errors import Problem, Usage
-from ..networks import ADAPTERS, NETWORKS, PRESETS
+from ..networks import ADAPTERS, NETWORKS, PRESETS, Network
+from ..registry import lookup
 from .model import Model
 from .sampling import Sampling
+from .schedule import schedule
 
-INHERITED = ("network", "predict", "noise", "grid", "clock", "frame", "data_std", "sample")
+INHERITED = ("network", "predict", "noise", "clock", "frame", "data_std", "source", "sample")
 
 
 @dataclass(frozen=True)
 class Base:
-    """A trained model that another run begins with: its settings, its weights by name, and how a config names it."""
+    """A trained model that another run begins with: its recipe, its weights by name, and how a recipe names it."""
 
-    config: Mapping[str, Any]
+    recipe: Recipe
     tensors: Mapping[str, Tensor]
     node: Mapping[str, str]
 
 
-def schedule(node: Any, plugins: bool = False) -> Schedule:
-    """A schedule from its node in a recipe; `plugins` lets it name parts of your own."""
-    return settings.build(SCHEDULES, node, "noise", plugins, {Schedule: lambda inner: schedule(inner, plugins)})
-
-
-def expanded(node: Any) -> Any:
-    """A network's node with what a preset stands for written out, the node's own settings over it."""
-    node = {"name": node} if isinstance(node, str) else node
-    if not isinstance(node, Mapping):
-        raise Usage(f"network is a name, or a mapping with one, not {node!r}")
-    name = node.get("name", "unet")
-    preset = PRESETS.get(name) if isinstance(name, str) else None
-    return {**preset, **{key: value for key, value in node.items() if key != "name"}} if preset else {**node, "name": name}
-
-
-def conditions(
-    asked: Any, shape: Sequence[int], classes: Sequence[str], plugins: bool = True, image: Sequence[int] = ()
-) -> list[Condition]:
-    """The conditions of a recipe's nodes, for examples of this shape, classes of these names, and second pictures of the shape `image`."""
-    parts, given = [], {"shape": tuple(shape), "image": tuple(image)}
-    for node in asked if isinstance(asked, list) else [asked]:
-        node = {"name": node} if isinstance(node, str) else node
-        thing = settings.lookup(CONDITIONS, node.get("name"), "conditions", plugins) if isinstance(node, Mapping) else None
-        node = thing.completed(node, shape, classes) if thing else node
-        parts.append(settings.build(CONDITIONS, node, "conditions", plugins, **given))
-    keys = [part.key for part in parts]
+def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
+    """The model that a recipe describes, for examples such as `example`; its weights are the base's as far as that has them."""
+    recipe = recipe.with_defaults()
+    noise, node = schedule(recipe.noise), expanded(recipe.network)
+    kind = network_class(node)
+    conditions = [make(CONDITIONS, part, "conditions") for part in recipe.conditions or []]
+    keys = [condition.key for condition in conditions]
     if len(set(keys)) < len(keys):
-        raise Usage(f"two conditions are told by {max(keys, key=keys.count)}; each needs a key of its own")
-    return parts
-
-
-def told(node: Mapping[str, Any], name: str, ways: Mapping[str, Any], parts: Sequence[Condition]) -> dict[str, Any]:
-    """A network's node with the settings that the conditions' ways in call for; raises Usage where two say different things."""
-    node, called = dict(node), {}
-    for part in parts:
-        for key, value in part.enters(name, ways).items():
-            if key == "concat":
-                value += called.get(key, 0)
-            elif called.get(key, value) != value:
-                raise Usage(f"one condition wants the network's {key} to be {called[key]}, another {value}; bring them to the same")
-            called[key] = value
-    for key, value in called.items():
-        if node.get(key, value) != value:
-            raise Usage(f"network: {key} is {node[key]}, but the conditions call for {value}; leave it out")
-    return node | called
-
-
-def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str] = (), plugins: bool = True) -> Model:
-    """The model that a config describes, for examples of this shape."""
-    noise = schedule(config.get("noise", "cosine"), plugins)
-    grid = schedule(config["grid"], plugins) if config.get("grid") else None
-    node = expanded(config.get("network") or "unet")
-    name = node.get("name")
-    thing = settings.lookup(NETWORKS | PRESETS, name, "network", plugins)
-    if not (isinstance(thing, type) and hasattr(thing, "fitting")):
-        raise Usage(f"{name} is no network: it must be a class with `fitting(shape)` and `dim`, as those in fromnoise.networks")
-    fitting = thing.fitting(shape)
-    parts = conditions(config.get("conditions") or [], shape, classes, plugins, config.get("image") or ())
-    node = told(node, str(name), getattr(thing, "WAYS", {"add": {}}), parts)
-    network = settings.build(NETWORKS, node, "network", plugins, **fitting)
-    for part in parts:
-        part.settle(network.dim, shape)
-        part.join(network)
-    shared = {key: config[key] for key in ("predict", "frame", "data_std") if key in config}
-    clock = config.get("clock") or noise
-    clock = schedule(clock, plugins) if isinstance(clock, Mapping) else clock
-    denoiser = settings.call(Denoiser, shared, "model", network=network, clock=clock)
-    sampling = settings.call(Sampling, config.get("sample") or {}, "sample")
-    model = Model(denoiser, noise, shape, parts, grid, sampling, classes)
-    if any(part.alone for part in parts):
-        if not config.get("base"):
-            raise Usage("a control branch is trained on a network that has learnt already: set base to its run, as in base=runs/mnist")
-        model.requires_grad_(False)
-        for part in parts:
-            part.requires_grad_(part.alone)
-    if config.get("adapter"):
-        if any(part.alone for part in parts):
-            raise Usage("a control branch is trained whole, and its base stays as it is; leave the adapter out")
-        settings.build(ADAPTERS, config["adapter"], "adapter", plugins).attach(model)
-    model.lent = frozen(model) if config.get("base") else frozenset()
+        raise Usage(f"two conditions are called {max(keys, key=keys.count)}; each needs a key of its own")
+    settings = planned(node, [condition.plan(kind, example) for condition in conditions])
+    network = make(NETWORKS, settings, "network", **kind.fitting(example.shape))
+    if base:
+        fill(network, base, "denoiser.network.")
+    for condition in conditions:
+        condition.init_layers(network, example)
+    clock = recipe.clock if recipe.clock is not None else noise
+    clock = schedule(clock) if isinstance(clock, Mapping) else clock
+    shared = {"predict": recipe.predict, "frame": recipe.frame, "data_std": recipe.data_std}
+    denoiser = call(Denoiser, shared, "the recipe", None, network=network, clock=clock)
+    source = make(SOURCES, recipe.source, "source")
+    model = Model(denoiser, noise, example.shape, conditions, source, Sampling.of(recipe.sample or {}), example.classes)
+    if base:
+        fill(model, base)
+    freeze(model, recipe, base)
     return model
 
 
-def frozen(model: nn.Module) -> frozenset[str]:
-    """The names of parameters that are not trained."""
-    return frozenset(name for name, parameter in model.named_parameters() if not parameter.requires_grad)
+def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
+    """Leaves to be trained what the recipe trains: an adapter, a control branch alone, or all."""
+    branches = [condition for condition in model.conditions.values() if condition.alone]
+    if (branches or recipe.adapter) and not recipe.base:
+        what = "a control branch is trained on" if branches else "an adapter changes"
+        raise Usage(f"{what} a network that has been trained already; set base to its run, as in base=runs/mnist")
+    if branches and recipe.adapter:
+        raise Usage("a control branch is trained whole, and its base stays as it is; leave the adapter out")
+    if branches:
+        model.requires_grad_(False)
+        for condition in branches:
+            condition.requires_grad_(True)
+    if recipe.adapter:
+        make(ADAPTERS, recipe.adapter, "adapter").attach(model)
+    if base:
+        for name, parameter in model.named_parameters():
+            if name not in base.tensors and (branches or recipe.adapter):  # such as a new condition's under an adapter: no base has trained it
+                parameter.requires_grad_(True)
+    frozen = (name for name, parameter in model.named_parameters() if not parameter.requires_grad)
+    model.frozen_from_base = frozenset(frozen) if recipe.base else frozenset()
 
 
-def inherited(config: Mapping[str, Any], base: Base) -> dict[str, Any]:
+def expanded(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's node with what a preset stands for written out, the node's own settings over it."""
+    name = node.get("name", "unet")
+    return {**PRESETS[name], **{key: value for key, value in node.items() if key != "name"}} if name in PRESETS else {**node, "name": name}
+
+
+def network_class(node: Mapping[str, Any]) -> type[Network]:
+    """The class of a network's node; raises Usage where it is none."""
+    thing = lookup(NETWORKS | PRESETS, node["name"], "network")
+    if not (isinstance(thing, type) and issubclass(thing, Network)):
+        raise Usage(f"{node['name']} is no network: write it as a subclass of fromnoise.networks.Network")
+    return thing
+
+
+def planned(node: Mapping[str, Any], plans: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A network's node with the settings that the conditions call for; raises Usage where two call for different ones."""
+    called: dict[str, Any] = {}
+    for key, value in ((key, value) for plan in plans for key, value in plan.items()):
+        if key == "concat":
+            value += called.get(key, 0)
+        elif called.get(key, value) != value:
+            raise Usage(f"one condition wants the network's {key} to be {called[key]}, another {value}; bring them to the same")
+        called[key] = value
+    for key, value in called.items():
+        if node.get(key, value) != value:
+            raise Usage(f"network: {key} is {node[key]}, but the conditions call for {value}; leave it out")
+    return {**node, **called}
+
+
+def fill(module: nn.Module, base: Base, prefix: str = "") -> None:
+    """Puts the base's weights into a module, which may have more; raises Problem where they are of another network."""
+    own = module.state_dict()
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in base.tensors.items() if name.startswith(prefix)}
+    for name, tensor in tensors.items():
+        if name not in own or own[name].shape != tensor.shape:
+            here = f"{tuple(own[name].shape)} here" if name in own else "nothing here"
+            raise Problem(f"the base {base.node['run']} is of another network: {prefix}{name} is {tuple(tensor.shape)} there, {here}")
+    module.load_state_dict(tensors, strict=False)
+
+
+def inherited(recipe: Recipe, base: Base) -> Recipe:
     """A recipe with the base's model where it says nothing else, and its conditions after the base's."""
-    mine, theirs = (_listed(c.get("conditions")) for c in (config, base.config))
+    mine, theirs = recipe.conditions or [], base.recipe.conditions or []
     if any(node["name"] == "control" for node in theirs):
-        raise Problem(
-            f"the base {base.node['run']} is steered by branches of its own; begin with its own base, and compose them when sampling"
-        )
+        raise Problem(f"the base {base.node['run']} has control branches of its own; begin with its own base, and compose them when sampling")
     own, known = {node["name"]: node for node in mine}, {node["name"] for node in theirs}
     conditions = [own.get(node["name"], node) for node in theirs] + [node for node in mine if node["name"] not in known]
-    model = {key: base.config[key] for key in INHERITED if base.config.get(key) is not None}
-    return {**model, **config, "conditions": conditions, "base": dict(base.node)}
-
-
-def _listed(conditions: Any) -> list[dict[str, Any]]:
-    nodes = conditions if isinstance(conditions, list) else [conditions] if conditions else []
-    if not all(isinstance(node, str) or (isinstance(node, Mapping) and "name" in node) for node in nodes):
-        raise Usage(f"each condition is a name, or a mapping with one, as in {{name: control, hint: edges}}, not {conditions!r}")
-    return [{"name": node} if isinstance(node, str) else dict(node) for node in nodes]
+    model = {key: getattr(base.recipe, key) for key in INHERITED if getattr(recipe, key) is None}
+    return replace(recipe, **model, conditions=conditions, base=dict(base.node))

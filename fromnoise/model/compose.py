@@ -1,16 +1,18 @@
-"""Runs put together: what several runs have changed of one base, in shares; and a run without its adapter, its changes merged."""
+"""Runs put together: what several runs have changed of one base, in shares; control branches of other runs; a run without its adapter."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from ..errors import Problem
+from ..conditions import Control
+from ..errors import Problem, Usage
 from ..files import vacant
 from ..networks import merge
-from ..runs.folder import Run
+from ..runs import Run
 from .build import build
-from .load import load, read_base
+from .load import digest, example_of, load, read_base
 from .model import Model
 
 
@@ -27,7 +29,7 @@ def composed(
     began = read_base({"run": str(path), "weights": weights}, trust)
     own = dict(model.named_parameters())
     for other, share in others:
-        node = Run(other).config().get("base")
+        node = Run(other).recipe(trust).base
         if not isinstance(node, Mapping):
             raise Problem(f"{other} was not begun with a base, so it changes none; give a run that was trained with base={path}")
         if node.get("digest") != began.node["digest"]:
@@ -42,16 +44,49 @@ def composed(
 def write_merged(path: Path, others: Sequence[tuple[str | Path, float]], out: Path, trust: bool = False, weights: str = "last") -> Model:
     """Writes a run, with others put on it, as a plain one, whose weights hold all changes; its model."""
     out = vacant(out)
-    config, examples = Run(path).config(), Run(path).load_examples()
-    if not (config.get("adapter") or others):
+    recipe, examples = Run(path).recipe(trust), Run(path).load_examples()
+    if not (recipe.adapter or others):
         raise Problem(f"{path} has no adapter, so there is nothing to merge; put runs on it with --adapter")
-    config = {key: value for key, value in config.items() if key not in ("base", "adapter")}
-    model = build(config, config["shape"], config.get("classes") or (), plugins=trust)
+    recipe = replace(recipe, base=None, adapter=None)
+    model = build(recipe, example_of(recipe))
     merged = composed(path, others, "cpu", trust, weights) if others else merge(load(path, "cpu", trust, weights))
     model.load_state_dict(merged.state_dict())
     run = Run(out)
     run.save_weights(model, 0)
     if examples:
         run.save_examples(examples)
-    run.write_config(config)
+    run.write_recipe(recipe)
     return model
+
+
+def add_control(model: Model, path: str | Path, own: str, device: str | None = None, trust: bool = False) -> str:
+    """Adds another run's branch to a model whose base has the digest `own`, and returns its key; raises Problem where the bases differ."""
+    node = Run(path).recipe(trust).base or {}
+    other = load(path, device, trust)
+    keys = controls(other)
+    if len(keys) != 1:
+        several = f"several branches ({', '.join(keys)}); sample that run itself"
+        raise Usage(f"{path} has {several if keys else 'no control branch; choose a run that was trained with one'}")
+    if node.get("digest") != own:
+        which = f"{node.get('run')} ({node.get('weights')} weights)"
+        raise Problem(f"{path} was trained on {which}, which are not the ones here; a branch fits its base alone")
+    (key,) = keys
+    if key in model.conditions:
+        cure = "train one of them with another key, as in conditions=[{name: control, hint: …, key: …}]"
+        raise Usage(f"two branches are called {key}; {cure}")
+    if extra := [name for name in other.conditions if name != key and name not in model.conditions]:
+        raise Usage(f"{path} has also learnt the condition {extra[0]}, which the base has not; sample that run itself")
+    model.conditions[key] = other.conditions[key]
+    for name, condition in other.conditions.items():
+        model.conditions[name].examples = condition.examples
+    return key
+
+
+def controls(model: Model) -> list[str]:
+    """The keys of a model's control branches."""
+    return [key for key, condition in model.conditions.items() if isinstance(condition, Control)]
+
+
+def base_digest(model: Model, run: Path) -> str:
+    """The digest of the weights that branches of a model rest on: of its base, or of its own where it has none."""
+    return Run(run).recipe(True).base["digest"] if controls(model) else digest(model.state_dict())

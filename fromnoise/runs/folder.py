@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .. import config as settings
+from ..config import Recipe, read
 from ..errors import Problem, Usage
 from ..files import replacing
 
-VERSION = 1  # of the folder's format
+VERSION = 2  # of the folder's format
 EXAMPLES = "examples.safetensors"
 
 
@@ -30,22 +31,23 @@ class Run:
         self.path = Path(path)
         self.weights, self.checkpoint, self.log_file = self.path / "model.safetensors", self.path / "last.ckpt", self.path / "log.jsonl"
 
-    def config(self) -> dict[str, Any]:
-        """The run's settings; raises Problem where the folder is none, or of another version."""
+    def recipe(self, trust: bool = False) -> Recipe:
+        """What the run was made from; raises Problem where the folder is none, of another version, or names parts of its own that are not trusted."""
         file = self.path / "config.yaml"
         if not file.is_file():
             what = "there is no" if not self.path.exists() else "it has no config.yaml, so it is not a"
             raise Usage(f"{self.path}: {what} run folder; `fromnoise train RECIPE --out {self.path}` makes one")
-        config = settings.read(file)
-        if config.get("version") != VERSION:
+        recipe = read(file)
+        if recipe.version != VERSION:
             raise Problem(
-                f"{self.path} was written in run format {config.get('version')}, this fromnoise reads {VERSION}; use the fromnoise that wrote it"
+                f"{self.path} was written in run format {recipe.version}, this fromnoise reads {VERSION}; use the fromnoise that wrote it"
                 " (environment.json names it), or train again"
             )
-        return config
+        recipe.check_trusted(trust, self.path)
+        return recipe
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        self.write("config.yaml", settings.dump(dict(config) | {"version": VERSION}))
+    def write_recipe(self, recipe: Recipe) -> None:
+        self.write("config.yaml", replace(recipe, version=VERSION).text())
 
     def write(self, name: str, text: str) -> None:
         with replacing(self.path / name) as temporary:
@@ -64,7 +66,7 @@ class Run:
         """The model's weights as safetensors; what its base lends it stays there."""
         from safetensors.torch import save
 
-        lent = getattr(model, "lent", ())
+        lent = getattr(model, "frozen_from_base", ())
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in lent}
         packed = save(tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step)})
         with replacing(self.weights_named(name)) as temporary:
@@ -89,7 +91,7 @@ class Run:
             raise Problem(
                 f"{file} cannot be read, it may be cut short ({error}); run the training command again to rewrite it, or restore a copy"
             ) from error
-        lent = getattr(model, "lent", ())
+        lent = getattr(model, "frozen_from_base", ())
         missing, unexpected = model.load_state_dict(tensors, strict=False) if self._fits(model, tensors, file) else ([], [])
         missing = [name for name in missing if name not in lent]
         if missing or unexpected:

@@ -1,0 +1,123 @@
+"""Drawing samples: the denoiser that the conditions and guidance make, and the walk down the levels."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..diffusion import Bound, Denoise, Denoiser, Schedule, Seeded, guided, inpainted
+from ..errors import Usage, nearest
+from ..networks import Context
+from ..samplers import stepper
+from .sampling import Sampling
+
+Steps = Iterator[tuple[Tensor, Tensor]]
+
+
+class Drawable(Protocol):
+    """What is drawn from: a `Model`."""
+
+    denoiser: Denoiser
+    conditions: Any
+    shape: tuple[int, ...]
+    training: bool
+
+    @property
+    def device(self) -> torch.device: ...
+    def context(self, n: int, conditions: Mapping[str, Any]) -> Context: ...
+    def start(self, n: int, seed: int = 0, first: int = 0, schedule: Schedule | None = None) -> Tensor: ...
+    def sampling_schedule(self, sampling: Sampling) -> Schedule: ...
+    def train(self, mode: bool = True) -> Any: ...
+
+
+def sample(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[str, Any], progress: Callable[[int], Any] | None = None) -> Tensor:
+    """n samples (n, C, *S) in [-1, 1] (points as they are), in batches of `sampling.batch`; `progress(done)` is called after each.
+
+    conditions: {key: values of n samples, or None}, as `Model.with_defaults` gives them.
+    """
+    check_images(model.shape, sampling.start, n), check_images(model.shape, sampling.init, n)
+    parts = []
+    for first in range(0, n, sampling.batch):
+        rows = slice(first, min(first + sampling.batch, n))
+        mine = {key: None if value is None else value[rows] for key, value in conditions.items()}
+        own = replace(sampling, first=sampling.first + first, start=_part(sampling.start, rows), init=_part(sampling.init, rows))
+        for x, _ in trajectory(model, rows.stop - first, own, mine):  # noqa: B007
+            pass
+        parts.append(x.clamp(-1, 1) if len(model.shape) > 1 else x)
+        if progress:
+            progress(rows.stop)
+    return torch.cat(parts)
+
+
+def trajectory(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Steps:
+    """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S)."""
+    numbers = range(sampling.first, sampling.first + n)
+    denoise = guided_denoiser(model, n, sampling, conditions)
+    denoise = sampling.clip_x0(sampling.guide(denoise, numbers) if sampling.guide else denoise)
+    for key, value in conditions.items():
+        given = None if value is None else model.conditions[key].known(value)
+        denoise = inpainted(denoise, given[0], 1 - given[1]) if given else denoise
+    schedule = model.sampling_schedule(sampling)
+    levels, x = schedule.levels(sampling.steps), model.start(n, sampling.seed, sampling.first, schedule)
+    check_images(model.shape, sampling.start, n), check_images(model.shape, sampling.init, n)
+    if sampling.start is not None:
+        x = sampling.start.to(x).expand_as(x)
+    if sampling.init is not None:
+        levels = levels[-1 - max(1, round(sampling.strength * sampling.steps)) :]
+        x = levels[0].mix(sampling.init.to(x).expand_as(x), Seeded(sampling.seed, numbers)(x))
+    randn = Seeded(sampling.seed ^ (1 << 63), numbers)  # a stream of its own, apart from the start's
+    return inference_mode(model, stepper(sampling.sampler, randn, sampling.options)(denoise, x, levels))
+
+
+def guided_denoiser(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Denoise:
+    """The denoiser of n samples under conditions, guided away from no conditions, from negative ones, or from another model."""
+    if sampling.guidance == 1 and (sampling.negative or sampling.weak is not None):
+        raise Usage("guidance leads away from what is negative, or from a weaker model, and at 1 there is none; set it above 1")
+    controls = [key for key, condition in model.conditions.items() if not condition.guides]
+    for key in sampling.control:
+        if key not in controls:
+            raise Usage(f"this model has no control {key!r}" + (nearest(key, controls) if controls else ""))
+    strong = Bound(model.denoiser, model.context(n, conditions).heeding(sampling.control))
+    if sampling.guidance == 1:
+        return strong
+    weak, kept = sampling.weak, {key: conditions.get(key) for key in controls} | dict(sampling.negative or {})
+    if weak is None and len(controls) == len(model.conditions):
+        raise Usage("this model has no condition to guide by; leave guidance at 1")
+    if weak is not None and weak.shape != model.shape:
+        raise Usage(f"the model to guide against makes {weak.shape}, this one {model.shape}; name one of the same data")
+    if weak is not None:
+        kept = {key: value for key, value in conditions.items() if key in weak.conditions}
+    other = model if weak is None else weak
+    context = other.context(n, kept).heeding(sampling.control)
+    return guided(strong, Bound(other.denoiser, context), sampling.guidance, sampling.low, sampling.high, sampling.rescale)
+
+
+def check_images(shape: Sequence[int], images: Tensor | None, n: int) -> None:
+    """Raises Usage where images for n samples, one for all or one for each, are of another shape or number."""
+    if images is None:
+        return
+    if tuple(images.shape[1:]) != tuple(shape):
+        raise Usage(f"the image is {tuple(images.shape[1:])}, the model's samples are {tuple(shape)}; resize it first")
+    if len(images) not in (1, n):
+        raise Usage(f"{n} samples start from one image or {n} of them, not {len(images)}")
+
+
+def inference_mode(model: Drawable, walk: Steps) -> Steps:
+    """The walk, with the model in evaluation mode and no gradients kept."""
+    while True:  # neither mode may leak into the caller's code between two steps
+        was = model.training
+        model.train(False)
+        try:
+            with torch.no_grad():
+                step = next(walk, None)
+        finally:
+            model.train(was)
+        if step is None:
+            return
+        yield step
+
+
+def _part(images: Tensor | None, rows: slice) -> Tensor | None:
+    return images if images is None or len(images) == 1 else images[rows]
