@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,13 @@ from ..errors import Usage
 from ..networks.context import PLACES, Context
 
 WAYS = tuple(PLACES)
+
+
+@dataclass(frozen=True)
+class Example:
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    image: tuple[int, ...] = ()
 
 
 class Condition(nn.Module, ABC):
@@ -49,6 +57,18 @@ class Condition(nn.Module, ABC):
         self.place = PLACES[self.enter or both[0]]
         called = {} if self.place == "vector" else {self.place: self.width()}
         return {**(ways[self.enter] if self.enter else {}), **called}
+
+    def plan(self, network, example):
+        if getattr(self, "classes", 0) is None:
+            self.classes = len(example.classes)
+        return self.enters(network.__name__, getattr(network, "ways", None) or getattr(network, "WAYS", {"add": {}}))
+
+    def init_layers(self, network, example):
+        self.settle(network.dim, example.shape)
+        self.join(network)
+
+    def parse(self, text):
+        return text
 
     @abstractmethod
     def width(self) -> int:
@@ -113,7 +133,7 @@ class Condition(nn.Module, ABC):
     def train_context(self, value: Any, generator: torch.Generator | None = None) -> Context:
         """The context of a training batch, a share `drop` of it left out."""
         if self.drop:
-            chosen = torch.rand(len(value), generator=generator).lt(self.drop)
+            chosen = (torch.rand(len(value)) if generator is None else generator.of("drop", self.key).rand()).lt(self.drop)
             value = self.dropped(value, chosen.to(value.device, non_blocking=True) if isinstance(value, Tensor) else chosen)
         return self(value)
 

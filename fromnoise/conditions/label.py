@@ -24,7 +24,7 @@ class Label(Condition):
     from_data = False
     ways = ("adaln", "add", "token", "cross", "concat")
 
-    def __init__(self, classes: int, drop: float = 0.1, enter: str | None = None, wide: int | None = None):
+    def __init__(self, classes: int | None = None, drop: float = 0.1, enter: str | None = None, wide: int | None = None):
         super().__init__(drop, enter)
         self.classes, self.wide = classes, wide
 

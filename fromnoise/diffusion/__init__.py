@@ -8,7 +8,7 @@ from .level import Level
 from .loss import DISTANCES, PENALTIES, loss
 from .predict import PREDICT
 from .schedule import Cosine, Flow, Karras, Linear, LogitNormal, LogNormal, Schedule, Shifted
-from .source import SOURCES, Coupled, Gaussian, Paired, Seeded
+from .source import SOURCES, Coupled, Gaussian, Paired, Seeded, Source
 from .table import BETAS, SPACINGS, Table
 from .weight import WEIGHTS
 
@@ -49,6 +49,7 @@ __all__ = [
     "Schedule",
     "Seeded",
     "Shifted",
+    "Source",
     "Table",
     "calmed",
     "classified",

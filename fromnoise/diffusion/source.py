@@ -18,6 +18,9 @@ class Source(ABC):
     @abstractmethod
     def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor: ...
 
+    def start(self, n, shape, noise, examples):
+        return noise(torch.empty(n, *shape))
+
 
 def _normal(x: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..conditions import CONDITIONS, Condition, Example
+from ..conditions import CONDITIONS, Example
 from ..config import Recipe, call
 from ..config import build as make
-from ..diffusion import SOURCES, Denoiser, Schedule
+from ..diffusion import SOURCES, Denoiser
 from ..errors import Problem, Usage
 from ..networks import ADAPTERS, NETWORKS, PRESETS, Network
 from ..registry import lookup

@@ -17,6 +17,7 @@ from .presets import PRESETS
 from .unet import UNet
 from .uvit import UViT
 
+Network = nn.Module
 NETWORKS: dict[str, type[nn.Module]] = {
     "mlp": MLP,
     "two_linear": TwoLinear,
@@ -33,6 +34,7 @@ __all__ = [
     "ADAPTERS",
     "MLP",
     "NETWORKS",
+    "Network",
     "NOTHING",
     "PRESETS",
     "Adapter",
