@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tests.cli.test_cli import call
 
 from fromnoise import load
 from fromnoise.cli.control import heard
@@ -15,9 +14,9 @@ from fromnoise.cli.words import export_run
 from fromnoise.conditions.hints.hints import HINTS
 from fromnoise.errors import Problem, Usage
 from fromnoise.evaluation import obedience
-from fromnoise.model import build
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import examples, train
+from tests.cli.test_cli import call
 
 SHAPE, COUNT = (3, 12, 12), 24
 DATA = {"name": "shapes", "size": 12, "count": COUNT}
@@ -204,7 +203,7 @@ def test_control_runs_that_cannot_be(runs, tmp_path, change, error, says):
 
 def test_a_base_without_features_is_refused(tmp_path):
     with pytest.raises(Usage, match="conv has no features that a control branch could add to"):
-        build({"network": "conv", "base": "x", "conditions": [{"name": "control", "hint": "edges"}]}, SHAPE)
+        built({"network": "conv", "base": "x", "conditions": [{"name": "control", "hint": "edges"}]}, SHAPE)
 
 
 def test_a_control_run_is_no_base_of_another(runs, tmp_path):
