@@ -17,6 +17,7 @@ from fromnoise.evaluation import obedience
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import examples, train
 from tests.cli.test_cli import call
+from tests.parts import built
 
 SHAPE, COUNT = (3, 12, 12), 24
 DATA = {"name": "shapes", "size": 12, "count": COUNT}
