@@ -1,11 +1,11 @@
 """Conditions: a batch entry -> Context, by the place where it enters the network."""
 
 from .caption import Text
-from .condition import Condition
+from .condition import Condition, Example
 from .control import Control
 from .image import Image
 from .label import Label
 
 CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text, "image": Image, "control": Control}
 
-__all__ = ["CONDITIONS", "Condition", "Control", "Image", "Label", "Text"]
+__all__ = ["CONDITIONS", "Condition", "Control", "Example", "Image", "Label", "Text"]

@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from .. import config as settings
-from ..conditions import CONDITIONS, Condition
+from ..conditions import CONDITIONS, Condition, Example
 from ..diffusion import SCHEDULES, Denoiser, Schedule
 from ..errors import Problem, Usage
 from ..networks import ADAPTERS, NETWORKS, PRESETS
+from ..registry import plugins as named_plugins
 from .model import Model
 from .sampling import Sampling
 
@@ -41,27 +42,22 @@ def expanded(node: Any) -> Any:
     return {**preset, **{key: value for key, value in node.items() if key != "name"}} if preset else {**node, "name": name}
 
 
-def conditions(
-    asked: Any, shape: Sequence[int], classes: Sequence[str], plugins: bool = True, image: Sequence[int] = ()
-) -> list[Condition]:
-    """The conditions of a recipe's nodes, for examples of this shape, classes of these names, and second pictures of the shape `image`."""
-    parts, given = [], {"shape": tuple(shape), "image": tuple(image)}
-    for node in asked if isinstance(asked, list) else [asked]:
-        node = {"name": node} if isinstance(node, str) else node
-        thing = settings.lookup(CONDITIONS, node.get("name"), "conditions", plugins) if isinstance(node, Mapping) else None
-        node = thing.completed(node, shape, classes) if thing else node
-        parts.append(settings.build(CONDITIONS, node, "conditions", plugins, **given))
+def conditions(nodes: Any, plugins: bool = True) -> list[Condition]:
+    """The conditions of a recipe's nodes."""
+    for name in () if plugins else named_plugins(nodes):
+        raise Problem(f"conditions name your own {name}; loading it runs that code: say trust=True (--trust) if you trust it")
+    parts = [settings.build(CONDITIONS, node, "conditions", plugins) for node in (nodes if isinstance(nodes, list) else [nodes])]
     keys = [part.key for part in parts]
     if len(set(keys)) < len(keys):
-        raise Usage(f"two conditions are told by {max(keys, key=keys.count)}; each needs a key of its own")
+        raise Usage(f"two conditions have the key {max(keys, key=keys.count)}; each needs one of its own")
     return parts
 
 
-def told(node: Mapping[str, Any], name: str, ways: Mapping[str, Any], parts: Sequence[Condition]) -> dict[str, Any]:
+def told(node: Mapping[str, Any], network: type[nn.Module], example: Example, parts: Sequence[Condition]) -> dict[str, Any]:
     """A network's node with the settings that the conditions' ways in call for; raises Usage where two say different things."""
     node, called = dict(node), {}
     for part in parts:
-        for key, value in part.enters(name, ways).items():
+        for key, value in part.plan(network, example).items():
             if key == "concat":
                 value += called.get(key, 0)
             elif called.get(key, value) != value:
@@ -83,26 +79,26 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     if not (isinstance(thing, type) and hasattr(thing, "fitting")):
         raise Usage(f"{name} is no network: it must be a class with `fitting(shape)` and `dim`, as those in fromnoise.networks")
     fitting = thing.fitting(shape)
-    parts = conditions(config.get("conditions") or [], shape, classes, plugins, config.get("image") or ())
-    node = told(node, str(name), getattr(thing, "WAYS", {"add": {}}), parts)
+    example = Example(tuple(shape), tuple(classes), tuple(config.get("image") or ()))
+    parts = conditions(config.get("conditions") or [], plugins)
+    node = told(node, thing, example, parts)
     network = settings.build(NETWORKS, node, "network", plugins, **fitting)
     for part in parts:
-        part.settle(network.dim, shape)
-        part.join(network)
+        part.init_layers(network, example)
     shared = {key: config[key] for key in ("predict", "frame", "data_std") if key in config}
     clock = config.get("clock") or noise
     clock = schedule(clock, plugins) if isinstance(clock, Mapping) else clock
     denoiser = settings.call(Denoiser, shared, "model", network=network, clock=clock)
     sampling = settings.call(Sampling, config.get("sample") or {}, "sample")
     model = Model(denoiser, noise, shape, parts, grid, sampling, classes)
-    if any(part.alone for part in parts):
+    if any(part.freezes_rest for part in parts):
         if not config.get("base"):
             raise Usage("a control branch is trained on a network that has learnt already: set base to its run, as in base=runs/mnist")
         model.requires_grad_(False)
         for part in parts:
-            part.requires_grad_(part.alone)
+            part.requires_grad_(part.freezes_rest)
     if config.get("adapter"):
-        if any(part.alone for part in parts):
+        if any(part.freezes_rest for part in parts):
             raise Usage("a control branch is trained whole, and its base stays as it is; leave the adapter out")
         settings.build(ADAPTERS, config["adapter"], "adapter", plugins).attach(model)
     model.lent = frozen(model) if config.get("base") else frozenset()

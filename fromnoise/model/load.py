@@ -93,7 +93,8 @@ def fill_base(model: Model, base: Base) -> None:
             raise Problem(f"the base {base.node['run']} is of another network: {name} is {tuple(tensor.shape)} there, {here}")
     model.load_state_dict(base.tensors, strict=False)
     for condition in model.conditions.values():
-        condition.join(model.denoiser.network)
+        if condition.freezes_rest:
+            condition.attach(model.denoiser.network)
     for name, parameter in model.named_parameters():
         if name not in base.tensors:  # such as a new condition's under an adapter: nobody has learnt it yet
             parameter.requires_grad_(True)

@@ -13,6 +13,7 @@ from ..conditions import Condition
 from ..diffusion import Bound, Denoise, Denoiser, Level, Schedule, Seeded, guided, inpainted, loss
 from ..diffusion import predict as prediction
 from ..diffusion.weight import Weight, flat
+from ..draws import Draws
 from ..errors import Usage, nearest
 from ..networks import NOTHING, Context
 from ..samplers import stepper
@@ -71,10 +72,11 @@ class Model(nn.Module):
         **measure: Any,
     ) -> Tensor:
         """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`."""
-        context = NOTHING
+        context, n = NOTHING, len(batch["x"])
+        draws = Draws(("batch", int(torch.randint(1 << 62, (), generator=generator))), range(n), n)
         with self.denoiser.precision(batch["x"].device):
             for condition in self.conditions.values():
-                context = context.merged(condition.train_context(condition.read(batch, generator), generator))
+                context = context.merged(condition.train_context(condition.read(batch, draws), draws))
         return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
 
     # Sampling
@@ -121,11 +123,11 @@ class Model(nn.Module):
     def remember(self, examples: Mapping[str, Any]) -> None:
         """Takes {key: values} as what conditions are asked where nobody asks for anything."""
         for key, condition in self.conditions.items():
-            condition.examples = examples.get(key)
+            condition.example_values = examples.get(key)
 
     def examples(self) -> dict[str, Any]:
         """What was remembered."""
-        return {key: condition.examples for key, condition in self.conditions.items() if condition.examples is not None}
+        return {key: condition.example_values for key, condition in self.conditions.items() if condition.example_values is not None}
 
     def rehearse(self) -> None:
         """One step of the walk that the model's own settings ask for; raises Usage where they cannot be."""
@@ -144,14 +146,14 @@ class Model(nn.Module):
             raise Usage("guidance leads away from what is negative, and at 1 there is none; set it above 1")
         if weak is not None and negative:
             raise Usage("guidance leads away from what is negative, or from another model, not from both")
-        controls = [key for key, condition in self.conditions.items() if not condition.guides]
+        controls = [key for key, condition in self.conditions.items() if not condition.guidable]
         for key in plan.control:
             if key not in controls:
                 raise Usage(f"this model has no control {key!r}" + (nearest(key, controls) if controls else ""))
         strong = Bound(self.denoiser, self.context(n, conditions).heeding(plan.control))
         if plan.guidance == 1:
             return strong
-        if weak is None and not any(condition.guides for condition in self.conditions.values()):
+        if weak is None and not any(condition.guidable for condition in self.conditions.values()):
             raise Usage("this model has no condition to guide by; leave guidance at 1")
         if weak is not None and weak.shape != self.shape:
             raise Usage(f"the model to guide against makes {weak.shape}, this one {self.shape}; name one of the same data")
