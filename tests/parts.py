@@ -55,10 +55,10 @@ def stirred(network: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def label_of(dim: int, classes: int, drop: float = 0.1) -> Label:
-    """A label condition as a network with vectors `dim` wide is told."""
-    condition = Label(classes, drop)
-    condition.enters("network", {"add": {}})
-    condition.settle(dim, (1, 4, 4))
+    """A label condition beside a network with vectors `dim` wide."""
+    condition, network = Label(classes, drop), Plain()
+    network.dim = dim
+    condition.init_layers(network, Example((1, 4, 4)))
     return condition
 
 

@@ -41,7 +41,7 @@ def heard(
             hints[key] = read_hint(Path(file), model.conditions[key]).expand(n, -1, -1, -1)
     if hints:  # other conditions then vary as they do by themselves, not as the remembered examples of the hints did
         for condition in model.conditions.values():
-            condition.examples = condition.examples if condition.from_data else None
+            condition.example_values = condition.example_values if condition.from_data else None
     return hints, {**model.sampling.control, **control}
 
 
@@ -70,7 +70,7 @@ def add(model: Model, path: str | Path, own: str, device: str | None = None, tru
         raise Usage(f"{path} has also learnt to be told {extra[0]}, which the base was not; sample that run itself")
     model.conditions[key] = other.conditions[key]
     for name, condition in other.conditions.items():
-        model.conditions[name].examples = condition.examples
+        model.conditions[name].example_values = condition.example_values
     return key
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..conditions.hints.hints import STATED, holed
+from ..conditions.hints import holed
 from ..data.dataset import scaled
 from ..data.files.listing import listed
 from ..data.files.pictures import CHANNELS, Broken, Look
@@ -28,11 +28,11 @@ def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data:
     if image is None:
         raise Usage("--mask says which part of --image is to be made anew; give that as well")
     condition = model.conditions["image"]
-    channels = model.shape[0] if condition.hint else condition.width()
+    channels = model.shape[0] if condition.hint else condition.shape[0]
     pictures = torch.stack([picture(file, channels, model.shape, data) for file in _files(image)[:n]])
     if mask is None:
         value = condition.made(pictures)
-    elif condition.hint in STATED:
+    elif condition.fills_holes:
         value = holed(pictures, hole(mask, model.shape, data)[None])
     else:
         raise Usage("this model was not trained to fill holes (image with hint: masked); leave --mask out")

@@ -155,7 +155,7 @@ def write_samples(
 
 def write_hint(picture: Path, hint: str, size: int | None, channels: str, out: Path) -> None:
     """`fromnoise data hint`."""
-    from ..conditions.hints.hints import HINTS
+    from ..conditions.hints import HINTS
     from ..data.dataset import scaled
     from ..data.files.pictures import Broken, Look, check, header
     from ..figures import save
@@ -297,7 +297,7 @@ def measure(
         hints, heeded = heard(model, run, control, 1, device, trust)
         if hints:
             raise Usage("evaluate shows branches the hints of held-out examples; name them without files, as in --control edges:0.8")
-        alone = {key: [0.0] for key, condition in model.conditions.items() if not condition.guides} | heeded
+        alone = {key: [0.0] for key, condition in model.conditions.items() if not condition.guidable} | heeded
         obeyed = obedience(model, test, min(n or OBEYED, len(test)), seed, alone, **told)
         print("\n".join(obeyed.lines()))
         return write("obedience.json", asdict(obeyed) | {"control": heeded})
@@ -362,7 +362,7 @@ def print_parts(what: str | None) -> None:
     from rich.table import Table
 
     from ..conditions import CONDITIONS
-    from ..conditions.hints.hints import HINTS
+    from ..conditions.hints import HINTS
     from ..data import DATASETS
     from ..diffusion import BETAS, CLOCKS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
     from ..networks import ADAPTERS, NETWORKS, PRESETS
@@ -416,7 +416,7 @@ def export_run(path: Path, out: Path, weights: str, adapter: bool = False) -> No
     from ..runs.folder import Run
 
     config, model = Run(path).config(), load(path, "cpu", weights=weights)
-    if any(condition.alone for condition in model.conditions.values()):
+    if any(condition.freezes_rest for condition in model.conditions.values()):
         raise Problem(f"{path} holds a control branch, which has no counterpart there yet; export its base, {config['base']['run']}")
     node, added = expanded(config.get("network") or "unet"), changes(model)
     if adapter:

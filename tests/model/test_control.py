@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from fromnoise import load
 from fromnoise.cli.control import heard
 from fromnoise.cli.words import export_run
-from fromnoise.conditions.hints.hints import HINTS
+from fromnoise.conditions.hints import HINTS
 from fromnoise.errors import Problem, Usage
 from fromnoise.evaluation import obedience
 from fromnoise.runs.folder import Run
@@ -229,7 +229,6 @@ def test_holes_by_chance_are_the_same_at_every_look():
     from fromnoise.conditions import Control
 
     condition = Control("masked")
-    condition.settle(4, SHAPE)
     batch = {"x": torch.rand(4, *SHAPE)}
     assert torch.equal(condition.read(batch), condition.read(batch))
 
@@ -244,7 +243,7 @@ def test_guidance_needs_something_to_lead_away_from(tmp_path):
 
 def test_depth_of_drawn_shapes_is_a_picture_of_the_data(runs, tmp_path):
     data = DATA | {"depth": True}
-    run = second(runs["base"], tmp_path / "depth", data=data, conditions=[{"name": "control", "key": "depth", "channels": 1}])
+    run = second(runs["base"], tmp_path / "depth", data=data, conditions=[{"name": "control", "key": "depth"}])
     batch = examples({"data": data}, "test").get(torch.arange(2))
     assert torch.isfinite(load(run, "cpu").sample(2, depth=batch["image"])).all()
 
