@@ -228,14 +228,10 @@ def weaker(path: Path | None, device: str | None, trust: bool) -> Model | None:
 
 def run_data(run: Path, root: str | None, trust: bool = False) -> tuple[Any, ...]:
     """The data that a run was trained on: training and held-out examples."""
-    from ..training.loop import examples
+    from ..data.examples import examples, with_root
 
-    config = Run(run).config()
-    node = config.get("data")
-    node = {"name": node} if isinstance(node, str) else dict(node or {})
-    if root is not None:
-        node["path" if "path" in node else "root"] = root
-    return tuple(examples(config | {"data": node}, split, trust) for split in ("train", "test"))
+    node = with_root(Run(run).config().get("data"), root)
+    return tuple(examples(node, split, trust) for split in ("train", "test"))
 
 
 def measure(

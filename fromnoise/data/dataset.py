@@ -12,7 +12,7 @@ from ..errors import Problem, Usage
 from .plan import Plan
 
 SPLITS = ("train", "test")
-PICTURES = ("x", "image")  # the entries of a batch that are pictures
+PICTURES = ("x", "image", "source")  # the entries of a batch that are pictures
 
 
 def check_split(split: str) -> None:
@@ -27,12 +27,12 @@ def scaled(x: Tensor) -> Tensor:
 
 
 class Dataset(ABC):
-    """Examples by index: `get` gives a dict of x and, where the set knows them, label, text and image (what x is to be made of)."""
+    """Examples by index: `get` gives a dict of x and, where the set knows them, label, text, image (the input of a translation) and source (like x)."""
 
     name: str
     shape: tuple[int, ...]  # (C, *S) of one example, or (D,) for points
     classes: tuple[str, ...]  # () without labels
-    keys: tuple[str, ...]  # what a batch holds beside "x": a subset of ("label", "text", "image")
+    keys: tuple[str, ...]  # what a batch holds beside "x": a subset of ("label", "text", "image", "source")
     image_shape: tuple[int, ...] = ()  # (C', *S) of its image, where it has one
     in_memory: bool = False
     text: Sequence[str] | None = None  # all captions, where there are some

@@ -2,13 +2,13 @@
 
 from .classifier import classified, log_class
 from .denoiser import CLOCKS, Bound, Denoise, Denoiser
-from .guide import calmed, clip, guided, threshold
+from .guide import clip, guided, rescale_guidance, threshold
 from .inpaint import inpainted
 from .level import Level
 from .loss import DISTANCES, PENALTIES, loss
 from .predict import PREDICT
 from .schedule import Cosine, Flow, Karras, Linear, LogitNormal, LogNormal, Schedule, Shifted
-from .source import SOURCES, Coupled, Gaussian, Paired, Seeded
+from .source import SOURCES, Coupled, Gaussian, Paired, Seeded, Source
 from .table import BETAS, SPACINGS, Table
 from .weight import WEIGHTS
 
@@ -49,13 +49,14 @@ __all__ = [
     "Schedule",
     "Seeded",
     "Shifted",
+    "Source",
     "Table",
-    "calmed",
     "classified",
     "clip",
     "guided",
     "inpainted",
     "log_class",
     "loss",
+    "rescale_guidance",
     "threshold",
 ]

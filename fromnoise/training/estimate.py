@@ -16,13 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .. import config as settings
 from ..data import Plan, feed
+from ..data.examples import described, examples
 from ..device import best, keep_memory, machine, peak_memory, precision, reset_peak
 from ..diffusion import SOURCES
+from ..draws import Draws
 from ..errors import Usage
 from ..model import build, inherited, read_base
 from ..networks import NOTHING, Context, merge
 from .ema import EMA
-from .loop import Train, begin, described, examples, shown, stratified, tuned
+from .loop import Train, begin, shown, stratified, tuned
 from .optim import OPTIMIZERS
 from .step import Gradient
 
@@ -100,7 +102,7 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     plan = settings.call(Train, config.get("train") or {}, "train")
     wanted = best(device)
     accelerator = Accelerator(cpu=wanted.type == "cpu", mixed_precision="no")
-    data = examples(config, "train")
+    data = examples(config.get("data"), "train")
     keep_memory()
     if config.get("base"):
         config = inherited(config, read_base(config["base"], trust))
@@ -119,14 +121,14 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     ema, gradient = EMA(parameters, plan.ema, plan.ema_warmup), Gradient(accelerator, trained, parameters, plan, 1)
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     stream = feed(data.to(accelerator.device), Plan(len(data), plan.batch), 0, accelerator.device, workers=plan.workers)
-    draw, pick, spread = torch.Generator(accelerator.device), torch.Generator(), torch.Generator()
+    pick, spread = torch.Generator(), torch.Generator()
     reset_peak(accelerator.device)
 
     def step(number: int, rows: int) -> float:
         began = _now(accelerator.device)
         batch = {key: value[:rows] for key, value in next(stream).items()}
         gradient.passes = 1
-        gradient(model.noise(stratified(rows, spread)), batch, source(batch, draw), pick, partial(begin, pick, 0, number, 0))
+        gradient(model.noise(stratified(rows, spread)), batch, source(batch, Draws.fixed(rows)), pick, partial(begin, pick, 0, number, 0))
         optimizer.step()
         ema.update(parameters, (number + 1) * rows)
         optimizer.zero_grad(set_to_none=True)

@@ -5,10 +5,11 @@ import torch
 
 from fromnoise.conditions import Image
 from fromnoise.data import Tensors
+from fromnoise.data.examples import described
 from fromnoise.errors import Usage
 from fromnoise.model import Model, build
 from fromnoise.samplers import SAMPLERS
-from fromnoise.training.loop import described, shown
+from fromnoise.training.loop import shown
 
 PAIRED = {"network": {"name": "conv", "width": 8, "kernel": 3}, "conditions": ["image"], "image": [2, 6, 6]}
 

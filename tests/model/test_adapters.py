@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.cli.test_cli import call
-from tests.training.test_train import recipe, same
 
 import fromnoise
 from fromnoise import config as settings
@@ -15,6 +13,8 @@ from fromnoise.model.compose import composed
 from fromnoise.runs.folder import Run
 from fromnoise.training.estimate import estimate
 from fromnoise.training.loop import train
+from tests.cli.test_cli import call
+from tests.training.test_train import recipe, same
 
 SHAPE, CLASSES = (1, 8, 8), ("left", "right")
 BUILT_IN = {"name": "unet", "width": 16, "levels": [1, 2], "blocks": 1}

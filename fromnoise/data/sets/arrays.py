@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...draws import mixed
 from ...errors import Problem, Usage
 from ..dataset import Tensors, check_split
-from ..plan import mixed
 
 DAMAGE = (OSError, EOFError, ValueError, AttributeError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
