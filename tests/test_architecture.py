@@ -153,7 +153,8 @@ def test_every_recipe_builds_and_learns_something_finite(name):
     if "base" in settings:  # the run of another recipe: its settings are inherited
         theirs = config.load(Path(settings["base"]).name)
         settings = inherited(settings, Base(theirs, {}, {"run": settings["base"]}))
-    shape = SHAPES.get(settings["data"]["name"], (1, 28, 28))
+    data = settings["data"].get("x") or settings["data"]  # of two sets, that of x
+    shape = SHAPES.get(data["name"], (1, 28, 28))
     image = (1, *shape[1:])
     model = build(settings | {"image": image}, shape, tuple("0123456789"))
     level = model.noise(torch.tensor([0.3, 0.7]))

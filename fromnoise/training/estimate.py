@@ -23,6 +23,7 @@ from ..draws import Draws
 from ..errors import Usage
 from ..model import build, inherited, read_base
 from ..networks import NOTHING, Context, merge
+from ..progress import byte_size, duration
 from .ema import EMA
 from .loop import Train, begin, shown, stratified, tuned
 from .optim import OPTIMIZERS
@@ -67,16 +68,16 @@ class Estimate:
 
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much), in words."""
-        peak = "not known on this device" if self.peak is None else _bytes(self.peak)
+        peak = "not known on this device" if self.peak is None else byte_size(self.peak)
         rows = f"{self.rate:,.1f} examples/s at {self.rows} a pass ({1e3 * self.seconds:,.0f} ms)"
         return [
             ("parameters", f"{self.parameters:,}"),
             ("network", f"{self.flop / 1e9:,.3f} GFLOP an example forward, about three times that for a training step"),
-            ("weights, gradients, optimizer, average", _bytes(self.fixed)),
+            ("weights, gradients, optimizer, average", byte_size(self.fixed)),
             ("peak memory while measuring", peak),
             ("speed", rows),
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
-            ("the whole run", f"{_time(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
+            ("the whole run", f"{duration(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
             ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
             ("machine", self.machine),
         ]
@@ -173,12 +174,3 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
-
-
-def _bytes(n: int) -> str:
-    return f"{n / 2**30:,.2f} GiB" if n >= 2**30 else f"{n / 2**20:,.0f} MiB"
-
-
-def _time(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min" if seconds >= 120 else f"{seconds:.0f} s"
