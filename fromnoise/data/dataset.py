@@ -15,10 +15,19 @@ SPLITS = ("train", "test")
 PICTURES = ("x", "image", "source")  # the entries of a batch that are pictures
 
 
-def check_split(split: str) -> None:
-    """Raises Usage unless `split` is one of SPLITS."""
+def check_split(split: str, held_out: float = 0.0) -> None:
+    """Raises Usage unless `split` is one of SPLITS and `held_out` a share of the examples."""
     if split not in SPLITS:
         raise Usage(f"no split {split!r}; one of: {', '.join(SPLITS)}")
+    if not 0 <= held_out < 1:
+        raise Usage(f"held_out is the share of examples to hold out, from 0 to below 1, not {held_out:g}")
+
+
+def check_left(count: int, whole: int, split: str, held_out: float) -> None:
+    """Raises Problem where `held_out` of the whole leaves no example to a split."""
+    if not count:
+        cure = "raise data.held_out, or train without (train.held_out=0)" if split == "test" else "lower data.held_out, or add examples"
+        raise Problem(f"held_out={held_out:g} of {whole} examples leaves none to {split}; {cure}")
 
 
 def scaled(x: Tensor) -> Tensor:
@@ -100,15 +109,9 @@ class Tensors(Dataset):
         return len(self.x)
 
     def take(self, indices: Tensor) -> dict[str, Any]:
-        here = indices.to(self.x.device, non_blocking=True)
-        batch: dict[str, Any] = {"x": self.x.index_select(0, here)}
-        if self.label is not None:
-            batch["label"] = self.label.index_select(0, here)
-        if self.text is not None:
-            batch["text"] = [self.text[i] for i in indices.tolist()]
-        if self.image is not None:
-            batch["image"] = self.image.index_select(0, here)
-        return batch
+        here, tensors = indices.to(self.x.device, non_blocking=True), {"x": self.x, "label": self.label, "image": self.image}
+        text = {} if self.text is None else {"text": [self.text[i] for i in indices.tolist()]}
+        return {key: value.index_select(0, here) for key, value in tensors.items() if value is not None} | text
 
     def to(self, device: torch.device | str) -> "Tensors":
         if self.x.device == torch.device(device):
