@@ -302,7 +302,7 @@ def test_obedience_by_command(runs, monkeypatch, capsys):
             "small.png is 10x12, the hint edges 12x12; make one with `fromnoise data hint PICTURE edges --size 12`",
         ),
         ("edges", "edges={0}/none.png", 2, "there is no picture"),
-        ("edges", "edges={0}/text.png", 1, "not a readable picture"),
+        ("edges", "edges={0}/text.png", 1, "text.png: it is no picture"),
         ("edges", "edges={0}/edges.png:0.5:1", 2, "WHAT=HINT.png:WEIGHT:LOW:HIGH"),
         ("edges", "edges={0}/edges.png:1:5:2", 2, "low < high"),
         ("edges", "egdes={0}/edges.png", 2, "no control 'egdes': this run's are edges"),
