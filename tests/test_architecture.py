@@ -188,7 +188,8 @@ def test_every_recipe_builds_and_learns_something_finite(name):
     config.call(TrainSettings, recipe.train, "train")
     if recipe.base:  # the run of another recipe: its settings are inherited
         recipe = inherited(recipe, Base(config.load(Path(recipe.base).name), {}, {"run": recipe.base}))
-    shape = SHAPES.get(recipe.data["name"], (1, 28, 28))
+    data = recipe.data.get("x") or recipe.data  # of two sets, that of x
+    shape = SHAPES.get(data["name"], (1, 28, 28))
     image = (1, *shape[1:])
     model = built(replace(recipe, image=image), shape, tuple("0123456789"))
     level, draws = model.noise(torch.tensor([0.3, 0.7])), Draws.fixed(2)

@@ -131,8 +131,7 @@ class Model(nn.Module):
     def start(self, n: int, seed: int = 0, first: int = 0, schedule: Schedule | None = None) -> Tensor:
         """What samples first … first + n - 1 of a seed start from, (n, C, *S); each a function of (seed, its number) alone."""
         numbers = range(first, first + n)
-        values = None if self.source_values is None else self.source_values[[i % len(self.source_values) for i in numbers]]
-        eps = self.source.start(n, self.shape, Seeded(seed, numbers), values)
+        eps = self.source.start(n, self.shape, Seeded(seed, numbers), self.source_values)
         noisiest = (schedule or self.sampling_schedule())(torch.ones(()))
         return (torch.hypot(noisiest.alpha * self.denoiser.data_std, noisiest.sigma) * eps.double()).float().to(self.device)
 

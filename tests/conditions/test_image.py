@@ -5,12 +5,13 @@ import torch
 
 from fromnoise.conditions import Example, Image
 from fromnoise.data import Tensors
+from fromnoise.data.examples import described
 from fromnoise.draws import Draws
 from fromnoise.errors import Usage
 from fromnoise.model import Model, build
 from fromnoise.networks import NETWORKS
 from fromnoise.samplers import SAMPLERS
-from fromnoise.training.loop import described, shown
+from fromnoise.training.loop import shown
 
 PAIRED = {"network": {"name": "conv", "width": 8, "kernel": 3}, "conditions": ["image"], "image": [2, 6, 6]}
 

@@ -7,10 +7,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fromnoise.data import Tensors
+from fromnoise.data.examples import described
 from fromnoise.errors import Problem
 from fromnoise.evaluation import load_perceptual, score_pairs
 from fromnoise.model import build
-from fromnoise.training.loop import described
 from tests.cli.test_cli import call
 from tests.cli.test_pictured import told
 from tests.training.test_train import recipe, train

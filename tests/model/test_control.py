@@ -12,10 +12,11 @@ from fromnoise import load
 from fromnoise.cli.control import heard
 from fromnoise.cli.words import export_run
 from fromnoise.conditions.hints import HINTS
+from fromnoise.data.examples import examples
 from fromnoise.errors import Problem, Usage
 from fromnoise.evaluation import obedience
 from fromnoise.runs.folder import Run
-from fromnoise.training.loop import examples, train
+from fromnoise.training.loop import train
 from tests.cli.test_cli import call
 from tests.parts import built
 
@@ -50,7 +51,7 @@ def runs(tmp_path_factory):
 
 
 def hint(name: str, n: int = 1) -> torch.Tensor:
-    return HINTS[name](examples({"data": DATA}, "test").get(torch.arange(n))["x"], None)
+    return HINTS[name](examples(DATA, "test").get(torch.arange(n))["x"], None)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -156,15 +157,15 @@ def test_branches_trained_apart_are_composed(runs):
 
 def test_what_nobody_asks_is_asked_as_remembered_examples_do_labels_too(runs):
     model = load(runs["edges"], "cpu")
-    batch = examples({"data": DATA}, "train").get(torch.arange(4))  # no look, so nothing is held out
+    batch = examples(DATA, "train").get(torch.arange(4))  # no look, so nothing is held out
     assert torch.equal(model.asked(4, {})["label"], batch["label"])
     assert torch.equal(model.asked(4, {})["edges"], HINTS["edges"](batch["x"], None))
 
 
 def test_obedience_measures_the_same_samples_with_and_without(runs):
-    measured = obedience(load(runs["edges"], "cpu"), examples({"data": DATA}, "test"), 8)
+    measured = obedience(load(runs["edges"], "cpu"), examples(DATA, "test"), 8)
     assert measured.n == 8 and 0 <= measured.edges <= 1 and 0 <= measured.colour <= 1 and len(measured.lines()) == 2
-    off = obedience(load(runs["edges"], "cpu"), examples({"data": DATA}, "test"), 8, control={"edges": 0})
+    off = obedience(load(runs["edges"], "cpu"), examples(DATA, "test"), 8, control={"edges": 0})
     assert (off.edges, off.colour) == (off.edges_without, off.colour_without)
 
 
@@ -244,7 +245,7 @@ def test_guidance_needs_something_to_lead_away_from(tmp_path):
 def test_depth_of_drawn_shapes_is_a_picture_of_the_data(runs, tmp_path):
     data = DATA | {"depth": True}
     run = second(runs["base"], tmp_path / "depth", data=data, conditions=[{"name": "control", "key": "depth"}])
-    batch = examples({"data": data}, "test").get(torch.arange(2))
+    batch = examples(data, "test").get(torch.arange(2))
     assert torch.isfinite(load(run, "cpu").sample(2, depth=batch["image"])).all()
 
 
@@ -300,7 +301,7 @@ def test_obedience_by_command(runs, monkeypatch, capsys):
             "small.png is 10x12, the hint edges 12x12; make one with `fromnoise data hint PICTURE edges --size 12`",
         ),
         ("edges", "edges={0}/none.png", 2, "there is no picture"),
-        ("edges", "edges={0}/text.png", 1, "not a readable picture"),
+        ("edges", "edges={0}/text.png", 1, "text.png: it is no picture"),
         ("edges", "edges={0}/edges.png:0.5:1", 2, "WHAT=HINT.png:WEIGHT:LOW:HIGH"),
         ("edges", "edges={0}/edges.png:1:5:2", 2, "low < high"),
         ("edges", "egdes={0}/edges.png", 2, "no control 'egdes': this run's are edges"),
