@@ -144,12 +144,12 @@ SHAPES = {
 @pytest.mark.parametrize("name", config.recipes())
 def test_every_recipe_builds_and_learns_something_finite(name):
     from fromnoise.diffusion import Level
-    from fromnoise.training.loop import Train
+    from fromnoise.training.settings import TrainSettings
 
     settings = config.load(name)
     header = config.find(name).read_text().split("\n")[0]
     assert header.startswith("# ") and len(header) > 30, "the first line says what the recipe is"
-    config.call(Train, settings["train"], "train")
+    config.call(TrainSettings, settings["train"], "train")
     if "base" in settings:  # the run of another recipe: its settings are inherited
         theirs = config.load(Path(settings["base"]).name)
         settings = inherited(settings, Base(theirs, {}, {"run": settings["base"]}))

@@ -49,7 +49,7 @@ def _write(picture: Any, out: Path) -> None:
 def _data(recipe: str, trust: bool = False) -> Any:
     """The training data of a run folder or a recipe."""
     from .. import config
-    from ..training.loop import examples
+    from ..training.setup import examples
     from .words import run_data
 
     if (Path(recipe) / "config.yaml").is_file():

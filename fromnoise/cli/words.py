@@ -228,7 +228,7 @@ def weaker(path: Path | None, device: str | None, trust: bool) -> Model | None:
 
 def run_data(run: Path, root: str | None, trust: bool = False) -> tuple[Any, ...]:
     """The data that a run was trained on: training and held-out examples."""
-    from ..training.loop import examples
+    from ..training.setup import examples
 
     config = Run(run).config()
     node = config.get("data")
@@ -464,6 +464,6 @@ def print_estimate(config: Mapping[str, Any], seconds: float, device: str | None
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="cyan")
     table.add_column()
-    for what, much in estimate(config, seconds, device, trust).lines():
+    for what, much in estimate(config, seconds, device, trust, own_process=True).lines():
         table.add_row(what, much)
     Console().print(table)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..draws import Draws
 from ..errors import Usage
 from ..networks.context import PLACES, Context
 
@@ -73,8 +74,8 @@ class Condition(nn.Module, ABC):
         """The entry of the batch that its values are made of."""
         return self.key
 
-    def read(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Any:
-        """Its values in a batch of the data; what is chance in them comes from the generator, from a fixed one where there is none."""
+    def read(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Any:
+        """Its values in a batch of the data; what is chance in them comes from the draws, from fixed ones where there are none."""
         if self.source not in batch:
             raise Usage(f"the model is conditioned on {self.source!r}, which the data does not have: {', '.join(batch)}")
         return batch[self.source]
@@ -110,10 +111,10 @@ class Condition(nn.Module, ABC):
     @abstractmethod
     def null(self, n: int) -> Context: ...
 
-    def train_context(self, value: Any, generator: torch.Generator | None = None) -> Context:
+    def train_context(self, value: Any, draws: Draws | None = None) -> Context:
         """The context of a training batch, a share `drop` of it left out."""
         if self.drop:
-            chosen = torch.rand(len(value), generator=generator).lt(self.drop)
+            chosen = (torch.rand(len(value)) if draws is None else draws.rand()).lt(self.drop)
             value = self.dropped(value, chosen.to(value.device, non_blocking=True) if isinstance(value, Tensor) else chosen)
         return self(value)
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..draws import Draws
 from ..errors import Usage, nearest
 from ..networks import Branch
 from ..networks.context import Context
@@ -61,9 +62,9 @@ class Control(Condition):
     def networks(self) -> list[nn.Module]:
         return [self.branch]
 
-    def read(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
+    def read(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Tensor:
         if self.hint is not None:
-            return HINTS[self.hint](batch["x"], generator or torch.Generator().manual_seed(0))
+            return HINTS[self.hint](batch["x"], draws or Draws.fixed(len(batch["x"])))
         if "image" not in batch:
             raise Usage(
                 f"control {self.key} has no hint named, and the data no image: say which of {', '.join(HINTS)}, as in {{name: control, hint: edges}}"

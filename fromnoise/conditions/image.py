@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..draws import Draws
 from ..errors import Usage
 from ..networks.context import Context
 from .condition import Condition
@@ -57,14 +58,14 @@ class Image(Condition):
     def settle(self, dim: int, shape: Sequence[int]) -> None:
         """Nothing depends on the network."""
 
-    def made(self, pictures: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The values that pictures (B, C, *S) of its source make; holes by chance from the generator, or from a fixed one."""
+    def made(self, pictures: Tensor, draws: Draws | None = None) -> Tensor:
+        """The values that pictures (B, C, *S) of its source make; holes by chance from the draws, or from fixed ones."""
         if self.hint is None:
             return pictures
-        return hint_of(self.hint, self.options)(pictures, generator or torch.Generator().manual_seed(0))
+        return hint_of(self.hint, self.options)(pictures, draws or Draws.fixed(len(pictures)))
 
-    def read(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
-        return self.made(super().read(batch), generator)
+    def read(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Tensor:
+        return self.made(super().read(batch), draws)
 
     def values(self, value: Tensor, n: int) -> Tensor:
         value = torch.as_tensor(value)

@@ -26,6 +26,7 @@ KEYS = (
 )
 PARTS = ("data", "adapter", "network", "noise", "grid", "source")  # a name and the settings that go with it
 MADE = ("shape", "classes", "image", "version")  # what a run adds, so that sampling needs no data
+LENGTHS = ("images", "steps", "minutes")  # of `train`: one at a time
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
 def recipes() -> dict[str, Path]:
     """The recipes that come with fromnoise, by name."""
@@ -93,8 +94,16 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
             OmegaConf.update(config, key, value, merge=False, force_add=True)
         except Exception as error:
             raise Usage(f"cannot set {key}={text}: {' '.join(str(error).split())[:160]}") from error
-    plain = OmegaConf.to_container(config, resolve=True)
-    return checked(plain, recipe)
+    plain = checked(OmegaConf.to_container(config, resolve=True), recipe)
+    if isinstance(plain.get("train"), Mapping):
+        plain["train"] = one_length(plain["train"], {key.removeprefix("train.") for key, _ in pairs})
+    return plain
+
+
+def one_length(train: Mapping[str, Any], named: set[str]) -> dict[str, Any]:
+    """The settings of training with the length that was named on the command line in place of the recipe's."""
+    said = any(train.get(key) is not None for key in named.intersection(LENGTHS))
+    return {key: value for key, value in train.items() if not said or key not in LENGTHS or key in named}
 
 
 def dump(config: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..registry import lookup
 from . import predict
 from .denoiser import Denoiser
 from .level import Level
@@ -26,7 +27,7 @@ def loss(
     context: Any = None,
     eps: Tensor | None = None,
     weight: Weight = flat,
-    distance: str = "mse",
+    distance: str | Callable[[Tensor, Tensor], Tensor] = "mse",
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """weight(level) · mean over all but the batch of distance(F, a x0 + b eps), (B,).
@@ -38,7 +39,7 @@ def loss(
     x = level.mix(x0, eps)
     answer = denoiser.raw(x, level, context)
     wanted = predict.target(denoiser.predict, level, x0, eps, denoiser.data_std)
-    error = DISTANCES[distance](answer, wanted).flatten(1).mean(1)
+    error = lookup(DISTANCES, distance, "distance")(answer, wanted).flatten(1).mean(1)
     value = weight(level, denoiser.c_out(level), denoiser.data_std).to(error) * error
     if penalty is not None:
         value = value + penalty(predict.solve(denoiser.predict, level, x, answer, denoiser.data_std)[0], x0)

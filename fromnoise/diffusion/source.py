@@ -3,24 +3,27 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..draws import Draws
 from ..errors import Problem
 
 
 class Source(ABC):
-    """What training blends with the data: source(batch, generator) -> eps like batch["x"]."""
+    """What training blends with the data: source(batch, draws) -> eps like batch["x"]; without draws, from the global stream."""
+
+    whole: ClassVar[bool] = False  # whether it must see the batch of all processes at once
 
     @abstractmethod
-    def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor: ...
+    def __call__(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Tensor: ...
 
 
-def _normal(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+def _normal(x: Tensor, draws: Draws | None) -> Tensor:
+    return torch.randn_like(x) if draws is None else draws.randn(*x.shape[1:], device=x.device).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,10 @@ class Gaussian(Source):
 
     offset: float = 0.0
 
-    def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
-        eps = _normal(batch["x"], generator)
+    def __call__(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Tensor:
+        eps = _normal(batch["x"], draws)
         if self.offset:
-            eps = eps + self.offset * _normal(eps[(..., *[slice(1)] * (eps.ndim - 2))], generator)
+            eps = eps + self.offset * _normal(eps[(..., *[slice(1)] * (eps.ndim - 2))], draws)
         return eps
 
 
@@ -42,7 +45,7 @@ class Paired(Source):
 
     key: str = "source"
 
-    def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Tensor:
         if self.key not in batch:
             raise Problem(f"source: paired needs {self.key!r} in the data, which has only {', '.join(batch)}; name another with source.key")
         return batch[self.key]
@@ -55,12 +58,14 @@ class Coupled(Source):
     It is eps that is permuted, never x0, so labels and captions stay with their pictures.
     """
 
-    def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
+    whole = True
+
+    def __call__(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Tensor:
         try:
             from scipy.optimize import linear_sum_assignment
         except ImportError as error:
             raise Problem('source: coupled needs SciPy; run pip install "fromnoise[ot]"') from error
-        x0, eps = batch["x"], _normal(batch["x"], generator)
+        x0, eps = batch["x"], _normal(batch["x"], draws)
         cost = torch.cdist(x0.flatten(1).double(), eps.flatten(1).double()).square()
         _, chosen = linear_sum_assignment(cost.cpu().numpy())
         return eps[torch.as_tensor(chosen, device=eps.device)]

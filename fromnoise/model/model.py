@@ -13,6 +13,7 @@ from ..conditions import Condition
 from ..diffusion import Bound, Denoise, Denoiser, Level, Schedule, Seeded, guided, inpainted, loss
 from ..diffusion import predict as prediction
 from ..diffusion.weight import Weight, flat
+from ..draws import Draws
 from ..errors import Usage, nearest
 from ..networks import NOTHING, Context
 from ..samplers import stepper
@@ -67,14 +68,16 @@ class Model(nn.Module):
         level: Level,
         eps: Tensor | None = None,
         weight: Weight = flat,
-        generator: torch.Generator | None = None,
+        draws: Draws | None = None,
         **measure: Any,
     ) -> Tensor:
         """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`."""
         context = NOTHING
         with self.denoiser.precision(batch["x"].device):
-            for condition in self.conditions.values():
-                context = context.merged(condition.train_context(condition.read(batch, generator), generator))
+            for key, condition in self.conditions.items():
+                chance = draws and draws.of("condition", key)
+                value = condition.read(batch, chance and chance.of("value"))
+                context = context.merged(condition.train_context(value, chance and chance.of("drop")))
         return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
 
     # Sampling
@@ -127,7 +130,7 @@ class Model(nn.Module):
         """What was remembered."""
         return {key: condition.examples for key, condition in self.conditions.items() if condition.examples is not None}
 
-    def rehearse(self) -> None:
+    def dry_run(self) -> None:
         """One step of the walk that the model's own settings ask for; raises Usage where they cannot be."""
         next(self.trajectory(1))
 

@@ -43,11 +43,14 @@ def stepper(
         if sampler not in SAMPLERS:
             raise Usage(f"no sampler {sampler!r}{nearest(sampler, SAMPLERS)}")
         sampler = SAMPLERS[sampler]
-    known = list(inspect.signature(sampler).parameters)[3:]
-    for key in options or {}:
+    parameters = inspect.signature(sampler).parameters
+    known = list(parameters)[3:]
+    for key, value in (options or {}).items():
         if key not in known or key == "randn":
             own = [k for k in known if k != "randn"]
             raise Usage(f"{sampler.__name__} has no option {key!r}" + (nearest(key, own) if own else "; it takes none"))
+        if isinstance(value, str) and isinstance(parameters[key].default, (int, float)):
+            raise Usage(f"{sampler.__name__}: option {key} is a number, not {value!r}")
     chosen = dict(options or {}) | ({"randn": randn} if randn is not None and "randn" in known else {})
     return lambda denoise, x, levels: sampler(denoise, x, levels, **chosen)
 

@@ -8,7 +8,7 @@ from fromnoise.data import Tensors
 from fromnoise.errors import Usage
 from fromnoise.model import Model, build
 from fromnoise.samplers import SAMPLERS
-from fromnoise.training.loop import described, shown
+from fromnoise.training.setup import described, shown
 
 PAIRED = {"network": {"name": "conv", "width": 8, "kernel": 3}, "conditions": ["image"], "image": [2, 6, 6]}
 

@@ -4,11 +4,16 @@ import pytest
 import torch
 
 from fromnoise.diffusion import SOURCES, Coupled, Gaussian, Paired, Seeded
+from fromnoise.draws import Draws
 from fromnoise.errors import Problem
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def draws(n: int, seed: int = 0) -> Draws:
+    return Draws.fixed(n, seed)
 
 
 def test_seeded_noise_does_not_depend_on_the_batch():
@@ -46,7 +51,7 @@ def test_seeded_noise_takes_the_dtype_of_x():
 
 def test_offset_noise():
     """eps + o n, n one number a channel: variance 1 + o², and o² between any two pixels of a channel, none between channels."""
-    eps = Gaussian(0.5)({"x": torch.empty(20_000, 2, 2, 2)}, generator())
+    eps = Gaussian(0.5)({"x": torch.empty(20_000, 2, 2, 2)}, draws(20_000))
     covariance = torch.cov(eps.flatten(1).T)
     expected = torch.eye(8) + 0.25 * torch.block_diag(torch.ones(4, 4), torch.ones(4, 4))
     assert torch.allclose(covariance, expected, atol=0.05)
@@ -55,20 +60,20 @@ def test_offset_noise():
 @pytest.mark.parametrize("shape", [(2,), (1, 5), (1, 4, 4), (1, 2, 3, 4)])
 def test_offset_noise_on_any_number_of_axes(shape):
     batch = {"x": torch.zeros(7, *shape)}
-    assert Gaussian(0.1)(batch, generator()).shape == (7, *shape)
+    assert Gaussian(0.1)(batch, draws(7)).shape == (7, *shape)
 
 
-def test_gaussian_is_a_function_of_its_generator():
+def test_gaussian_is_a_function_of_its_draws():
     batch = {"x": torch.zeros(4, 3)}
-    assert torch.equal(Gaussian()(batch, generator(1)), Gaussian()(batch, generator(1)))
-    assert not torch.equal(Gaussian()(batch, generator(1)), Gaussian()(batch, generator(2)))
+    assert torch.equal(Gaussian()(batch, draws(4, 1)), Gaussian()(batch, draws(4, 1)))
+    assert not torch.equal(Gaussian()(batch, draws(4, 1)), Gaussian()(batch, draws(4, 2)))
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 6])
 def test_coupled_noise_is_the_best_of_all_pairings(n):
     x0 = torch.randn(n, 1, 2, 2, generator=generator(n))
-    plain = Gaussian()({"x": x0}, generator(7))
-    found = Coupled()({"x": x0}, generator(7))
+    plain = Gaussian()({"x": x0}, draws(n, 7))
+    found = Coupled()({"x": x0}, draws(n, 7))
     cost = lambda eps: float((x0 - eps).double().square().sum())  # noqa: E731
     best = min((plain[list(order)] for order in itertools.permutations(range(n))), key=cost)
     assert torch.equal(found, best)
@@ -79,7 +84,7 @@ def test_coupling_leaves_pictures_with_their_labels():
     label = torch.arange(40) % 2
     x0 = torch.where(label == 0, -3.0, 3.0)[:, None] + 0.01 * torch.randn(40, 1, generator=generator())
     batch = {"x": x0.clone(), "label": label.clone()}
-    eps = Coupled()(batch, generator(1))
+    eps = Coupled()(batch, draws(40, 1))
     assert torch.equal(batch["x"], x0) and torch.equal(batch["label"], label)
     assert float(eps[label == 0].max()) < float(eps[label == 1].min())
 

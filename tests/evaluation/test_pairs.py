@@ -13,7 +13,7 @@ from fromnoise.data import Tensors
 from fromnoise.errors import Problem
 from fromnoise.evaluation import load_perceptual, score_pairs
 from fromnoise.model import build
-from fromnoise.training.loop import described
+from fromnoise.training.setup import described
 
 CONV = {"network": {"name": "conv", "width": 8, "kernel": 3}, "conditions": ["image"]}
 
@@ -151,7 +151,7 @@ def test_files_that_are_not_what_they_should_be(files, tmp_path):
 
 def test_by_command(files, tmp_path, monkeypatch, capsys):
     home = files[0]
-    train(told(train={"steps": 5, "looks": 0}), tmp_path / "run", quiet=True)
+    train(told(train={"steps": 5, "evals": 0}), tmp_path / "run", quiet=True)
     words = ["evaluate", tmp_path / "run", "-n", 6, "--pairs", "--trust"]
     code, said, _ = call(monkeypatch, capsys, *words)
     assert code == 0 and all(word in said for word in ("samples", "the input", "mean colour", "dB")) and "LPIPS" not in said
@@ -160,6 +160,6 @@ def test_by_command(files, tmp_path, monkeypatch, capsys):
     for more, says in ((["--sweep", "1,2"], "one at a time"), (["--perceptual", "x"], "two files"), (["--perceptual", both], "17 pixels")):
         code, _, said = call(monkeypatch, capsys, *words, *more)
         assert code == 2 and says in said and said.strip().count("\n") == 0
-    train(recipe(train={"steps": 2, "looks": 0}), tmp_path / "labels", quiet=True)
+    train(recipe(train={"steps": 2, "evals": 0}), tmp_path / "labels", quiet=True)
     code, _, said = call(monkeypatch, capsys, "evaluate", tmp_path / "labels", "--pairs", "--trust")
     assert code == 2 and "leave --pairs out" in said

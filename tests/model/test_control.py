@@ -17,7 +17,8 @@ from fromnoise.errors import Problem, Usage
 from fromnoise.evaluation import obedience
 from fromnoise.model import build
 from fromnoise.runs.folder import Run
-from fromnoise.training.loop import examples, train
+from fromnoise.training.loop import train
+from fromnoise.training.setup import examples
 
 SHAPE, COUNT = (3, 12, 12), 24
 DATA = {"name": "shapes", "size": 12, "count": COUNT}
@@ -26,7 +27,7 @@ NETWORKS = {
     "dit": {"name": "dit", "width": 16, "depth": 2, "heads": 2, "patch": 4},
     "uvit": {"name": "uvit", "width": 16, "depth": 3, "heads": 2, "patch": 4},
 }
-QUICK = {"steps": 3, "batch": 8, "looks": 0, "warmup": 0, "lr": 0.02}
+QUICK = {"steps": 3, "batch": 8, "evals": 0, "warmup": 0, "lr": 0.02}
 
 
 def first(path, network="unet", **changes):

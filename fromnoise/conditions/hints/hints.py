@@ -9,17 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...draws import Draws
 from ...errors import Usage, nearest
 from .sketch import edges, grey, lines, palette, segments
 
-Hint = Callable[[Tensor, torch.Generator | None], Tensor]  # (B, C, *S) in [-1, 1], where chance comes from -> (B, C', *S) in [-1, 1]
+Hint = Callable[[Tensor, Draws | None], Tensor]  # (B, C, *S) in [-1, 1], where chance comes from -> (B, C', *S) in [-1, 1]
 
 RESAMPLE = {"nearest": "nearest-exact", "bicubic": "bicubic"}
 BOX = (0.25, 0.75)  # a box's sides, as shares of the picture's, from and to
 STROKES, BRUSH = 4, (0.04, 0.1)  # straight strokes of a path, and the brush's radius
 
 
-def low_resolution(x: Tensor, generator: torch.Generator | None = None, factor: int = 4, up: str = "nearest") -> Tensor:
+def low_resolution(x: Tensor, draws: Draws | None = None, factor: int = 4, up: str = "nearest") -> Tensor:
     """The means of squares of `factor` pixels a side, brought back to size, for super-resolution; (B, C, *S) in [-1, 1] -> the same shape.
 
     up: nearest, or bicubic (pictures alone). Where factor does not divide a size, the squares are as even as they can be.
@@ -34,9 +35,9 @@ def low_resolution(x: Tensor, generator: torch.Generator | None = None, factor: 
     return F.interpolate(small, x.shape[2:], mode=RESAMPLE[up]).clamp(-1, 1)
 
 
-def masked(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def masked(x: Tensor, draws: Draws | None = None) -> Tensor:
     """The picture with a random hole, for inpainting; (B, C, *S) in [-1, 1] -> (B, C + 1, *S), see `holed`. Each hole is a box or strokes of a brush."""
-    return holed(x, holes(len(x), x.shape[2:], generator).to(x.device, non_blocking=True))
+    return holed(x, holes(len(x), x.shape[2:], draws).to(x.device, non_blocking=True))
 
 
 def holed(x: Tensor, hole: Tensor) -> Tensor:
@@ -45,13 +46,14 @@ def holed(x: Tensor, hole: Tensor) -> Tensor:
     return torch.cat([x * known, known], 1)
 
 
-def holes(n: int, size: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+def holes(n: int, size: tuple[int, ...], draws: Draws | None = None) -> Tensor:
     """n random holes (n, 1, *size): a box of a quarter to three quarters of each side, or a path of straight strokes through random points.
 
     As in Saharia et al. 2022 (Palette, sec. 4.2: boxes and free-form masks), on any number of axes; lengths are shares of the picture's sides.
     """
     axes = len(size)
-    chance = torch.rand(n, 2 * axes + (STROKES + 1) * axes + 2, generator=generator)
+    count = 2 * axes + (STROKES + 1) * axes + 2
+    chance = torch.rand(n, count) if draws is None else draws.rand(count)
     side, corner, points, (kind, thick) = (
         chance[:, :axes], chance[:, axes : 2 * axes], chance[:, 2 * axes : -2].unflatten(1, (STROKES + 1, axes)), chance[:, -2:].T
     )  # fmt: skip
