@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ..conditions.hints import holed
-from ..conditions.hints.hints import STATED, holed
 from ..data.files import pictures
 from ..data.files.listing import listed
 from ..errors import Usage

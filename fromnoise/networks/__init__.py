@@ -12,6 +12,7 @@ from .convnext import ConvNeXtUNet
 from .dit import DiT
 from .layers.axes import lay_weights_last
 from .layers.block import Block, recompute
+from .layers.dropout import Dropout, set_dropout_keys
 from .mlp import MLP, TwoLinear
 from .presets import PRESETS
 from .unet import UNet
@@ -46,6 +47,7 @@ __all__ = [
     "ConvNeXtUNet",
     "DiT",
     "DoRA",
+    "Dropout",
     "LoRA",
     "TwoLinear",
     "UNet",
@@ -54,4 +56,5 @@ __all__ = [
     "lay_weights_last",
     "merge",
     "recompute",
+    "set_dropout_keys",
 ]

@@ -12,6 +12,7 @@ from .context import NOTHING, Context
 from .layers.attention import CrossTransformer, LinearAttention, SelfAttention
 from .layers.axes import beside, conv, fold, lay_last, resized, unfold
 from .layers.block import Block
+from .layers.dropout import Dropout
 from .layers.embed import ClockEmbedding, zero
 from .layers.norm import GroupNorm
 
@@ -38,7 +39,7 @@ class ResBlock(Block):
         self.conv1 = conv(axes, channels_in, channels_out)
         self.tell = nn.Linear(dim, channels_out * (2 if scale_shift else 1))
         self.norm2 = norm(channels_out)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv2 = zero(conv(axes, channels_out, channels_out))
         self.skip = conv(axes, channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
         self.scale_shift = scale_shift

@@ -27,7 +27,7 @@ NETWORKS = {
     "dit": {"name": "dit", "width": 16, "depth": 2, "heads": 2, "patch": 4},
     "uvit": {"name": "uvit", "width": 16, "depth": 3, "heads": 2, "patch": 4},
 }
-QUICK = {"steps": 3, "batch": 8, "looks": 0, "warmup": 0, "lr": 0.02}
+QUICK = {"steps": 3, "batch": 8, "evals": 0, "warmup": 0, "lr": 0.02}
 
 
 def first(path, network="unet", **changes):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ...errors import Usage
+from .dropout import Dropout
 from .embed import linear, zero
 from .norm import GroupNorm
 from .position import sincos, turned
@@ -175,7 +176,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.gate = GATES.get(act)
         self.enter = linear(dim, inner * (2 if self.gate else 1))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.leave = linear(inner, dim)
 
     def forward(self, x: Tensor) -> Tensor:
