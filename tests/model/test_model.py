@@ -38,7 +38,7 @@ def exact_model(labels: int = 0, shape=(1, 4, 4), drop: float = 0.1, **sampling)
         conditions = [label_of(1, labels, drop)]
         with torch.no_grad():  # label i moves the mean by i / 10, no label by nothing
             conditions[0].embed.weight.copy_(torch.tensor([*range(labels)] + [0.0] * (drop > 0))[:, None] / 10)
-    return Model(Denoiser(Exact(), "x0", "flow"), Flow(), shape, conditions, sampling=Sampling(**{"name": "ddim", "steps": 30, **sampling}))
+    return Model(Denoiser(Exact(), "x0", "flow"), Flow(), shape, conditions, sampling=Sampling(**{"sampler": "ddim", "steps": 30, **sampling}))
 
 
 def test_samples_of_a_known_network_are_its_data():

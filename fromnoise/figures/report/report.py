@@ -128,10 +128,10 @@ def _samples(run: Path) -> str:
     final = page.picture(run / "samples" / "final.png", "Samples from fixed noise, at the end of training.", PICTURE)
     words = "From noise to data: what is being denoised (left), and the model's estimate of the end (right)."
     moving = _animation(run / "samples" / "reverse.gif", words)
-    shown = [part for part in (final, moving) if part]
+    drawn = [part for part in (final, moving) if part]
     gone = [what for what, part in (("samples/final.png", final), ("samples/reverse.gif", moving)) if not part]
     note = page.missing(f"Missing, since drawn when training finishes: {', '.join(gone)}.") if gone else ""
-    return (f'<div class="row">{"".join(shown)}</div>' if shown else "") + note
+    return (f'<div class="row">{"".join(drawn)}</div>' if drawn else "") + note
 
 
 def _animation(file: Path, caption: str) -> str | None:
@@ -195,21 +195,15 @@ def _evaluation(card: dict) -> str:
     rows = [row for row in _list(card.get("rows")) if isinstance(row, dict)]
     if not rows:
         return page.missing("Not evaluated yet: `fromnoise evaluate RUN` adds its card here.")
-    cells = [
-        (
-            row.get("metric", ""),
-            *(_with_error(row.get(key), row.get(f"{key}_error" if key == "floor" else "error")) for key in ("value", "floor")),
-        )
-        for row in rows
-    ]
-    asked = card.get("asked") if isinstance(card.get("asked"), dict) else {}
+    pairs = (("value", "error"), ("floor", "floor_error"))
+    cells = [(row.get("metric", ""), *(_with_error(row.get(key), row.get(error)) for key, error in pairs)) for row in rows]
+    sampling = card.get("sampling") if isinstance(card.get("sampling"), dict) else {}
     when = [f"at step {card['step']:,}"] if _is_number(card.get("step")) else []
     when += [f"{card['weights']} weights"] if card.get("weights") else []
-    when += [f"{key} {value}" for key, value in asked.items()]
+    when += [f"{key} {value}" for key, value in sampling.items()]
     said = [", ".join([str(card.get("title", "")), *when]).strip(", "), card.get("protocol"), *_list(card.get("notes"))]
-    return page.table(("metric", "value", "real against real"), cells, right=(1, 2)) + "".join(
-        page.missing(str(words)) for words in said if words
-    )
+    notes = "".join(page.missing(str(words)) for words in said if words)
+    return page.table(("metric", "value", "real against real"), cells, right=(1, 2)) + notes
 
 
 def _list(value: Any) -> list:
