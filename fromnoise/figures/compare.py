@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import Usage
 from ..evaluation.speed import count_calls
 from ..model import WORDS, Model, Sampling
+from .guidance import at_scale
 from .picture import tiles
 from .process import number
 from .strip import strip
@@ -70,7 +71,9 @@ def sweep(
         raise Usage(f"name at least one value of {option} to try, such as 0,0.5,1")
     n, sampling = number(model.shape, n, USUAL), sampling or model.sampling.merged({"sampler": "ddim", "options": {}})
     conditions = model.with_defaults(n, conditions)
-    if option in WORDS:
+    if option == "guidance":
+        walks = [at_scale(sampling, value) for value in values]
+    elif option in WORDS:
         walks = [sampling.merged({option: int(value) if float(value).is_integer() else value}) for value in values]
     else:
         walks = [replace(sampling, options={**sampling.options, option: value}) for value in values]

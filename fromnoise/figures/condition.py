@@ -36,7 +36,8 @@ def input_pictures(model: Model, n: int, conditions: Mapping[str, Any], source: 
         if picture is not None:
             found[key] = picture.float().cpu()
     if model.source.key is not None:
-        found[model.source.key] = model.source.start(n, model.shape, Seeded(0, range(n)), model.source_values if source is None else source).cpu()
+        values = model.source_values if source is None else source
+        found[model.source.key] = model.source.start(n, model.shape, Seeded(0, range(n)), values).float().cpu()
     return found
 
 
@@ -58,12 +59,15 @@ def condition(model: Model, data: Dataset, n: int = 4, rows: int = 6, sampling: 
     batch, sampling = examples(data, rows), sampling or model.sampling
     count, source = len(batch["x"]), batch.get(model.source.key)
     if len(model.shape) == 1 or not model.conditions and source is None:
-        raise Usage("this shows pictures beside what they are conditioned on; this model makes none or has no conditions; use `fromnoise sample`")
+        raise Usage(
+            "this shows pictures beside what they are made from, and this model has no conditions or makes no pictures; use `fromnoise sample`"
+        )
     conditions = model.with_defaults(count, {key: own.read(batch) for key, own in model.conditions.items()})
     inputs = input_pictures(model, count, conditions, source)
     if source is not None:
         noisiest = model.sampling_schedule(sampling)(torch.ones(()))
-        sampling = replace(sampling, start=(torch.hypot(noisiest.alpha * model.denoiser.data_std, noisiest.sigma) * source.double()).float())
+        size = torch.hypot(noisiest.alpha * model.denoiser.data_std, noisiest.sigma)
+        sampling = replace(sampling, start=(size * source.double()).float())
     samples = [model.sample(count, replace(sampling, seed=sampling.seed + i), **conditions).float().cpu() for i in range(n)]
     columns = [tiles(part) for part in (*inputs.values(), *samples, batch["x"].cpu())]
     over = [*inputs, *(f"sample {i + 1}" for i in range(n)), "truth"]

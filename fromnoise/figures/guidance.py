@@ -14,6 +14,11 @@ from .strip import strip
 FEW = 4  # samples in a cell
 
 
+def at_scale(sampling: Sampling, scale: float) -> Sampling:
+    """The sampling with guidance of this scale; at 1, the conditional model alone, nothing is led away from."""
+    return replace(sampling, guidance=scale, **({"negative": None, "weak": None} if scale == 1 else {}))
+
+
 def guidance(
     model: Model,
     scales: Sequence[float] = (1, 2, 4, 8),
@@ -27,7 +32,7 @@ def guidance(
     conditions = model.with_defaults(n, conditions)
 
     def cell(scale: float, count: int) -> Image.Image:
-        return sheet(tiles(model.sample(n, replace(sampling, guidance=scale, steps=count), **conditions).float().cpu()))
+        return sheet(tiles(model.sample(n, replace(at_scale(sampling, scale), steps=count), **conditions).float().cpu()))
 
     rows = [[cell(scale, count) for count in steps] for scale in scales]
     return strip(rows, [f"guidance {scale:g}" for scale in scales], [f"{count} step{'s' * (count != 1)}" for count in steps])

@@ -72,7 +72,8 @@ def forward(data: Dataset | Tensor, schedule: Schedule, times: int | Iterable[fl
     crowd = examples(data, CLOUD if x0.ndim == 2 else CROWD)["x"].cpu()
     eps, noise = (Seeded(seed, range(len(x)))(x) for x in (x0, crowd))
     if x0.ndim == 2:  # points are a cloud: all of them in one panel, the mean is seen by eye
-        return strip([[tiles(unit_variance(level.mix(crowd, noise), level))[0] for level in levels]], columns=_over(schedule, times, levels))
+        clouds = [tiles(unit_variance(level.mix(crowd, noise), level))[0] for level in levels]
+        return strip([clouds], columns=_over(schedule, times, levels))
     columns = [tiles(unit_variance(level.mix(x0, eps), level)) for level in levels]
     mean = [tiles(unit_variance(level.mix(crowd, noise).mean(0, keepdim=True), level))[0] for level in levels]
     rows = [*zip(*columns, strict=True)]

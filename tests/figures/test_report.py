@@ -53,7 +53,7 @@ def page(run):
 CARD = {
     "title": "digits, 10,000 samples", "protocol": "Reference: 360 test images.", "notes": ["few images"],
     "rows": [{"metric": "FD", "value": 1.25, "error": 0.02, "floor": 0.9, "floor_error": 0.01}],
-    "step": 1234, "weights": "best", "asked": {"guidance": 1.5},
+    "step": 1234, "weights": "best", "sampling": {"guidance": 1.5},
 }  # fmt: skip
 
 
@@ -66,8 +66,8 @@ def run(tmp_path):
     (run / "summary.json").write_text(json.dumps({"parameters": 981_000, "steps": 1000, "images": 128_000, "seconds": 65.2}))
     training = {"lr": 1e-3, "images_per_second": 1280.0}
     lines = [{"step": i, "images": i * 128, "seconds": i / 10, "loss": 1 / i} | training for i in range(1, 1001, 9)]
-    look = {"held_out": 0.1, "held_out_by_level": {"0.05": 0.2, "0.95": 0.1}}
-    lines += [{"step": i, "images": i, "seconds": i} | look for i in (500, 1000)]
+    held = {"held_out": 0.1, "held_out_by_level": {"0.05": 0.2, "0.95": 0.1}}
+    lines += [{"step": i, "images": i, "seconds": i} | held for i in (500, 1000)]
     lines += [{"step": 300, "images": 1, "seconds": 30.0, "event": "skipped", "why": "<script>alert(2)</script>"}]
     lines += [{"step": 1000, "images": 1, "seconds": 99.0, "event": "finished", "why": ""}]
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
