@@ -6,7 +6,7 @@ from .condition import alternating, condition, input_pictures
 from .curves import curves
 from .guidance import guidance
 from .interpolate import interpolate, latent_walk
-from .picture import grid, save, tiles, to_uint8, write
+from .picture import check, grid, save, tiles, to_uint8, write
 from .process import estimate, forward, moments, reverse, reverse_gif
 from .progress import progress
 from .report.report import report
@@ -15,7 +15,7 @@ from .strip import strip
 from .tradeoff import tradeoff
 
 __all__ = [
-    "Compared", "alternating", "by_class", "compare", "compared", "condition", "curves", "estimate", "forward", "gif", "grid", "guidance",
+    "Compared", "alternating", "by_class", "check", "compare", "compared", "condition", "curves", "estimate", "forward", "gif", "grid", "guidance",
     "input_pictures", "interpolate", "latent_walk", "moments", "progress", "report", "reverse", "reverse_gif", "save", "schedules", "strip",
     "sweep", "tiles", "to_uint8", "tradeoff", "write",
 ]  # fmt: skip

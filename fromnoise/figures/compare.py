@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import Usage
 from ..evaluation.speed import count_calls
 from ..model import WORDS, Model, Sampling
+from ..progress import duration
 from .guidance import at_scale
 from .picture import tiles
 from .process import number
@@ -56,7 +57,7 @@ def compare(
 ) -> Image.Image:
     """Samplers side by side from the same noise, a row each, with steps, network evaluations (NFE) a sample, and seconds for all n."""
     results = compared(model, specs, n, sampling, **conditions)
-    names = [f"{r.sampler}, {r.steps} steps\n{r.evaluations} NFE, {r.seconds:.{2 if r.seconds < 10 else 0}f} s" for r in results]
+    names = [f"{r.sampler}, {r.steps} steps\n{r.evaluations} NFE, {duration(r.seconds)}" for r in results]
     return strip([tiles(r.x) for r in results], names, _labels(model, len(results[0].x), conditions))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image, ImageSequence
 
 from ...files import replacing
+from ...progress import duration
 from ...runs.log import Log, read
 from ..animation import gif
 from ..curves import held_out, loss, rate, speed
@@ -75,7 +76,7 @@ def _headline(name: str, log: Log, environment: dict, summary: dict, config: str
         ("parameters", _count(summary.get("parameters"))),
         ("steps", _whole(summary.get("steps", last.get("step")))),
         ("images seen", _count(images)),
-        ("of training", duration(seconds)),
+        ("of training", _duration(seconds)),
         ("images per second", _whole(pace)),
         ("held-out loss", _figure(held)),
     ]
@@ -221,7 +222,7 @@ def _environment(environment: dict) -> str:
 
 
 def _events(log: Log) -> str:
-    rows = [(f"{e['step']:,}", duration(e.get("seconds")), e["event"], e.get("why") or "") for e in log.events if e["event"] != "saved"]
+    rows = [(f"{e['step']:,}", _duration(e.get("seconds")), e["event"], e.get("why") or "") for e in log.events if e["event"] != "saved"]
     saved = sum(e["event"] == "saved" for e in log.events)
     if not rows:
         return page.missing("Nothing out of the ordinary." if log.training else "None yet.")
@@ -229,17 +230,6 @@ def _events(log: Log) -> str:
     note = f'<p class="soft">The last {EVENTS} of {len(rows):,}.</p>' if left > 0 else ""
     note += f'<p class="soft">Saved {saved:,} times.</p>' if saved else ""
     return note + page.table(("step", "time", "event", "why"), rows[-EVENTS:], right=(0, 1))
-
-
-def duration(seconds: Any) -> str:
-    """Seconds as people say them: 42 s, 5 min 3 s, 2 h 10 min; empty for none."""
-    if not _is_number(seconds):
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _is_number(value: Any) -> bool:
@@ -250,6 +240,10 @@ def _figure(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if _is_number(value) else str(value)
+
+
+def _duration(value: Any) -> str:
+    return duration(value) if _is_number(value) else ""
 
 
 def _count(value: Any) -> str:
