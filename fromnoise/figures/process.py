@@ -35,6 +35,11 @@ def unit_variance(x: Tensor, level: Level) -> Tensor:
     return x.detach().float().cpu() / float(torch.hypot(level.alpha, level.sigma))
 
 
+def blended(model: Model, x: Tensor, level: Level) -> Tensor:
+    """x of a model as it is drawn: with unit variance; where its source is data, as a blend whose shares alpha and sigma add up to 1."""
+    return unit_variance(x, level) if model.source.key is None else x.detach().float().cpu() / float(level.alpha + level.sigma)
+
+
 def named(schedule: Schedule, level: Level) -> str:
     """A level in words: its time t on the schedule, and its log-SNR, log(alpha² / sigma²)."""
     if level.clean:
@@ -116,10 +121,10 @@ def moments(model: Model, n: int, count: int, sampling: Sampling | None = None, 
 def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sampling | None = None, **conditions: Any) -> Image.Image:
     """The reverse process: snapshots of n samples from noise (left) to data (right), x above and the model's estimate of x0 below.
 
-    n: 3 by default, or a cloud of points. What is drawn has frame `vp`. Where the model's source is data, the walk begins at its examples.
+    n: 3 by default, or a cloud of points. See `blended` for how x is drawn. Where the model's source is data, the walk begins at its examples.
     """
     walk = list(moments(model, number(model.shape, n, 3), snapshots, sampling, **conditions))
-    noisy, clean = [tiles(unit_variance(m.x, m.level)) for m in walk], [tiles(m.x0.float()) for m in walk]
+    noisy, clean = [tiles(blended(model, m.x, m.level)) for m in walk], [tiles(m.x0.float()) for m in walk]
     rows: list[Any] = []
     for i in range(len(noisy[0])):
         rows += [[column[i] for column in noisy], [column[i] for column in clean], None]
@@ -137,7 +142,7 @@ def reverse_gif(
     (scale, fitting), schedule = _small(model.shape), model.sampling_schedule(sampling)
     frames = []
     for m in moments(model, number(model.shape, n, fitting), FRAMES, sampling, **conditions):
-        left, right = (sheet(tiles(x, scale)) for x in (unit_variance(m.x, m.level), m.x0.float()))
+        left, right = (sheet(tiles(x, scale)) for x in (blended(model, m.x, m.level), m.x0.float()))
         words = named(schedule, m.level).replace("\n", "   ")
         frames.append(beside(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
     return gif(frames, path, seconds)
@@ -180,7 +185,7 @@ def estimate(
         x = level.mix(x0, eps)
         with torch.no_grad():
             x0_found, eps_found = denoise(x, level)
-        for name, picture in zip(rows, (x0, eps, unit_variance(x, level), x0_found, eps_found), strict=True):
+        for name, picture in zip(rows, (x0, eps, blended(model, x, level), x0_found, eps_found), strict=True):
             rows[name] += tiles(picture.float().cpu())
         errors["estimate of x₀"].append(f"l1 {float((x0_found - x0).abs().mean()):.3f}")
         errors["estimate of ε"].append(f"l1 {float((eps_found - eps).abs().mean()):.3f}")

@@ -54,7 +54,9 @@ def test_the_walk_from_pictures_begins_at_them_and_ends_where_they_lead(fade):
     model, _ = fade
     picture = reverse(model, 3, snapshots=3)
     for source in model.source_values[:3, None]:
-        assert near(picture, tiles(source)[0]) == 1
+        assert near(picture, tiles(source)[0]) == 1 and near(picture, tiles(source * 0.75)[0]) == 1, (
+            "halfway it has lost half of what it loses"
+        )
         assert near(picture, tiles(source / 2)[0]) == 4, "the model knows, so its estimate is the end at each of 3 moments"
 
 
