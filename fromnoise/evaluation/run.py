@@ -17,7 +17,7 @@ from .features.prepare import load_features
 from .metrics.points import score_points
 from .metrics.scenes import JUDGES, judged
 from .protocol import score
-from .speed import Comparison, Timed, counted, parse, time_sampling
+from .speed import Comparison, Timed, count_calls, parse, time_sampling
 from .sweep import Sweep, counts, scales, ways
 
 TIMED = 64  # samples drawn at once to take the time
@@ -150,7 +150,7 @@ def _timed(
 ) -> Timed:
     few = min(n, TIMED)
     some = {key: None if value is None else value[:few] for key, value in conditions.items()}
-    with counted(model.denoiser) as calls:
+    with count_calls(model.denoiser) as calls:
         plainly(model, few, seed, None, walk, some)
     seconds = time_sampling(lambda: plainly(model, few, seed, None, walk, some)) / few
     card = measure(draw(model, n, seed, None, walk, conditions), conditions)

@@ -34,8 +34,8 @@ def time_sampling(draw: Callable[[], object], repeats: int = 3) -> float:
 
 
 @contextmanager
-def counted(network: nn.Module) -> Iterator[list[int]]:
-    """A list that receives, for every call of `network` inside, how many examples it was given: both halves of a guided pass count."""
+def count_calls(network: nn.Module) -> Iterator[list[int]]:
+    """A list that receives, for every call of `network` inside, how many examples it had: both halves of a guided pass count."""
     calls: list[int] = []
     hook = network.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
     try:

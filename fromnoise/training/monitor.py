@@ -1,6 +1,7 @@
 """What is seen of a run while it goes on: the log, the progress line, the held-out loss, the grids."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
