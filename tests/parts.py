@@ -3,8 +3,16 @@
 import torch
 from torch import nn
 
-from fromnoise.conditions import Label
+from fromnoise.conditions import Example, Label
+from fromnoise.config import Recipe
 from fromnoise.data import Tensors
+from fromnoise.model import Model, build
+
+
+def built(recipe, shape, classes=()) -> Model:
+    """The model of a recipe, given as a mapping, for examples of this shape."""
+    recipe = Recipe.of(recipe)
+    return build(recipe, Example(tuple(shape), tuple(classes), recipe.image))
 
 
 def blobs(count: int = 256, size: int = 8, split: str = "train") -> Tensors:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fromnoise.data.sets.shapes import COLOURS, shapes
-from fromnoise.evaluation.metrics.obedience import edge_overlap, shape_colour
+from fromnoise.evaluation.metrics import edge_overlap, shape_colour
 
 
 def lines(*columns: int, size: int = 12) -> torch.Tensor:
