@@ -11,10 +11,9 @@ from torch.nn import functional as F
 from fromnoise.data import Tensors
 from fromnoise.errors import Problem, Usage
 from fromnoise.evaluation import CNN, ResNet, load_features, observe
-from fromnoise.evaluation.features import cached, cnn
-from fromnoise.evaluation.features.cnn import augmented, shrunk, train_cnn
-from fromnoise.evaluation.features import as_saved
+from fromnoise.evaluation.features import as_saved, cached, cnn
 from fromnoise.evaluation.features.cached import Turned
+from fromnoise.evaluation.features.cnn import augmented, shrunk, train_cnn
 from fromnoise.evaluation.features.resnet import Block
 
 

@@ -8,13 +8,13 @@ import torch
 from ...data import Dataset
 from ...errors import Problem
 from ...registry import lookup
+from .cached import cached_cnn
 from .clip import ClipScore
 from .cnn import CNN
 from .inception import Inception
 from .network import FeatureNet, as_saved, observe
 from .perceptual import NAME, SMALLEST, Perceptual, load_perceptual
 from .resnet import ResNet, resnet_of
-from .cached import cached_cnn
 
 Factory = Callable[[Dataset, Dataset, torch.device], FeatureNet]  # (training, held-out examples, where it runs) -> network
 
