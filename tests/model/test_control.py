@@ -14,7 +14,7 @@ from fromnoise.cli.words import export_run
 from fromnoise.conditions.hints import HINTS
 from fromnoise.data.examples import examples
 from fromnoise.errors import Problem, Usage
-from fromnoise.evaluation import obedience
+from fromnoise.evaluation import control_adherence
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
 from tests.cli.test_cli import call
@@ -162,10 +162,11 @@ def test_what_nobody_asks_is_asked_as_remembered_examples_do_labels_too(runs):
     assert torch.equal(model.asked(4, {})["edges"], HINTS["edges"](batch["x"], None))
 
 
-def test_obedience_measures_the_same_samples_with_and_without(runs):
-    measured = obedience(load(runs["edges"], "cpu"), examples(DATA, "test"), 8)
+def test_adherence_measures_the_same_samples_with_and_without(runs):
+    model, data = load(runs["edges"], "cpu"), examples(DATA, "test")
+    measured = control_adherence(model, data, 8, model.sampling)
     assert measured.n == 8 and 0 <= measured.edges <= 1 and 0 <= measured.colour <= 1 and len(measured.lines()) == 2
-    off = obedience(load(runs["edges"], "cpu"), examples(DATA, "test"), 8, control={"edges": 0})
+    off = control_adherence(model, data, 8, model.sampling.merged({"control": {"edges": 0}}))
     assert (off.edges, off.colour) == (off.edges_without, off.colour_without)
 
 
@@ -280,10 +281,10 @@ def test_sample_with_controls_by_command(runs, pictures, monkeypatch, capsys):
     )
 
 
-def test_obedience_by_command(runs, monkeypatch, capsys):
+def test_adherence_by_command(runs, monkeypatch, capsys):
     composed = ("--control", runs["edges"], "--control", f"{runs['palette']}:0.8")
     code, said, _ = call(monkeypatch, capsys, "evaluate", runs["base"], "-n", 8, *composed)
-    found = json.loads((runs["base"] / "obedience.json").read_text())
+    found = json.loads((runs["base"] / "adherence.json").read_text())
     assert code == 0 and found["n"] == 8 and found["control"] == {"edges": [1.0], "palette": [0.8]}
     assert f"IoU {found['edges']:.3f}" in said and f"{found['colour']:.1%} right" in said
     for words, says in (((*composed, "--pairs"), "different questions"), (("--control", f"{runs['edges']}=e.png"), "there is no picture")):
