@@ -47,7 +47,7 @@ class Condition(nn.Module, ABC):
         if self.enter not in (*both, None) or not both:
             raise Usage(f"a {self.key} cannot enter {network}" + (f" by {self.enter}; it can by {', '.join(both)}" if both else ""))
         self.place = PLACES[self.enter or both[0]]
-        called = {} if self.place == "vector" else {self.place: self.width()}
+        called = {} if self.place == "vector" else {"context_dim" if self.place == "tokens" else self.place: self.width()}
         return {**(ways[self.enter] if self.enter else {}), **called}
 
     @abstractmethod

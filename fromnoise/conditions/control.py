@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import Usage, nearest
 from ..networks import Branch
 from ..networks.context import Context
-from ..networks.context import Hint as Shown
+from ..networks.context import ControlHint
 from .condition import Condition
 from .hints.hints import HINTS
 
@@ -91,7 +91,7 @@ class Control(Condition):
     def forward(self, value: Tensor) -> Context:
         value = value.to(next(self.branch.parameters()).device)
         asked = value.flatten(1).isfinite().all(1)
-        return Context(hints={self.key: Shown(self.branch, value.nan_to_num(), asked.float())})
+        return Context(hints={self.key: ControlHint(self.branch, value.nan_to_num(), asked.float())})
 
     def dropped(self, value: Tensor, chosen: Tensor) -> Tensor:
         return value.masked_fill(chosen.reshape(-1, *[1] * (value.ndim - 1)), torch.nan)

@@ -1,10 +1,9 @@
-"""Networks: network(x (B, C, *S), clock (B,), context) -> like x. They know nothing of diffusion; `dim` is the width of the vector they can be told."""
-
-from torch import nn
+"""Networks: network(x (B, C, *S), t (B,), context) -> like x. They know nothing of diffusion; `Network` is what all of them have."""
 
 from .adapters.adapter import Adapter, changes, merge
 from .adapters.lora import DoRA, LoRA
-from .context import NOTHING, Context
+from .compat import Compat
+from .context import NOTHING, PLACES, Context, ControlHint
 from .control import Branch
 from .conv import Conv
 from .conv_adaln import ConvAdaLN
@@ -13,11 +12,12 @@ from .dit import DiT
 from .layers.axes import lay_weights_last
 from .layers.block import Block, recompute
 from .mlp import MLP, TwoLinear
+from .network import Network
 from .presets import PRESETS
 from .unet import UNet
 from .uvit import UViT
 
-NETWORKS: dict[str, type[nn.Module]] = {
+NETWORKS: dict[str, type[Network]] = {
     "mlp": MLP,
     "two_linear": TwoLinear,
     "conv": Conv,
@@ -34,17 +34,21 @@ __all__ = [
     "MLP",
     "NETWORKS",
     "NOTHING",
+    "PLACES",
     "PRESETS",
     "Adapter",
     "Block",
     "Branch",
+    "Compat",
     "Context",
+    "ControlHint",
     "Conv",
     "ConvAdaLN",
     "ConvNeXtUNet",
     "DiT",
     "DoRA",
     "LoRA",
+    "Network",
     "TwoLinear",
     "UNet",
     "UViT",

@@ -10,7 +10,7 @@ UVIT = {  # Bao et al. 2023, table 1
     "large": (21, 1024, 16),
     "huge": (29, 1152, 16),
 }
-ADM = {"name": "unet", "resample": "residual", "head": 64, "groups": 32}
+ADM = {"name": "unet", "resample": "residual", "head": 64, "compat": {"groups": 32}}
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Ho et al. 2020, CIFAR-10: 35.7 M
@@ -23,10 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "head": 256,
         "scale_shift": False,
         "dropout": 0.1,
-        "groups": 32,
-        "eps": 1e-6,
-        "pad_late": True,
-        "shift": 1,
+        "compat": {"groups": 32, "eps": 1e-6, "pad_late": True, "shift": 1},
     },
     # Dhariwal & Nichol 2021, table 4 and the released models: ImageNet at 64, 128, 256, 512; attention at 32, 16 and 8
     "adm_64": {**ADM, "width": 192, "levels": [1, 2, 3, 4], "blocks": 3, "attention": [1, 2, 3]},
