@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import Usage, nearest
 from ..networks import Branch
-from ..networks.context import Context
-from ..networks.context import ControlHint
+from ..networks.context import Context, ControlHint
 from .condition import Condition
 from .hints.hints import HINTS
 

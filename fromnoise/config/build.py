@@ -1,6 +1,7 @@
 """Objects from their nodes: a name of a registry and the settings that go with it."""
 
 import collections.abc
+import dataclasses
 import importlib
 import inspect
 import re
@@ -112,6 +113,8 @@ def coerce(value: Any, wanted: Any, where: str, nested: Mapping[type, Callable[[
         return value
     if wanted in nested:
         return nested[wanted](value)
+    if dataclasses.is_dataclass(wanted) and isinstance(value, Mapping):
+        return call(wanted, value, where)
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):
         for part in parts:

@@ -1,4 +1,4 @@
-"""Our UNet told words, and diffusers' UNet2DConditionModel in the shape of Stable Diffusion 1: settings and names of weights."""
+"""Our UNet with cross-attention, and diffusers' UNet2DConditionModel in the shape of Stable Diffusion 1: settings and names of weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -62,7 +62,7 @@ def network(config: Mapping[str, Any]) -> dict[str, Any]:
     """The node of our network that is a UNet2DConditionModel of this config.json; raises Problem where there is none."""
     c = {**DEFAULTS, **config}
     node = {key: value for key, value in unet.network(_plain(config)).items() if key != "head"}
-    return node | {"tokens": c["cross_attention_dim"], "heads": c["attention_head_dim"]}  # which there counts heads, whatever its name
+    return node | {"context_dim": c["cross_attention_dim"], "heads": c["attention_head_dim"]}  # which there counts heads, whatever its name
 
 
 def rows(config: Mapping[str, Any]) -> list[Row]:
@@ -72,15 +72,15 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
     def attend(ours: str, theirs: str) -> list[Row]:
         a, b = f"{ours}.attend", f"{theirs}.transformer_blocks.0"
         found = layer(f"{a}.norm", f"{theirs}.norm")
-        for mine, their in (("enter", "proj_in"), ("leave", "proj_out")):
-            weight, bias = layer(f"{a}.{mine}", f"{theirs}.{their}")
+        for name in ("proj_in", "proj_out"):
+            weight, bias = layer(f"{a}.{name}", f"{theirs}.{name}")
             found += [remade(weight, _line, _pixel) if flat else weight, bias]
         found += [row for i in (1, 2, 3) for row in layer(f"{a}.norm{i}", f"{b}.norm{i}")]
         found += layer(f"{a}.attention.qkv", *(f"{b}.attn1.to_{part}" for part in "qkv"), bias=False)
         found += layer(f"{a}.cross.q", f"{b}.attn2.to_q", bias=False)
         found += layer(f"{a}.cross.kv", f"{b}.attn2.to_k", f"{b}.attn2.to_v", bias=False)
         found += [*layer(f"{a}.attention.out", f"{b}.attn1.to_out.0"), *layer(f"{a}.cross.out", f"{b}.attn2.to_out.0")]
-        return [*found, *layer(f"{a}.mlp.enter", f"{b}.ff.net.0.proj"), *layer(f"{a}.mlp.leave", f"{b}.ff.net.2")]
+        return [*found, *layer(f"{a}.mlp.proj_in", f"{b}.ff.net.0.proj"), *layer(f"{a}.mlp.proj_out", f"{b}.ff.net.2")]
 
     return unet.rows(_plain(config), attend)
 

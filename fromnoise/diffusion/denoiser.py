@@ -75,7 +75,7 @@ class Denoiser(nn.Module):
         clock = self.clock(level).to(x).expand(len(x))
         with self.precision(x.device):
             if getattr(context, "hints", None):  # control branches answer to the same input, clock and precision
-                context = context.steered(c_in * x, clock, level.sigma / level.alpha)
+                context = context.resolve_controls(c_in * x, clock, level.sigma / level.alpha)
             return self.network(c_in * x, clock, context).to(x)
 
     def precision(self, device: torch.device) -> AbstractContextManager[Any]:

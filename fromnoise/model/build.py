@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from .. import config as settings
+from .. import registry
 from ..conditions import CONDITIONS, Condition
 from ..diffusion import SCHEDULES, Denoiser, Schedule
 from ..errors import Problem, Usage
-from ..networks import ADAPTERS, NETWORKS, PRESETS
+from ..networks import ADAPTERS, NETWORKS, PRESETS, Network
 from .model import Model
 from .sampling import Sampling
 
@@ -80,11 +81,13 @@ def build(config: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str
     node = expanded(config.get("network") or "unet")
     name = node.get("name")
     thing = settings.lookup(NETWORKS | PRESETS, name, "network", plugins)
-    if not (isinstance(thing, type) and hasattr(thing, "fitting")):
-        raise Usage(f"{name} is no network: it must be a class with `fitting(shape)` and `dim`, as those in fromnoise.networks")
+    if not (isinstance(thing, type) and issubclass(thing, Network)):
+        raise Usage(f"{name} is no network: it must be a subclass of fromnoise.networks.Network")
+    if not plugins and (own := next(registry.plugins(node), None)):  # of a network's settings, such as its time embedding
+        raise Problem(f"the network has your own {own}; loading it runs that code: say trust=True (--trust) if you trust it")
     fitting = thing.fitting(shape)
     parts = conditions(config.get("conditions") or [], shape, classes, plugins, config.get("image") or ())
-    node = told(node, str(name), getattr(thing, "WAYS", {"add": {}}), parts)
+    node = told(node, str(name), thing.ways, parts)
     network = settings.build(NETWORKS, node, "network", plugins, **fitting)
     for part in parts:
         part.settle(network.dim, shape)

@@ -148,7 +148,7 @@ class Model(nn.Module):
         for key in plan.control:
             if key not in controls:
                 raise Usage(f"this model has no control {key!r}" + (nearest(key, controls) if controls else ""))
-        strong = Bound(self.denoiser, self.context(n, conditions).heeding(plan.control))
+        strong = Bound(self.denoiser, self.context(n, conditions).weight_controls(plan.control))
         if plan.guidance == 1:
             return strong
         if weak is None and not any(condition.guides for condition in self.conditions.values()):
@@ -157,9 +157,9 @@ class Model(nn.Module):
             raise Usage(f"the model to guide against makes {weak.shape}, this one {self.shape}; name one of the same data")
         kept = {key: conditions.get(key) for key in controls}
         other = (
-            Bound(self.denoiser, self.context(n, {**kept, **(negative or {})}).heeding(plan.control))
+            Bound(self.denoiser, self.context(n, {**kept, **(negative or {})}).weight_controls(plan.control))
             if weak is None
-            else Bound(weak.denoiser, weak.context(n, {k: conditions[k] for k in weak.conditions if k in conditions}).heeding(plan.control))
+            else Bound(weak.denoiser, weak.context(n, {k: conditions[k] for k in weak.conditions if k in conditions}).weight_controls(plan.control))
         )
         return guided(strong, other, plan.guidance, plan.low, plan.high, plan.rescale)
 

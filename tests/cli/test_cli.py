@@ -260,7 +260,7 @@ def test_a_run_knows_what_made_it(run):
 @pytest.fixture(scope="module")
 def exportable(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "unet"
-    network = {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "groups": 4}
+    network = {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "compat": {"groups": 4}}
     train(recipe(train={"steps": 2, "looks": 0}) | {"network": network, "predict": "eps", "noise": {"name": "table"}}, folder, quiet=True)
     return folder
 

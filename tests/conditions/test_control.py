@@ -10,7 +10,7 @@ from fromnoise.networks import NETWORKS
 def control(shape=(3, 8, 6), **settings) -> Control:
     condition = Control(**{"hint": "edges", **settings})
     network = NETWORKS["unet"](channels=shape[0], width=8, levels=[1], blocks=1)
-    condition.enters("unet", network.WAYS)
+    condition.enters("unet", network.ways)
     condition.settle(network.dim, shape)
     condition.join(network)
     return condition
@@ -86,7 +86,7 @@ def test_settings_that_cannot_be(settings, says):
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_networks_say_whether_they_can_be_steered(name):
     if name in ("unet", "dit", "uvit"):
-        assert Control("edges").enters(name, NETWORKS[name].WAYS) == {}
+        assert Control("edges").enters(name, NETWORKS[name].ways) == {}
     else:
         with pytest.raises(Usage, match=f"{name} has no features"):
-            Control("edges").enters(name, NETWORKS[name].WAYS)
+            Control("edges").enters(name, NETWORKS[name].ways)

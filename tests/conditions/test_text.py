@@ -11,7 +11,7 @@ SMALL = {
     "dit": {"width": 32, "depth": 2, "heads": 2},
     "uvit": {"width": 32, "depth": 3, "heads": 2},
 }
-CASES = [(name, way) for name in SMALL for way in Text.ways if way in NETWORKS[name].WAYS]
+CASES = [(name, way) for name in SMALL for way in Text.ways if way in NETWORKS[name].ways]
 
 
 def model(network: str, enter: str | None = None, **settings):
