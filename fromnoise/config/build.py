@@ -113,7 +113,7 @@ def coerce(value: Any, wanted: Any, where: str, nested: Mapping[type, Callable[[
         return value
     if wanted in nested:
         return nested[wanted](value)
-    if dataclasses.is_dataclass(wanted) and isinstance(value, Mapping):
+    if dataclasses.is_dataclass(wanted) and not isinstance(value, wanted):
         return call(wanted, value, where)
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):

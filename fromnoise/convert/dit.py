@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import Problem
 from ..networks import Compat
-from .rows import Row, layer, remade, shared
+from .rows import Row, exportable, known, layer, remade, shared
 
 CLASS = "DiTTransformer2DModel"
 FIXED = {
@@ -17,6 +17,7 @@ FIXED = {
     "norm_elementwise_affine": (False,),
     "upcast_attention": (False,),
 }
+OURS = {"ratio": 4, "positions": "sincos", "act": "gelu", "qk_norm": False, "context_dim": 0, "axes": 2, "concat": 0, "time": "sinusoidal"}
 DEFAULTS = {
     "num_attention_heads": 16,
     "attention_head_dim": 72,
@@ -33,9 +34,7 @@ DEFAULTS = {
 
 def network(config: Mapping[str, Any]) -> dict[str, Any]:
     """The node of our network that is a DiTTransformer2DModel of this config.json; raises Problem where there is none."""
-    for key, allowed in FIXED.items():
-        if config.get(key, allowed[0]) not in allowed:
-            raise Problem(f"config.json: {key} {config[key]!r} has no counterpart in fromnoise's dit, which knows {allowed[0]!r}")
+    known(config, FIXED, "dit")
     c = {**DEFAULTS, **config}
     if c["out_channels"] not in (None, c["in_channels"], 2 * c["in_channels"]):
         raise Problem(
@@ -55,19 +54,7 @@ def network(config: Mapping[str, Any]) -> dict[str, Any]:
 def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bool) -> dict[str, Any]:
     """diffusers' config.json of our network; raises Problem where DiTTransformer2DModel has no such network. null: the label's table has a row for no class."""
     width, heads, compat = node.get("width", 384), node.get("heads", 6), Compat(**node.get("compat", {}))
-    fixed = {
-        "ratio": 4,
-        "positions": "sincos",
-        "act": "gelu",
-        "qk_norm": False,
-        "context_dim": 0,
-        "axes": 2,
-        "concat": 0,
-        "time": "sinusoidal",
-    }
-    for key, only in fixed.items():
-        if node.get(key, only) != only:
-            raise Problem(f"diffusers' DiTTransformer2DModel has no {key}={node[key]}; only networks with {key}={only} can be exported")
+    exportable(node, OURS, CLASS)
     if compat.shift != 1:
         raise Problem("diffusers' DiTTransformer2DModel has the time embedding of network.compat.shift=1; train with that to export")
     if shape[1] != shape[2] or shape[1] % node.get("patch", 2):

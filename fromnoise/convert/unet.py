@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import Problem
 from ..networks import Compat, UNet
-from .rows import Row, layer, remade
+from .rows import Row, exportable, known, layer, remade
 
 CLASS = "UNet2DModel"
 FIXED = {  # what our UNet has one form of
@@ -22,6 +22,7 @@ FIXED = {  # what our UNet has one form of
     "act_fn": ("silu", "swish"),
     "class_embed_type": (None,),
 }
+OURS = {"patch": 1, "axes": 2, "concat": 0, "context_dim": 0, "positions": False, "linear": [], "resample": "conv", "time": "sinusoidal"}
 DEFAULTS = {  # diffusers', for what an older config.json leaves out
     "freq_shift": 0,
     "flip_sin_to_cos": True,
@@ -45,13 +46,11 @@ DEFAULTS = {  # diffusers', for what an older config.json leaves out
 
 def network(config: Mapping[str, Any]) -> dict[str, Any]:
     """The node of our network that is a UNet2DModel of this config.json; raises Problem where there is none."""
-    for key, allowed in FIXED.items():
-        if config.get(key, allowed[0]) not in allowed:
-            raise Problem(f"config.json: {key} {config[key]!r} has no counterpart in fromnoise's unet, which knows {allowed[0]!r}")
+    known(config, FIXED, "unet")
     c = {**DEFAULTS, **config}
     widths, kinds = list(c["block_out_channels"]), list(c["down_block_types"])
     if c["in_channels"] != c["out_channels"]:
-        raise Problem(f"config.json: {c['in_channels']} channels in and {c['out_channels']} out; fromnoise's unet answers like its input")
+        raise Problem(f"config.json: {c['in_channels']} channels in and {c['out_channels']} out; fromnoise's unet has as many out as in")
     attention = [i for i, kind in enumerate(kinds) if kind == "AttnDownBlock2D"]
     above = [len(widths) - 1 - i for i, kind in enumerate(c["up_block_types"]) if kind == "AttnUpBlock2D"]
     strange = [
@@ -80,12 +79,7 @@ def network(config: Mapping[str, Any]) -> dict[str, Any]:
         "head": head or max(widths),
         "scale_shift": scale_shift,
         "dropout": float(c["dropout"]),
-        "compat": {
-            "groups": groups,
-            "eps": float(c["norm_eps"]),
-            "pad_late": c["downsample_padding"] == 0,
-            "shift": int(c["freq_shift"]),
-        },
+        "compat": {"groups": groups, "eps": float(c["norm_eps"]), "pad_late": c["downsample_padding"] == 0, "shift": int(c["freq_shift"])},
     }
 
 
@@ -99,12 +93,7 @@ def _unfit(head: int) -> int:
 
 def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bool) -> dict[str, Any]:
     """diffusers' config.json of our network; raises Problem where UNet2DModel has no such network. null: the label's table has a row for no class."""
-    fixed = {"patch": 1, "axes": 2, "concat": 0, "context_dim": 0, "positions": False, "resample": "conv", "time": "sinusoidal"}
-    for key, only in fixed.items():
-        if node.get(key, only) != only:
-            raise Problem(f"diffusers' UNet2DModel has no {key}={node[key]}; only networks with {key}={only} can be exported")
-    if node.get("linear"):
-        raise Problem("diffusers' UNet2DModel has no linear attention; only networks with linear=[] can be exported")
+    exportable({**node, "linear": list(node.get("linear", ()))}, OURS, CLASS)
     compat = Compat(**node.get("compat", {}))
     with torch.device("meta"):
         net = UNet(**{key: value for key, value in node.items() if key not in ("name", "compat")}, compat=compat)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import Problem
 from . import unet
-from .rows import Row, layer, remade
+from .rows import Row, known, layer, remade
 
 CLASS = "UNet2DConditionModel"
 BLOCKS = {"CrossAttnDownBlock2D": "AttnDownBlock2D", "CrossAttnUpBlock2D": "AttnUpBlock2D", "UNetMidBlock2DCrossAttn": "UNetMidBlock2D"}
@@ -42,20 +42,15 @@ DEFAULTS = {
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """The same network as a UNet2DModel with plain attention, as far as its blocks go."""
     c = {**DEFAULTS, **config}
-    for key, allowed in FIXED.items():
-        if c.get(key, allowed[0]) not in allowed:
-            raise Problem(f"config.json: {key} {c[key]!r} has no counterpart in fromnoise's unet, which knows {allowed[0]!r}")
+    known(c, FIXED, "unet")
     for key in ("attention_head_dim", "cross_attention_dim", "layers_per_block"):
         if key in c and not isinstance(c[key], int):
             raise Problem(f"config.json: {key} {c[key]!r} differs by level, which fromnoise's unet does not do")
     c["down_block_types"], c["up_block_types"] = (
         [BLOCKS.get(kind, kind) for kind in c[key]] for key in ("down_block_types", "up_block_types")
     )
-    return c | {
-        "mid_block_type": BLOCKS.get(c["mid_block_type"], c["mid_block_type"]),
-        "attention_head_dim": None,
-        "attn_norm_num_groups": None,
-    }
+    mid = BLOCKS.get(c["mid_block_type"], c["mid_block_type"])
+    return c | {"mid_block_type": mid, "attention_head_dim": None, "attn_norm_num_groups": None}
 
 
 def network(config: Mapping[str, Any]) -> dict[str, Any]:

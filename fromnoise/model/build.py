@@ -39,7 +39,10 @@ def expanded(node: Any) -> Any:
         raise Usage(f"network is a name, or a mapping with one, not {node!r}")
     name = node.get("name", "unet")
     preset = PRESETS.get(name) if isinstance(name, str) else None
-    return {**preset, **{key: value for key, value in node.items() if key != "name"}} if preset else {**node, "name": name}
+    if not preset:
+        return {**node, "name": name}
+    compat = {**preset.get("compat", {}), **node["compat"]} if isinstance(node.get("compat"), Mapping) else preset.get("compat")
+    return {**preset, **node, "name": preset["name"]} | ({"compat": compat} if compat else {})
 
 
 def conditions(

@@ -10,7 +10,7 @@ from .conv_adaln import ConvAdaLN
 from .convnext import ConvNeXtUNet
 from .dit import DiT
 from .layers.axes import lay_weights_last
-from .layers.block import Block, recompute
+from .layers.block import recompute
 from .mlp import MLP, TwoLinear
 from .network import Network
 from .presets import PRESETS
@@ -30,30 +30,6 @@ NETWORKS: dict[str, type[Network]] = {
 ADAPTERS: dict[str, type[Adapter]] = {"lora": LoRA, "dora": DoRA}
 
 __all__ = [
-    "ADAPTERS",
-    "MLP",
-    "NETWORKS",
-    "NOTHING",
-    "PLACES",
-    "PRESETS",
-    "Adapter",
-    "Block",
-    "Branch",
-    "Compat",
-    "Context",
-    "ControlHint",
-    "Conv",
-    "ConvAdaLN",
-    "ConvNeXtUNet",
-    "DiT",
-    "DoRA",
-    "LoRA",
-    "Network",
-    "TwoLinear",
-    "UNet",
-    "UViT",
-    "changes",
-    "lay_weights_last",
-    "merge",
-    "recompute",
-]
+    "ADAPTERS", "NETWORKS", "NOTHING", "PLACES", "PRESETS", "Adapter", "Branch", "Compat", "Context", "ControlHint", "Conv", "ConvAdaLN",
+    "ConvNeXtUNet", "DiT", "DoRA", "LoRA", "MLP", "Network", "TwoLinear", "UNet", "UViT", "changes", "lay_weights_last", "merge", "recompute",
+]  # fmt: skip

@@ -17,8 +17,8 @@ class Branch(nn.Module):
 
     def __init__(self, network: Network, channels: int, axes: int):
         super().__init__()
-        self.channels, width = channels, network.width
         self.encoder = network.encoder_copy().requires_grad_(True)
+        self.channels, width = channels, network.width
         self.stem = nn.Sequential(
             conv(axes, channels * network.patch**axes, width), nn.SiLU(), conv(axes, width, width), nn.SiLU(), zero(conv(axes, width, width, 1))
         )  # fmt: skip

@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import Usage
+from ..registry import lookup
 from .compat import OURS, Compat
 from .context import Context
-from .layers.attention import Act, Attention, CrossAttention, FeedForward, Gated, activation, joined
+from .layers.attention import ACTIVATIONS, Act, Attention, CrossAttention, FeedForward, Gated, joined
 from .layers.axes import fold, unfold
 from .layers.block import Block
 from .layers.embed import Kind, TimeEmbedding, linear, zero
-from .layers.position import rotation, sincos
+from .layers.position import Rotation, rotation, sincos
 from .network import Network
 
 
@@ -36,18 +37,12 @@ class DiTBlock(Block):
         self.cross = CrossAttention(dim, context_dim, heads, qk_norm) if context_dim else None
         if self.cross:
             zero(self.cross.out)
-        gated = isinstance(activation(act), Gated)
+        gated = isinstance(lookup(ACTIVATIONS, act, "activation"), Gated)
         self.mlp = FeedForward(dim, gated_width(dim, ratio) if gated else int(dim * ratio), act, dropout)
         self.modulation = zero(nn.Linear(dim, 6 * dim))
 
     def forward(
-        self,
-        x: Tensor,
-        emb: Tensor,
-        rotate: tuple[Tensor, Tensor] | None = None,
-        among: Tensor | None = None,
-        tokens: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, x: Tensor, emb: Tensor, rotate: Rotation | None, among: Tensor | None, tokens: Tensor | None, mask: Tensor | None
     ) -> Tensor:
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(F.silu(emb))[:, None].chunk(6, -1)
         x = x + gate1 * self.attention(torch.addcmul(shift1, self.norm1(x), 1 + scale1), rotate, among)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -28,14 +27,7 @@ class ResBlock(Block):
     """
 
     def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        dim: int,
-        axes: int,
-        scale_shift: bool,
-        dropout: float,
-        norm: Callable[[int], GroupNorm] = GroupNorm,
+        self, channels_in: int, channels_out: int, dim: int, axes: int, scale_shift: bool, dropout: float, norm: Callable[[int], GroupNorm]
     ):
         super().__init__()
         self.norm1 = norm(channels_in)
@@ -103,47 +95,15 @@ class ConvOut(Block, nn.Sequential):
     """Norm, SiLU and the last convolution, which is zero at first."""
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the levels of a UNet are made of; the settings are those of `UNet`, `norm` a group norm of so many channels."""
-
-    dim: int
-    axes: int
-    scale_shift: bool
-    dropout: float
-    norm: Callable[[int], GroupNorm]
-    compat: Compat
-    eps: float
-    head: int
-    heads: int | None
-    context_dim: int
-    place: str
-    positions: bool
-    resample: str
-
-    def block(self, channels_in: int, channels_out: int) -> ResBlock:
-        return ResBlock(channels_in, channels_out, self.dim, self.axes, self.scale_shift, self.dropout, self.norm)
-
-    def attention(self, channels: int, kind: str | None) -> nn.Module | None:
-        """Attention of a kind, full or linear, or none."""
-        groups = self.compat.groups
-        if kind == "linear":
-            return LinearAttention(channels, groups=groups, eps=self.eps)
-        if kind is None:
-            return None
-        if self.context_dim and self.place == "cross":
-            return CrossTransformer(channels, self.context_dim, self.head, self.heads, groups, self.positions)
-        head = channels // self.heads if self.heads else self.head
-        return SelfAttention(channels, head, groups, self.eps, self.context_dim, self.positions)
-
-    def stage(self, channels_in: int, channels_out: int, kind: str | None) -> Stage:
-        return Stage(self.block(channels_in, channels_out), self.attention(channels_out, kind))
-
-    def downsample(self, channels: int) -> nn.Module:
-        return Downsample(channels, self.axes, self.compat.pad_late) if self.resample == "conv" else self.block(channels, channels)
-
-    def upsample(self, channels: int) -> nn.Module:
-        return Upsample(channels, self.axes) if self.resample == "conv" else self.block(channels, channels)
+def widths_of(width: int, levels: Sequence[float], attending: Sequence[int], blocks: int, patch: int) -> list[int]:
+    """The channels of every level of a UNet; raises Usage where there is no such UNet."""
+    if any(not 0 <= level < len(levels) for level in attending):
+        raise Usage(f"attention and linear name levels 0 to {len(levels) - 1} of the UNet, not {list(attending)}")
+    widths = [round(width * multiple) for multiple in levels]
+    if width < 2 or min(widths, default=0) < 1 or blocks < 1 or patch < 1:
+        given = f"{width}, {list(levels)}, {blocks}, {patch}"
+        raise Usage(f"a UNet needs width >= 2, levels of at least 1 channel, blocks >= 1 and patch >= 1, not {given}")
+    return widths
 
 
 class UNet(Network):
@@ -196,49 +156,51 @@ class UNet(Network):
         compat: Compat = OURS,
     ):
         super().__init__()
-        if any(not 0 <= level < len(levels) for level in [*attention, *linear]):
-            raise Usage(f"attention and linear name levels 0 to {len(levels) - 1} of the UNet, not {[*attention, *linear]}")
-        widths = [round(width * multiple) for multiple in levels]
-        if width < 2 or min(widths, default=0) < 1 or blocks < 1 or patch < 1:
-            given = f"{width}, {list(levels)}, {blocks}, {patch}"
-            raise Usage(f"a UNet needs width >= 2, levels of at least 1 channel, blocks >= 1 and patch >= 1, not {given}")
+        widths = widths_of(width, levels, [*attention, *linear], blocks, patch)
         self.dim, self.width, self.patch, self.context_dim, self.axes = 4 * width, widths[0], patch, context_dim, axes
-        eps = 1e-5 if compat.eps is None else compat.eps
-        norm = partial(GroupNorm, groups=compat.groups, eps=eps)
-        parts = Parts(
-            self.dim, axes, scale_shift, dropout, norm, compat, eps, head, heads, context_dim, place, positions, resample
-        )  # fmt: skip
-        kinds = ["linear" if i in linear else "full" if i in attention else None for i in range(len(widths))]
-        middle = bool(attention) or bool(linear) or context_dim > 0 if middle is None else middle
+        groups, eps = compat.groups, 1e-5 if compat.eps is None else compat.eps
+
+        def block(channels_in: int, channels_out: int) -> ResBlock:
+            return ResBlock(channels_in, channels_out, self.dim, axes, scale_shift, dropout, partial(GroupNorm, groups=groups, eps=eps))
+
+        def attend(channels: int, level: int | None, full: bool = False) -> nn.Module | None:
+            if level in linear:
+                return LinearAttention(channels, groups=groups, eps=eps)
+            if not (full or level in attention):
+                return None
+            if context_dim and place == "cross":
+                return CrossTransformer(channels, context_dim, head, heads, groups, positions)
+            return SelfAttention(channels, channels // heads if heads else head, groups, eps, context_dim, positions)
+
+        def stage(channels_in: int, channels_out: int, level: int | None, full: bool = False) -> Stage:
+            return Stage(block(channels_in, channels_out), attend(channels_out, level, full))
+
         self.time_embedding = TimeEmbedding(self.dim, width, time, compat.shift)
         self.conv_in = conv(axes, (channels + concat) * patch**axes, self.width)
         self.down, self.up, self.downsample, self.upsample = (nn.ModuleList() for _ in range(4))
-        self.features = self._make_encoder(parts, widths, kinds, blocks)
-        self.middle = nn.ModuleList(parts.stage(widths[-1], widths[-1], kind) for kind in ("full" if middle else None, None))
-        self._make_decoder(parts, widths, kinds, blocks)
-        self.conv_out = ConvOut(norm(widths[0]), nn.SiLU(), zero(conv(axes, widths[0], channels * patch**axes)))
+        self._add_down(widths, blocks, stage, block if resample == "residual" else lambda c, _: Downsample(c, axes, compat.pad_late))
+        middle, now = bool(attention or linear) or context_dim > 0 if middle is None else middle, widths[-1]
+        self.middle = nn.ModuleList([stage(now, now, None, middle), stage(now, now, None)])
+        self._add_up(widths, blocks, stage, block if resample == "residual" else lambda c, _: Upsample(c, axes))
+        self.conv_out = ConvOut(GroupNorm(widths[0], groups, eps), nn.SiLU(), zero(conv(axes, widths[0], channels * patch**axes)))
 
-    def _make_encoder(self, parts: Parts, widths: Sequence[int], kinds: Sequence[str | None], blocks: int) -> list[int]:
-        """The way down; the channels of every feature: of each skip, and of the middle."""
-        features = [widths[0]]
+    def _add_down(self, widths: Sequence[int], blocks: int, stage: Callable[..., Stage], resample: Callable[..., nn.Module]) -> None:
+        features = [widths[0]]  # the channels of each: of every skip, and of the middle
         for i, wide in enumerate(widths):
-            self.down.append(nn.ModuleList(parts.stage(features[-1] if j == 0 else wide, wide, kinds[i]) for j in range(blocks)))
+            self.down.append(nn.ModuleList(stage(features[-1] if j == 0 else wide, wide, i) for j in range(blocks)))
             features += [wide] * blocks
             if i < len(widths) - 1:
-                self.downsample.append(parts.downsample(wide))
+                self.downsample.append(resample(wide, wide))
                 features.append(wide)
-        return [*features, widths[-1]]
+        self.features = [*features, widths[-1]]
 
-    def _make_decoder(self, parts: Parts, widths: Sequence[int], kinds: Sequence[str | None], blocks: int) -> None:
+    def _add_up(self, widths: Sequence[int], blocks: int, stage: Callable[..., Stage], resample: Callable[..., nn.Module]) -> None:
         *skips, now = self.features
         for i, wide in reversed(list(enumerate(widths))):
-            stages = nn.ModuleList()
-            for _ in range(blocks + 1):
-                stages.append(parts.stage(now + skips.pop(), wide, kinds[i]))
-                now = wide
-            self.up.append(stages)
+            self.up.append(nn.ModuleList(stage((now if j == 0 else wide) + skips.pop(), wide, i) for j in range(blocks + 1)))
+            now = wide
             if i:
-                self.upsample.append(parts.upsample(now))
+                self.upsample.append(resample(wide, wide))
 
     def encoder_copy(self) -> "UNet":
         copy = deepcopy(self)

@@ -12,7 +12,7 @@ from .layers.attention import Attention, FeedForward, joined
 from .layers.axes import conv, fold, unfold
 from .layers.block import Block
 from .layers.embed import Kind, embedding, linear, zero
-from .layers.position import rotation, sincos
+from .layers.position import Rotation, rotation, sincos
 from .network import Network
 
 
@@ -26,9 +26,7 @@ class UViTBlock(Block):
         self.attention = Attention(dim, heads, qk_norm, bias=False)
         self.mlp = FeedForward(dim, int(dim * ratio), dropout=dropout)
 
-    def forward(
-        self, x: Tensor, skip: Tensor | None = None, rotate: tuple[Tensor, Tensor] | None = None, among: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor | None = None, rotate: Rotation | None = None, among: Tensor | None = None) -> Tensor:
         if self.skip is not None:
             x = self.skip(torch.cat([x, skip], -1))
         x = x + self.attention(self.norm1(x), rotate, among)

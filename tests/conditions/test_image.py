@@ -54,7 +54,7 @@ def test_training_holes_are_functions_of_the_generator_and_shown_ones_are_fixed(
 def test_the_width_is_the_hints_or_the_datas():
     for hint, shape, width in (("grey", (3, 6, 6), 1), ("low_resolution", (3, 6, 6), 3), ("masked", (3, 6, 6), 4), (None, (3, 6, 6), 2)):
         assert Image(shape, hint=hint, image=(2, 6, 6)).width() == width
-    assert build(PAIRED, (1, 6, 6)).denoiser.network.first.in_channels == 1 + 2
+    assert build(PAIRED, (1, 6, 6)).denoiser.network.conv_in.in_channels == 1 + 2
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,18 @@ def controlled(network: nn.Module, context: Context, x: torch.Tensor, t: torch.T
     return network(x, t, context.resolve_controls(x, t, torch.tensor(noise)))
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_has_all_of_the_control_part_or_says_that_it_has_none(name):
+    network = NETWORKS[name](**NETWORKS[name].fitting((2, 6, 7)), **SMALL.get(name, {}))
+    if "control" in network.ways:
+        features, _ = network.encode(torch.randn(1, 2, 6, 7), torch.rand(1), Context())
+        assert len(features) == len(network.zero_convs()) and network.width > 0 and network.patch > 0
+        return
+    for call in (network.encoder_copy, network.zero_convs, lambda: network.encode(None, None, None), lambda: Branch(network, 1, 2)):
+        with pytest.raises(Usage, match=f"{type(network).__name__} has no features that a control branch"):
+            call()
+
+
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
 def test_a_fresh_branch_changes_not_one_bit(name, settings, dtype):

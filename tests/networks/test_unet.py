@@ -1,8 +1,11 @@
 import pytest
 import torch
+from torch import nn
 
+from fromnoise.config import build
 from fromnoise.errors import Usage
-from fromnoise.networks import Context, UNet
+from fromnoise.model import expanded
+from fromnoise.networks import NETWORKS, Context, UNet
 from tests.parts import stirred
 
 
@@ -76,6 +79,24 @@ def test_dropout_acts_in_training_alone():
     assert torch.equal(network(x, t), network(x, t))
     network.train()
     assert not torch.equal(network(x, t), network(x, t))
+
+
+def test_a_published_networks_quirks_are_a_mapping_in_a_recipe():
+    node = {"name": "unet", "width": 16, "levels": [1], "compat": {"groups": 4, "eps": 1e-3, "pad_late": True, "shift": 1}}
+    network = build(NETWORKS, node, "network")
+    norms = {(module.num_groups, module.eps) for module in network.modules() if isinstance(module, nn.GroupNorm)}
+    assert norms == {(4, 1e-3)} and network.time_embedding.embed.shift == 1
+    with pytest.raises(Usage, match="network unet: compat has no setting 'group'; did you mean 'groups'"):
+        build(NETWORKS, node | {"compat": {"group": 4}}, "network")
+    with pytest.raises(Usage, match="compat is a mapping of settings, not 'ddpm'"):
+        build(NETWORKS, node | {"compat": "ddpm"}, "network")
+    with pytest.raises(Usage, match="compat: pad_late is true or false, not 3"):
+        build(NETWORKS, node | {"compat": {"pad_late": 3}}, "network")
+
+
+def test_a_presets_quirks_are_changed_one_by_one():
+    assert expanded({"name": "ddpm", "compat": {"shift": 0}})["compat"] == {"groups": 32, "eps": 1e-6, "pad_late": True, "shift": 0}
+    assert expanded("ddpm")["compat"]["shift"] == 1 and "compat" not in expanded("unet_32")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from ...errors import Usage
 from ...registry import lookup
 from .embed import linear, zero
 from .norm import GroupNorm
-from .position import sincos, turned
+from .position import Rotation, sincos, turned
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -97,7 +98,7 @@ class Attention(nn.Module):
         self.out = linear(dim, dim)
         self.q_norm, self.k_norm = query_key_norms(dim, heads, qk_norm)
 
-    def forward(self, x: Tensor, rotate: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, rotate: Rotation | None = None, mask: Tensor | None = None) -> Tensor:
         q, k, v = (heads_of(part, self.heads) for part in self.qkv(x).chunk(3, -1))
         q, k = self.q_norm(q).to(v), self.k_norm(k).to(v)
         if rotate is not None:
@@ -173,11 +174,6 @@ class LinearAttention(nn.Module):
         return x + self.out(h).transpose(1, 2).reshape(x.shape)
 
 
-def gelu(x: Tensor) -> Tensor:
-    """GELU in tanh's form (Hendrycks & Gimpel 2016)."""
-    return F.gelu(x, approximate="tanh")
-
-
 @dataclass(frozen=True)
 class Gated:
     """A gated linear unit, x · gate(y), of twice the channels: x beside y (Shazeer 2020)."""
@@ -189,13 +185,12 @@ class Gated:
         return x * self.gate(y)
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": gelu, "swiglu": Gated(F.silu), "geglu": Gated(F.gelu)}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": partial(F.gelu, approximate="tanh"),
+    "swiglu": Gated(F.silu),
+    "geglu": Gated(F.gelu),
+}
 Act = str | Callable[[Tensor], Tensor]  # of ACTIVATIONS, module:name, or the function itself
-
-
-def activation(act: Act) -> Callable[[Tensor], Tensor]:
-    """The activation of this name."""
-    return lookup(ACTIVATIONS, act, "activation")
 
 
 class FeedForward(nn.Module):
@@ -203,7 +198,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, inner: int, act: Act = "gelu", dropout: float = 0.0):
         super().__init__()
-        self.act = activation(act)
+        self.act = lookup(ACTIVATIONS, act, "activation")
         self.proj_in = linear(dim, inner * (2 if isinstance(self.act, Gated) else 1))
         self.dropout = nn.Dropout(dropout)
         self.proj_out = linear(inner, dim)
