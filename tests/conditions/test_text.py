@@ -11,7 +11,7 @@ SMALL = {
     "dit": {"width": 32, "depth": 2, "heads": 2},
     "uvit": {"width": 32, "depth": 3, "heads": 2},
 }
-CASES = [(name, way) for name in SMALL for way in Text.ways if way in NETWORKS[name].WAYS]
+CASES = [(name, way) for name in SMALL for way in Text.ways if way in NETWORKS[name].ways]
 
 
 def model(network: str, enter: str | None = None, **settings):
@@ -72,10 +72,10 @@ def test_words_and_classes_together_and_what_does_not_fit():
     both = build({"network": {"name": "dit", **SMALL["dit"]}, "conditions": nodes}, (2, 8, 8), ("a", "b"))
     assert both.sample(2, text="cat", label=1, steps=1).shape == (2, 2, 8, 8)
     nodes[1] = {"name": "label", "enter": "cross"}
-    with pytest.raises(Usage, match="network's tokens to be 64, another 256"):
+    with pytest.raises(Usage, match="network's context_dim to be 64, another 256"):
         build({"network": {"name": "dit", **SMALL["dit"]}, "conditions": nodes}, (2, 8, 8), ("a", "b"))
     with pytest.raises(Usage, match="tokens is 32, but the conditions call for 64; leave it out"):
-        build({"network": {"name": "dit", "tokens": 32}, "conditions": nodes[:1]}, (2, 8, 8))
+        build({"network": {"name": "dit", "context_dim": 32}, "conditions": nodes[:1]}, (2, 8, 8))
     with pytest.raises(Usage, match="a text enters by"):
         model("dit", "sideways")
     with pytest.raises(Usage, match="two conditions have the key text"):

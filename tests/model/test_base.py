@@ -67,6 +67,12 @@ def test_parts_of_its_own_are_run_only_when_trusted(tmp_path):
     train(config, tmp_path / "mine", quiet=True, trust=True)
 
 
+@pytest.mark.parametrize("node", [{"name": "mlp", "time": "tests.parts:Plain"}, {"name": "dit", "act": "tests.parts:blobs"}], ids=str)
+def test_parts_of_ones_own_within_a_network_are_not_run_either(node):
+    with pytest.raises(Problem, match=r"the network has your own tests\.parts:\w+; loading it runs that code"):
+        base.build({"network": node}, (1, 8, 8), plugins=False)
+
+
 def test_what_ones_own_network_keeps_frozen_is_saved(tmp_path):
     train(recipe(train={"steps": 3, "evals": 0}) | {"network": {"name": "tests.parts:Plain", "frozen": True}}, tmp_path / "run", quiet=True)
     tensors = load_file(tmp_path / "run" / "model.safetensors")

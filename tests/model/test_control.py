@@ -23,7 +23,7 @@ from tests.parts import built
 SHAPE, COUNT = (3, 12, 12), 24
 DATA = {"name": "shapes", "size": 12, "count": COUNT}
 NETWORKS = {
-    "unet": {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "groups": 4},
+    "unet": {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "compat": {"groups": 4}},
     "dit": {"name": "dit", "width": 16, "depth": 2, "heads": 2, "patch": 4},
     "uvit": {"name": "uvit", "width": 16, "depth": 3, "heads": 2, "patch": 4},
 }
@@ -70,7 +70,7 @@ def test_a_control_run_holds_its_branch_alone_and_leaves_its_base_as_it_was(runs
     was, model = load(runs["base"], "cpu"), load(runs["edges"], "cpu")
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in was.state_dict().items())
     assert {name for name, p in model.named_parameters() if p.requires_grad} == set(held)
-    moved = [name for name, tensor in held.items() if name.startswith("conditions.edges.branch.joints") and tensor.abs().max() > 0]
+    moved = [name for name, tensor in held.items() if name.startswith("conditions.edges.branch.zero_convs") and tensor.abs().max() > 0]
     assert moved, "what was trained is what was saved"
     again = load(runs["edges"], "cpu")
     assert torch.equal(model.sample(2, edges=hint("edges")), again.sample(2, edges=hint("edges")))
