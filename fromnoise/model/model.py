@@ -117,12 +117,6 @@ class Model(nn.Module):
             condition.example_values = examples.get(key)
         self.source_values = examples.get("source")
 
-    def read_examples(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """What a batch of held-out examples gives `set_examples`: nothing to conditions that have a varied lot of their own, as labels do."""
-        found = {key: condition.read(batch) for key, condition in self.conditions.items()}
-        varied = not any(condition.from_data for condition in self.conditions.values())
-        return ({} if varied else found) | ({"source": batch[self.source.key]} if self.source.key in batch else {})
-
     def examples(self) -> dict[str, Any]:
         """What `set_examples` took."""
         found = {key: condition.example_values for key, condition in self.conditions.items()} | {"source": self.source_values}

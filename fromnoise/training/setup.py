@@ -11,8 +11,9 @@ from ..config import MADE, Recipe, call, coerce
 from ..data import Dataset
 from ..data.examples import examples
 from ..device import best, compiled, keep_memory, precision
-from ..draws import mixed
+from ..draws import Draws, mixed
 from ..errors import Usage
+from ..evaluation.examples import example_conditions, spread
 from ..files import cache
 from ..model import Base, Model, build, example_of, expanded, inherited, read_base
 from ..networks import lay_weights_last, recompute
@@ -21,6 +22,8 @@ from .ema import EMA
 from .optim import OPTIMIZERS, Plateau
 from .settings import TrainSettings
 from .step import Gradient
+
+EXAMPLES = 64  # held-out examples whose conditions a run keeps, for samples of which nothing is said
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,10 @@ def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(mixed("weights", recipe.seed))
         model = build(recipe, example_of(recipe), base)
-    rows = min(64, len(held_out))
-    model.set_examples(model.read_examples(held_out.get(torch.arange(rows) * len(held_out) // rows)))
+    values = example_conditions(model, held_out, rows := min(EXAMPLES, len(held_out)))
+    if model.source.key is not None:
+        values["source"] = model.source(held_out.get(spread(rows, len(held_out))), Draws.fixed(rows))
+    model.set_examples(values)
     return model
 
 

@@ -19,18 +19,17 @@ from safetensors.torch import load_file, save_file
 import fromnoise
 from fromnoise import convert
 from fromnoise.errors import Problem
-from fromnoise.model import build
 from fromnoise.runs.folder import Run
 from fromnoise.samplers import SAMPLERS
 from tests.convert.test_networks import LAST, TWO, alike
-from tests.parts import stirred
+from tests.parts import built, stirred
 
 NET = {"name": "unet", "width": 32, "levels": [1, 2], "blocks": 1, "attention": [1], "compat": {"groups": 8}, "head": 8}
 
 
 def run_with(path, settings: dict, shape=(3, 16, 16), classes=()) -> Run:
     torch.manual_seed(0)
-    model = build(settings, shape, classes)
+    model = built(settings, shape, classes)
     stirred(model)
     run = Run(path)
     run.save_weights(model, 1)

@@ -9,12 +9,12 @@ import fromnoise
 from fromnoise import convert
 from fromnoise.convert.peft import factors
 from fromnoise.errors import Problem
-from fromnoise.model import build
 from fromnoise.networks import ADAPTERS, changes, merge
 from fromnoise.runs.folder import Run
 from tests.cli.test_cli import call
 from tests.convert.test_folders import NET, run_with
 from tests.networks.test_lora import stirred_changes
+from tests.parts import built
 
 DIT = {"name": "dit", "width": 32, "depth": 2, "heads": 2, "patch": 2, "compat": {"shift": 1}}
 
@@ -24,7 +24,7 @@ def run_of(path, adapter) -> Run:
     settings = {"network": NET, "noise": {"name": "table"}, "sample": {"name": "ddim", "steps": 10}}
     base = run_with(path / "base", settings)
     config = settings | {"adapter": adapter, "base": {"run": str(base.path), "weights": "last"}}
-    model = stirred_changes(build(config, (3, 16, 16)), 0.1)
+    model = stirred_changes(built(config, (3, 16, 16)), 0.1)
     run = Run(path / "run")
     run.save_weights(model, 1)
     run.write_config(config | {"shape": [3, 16, 16], "classes": []})

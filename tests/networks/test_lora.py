@@ -9,9 +9,8 @@ from torch import nn
 
 from fromnoise import config
 from fromnoise.errors import Usage
-from fromnoise.model import build
 from fromnoise.networks import ADAPTERS, NETWORKS, Compat, DoRA, LoRA, UNet, changes, lay_weights_last, merge, recompute
-from tests.parts import stirred
+from tests.parts import built, stirred
 
 SMALL = {
     "unet": {"width": 8, "levels": [1, 2], "blocks": 1, "attention": [1]},
@@ -194,7 +193,7 @@ def test_linear_layers_of_the_network_unless_said():
 
 
 def test_the_default_is_less_than_3_percent_of_mnists_parameters():
-    model = build(config.load("mnist"), (1, 28, 28), tuple("0123456789"))
+    model = built(config.load("mnist"), (1, 28, 28), tuple("0123456789"))
     count = sum(p.numel() for p in model.parameters())
     LoRA(rank=8).attach(model)
     assert 0.02 < sum(p.numel() for p in model.parameters() if p.requires_grad) / count < 0.03
