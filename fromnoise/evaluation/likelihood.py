@@ -16,10 +16,8 @@ from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
 from .examples import check_data, read_conditions, spread
 
-NEAREST, FARTHEST = (
-    0.002,
-    1e4,
-)  # of sigma / alpha: below it a level of 8 bits is not told from its neighbours, beyond it the integral has no end
+# Of sigma / alpha: nearer, noise is less than the cell of an 8-bit level; farther, the integral has no end.
+NEAREST, FARTHEST = 0.002, 1e4
 
 PICTURES = "256 levels a channel, with uniform noise of one level (Theis et al. 2016)"
 POINTS = "the density of points"

@@ -85,8 +85,10 @@ def evaluate(
     found: list[Card] = []
 
     def card(own: Sampling) -> Card:
-        before = n * len(found)
-        counted = None if progress is None else lambda done: progress(before + done, n * len(samplings))
+        def counted(done: int) -> None:
+            if progress:
+                progress(n * len(found) + done, n * len(samplings))
+
         return measure(drawn(model, n, own, conditions, counted), conditions)
 
     if protocol.compare:

@@ -58,12 +58,12 @@ def score_pictures(samples: Tensor, labels: Tensor | None, train: Dataset, test:
     _check(samples, labels, test)
     draw = torch.Generator().manual_seed(seed)
     n = len(samples)
-    # Without labels the network may still predict something (how far a picture is turned), which nobody asked for.
+    # Without labels the network may still predict something (how far a picture is turned), which is no class.
     labels = None if labels is None or len(test.classes) < 2 else labels.cpu()
     chosen = torch.randperm(len(test), generator=draw)[:LARGEST].sort().values
     real = torch.randperm(len(train), generator=draw)[:n] if labels is None else alike(train, labels, draw)
-    reference, guessed_real = observe(features, _pictures(test, chosen, "looking at test images"))
-    beside, _ = observe(features, _pictures(train, real.sort().values, "looking at training images"))
+    reference, guessed_real = observe(features, _pictures(test, chosen, "measuring test images"))
+    beside, _ = observe(features, _pictures(train, real.sort().values, "measuring training images"))
     found, guessed = observe(features, iter(samples.split(CHUNK)))
     rows = _distances(found, beside, reference, features.name, seed)
     knows = features.classes in (None, len(test.classes))
