@@ -101,7 +101,7 @@ def train(
     out = out or Path("runs") / Path(recipe).stem
     from ..training.loop import train as run
 
-    run(settings, out, fresh, quiet, device, trust)
+    run(settings, out, fresh, quiet, device, trust, own_process=True)
     if then:
         from .words import measure_once
 

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..conditions import Control
-from ..data.dataset import scaled
-from ..data.files.pictures import Broken, Look, header
+from ..data.files.pictures import picture
 from ..errors import Problem, Usage
 from ..model import Model, digest, load
 from ..runs.folder import Run
@@ -41,7 +39,7 @@ def heard(
             hints[key] = read_hint(Path(file), model.conditions[key]).expand(n, -1, -1, -1)
     if hints:  # other conditions then vary as they do by themselves, not as the remembered examples of the hints did
         for condition in model.conditions.values():
-            condition.examples = condition.examples if condition.from_data else None
+            condition.example_values = condition.example_values if condition.from_data else None
     return hints, {**model.sampling.control, **control}
 
 
@@ -70,7 +68,7 @@ def add(model: Model, path: str | Path, own: str, device: str | None = None, tru
         raise Usage(f"{path} has also learnt to be told {extra[0]}, which the base was not; sample that run itself")
     model.conditions[key] = other.conditions[key]
     for name, condition in other.conditions.items():
-        model.conditions[name].examples = condition.examples
+        model.conditions[name].example_values = condition.example_values
     return key
 
 
@@ -78,18 +76,12 @@ def read_hint(path: Path, condition: Control) -> Tensor:
     """A picture file as a condition's hint (C', H, W); raises Usage where it has another size."""
     if len(condition.shape) != 3 or condition.shape[0] not in (1, 3, 4):
         raise Usage(f"the hint {condition.key} is of shape {condition.shape}, no picture that a file could hold; use Model.sample")
-    if not path.exists():
-        raise Usage(f"there is no picture {path}")
     channels, height, width = condition.shape
-    try:
-        found = header(path)
-        if (found.height, found.width) != (height, width):
-            cure = f"make one with `fromnoise data hint PICTURE {condition.hint or 'HINT'} --size {width}`"
-            raise Usage(f"{path} is {found.width}x{found.height}, the hint {condition.key} {width}x{height}; {cure}")
-        look = Look((height, width), {1: "grey", 3: "rgb", 4: "rgba"}[channels])
-        return scaled(torch.from_numpy(look(path).copy()))
-    except Broken as error:
-        raise Problem(f"{path} is not a readable picture: {error}") from error
+    hint = picture(path, channels)
+    if hint.shape != (channels, height, width):
+        cure = f"make one with `fromnoise data hint PICTURE {condition.hint or 'HINT'} --size {width}`"
+        raise Usage(f"{path} is {hint.shape[2]}x{hint.shape[1]}, the hint {condition.key} {width}x{height}; {cure}")
+    return hint
 
 
 def _controls(model: Model) -> list[str]:

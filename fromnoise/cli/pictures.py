@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..conditions.hints.hints import STATED, holed
-from ..data.dataset import scaled
+from ..conditions.hints import holed
+from ..data.files import pictures
 from ..data.files.listing import listed
-from ..data.files.pictures import CHANNELS, Broken, Look
-from ..errors import Problem, Usage
+from ..errors import Usage
 from ..model import Model
 
 
@@ -28,12 +26,18 @@ def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data:
     if image is None:
         raise Usage("--mask says which part of --image is to be made anew; give that as well")
     condition = model.conditions["image"]
-    channels = model.shape[0] if condition.hint else condition.width()
+    channels = model.shape[0] if condition.hint else condition.shape[0]
     pictures = torch.stack([picture(file, channels, model.shape, data) for file in _files(image)[:n]])
     if mask is None:
         value = condition.made(pictures)
-    elif condition.hint in STATED:
+    elif condition.fills_holes:
         value = holed(pictures, hole(mask, model.shape, data)[None])
+    channels = model.shape[0] if condition.hint else condition.width()
+    given = torch.stack([picture(file, channels, model.shape, data) for file in _files(image)[:n]])
+    if mask is None:
+        value = condition.made(given)
+    elif condition.hint in STATED:
+        value = holed(given, hole(mask, model.shape, data)[None])
     else:
         raise Usage("this model was not trained to fill holes (image with hint: masked); leave --mask out")
     return {"image": value[torch.arange(n) % len(value)] if len(value) > 1 else value}
@@ -56,13 +60,5 @@ def hole(file: Path, shape: Sequence[int], data: Any = None) -> Tensor:
 
 def picture(file: Path, channels: int, shape: Sequence[int], data: Any = None) -> Tensor:
     """A picture's file (C, H, W) in [-1, 1], cut, fitted and laid on its background as those of the run's `data` (the node of its config)."""
-    if not file.exists():
-        raise Usage(f"there is no picture {file}")
-    known = {count: name for name, (_, count) in CHANNELS.items()}
-    if channels not in known:
-        raise Usage(f"pictures have 1, 3 or 4 channels, this model is told {channels}; give them from Python")
     own = {key: data[key] for key in ("fit", "background") if key in data} if isinstance(data, Mapping) else {}
-    try:
-        return scaled(torch.from_numpy(np.array(Look((shape[1], shape[2]), known[channels], **own)(file))))
-    except Broken as reason:
-        raise Problem(f"{file}: {reason}") from reason
+    return pictures.picture(file, channels, (shape[1], shape[2]), **own)

@@ -49,12 +49,12 @@ def _write(picture: Any, out: Path) -> None:
 def _data(recipe: str, trust: bool = False) -> Any:
     """The training data of a run folder or a recipe."""
     from .. import config
-    from ..training.loop import examples
+    from ..data.examples import examples
     from .words import run_data
 
     if (Path(recipe) / "config.yaml").is_file():
         return run_data(Path(recipe), None, trust)[0]
-    return examples(config.load(recipe), "train")
+    return examples(config.load(recipe).get("data"), "train")
 
 
 @show_app.command(

@@ -155,9 +155,8 @@ def write_samples(
 
 def write_hint(picture: Path, hint: str, size: int | None, channels: str, out: Path) -> None:
     """`fromnoise data hint`."""
-    from ..conditions.hints.hints import HINTS
-    from ..data.dataset import scaled
-    from ..data.files.pictures import Broken, Look, check, header
+    from ..conditions.hints import HINTS
+    from ..data.files import pictures
     from ..figures import save
     from ..figures.picture import check as writable
 
@@ -166,14 +165,8 @@ def write_hint(picture: Path, hint: str, size: int | None, channels: str, out: P
     if size is not None and size < 1:
         raise Usage(f"--size is a side in pixels, not {size}")
     writable(out)
-    check("crop", channels)
-    if not picture.exists():
-        raise Usage(f"there is no picture {picture}")
-    try:
-        sides = (size, size) if size else (header(picture).height, header(picture).width)
-        x = scaled(torch.from_numpy(Look(sides, channels)(picture).copy()))[None]
-    except Broken as error:
-        raise Problem(f"{picture} is not a readable picture: {error}") from error
+    pictures.check("crop", channels)
+    x = pictures.picture(picture, pictures.CHANNELS[channels][1], (size, size) if size else None)[None]
     print(save(HINTS[hint](x, None), out))
 
 
@@ -228,14 +221,10 @@ def weaker(path: Path | None, device: str | None, trust: bool) -> Model | None:
 
 def run_data(run: Path, root: str | None, trust: bool = False) -> tuple[Any, ...]:
     """The data that a run was trained on: training and held-out examples."""
-    from ..training.loop import examples
+    from ..data.examples import examples, with_root
 
-    config = Run(run).config()
-    node = config.get("data")
-    node = {"name": node} if isinstance(node, str) else dict(node or {})
-    if root is not None:
-        node["path" if "path" in node else "root"] = root
-    return tuple(examples(config | {"data": node}, split, trust) for split in ("train", "test"))
+    node = with_root(Run(run).config().get("data"), root)
+    return tuple(examples(node, split, trust) for split in ("train", "test"))
 
 
 def measure(
@@ -297,7 +286,7 @@ def measure(
         hints, heeded = heard(model, run, control, 1, device, trust)
         if hints:
             raise Usage("evaluate shows branches the hints of held-out examples; name them without files, as in --control edges:0.8")
-        alone = {key: [0.0] for key, condition in model.conditions.items() if not condition.guides} | heeded
+        alone = {key: [0.0] for key, condition in model.conditions.items() if not condition.guidable} | heeded
         obeyed = obedience(model, test, min(n or OBEYED, len(test)), seed, alone, **told)
         print("\n".join(obeyed.lines()))
         return write("obedience.json", asdict(obeyed) | {"control": heeded})
@@ -362,7 +351,7 @@ def print_parts(what: str | None) -> None:
     from rich.table import Table
 
     from ..conditions import CONDITIONS
-    from ..conditions.hints.hints import HINTS
+    from ..conditions.hints import HINTS
     from ..data import DATASETS
     from ..diffusion import BETAS, CLOCKS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
     from ..networks import ADAPTERS, NETWORKS, PRESETS
@@ -416,7 +405,7 @@ def export_run(path: Path, out: Path, weights: str, adapter: bool = False) -> No
     from ..runs.folder import Run
 
     config, model = Run(path).config(), load(path, "cpu", weights=weights)
-    if any(condition.alone for condition in model.conditions.values()):
+    if any(condition.freezes_rest for condition in model.conditions.values()):
         raise Problem(f"{path} holds a control branch, which has no counterpart there yet; export its base, {config['base']['run']}")
     node, added = expanded(config.get("network") or "unet"), changes(model)
     if adapter:

@@ -1,7 +1,7 @@
 """Schedules: curves t in [0, 1] -> Level, 0 clean, 1 noise.
 
 One curve plays three parts. Training density: the level of t ~ U(0, 1), so that a density of levels is its quantile function. Sampling
-grid: the levels at even t. Clock: the inverse, level -> the number that the network is told.
+grid: the levels at even t. Clock: the inverse, level -> the time t that the network reads.
 """
 
 import math
@@ -103,6 +103,11 @@ class Karras(Schedule):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0 < self.sigma_min < self.sigma_max and self.rho > 0):
+            raise Usage(f"karras: 0 < sigma_min < sigma_max and 0 < rho, not {self.sigma_min:g}, {self.sigma_max:g} and {self.rho:g}")
 
     def _ends(self) -> tuple[float, float]:
         return self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)

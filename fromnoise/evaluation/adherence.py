@@ -5,7 +5,7 @@ from typing import Any, final
 
 import torch
 
-from ..conditions.hints.hints import edges
+from ..conditions.hints import edges
 from ..data import Dataset
 from ..errors import Usage
 from ..model import Model, Sampling
@@ -46,12 +46,12 @@ def control_adherence(model: Model, data: Dataset, n: int, sampling: Sampling) -
 
     Other conditions, such as labels, are the examples' own. `sampling.control` weighs the branches: one that is to be left out has weight 0.
     """
-    if all(condition.guides for condition in model.conditions.values()):
+    if all(condition.guidable for condition in model.conditions.values()):
         raise Usage("this model has no control branch, so there are no hints to follow; leave --control out")
     n = min(n, len(data))
     batch = data.get(spread(n, len(data)))
     conditions, truth, figures = read_conditions(model, batch), batch["x"].cpu(), []
-    alone = {key: value if model.conditions[key].guides else None for key, value in conditions.items()}
+    alone = {key: value if model.conditions[key].guidable else None for key, value in conditions.items()}
     for how, said in ((sampling, conditions), (replace(sampling, control={}), alone)):
         samples = model.sample(n, how, **said).cpu()
         right = (shape_colour(samples) == shape_colour(truth)).double().mean().item() if data.name == "shapes" else None

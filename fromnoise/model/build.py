@@ -58,7 +58,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
 
 def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
     """Leaves to be trained what the recipe trains: an adapter, a control branch alone, or all."""
-    branches = [condition for condition in model.conditions.values() if condition.alone]
+    branches = [condition for condition in model.conditions.values() if condition.freezes_rest]
     if (branches or recipe.adapter) and not recipe.base:
         what = "a control branch is trained on" if branches else "an adapter changes"
         raise Usage(f"{what} a network that has been trained already; set base to its run, as in base=runs/mnist")
@@ -81,7 +81,12 @@ def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
 def expanded(node: Mapping[str, Any]) -> dict[str, Any]:
     """A network's node with what a preset stands for written out, the node's own settings over it."""
     name = node.get("name", "unet")
-    return {**PRESETS[name], **{key: value for key, value in node.items() if key != "name"}} if name in PRESETS else {**node, "name": name}
+    if name not in PRESETS:
+        return {**node, "name": name}
+    preset = PRESETS[name]
+    own = node.get("compat", {})
+    compat = {**preset.get("compat", {}), **own} if isinstance(own, Mapping) else own  # a preset's quirks change one by one
+    return {**preset, **node, "name": preset["name"]} | ({"compat": compat} if compat else {})
 
 
 def network_class(node: Mapping[str, Any]) -> type[Network]:

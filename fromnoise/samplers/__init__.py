@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..diffusion.level import Level
 from ..errors import Usage, nearest
+from ..registry import lookup
 from .blend import Denoise, Randn, Steps, ddim, ddpm, euler, euler_ancestral, iadb
 from .dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m
 from .heun import edm, heun
@@ -38,17 +39,19 @@ ORDER: dict[str, int] = {"ddim": 1, "euler": 1, "iadb": 1, "heun": 2, "edm": 2, 
 def stepper(
     sampler: str | Callable[..., Steps], randn: Randn | None = None, options: Mapping[str, Any] | None = None
 ) -> Callable[..., Steps]:
-    """The sampler with its own options and noise stream bound: (denoise, x, levels) -> steps. Raises Usage for an unknown name or option."""
-    if not callable(sampler):
-        if sampler not in SAMPLERS:
-            raise Usage(f"no sampler {sampler!r}{nearest(sampler, SAMPLERS)}")
-        sampler = SAMPLERS[sampler]
-    known = list(inspect.signature(sampler).parameters)[3:]
-    for key in options or {}:
-        if key not in known or key == "randn":
-            own = [k for k in known if k != "randn"]
-            raise Usage(f"{sampler.__name__} has no option {key!r}" + (nearest(key, own) if own else "; it takes none"))
-    chosen = dict(options or {}) | ({"randn": randn} if randn is not None and "randn" in known else {})
+    """The sampler, of `SAMPLERS`, `module:name` or itself, with its options and noise stream bound: (denoise, x, levels) -> steps.
+
+    Raises Usage for an unknown name or option.
+    """
+    sampler = lookup(SAMPLERS, sampler, "sampler")
+    parameters = inspect.signature(sampler).parameters
+    known, name = [key for key in list(parameters)[3:] if key != "randn"], getattr(sampler, "__name__", sampler)
+    for key, value in (options or {}).items():
+        if key not in known:
+            raise Usage(f"{name} has no option {key!r}" + (nearest(key, known) if known else "; it takes none"))
+        if isinstance(value, str) and isinstance(parameters[key].default, (int, float)):
+            raise Usage(f"{name}: option {key} is a number, not {value!r}")
+    chosen = dict(options or {}) | ({"randn": randn} if randn is not None and "randn" in parameters else {})
     return lambda denoise, x, levels: sampler(denoise, x, levels, **chosen)
 
 

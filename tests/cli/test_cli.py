@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.training.test_train import recipe
 
 from fromnoise.cli.main import main
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
+from tests.training.test_train import recipe
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_a_run_knows_what_made_it(run):
 def exportable(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "unet"
     network = {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "groups": 4}
-    train(recipe(train={"steps": 2, "looks": 0}) | {"network": network, "predict": "eps", "noise": {"name": "table"}}, folder, quiet=True)
+    train(recipe(train={"steps": 2, "evals": 0}) | {"network": network, "predict": "eps", "noise": {"name": "table"}}, folder, quiet=True)
     return folder
 
 
@@ -311,8 +311,8 @@ def test_train_and_evaluate_in_one_command_and_only_once(tmp_path, monkeypatch, 
         "train",
         "digits",
         "train.steps=2",
-        "train.minutes=null",
-        "train.looks=0",
+
+        "train.evals=0",
         "evaluate.n=20",
         "--evaluate",
         "--quiet",
