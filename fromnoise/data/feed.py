@@ -16,12 +16,7 @@ __all__ = ["Plan", "feed"]
 
 
 def feed(
-    dataset: Dataset,
-    plan: Plan,
-    start: int = 0,
-    device: torch.device | str = "cpu",
-    flip: bool = False,
-    workers: int = 0,
+    dataset: Dataset, plan: Plan, start: int = 0, device: torch.device | str = "cpu", flip: bool = False, workers: int = 0
 ) -> Iterator[dict[str, Any]]:
     """The endless batches of `plan` from step `start`: dicts of x float32 (B, C, *S) in [-1, 1], label int64 (B,), text list of str, image like x.
 

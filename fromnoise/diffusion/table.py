@@ -54,13 +54,28 @@ BETAS: dict[str, Betas] = {
     "cosine": cosine,
 }
 
-SPACINGS: dict[str, Spacing] = {
-    "leading": lambda n, steps: torch.arange(n).flip(0) * (steps // n),
-    "trailing": lambda n, steps: (steps - torch.arange(n, dtype=torch.float64) * (steps / n)).round().long() - 1,
-    "linspace": lambda n, steps: torch.linspace(steps - 1, 0, n, dtype=torch.float64).round().long(),
-    # DDIM's choice for CIFAR-10 (Song et al. 2021, appendix D.2), with a share of 0.8
-    "quadratic": lambda n, steps: torch.linspace(0, (0.8 * steps) ** 0.5, n, dtype=torch.float64).square().long().unique().flip(0),
-}
+
+def leading(n: int, steps: int) -> Tensor:
+    """Every (steps // n)-th index from 0, to which `offset` is added (DDPM's and Stable Diffusion's)."""
+    return torch.arange(n).flip(0) * (steps // n)
+
+
+def trailing(n: int, steps: int) -> Tensor:
+    """Every (steps / n)-th index, counted from the last, which is always among them (Lin et al. 2024)."""
+    return (steps - torch.arange(n, dtype=torch.float64) * (steps / n)).round().long() - 1
+
+
+def linspace(n: int, steps: int) -> Tensor:
+    """Even indices from the last to the first, both among them."""
+    return torch.linspace(steps - 1, 0, n, dtype=torch.float64).round().long()
+
+
+def squares(n: int, steps: int) -> Tensor:
+    """Squares of even numbers up to 0.8 steps: DDIM's choice for CIFAR-10 (Song et al. 2021, appendix D.2)."""
+    return torch.linspace(0, (0.8 * steps) ** 0.5, n, dtype=torch.float64).square().long().unique().flip(0)
+
+
+SPACINGS: dict[str, Spacing] = {"leading": leading, "trailing": trailing, "linspace": linspace, "quadratic": squares}
 
 
 @dataclass(frozen=True)
