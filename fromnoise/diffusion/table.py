@@ -103,16 +103,16 @@ class Table(Schedule):
             raise Usage(f"a table needs at least 2 steps, not {self.steps}")
         lookup(SPACINGS, self.spacing, "spacing")
         betas = self.betas_tensor
-        if betas.shape != (self.steps,) or not bool(((betas > 0) & (betas < 1)).all()):
-            raise Usage(
-                f"betas are {self.steps} numbers between 0 and 1 (as many as steps), not {tuple(betas.shape)} from {betas.min():g} to {betas.max():g}"
-            )
+        wrong = betas[(betas <= 0) | (betas >= 1)].tolist()
+        if betas.shape != (self.steps,) or wrong:
+            among = f", among them {wrong[0]:g}" if wrong else ""
+            raise Usage(f"betas are {self.steps} numbers between 0 and 1, as many as steps; these are {betas.numel()}{among}")
 
     @cached_property
     def betas_tensor(self) -> Tensor:
         """beta_i, (steps,)."""
         if isinstance(self.betas, str) or callable(self.betas):
-            return lookup(BETAS, self.betas, "table of betas")(self.steps, self.start, self.end)
+            return torch.as_tensor(lookup(BETAS, self.betas, "table of betas")(self.steps, self.start, self.end))
         return torch.tensor(self.betas, dtype=torch.float64)
 
     @cached_property
