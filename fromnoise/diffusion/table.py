@@ -103,7 +103,7 @@ class Table(Schedule):
             raise Usage(f"a table needs at least 2 steps, not {self.steps}")
         lookup(SPACINGS, self.spacing, "spacing")
         betas = self.betas_tensor
-        wrong = betas[(betas <= 0) | (betas >= 1)].tolist()
+        wrong = betas[~((betas > 0) & (betas < 1))].tolist()  # NaN too
         if betas.shape != (self.steps,) or wrong:
             among = f", among them {wrong[0]:g}" if wrong else ""
             raise Usage(f"betas are {self.steps} numbers between 0 and 1, as many as steps; these are {betas.numel()}{among}")
