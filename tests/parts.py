@@ -71,3 +71,40 @@ class Plain(nn.Module):
 
     def forward(self, x, clock, context=None):
         return self.last(self.first(x) + (0 if context.vector is None else context.vector[:, :, None, None]) + clock[:, None, None, None])
+
+
+def sgd(params, lr, betas, weight_decay):
+    """An optimizer of one's own."""
+    return torch.optim.SGD(params, lr)
+
+
+def falling(done):
+    """A rate of one's own."""
+    return 1 - done
+
+
+def twice(level, c_out, data_std):
+    """A weight of one's own."""
+    return 2 * torch.ones_like(c_out)
+
+
+def cubed(a, b):
+    """A distance of one's own."""
+    return (a - b).abs() ** 3
+
+
+class Tracker:
+    """A tracker of one's own: the steps that it was told of, in a file."""
+
+    def __init__(self, run):
+        self.file = run.path / "tracked.txt"
+
+    def add(self, figures, step):
+        self._write(step)
+
+    def close(self):
+        self._write("closed")
+
+    def _write(self, word):
+        with open(self.file, "a") as file:
+            file.write(f"{word}\n")
