@@ -135,3 +135,40 @@ def leap(denoise, x, levels, share: float = 1.0):
     """A sampler: to the end at once, or `share` of the way."""
     x0, _ = denoise(x, levels[0])
     yield x + share * (x0 - x), x0
+
+
+def sgd(params, lr, betas, weight_decay):
+    """An optimizer of one's own."""
+    return torch.optim.SGD(params, lr)
+
+
+def falling(done):
+    """A rate of one's own."""
+    return 1 - done
+
+
+def twice(level, c_out, data_std):
+    """A weight of one's own."""
+    return 2 * torch.ones_like(c_out)
+
+
+def cubed(a, b):
+    """A distance of one's own."""
+    return (a - b).abs() ** 3
+
+
+class Tracker:
+    """A tracker of one's own: the steps that it was told of, in a file."""
+
+    def __init__(self, run):
+        self.file = run.path / "tracked.txt"
+
+    def add(self, figures, step):
+        self._write(step)
+
+    def close(self):
+        self._write("closed")
+
+    def _write(self, word):
+        with open(self.file, "a") as file:
+            file.write(f"{word}\n")
