@@ -15,10 +15,10 @@ demo: $(VENV)/demo.done
 
 test: $(VENV)/test.done
 	$(BIN)/ruff check fromnoise tests
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=10
 
 fast: $(VENV)/test.done  ## without the tests that train for longer
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 check: $(VENV)/test.done  ## lint and types
 	$(BIN)/ruff check fromnoise tests

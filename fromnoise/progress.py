@@ -1,36 +1,63 @@
-"""A progress bar for what turns out to take long."""
+"""What takes long: progress bars, and durations and sizes in words."""
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 PATIENCE = 1.0  # seconds before a bar appears
 
 
-def track(items: Iterable[T], words: str, total: int, size: bool = False) -> Iterator[T]:
-    """`items`, with a rich progress bar on stderr once they take longer than a second; `size` counts their lengths as bytes."""
-    bar, done, began = None, 0, time.monotonic()
+@contextmanager
+def bar(words: str, total: int, size: bool = False) -> Iterator[Callable[[int], None]]:
+    """Within it, `advance(done)` moves a progress bar on stderr, which appears on a terminal after a second; `size` counts bytes."""
+    shown, began = None, time.monotonic()
+
+    def advance(done: int) -> None:
+        nonlocal shown
+        if shown is None and sys.stderr.isatty() and time.monotonic() - began > PATIENCE:
+            shown = _start(words, total, size)
+        if shown is not None:
+            shown.update(shown.task_ids[0], completed=done)
+
     try:
+        yield advance
+    finally:
+        if shown is not None:
+            shown.stop()
+
+
+def track(items: Iterable[T], words: str, total: int, size: bool = False) -> Iterator[T]:
+    """`items`, with a `bar` that counts them; `size` counts their lengths as bytes."""
+    with bar(words, total, size) as advance:
+        done = 0
         for item in items:
             yield item
             done += len(item) if size else 1  # type: ignore[arg-type]
-            if bar is None and sys.stderr.isatty() and time.monotonic() - began > PATIENCE:
-                bar = _bar(words, total, size)
-            if bar is not None:
-                bar.update(bar.task_ids[0], completed=done)
-    finally:
-        if bar is not None:
-            bar.stop()
+            advance(done)
 
 
-def _bar(words: str, total: int, size: bool):
+def _start(words: str, total: int, size: bool):
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn() if size else MofNCompleteColumn(), TimeRemainingColumn()
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    bar.add_task(words, total=total or None)
-    bar.start()
-    return bar
+    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    shown.add_task(words, total=total or None)
+    shown.start()
+    return shown
+
+
+def duration(seconds: float) -> str:
+    """0.23 s, 45 s, 12 min, 3 h 20 min."""
+    if seconds < 119.5:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
+
+
+def byte_size(n: int) -> str:
+    """512 MiB, 1.25 GiB."""
+    return f"{n / 2**30:,.2f} GiB" if n >= 2**30 else f"{n / 2**20:,.0f} MiB"

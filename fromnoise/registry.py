@@ -8,6 +8,7 @@ from typing import Any
 from .errors import Usage, nearest
 
 PLUGIN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Name
+PATHS = ("path", "root", "base", "classes")  # whose values are a user's words, such as C:pictures, and name no part
 
 
 def lookup(table: Mapping[str, Any], name: Any, what: str) -> Any:
@@ -37,8 +38,9 @@ def name_of(thing: Any, what: str) -> str:
 
 
 def plugins(node: Any) -> Iterator[str]:
-    """Every `module:Name` in a recipe's node."""
+    """Every `module:Name` in a recipe's node, wherever it stands but in `PATHS`."""
     if isinstance(node, str) and PLUGIN.fullmatch(node):
         yield node
-    for part in node.values() if isinstance(node, Mapping) else node if isinstance(node, (list, tuple)) else ():
+    parts = [value for key, value in node.items() if key not in PATHS] if isinstance(node, Mapping) else node
+    for part in parts if isinstance(parts, (list, tuple)) else ():
         yield from plugins(part)

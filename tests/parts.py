@@ -1,10 +1,21 @@
 """Small parts that recipes in the tests name as their own: tests.parts:blobs."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
-from fromnoise.conditions import Label
+from fromnoise.conditions import Example, Label
+from fromnoise.config import Recipe
 from fromnoise.data import Tensors
+from fromnoise.diffusion import Source
+from fromnoise.model import Model, build
+
+
+def built(recipe, shape, classes=()) -> Model:
+    """The model of a recipe, given as a mapping, for examples of this shape."""
+    recipe = Recipe.of(recipe)
+    return build(recipe, Example(tuple(shape), tuple(classes), recipe.image))
 
 
 def blobs(count: int = 256, size: int = 8, split: str = "train") -> Tensors:
@@ -47,10 +58,10 @@ def stirred(network: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def label_of(dim: int, classes: int, drop: float = 0.1) -> Label:
-    """A label condition as a network with vectors `dim` wide is told."""
-    condition = Label(classes, drop)
-    condition.enters("network", {"add": {}})
-    condition.settle(dim, (1, 4, 4))
+    """A label condition beside a network with vectors `dim` wide."""
+    condition, network = Label(classes, drop), Plain()
+    network.dim = dim
+    condition.init_layers(network, Example((1, 4, 4)))
     return condition
 
 
@@ -71,3 +82,57 @@ class Plain(nn.Module):
 
     def forward(self, x, clock, context=None):
         return self.last(self.first(x) + (0 if context.vector is None else context.vector[:, :, None, None]) + clock[:, None, None, None])
+
+
+@dataclass(frozen=True)
+class Still(Source):
+    """One number everywhere, in place of noise."""
+
+    value: float = 0.0
+
+    def __call__(self, batch, draws):
+        return torch.full_like(batch["x"], self.value)
+
+    def start(self, n, shape, noise, examples=None):
+        return torch.full((n, *shape), self.value)
+
+
+def half_way(level, data_std):
+    """A prediction: F = (x0 + eps) / 2 - eps = (x0 - eps) / 2."""
+    return torch.full_like(level.alpha, 0.5), torch.full_like(level.alpha, -0.5)
+
+
+def tenths(level):
+    """A clock: flow matching's t, in tenths."""
+    return 10 * level.sigma / (level.alpha + level.sigma)
+
+
+def doubled(level, c_out, data_std):
+    """A weight: 2 at every level."""
+    return torch.full_like(level.alpha, 2.0)
+
+
+def fourth(a, b):
+    """A distance: the fourth power."""
+    return (a - b) ** 4
+
+
+def darkness(x0_hat, x0):
+    """A penalty: how much darker the estimate is on average."""
+    return (x0.flatten(1).mean(1) - x0_hat.flatten(1).mean(1)).abs()
+
+
+def tenth(steps, start, end):
+    """A table of betas: 0.1 throughout."""
+    return torch.full((steps,), 0.1, dtype=torch.float64)
+
+
+def last_ones(n, steps):
+    """A spacing: the noisiest n."""
+    return torch.arange(steps - 1, steps - 1 - n, -1)
+
+
+def leap(denoise, x, levels, share: float = 1.0):
+    """A sampler: to the end at once, or `share` of the way."""
+    x0, _ = denoise(x, levels[0])
+    yield x + share * (x0 - x), x0

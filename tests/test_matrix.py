@@ -8,9 +8,9 @@ import torch
 from fromnoise.conditions import Label
 from fromnoise.diffusion import PREDICT, SCHEDULES, WEIGHTS
 from fromnoise.errors import Usage
-from fromnoise.model import build
 from fromnoise.networks import NETWORKS
 from fromnoise.samplers import SAMPLERS
+from tests.parts import built
 
 AXES = {
     "network": list(NETWORKS),
@@ -76,10 +76,10 @@ def test_every_pair_of_choices_trains_and_samples(row):
     }
     if label in Label.ways and label not in NETWORKS[network].WAYS:
         with pytest.raises(Usage, match=f"cannot enter {network} by {label}; it can by"):
-            build(config, SHAPE, ("a", "b", "c"))
+            built(config, SHAPE, ("a", "b", "c"))
         return
-    told = label != "none"
-    model = build(config, SHAPE, ("a", "b", "c") if told else ())
+    labelled = label != "none"
+    model = built(config, SHAPE, ("a", "b", "c") if labelled else ())
     batch = {"x": torch.rand(8, *SHAPE) * 2 - 1, "label": torch.arange(8) % 3}
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     for _ in range(2):
@@ -90,6 +90,6 @@ def test_every_pair_of_choices_trains_and_samples(row):
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         assert torch.isfinite(norm) and norm > 0
         optimizer.step()
-    samples = model.sample(4, seed=1, **({"guidance": 2.0, "label": [0, 1, 2, 0]} if told else {}))
+    samples = model.sample(4, seed=1, **({"guidance": 2.0, "label": [0, 1, 2, 0]} if labelled else {}))
     assert samples.shape == (4, *SHAPE) and torch.isfinite(samples).all() and samples.abs().max() <= 1
     assert samples.std() > 0

@@ -37,8 +37,8 @@ def hint(
     """Make a hint of a picture, as `sample --control` takes it."""
     from ..conditions.hints import HINTS, hint_of
     from ..data.files.pictures import CHANNELS
+    from ..data.files.pictures import picture as read
     from ..figures import check, save
-    from .pictures import picture as read
 
     for word, table, what in ((name, HINTS, "hint"), (channels, CHANNELS, "channels")):
         if word not in table:

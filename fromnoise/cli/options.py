@@ -84,7 +84,7 @@ class DataOptions(RunOptions):
     @cached_property
     def data(self) -> tuple["Dataset", "Dataset"]:
         """Training and held-out examples."""
-        from ..data import examples, with_root
+        from ..data.examples import examples, with_root
 
         node = with_root(self.recipe.data, self.root)
         return examples(node, "train"), examples(node, "test")

@@ -5,35 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..conditions import Control
 from ..conditions.hints import holed
-from ..data.dataset import scaled
 from ..data.files.listing import listed
-from ..data.files.pictures import CHANNELS, Broken, Look, header
-from ..errors import Problem, Usage
+from ..data.files.pictures import picture as read
+from ..errors import Usage
 from ..model import Model
 
 
-def picture(file: Path, channels: int, size: Sequence[int] | None, data: Any = None) -> Tensor:
-    """A picture's file (C, H, W) in [-1, 1], cut, fitted and laid on its background as those of the run's `data` (the node of its recipe).
-
-    size: (H, W), or (C, H, W); None leaves it as large as it is.
-    """
-    if not file.exists():
-        raise Usage(f"there is no picture {file}")
-    known = {count: name for name, (_, count) in CHANNELS.items()}
-    if channels not in known:
-        raise Usage(f"pictures have 1, 3 or 4 channels, this model's have {channels}; give them from Python")
+def picture(file: Path, channels: int, shape: Sequence[int], data: Any = None) -> Tensor:
+    """A picture's file (C, H, W) in [-1, 1], cut, fitted and laid on its background as those of the run's `data` (the node of its recipe)."""
     own = {key: data[key] for key in ("fit", "background") if key in data} if isinstance(data, Mapping) else {}
-    try:
-        height, width = (header(file).height, header(file).width) if size is None else size[-2:]
-        return scaled(torch.from_numpy(np.array(Look((height, width), known[channels], **own)(file))))
-    except Broken as reason:
-        raise Problem(f"{file}: {reason}") from reason
+    return read(file, channels, (shape[-2], shape[-1]), **own)
 
 
 def pictures(path: Path, channels: int, size: Sequence[int], data: Any, n: int) -> Tensor:
@@ -95,7 +81,7 @@ def read_hint(file: Path, condition: Control) -> Tensor:
     if len(condition.shape) != 3:
         raise Usage(f"the hint {condition.key} is of shape {condition.shape}, no picture that a file could hold; use Model.sample")
     channels, height, width = condition.shape
-    made = picture(file, channels, None)
+    made = read(file, channels)
     if made.shape[1:] != (height, width):
         cure = f"make one with `fromnoise data hint PICTURE {condition.hint or 'HINT'} --size {width}`"
         raise Usage(f"{file} is {made.shape[2]}x{made.shape[1]}, the hint {condition.key} {width}x{height}; {cure}")

@@ -112,7 +112,7 @@ def forward(
 ) -> None:
     """The forward process: samples by time, with their mean."""
     from .. import figures
-    from ..data import examples
+    from ..data.examples import examples
     from ..model import schedule
 
     own = recipe_of(recipe, trust)
@@ -135,7 +135,7 @@ def reverse(draw: DrawOptions, n: Shown = None, snapshots: Snapshots = 9, out: O
 def schedules(compared: Compared = None, data: Noised = None, seed: Seed = 0, out: Out = Path("schedules.png")) -> None:
     """Schedules side by side: beta, alpha-bar, log-SNR, and pictures noised by each."""
     from .. import diffusion, figures
-    from ..data import examples
+    from ..data.examples import examples
     from ..model import schedule
 
     chosen = compared or [*diffusion.BETAS, "flow"]

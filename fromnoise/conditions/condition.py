@@ -8,35 +8,38 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..draws import Draws
 from ..errors import Usage
 from ..networks.context import PLACES, Context
-
-WAYS = tuple(PLACES)
 
 
 @dataclass(frozen=True)
 class Example:
+    """What one example of the data is: the shape (C, *S) or (D,) of x, the names of the classes, and the shape (C', *S) of its second picture."""
+
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     image: tuple[int, ...] = ()
 
 
 class Condition(nn.Module, ABC):
-    """What a sample is asked to be. forward(value of a batch) -> Context; null(n) -> the context of "nothing asked".
+    """What samples are conditioned on. forward(value of a batch) -> Context; null(n) -> the context of n samples without the condition.
 
-    drop   the share of training examples that are asked nothing, which is what classifier-free guidance needs (Ho & Salimans 2022)
-    enter  the way into the network, one of `ways`: add (to the clock's embedding), adaln (the same, scaling and shifting the norms), token (put
-           into the sequence), cross (attended to), concat (channels beside x); the first that the network has unless it is said
+    drop   the share of training examples whose condition is left out, which classifier-free guidance needs (Ho & Salimans 2022)
+    enter  the way into the network, one of `ways`: add (to the time embedding), adaln (the same, scaling and shifting the norms), token (put
+           into the sequence), cross (cross-attention), concat (channels beside x); the first that the network has unless it is said
+
+    A subclass sets `key` and writes `forward`, `nothing` and, where it has layers, `init_layers`; `values` where its values are no numbers.
     """
 
     key: str  # the entry of the batch that it reads, and the name of its argument when sampling
-    ways: Sequence[str] = WAYS  # in which it can enter, the best first
-    from_data: bool = True  # whether a varied lot is taken from held-out examples
-    examples: Any = None  # these
-    alone: bool = False  # whether it alone is trained, and all the rest is a base's
-    guides: bool = True  # whether guidance leads away from where it is not asked; else both of guidance's answers hear it
+    ways: Sequence[str] = tuple(PLACES)  # in which it can enter, the best first
+    from_data: bool = True  # whether default values are taken from held-out examples
+    example_values: Any = None  # these
+    freezes_rest: bool = False  # whether it alone is trained, and all the rest is a base's
+    guidable: bool = True  # whether guidance leads away from samples without it; else both sides of guidance have it
 
-    def __init__(self, drop: float, enter: str | None = None):
+    def __init__(self, drop: float = 0.1, enter: str | None = None):
         super().__init__()
         if not 0 <= drop < 1:
             raise Usage(f"drop is the share of conditions left out in training, 0 <= drop < 1, not {drop}")
@@ -44,98 +47,115 @@ class Condition(nn.Module, ABC):
             raise Usage(f"a {self.key} enters by {', '.join(self.ways)}, not by {enter!r}")
         self.drop, self.enter = drop, enter
 
-    @staticmethod
-    def completed(node: Mapping[str, Any], shape: Sequence[int], classes: Sequence[str]) -> dict[str, Any]:
-        """The settings, with those that the data calls for: examples of this shape, classes of these names."""
-        return dict(node)
+    # Building: `plan` before there is a network, `init_layers` once there is one.
 
-    def enters(self, network: str, ways: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Settles the way in, and says which settings it calls for in the network; raises Usage where that has no such way."""
-        both = [way for way in self.ways if way in ways]
+    def plan(self, network: type[nn.Module], example: Example) -> dict[str, Any]:
+        """The settings of the network that the condition calls for; changes nothing. Raises Usage where the network has no way for it."""
+        way = self.way(network)
+        settings = dict(_ways(network)[way]) if self.enter else {}
+        return settings if PLACES[way] == "vector" else {**settings, PLACES[way]: self.width(PLACES[way], example)}
+
+    def init_layers(self, network: nn.Module, example: Example) -> None:
+        """Makes the layers; keeps the place of the context where the condition enters, and the size *S of an example."""
+        self.place, self.size = PLACES[self.way(type(network))], tuple(example.shape[1:])
+
+    def way(self, network: type[nn.Module]) -> str:
+        """The way into a network: `enter`, or the first of `ways` that the network has."""
+        both = [way for way in self.ways if way in _ways(network)]
         if self.enter not in (*both, None) or not both:
-            raise Usage(f"a {self.key} cannot enter {network}" + (f" by {self.enter}; it can by {', '.join(both)}" if both else ""))
-        self.place = PLACES[self.enter or both[0]]
-        called = {} if self.place == "vector" else {self.place: self.width()}
-        return {**(ways[self.enter] if self.enter else {}), **called}
+            can = f" by {self.enter}; it can by {', '.join(both)}" if both else ""
+            raise Usage(f"a {self.key} cannot enter {network.__name__}{can}")
+        return self.enter or both[0]
 
-    def plan(self, network, example):
-        if getattr(self, "classes", 0) is None:
-            self.classes = len(example.classes)
-        return self.enters(network.__name__, getattr(network, "ways", None) or getattr(network, "WAYS", {"add": {}}))
-
-    def init_layers(self, network, example):
-        self.settle(network.dim, example.shape)
-        self.join(network)
-
-    def parse(self, text):
-        return text
-
-    @abstractmethod
-    def width(self) -> int:
-        """Of its tokens, or of its channels beside x, by its `place`."""
-
-    @abstractmethod
-    def settle(self, dim: int, shape: Sequence[int]) -> None:
-        """Makes what depends on the network: vectors are `dim` wide, examples (C, *S)."""
+    def width(self, place: str, example: Example) -> int:
+        """Of its tokens (`place` tokens), or of its channels beside x (concat)."""
+        raise NotImplementedError(f"{type(self).__name__} enters as {place}: give it a method width(place, example), or other ways")
 
     def prepare(self, data: Any) -> None:  # noqa: B027 (nothing, unless there is something to gain)
-        """Told before training which dataset will be read."""
-
-    def join(self, network: nn.Module) -> None:
-        """Takes what it needs of the network itself, once that has the weights that training begins with."""
+        """Gets ready for a dataset, before training."""
 
     def networks(self) -> list[nn.Module]:
         """What it has that runs beside the network at every step, and is laid out and compiled like it."""
         return []
+
+    # Values
 
     @property
     def source(self) -> str:
         """The entry of the batch that its values are made of."""
         return self.key
 
-    def read(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Any:
-        """Its values in a batch of the data; what is chance in them comes from the generator, from a fixed one where there is none."""
+    def read(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Any:
+        """Its values in a batch of the data; what is chance in them comes from the draws, and is the same every time where there are none."""
         if self.source not in batch:
             raise Usage(f"the model is conditioned on {self.source!r}, which the data does not have: {', '.join(batch)}")
-        return batch[self.source]
+        return self.made(batch[self.source], draws and draws.of("condition", self.key))
 
-    @abstractmethod
+    def made(self, source: Any, draws: Draws | None = None) -> Any:
+        """The values that the entries of its source make; these themselves, unless it makes something of them."""
+        return source
+
     def values(self, value: Any, n: int) -> Any:
-        """What a user asked for, one or one per sample, checked and as a batch of n."""
+        """The values that a user gave, one or one per sample, checked and as a batch of n; here numbers (n,)."""
+        try:
+            value = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise Usage(f"a {self.key} is a number, or one for each sample, not {str(value)[:40]!r}") from None
+        value = value.reshape(1).expand(n) if value.numel() == 1 else value
+        if value.shape != (n,):
+            raise Usage(f"{n} samples need one {self.key} or {n} of them, not {tuple(value.shape)}")
+        return value
+
+    def parse(self, text: str) -> Any:
+        """A word of the command line as a value: numbers where they are numbers, several between commas, else the text."""
+        words = [_number(word.strip()) for word in text.split(",")]
+        return words if len(words) > 1 else words[0]
 
     def default(self, n: int) -> Any:
-        """The values of n samples where the user asked for none: a varied lot of held-out ones; None, which asks nothing, where none are known."""
-        if self.examples is None and not self.drop:
-            raise Usage(f"this model is conditioned on {self.key!r} and remembers no examples; give it one")
-        if self.examples is None:
+        """The values of n samples for which none were given: those of held-out examples in turn; None, the null condition, where there are none."""
+        if self.example_values is None and not self.drop:
+            raise Usage(f"this model is conditioned on {self.key!r} and has no example values; give it one")
+        if self.example_values is None:
             return None
-        rows = [i % len(self.examples) for i in range(n)]
-        return self.examples[rows] if isinstance(self.examples, Tensor) else [self.examples[i] for i in rows]
+        rows = [i % len(self.example_values) for i in range(n)]
+        return self.example_values[rows] if isinstance(self.example_values, Tensor) else [self.example_values[i] for i in rows]
 
     def picture(self, value: Any) -> Tensor | None:
         """What the values (n) look like, (n, C', *S) in [-1, 1], where they are pictures."""
         return None
 
     def known(self, value: Any) -> tuple[Tensor, Tensor] | None:
-        """What the values (n) say outright of the samples: (given (n, C, *S), 1 where it counts (n, 1, *S)), where they do."""
+        """What the values (n) fix of the samples themselves, as for inpainting: (pixels (n, C, *S), 1 where they are known (n, 1, *S)); else None."""
         return None
+
+    # Contexts
 
     @abstractmethod
     def forward(self, value: Any) -> Context: ...
 
     @abstractmethod
-    def dropped(self, value: Any, chosen: Tensor) -> Any:
-        """The batch's values, with "nothing asked" where chosen (B,) is true."""
+    def nothing(self, n: int) -> Any:
+        """The values of n samples without the condition."""
 
-    @abstractmethod
-    def null(self, n: int) -> Context: ...
+    def null(self, n: int) -> Context:
+        """The context of n samples without the condition; raises Usage where that was never trained."""
+        if not self.drop:
+            raise Usage(f"this model never trained without its {self.key} (drop: 0), so it needs one and cannot be guided; use guidance 1")
+        return self(self.nothing(n))
 
-    def train_context(self, value: Any, generator: torch.Generator | None = None) -> Context:
+    def train_context(self, value: Any, draws: Draws) -> Context:
         """The context of a training batch, a share `drop` of it left out."""
         if self.drop:
-            chosen = (torch.rand(len(value)) if generator is None else generator.of("drop", self.key).rand()).lt(self.drop)
-            value = self.dropped(value, chosen.to(value.device, non_blocking=True) if isinstance(value, Tensor) else chosen)
+            value = self.dropped(value, draws.of("drop", self.key).rand(device="cpu") < self.drop)
         return self(value)
+
+    def dropped(self, value: Any, chosen: Tensor) -> Any:
+        """The batch's values, without the condition where chosen (B,) is true."""
+        nothing = self.nothing(len(value))
+        if not isinstance(value, Tensor):
+            return [null if gone else own for own, null, gone in zip(value, nothing, chosen.tolist(), strict=True)]
+        chosen = chosen.to(value.device, non_blocking=True).reshape(-1, *[1] * (value.ndim - 1))
+        return torch.where(chosen, nothing.to(value.device), value)
 
 
 def placed(vector: Tensor, place: str, size: Sequence[int]) -> Context:
@@ -143,3 +163,16 @@ def placed(vector: Tensor, place: str, size: Sequence[int]) -> Context:
     if place == "concat":
         return Context(concat=vector[..., *[None] * len(size)].expand(*vector.shape, *size))
     return Context(vector=vector) if place == "vector" else Context(tokens=vector[:, None])
+
+
+def _ways(network: type[nn.Module]) -> Mapping[str, Mapping[str, Any]]:
+    return getattr(network, "ways", None) or getattr(network, "WAYS", {"add": {}})
+
+
+def _number(word: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            pass
+    return word

@@ -78,9 +78,7 @@ class Recipe:
 
     def check_trusted(self, trust: bool, where: Any) -> None:
         """Raises Problem where parts are somebody's own (`module:Name`), whose code would run, unless they are trusted."""
-        data = {key: value for key, value in (self.data or {}).items() if key not in ("path", "root")}
-        rest = self.as_dict() | {"data": data, "base": None, "classes": None}
-        if not trust and (own := next(plugins(list(rest.values())), None)):
+        if not trust and (own := next(plugins(self.as_dict()), None)):
             raise Problem(f"{where} names {own}, a part of somebody's own; loading it runs that code: say trust=True (--trust) if you trust it")
 
     def text(self) -> str:

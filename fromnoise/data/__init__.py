@@ -6,8 +6,8 @@ from .dataset import Dataset, Tensors
 from .feed import Plan, feed
 from .files.folder import folder
 from .files.pairs import pairs
-from .plan import mixed
 from .sets.arrays import npz
+from .sets.between import Between
 from .sets.cifar import cifar10
 from .sets.digits import digits
 from .sets.idx import fashion_mnist, mnist
@@ -23,6 +23,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "folder": folder,
     "pairs": pairs,
     "npz": npz,
+    "between": Between,
     "moons": moons,
     "swiss_roll": swiss_roll,
     "checkerboard": checkerboard,
@@ -31,4 +32,4 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "shapes_text": shapes_text,
 }
 
-__all__ = ["DATASETS", "Dataset", "Plan", "Tensors", "feed", "mixed"]
+__all__ = ["DATASETS", "Dataset", "Plan", "Tensors", "feed"]

@@ -12,13 +12,22 @@ from ..errors import Problem, Usage
 from .plan import Plan
 
 SPLITS = ("train", "test")
-PICTURES = ("x", "image")  # the entries of a batch that are pictures
+PICTURES = ("x", "image", "source")  # the entries of a batch that are pictures
 
 
-def check_split(split: str) -> None:
-    """Raises Usage unless `split` is one of SPLITS."""
+def check_split(split: str, held_out: float = 0.0) -> None:
+    """Raises Usage unless `split` is one of SPLITS and `held_out` a share of the examples."""
     if split not in SPLITS:
         raise Usage(f"no split {split!r}; one of: {', '.join(SPLITS)}")
+    if not 0 <= held_out < 1:
+        raise Usage(f"held_out is the share of examples to hold out, from 0 to below 1, not {held_out:g}")
+
+
+def check_left(count: int, whole: int, split: str, held_out: float) -> None:
+    """Raises Problem where `held_out` of the whole leaves no example to a split."""
+    if not count:
+        cure = "raise data.held_out, or train without (train.held_out=0)" if split == "test" else "lower data.held_out, or add examples"
+        raise Problem(f"held_out={held_out:g} of {whole} examples leaves none to {split}; {cure}")
 
 
 def scaled(x: Tensor) -> Tensor:
@@ -27,12 +36,12 @@ def scaled(x: Tensor) -> Tensor:
 
 
 class Dataset(ABC):
-    """Examples by index: `get` gives a dict of x and, where the set knows them, label, text and image (what x is to be made of)."""
+    """Examples by index: `get` gives a dict of x and, where the set knows them, label, text, image (the input of a translation) and source (like x)."""
 
     name: str
     shape: tuple[int, ...]  # (C, *S) of one example, or (D,) for points
     classes: tuple[str, ...]  # () without labels
-    keys: tuple[str, ...]  # what a batch holds beside "x": a subset of ("label", "text", "image")
+    keys: tuple[str, ...]  # what a batch holds beside "x": a subset of ("label", "text", "image", "source")
     image_shape: tuple[int, ...] = ()  # (C', *S) of its image, where it has one
     in_memory: bool = False
     text: Sequence[str] | None = None  # all captions, where there are some
@@ -100,15 +109,9 @@ class Tensors(Dataset):
         return len(self.x)
 
     def take(self, indices: Tensor) -> dict[str, Any]:
-        here = indices.to(self.x.device, non_blocking=True)
-        batch: dict[str, Any] = {"x": self.x.index_select(0, here)}
-        if self.label is not None:
-            batch["label"] = self.label.index_select(0, here)
-        if self.text is not None:
-            batch["text"] = [self.text[i] for i in indices.tolist()]
-        if self.image is not None:
-            batch["image"] = self.image.index_select(0, here)
-        return batch
+        here, tensors = indices.to(self.x.device, non_blocking=True), {"x": self.x, "label": self.label, "image": self.image}
+        text = {} if self.text is None else {"text": [self.text[i] for i in indices.tolist()]}
+        return {key: value.index_select(0, here) for key, value in tensors.items() if value is not None} | text
 
     def to(self, device: torch.device | str) -> "Tensors":
         if self.x.device == torch.device(device):

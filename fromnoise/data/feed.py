@@ -40,7 +40,7 @@ def _batches(dataset: Dataset, plan: Plan, start: int, device: torch.device, fli
         batch = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
         pictures = {key: batch[key] for key in PICTURES if key in batch}
         if flip:  # all of an example alike, before bytes become floats: a quarter of the memory to move
-            chosen = (plan.chance(step, "flip") < 0.5).to(device, non_blocking=True).reshape(-1, *(1,) * len(dataset.shape))
+            chosen = (plan.draws(step).of("flip").rand() < 0.5).to(device, non_blocking=True).reshape(-1, *(1,) * len(dataset.shape))
             pictures = {key: torch.where(chosen, x.flip(-1), x) for key, x in pictures.items()}
         yield {**batch, **{key: scaled(x) for key, x in pictures.items()}}
 

@@ -1,19 +1,13 @@
 """Which examples make which batch: a function of (seed, step, rank) alone, so that resuming is exact."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from ..draws import Draws, mixed
 from ..errors import Usage
-
-
-def mixed(*parts: int | str) -> int:
-    """A 63-bit seed that depends on every part, so that neighbouring (seed, step) pairs share nothing."""
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 @lru_cache(maxsize=4)
@@ -54,7 +48,6 @@ class Plan:
             start += take
         return torch.cat(parts)
 
-    def chance(self, step: int, what: str) -> Tensor:
-        """Uniform numbers for this batch's examples, (batch,) in [0, 1), the same however many processes share the batch."""
-        generator = torch.Generator().manual_seed(mixed(what, self.seed, step))
-        return torch.rand(self.batch * self.world, generator=generator).narrow(0, self.rank * self.batch, self.batch)
+    def draws(self, step: int) -> Draws:
+        """The random numbers of this batch's examples, the same however many processes share the batch."""
+        return Draws((self.seed, step), range(self.rank * self.batch, (self.rank + 1) * self.batch), self.batch * self.world)

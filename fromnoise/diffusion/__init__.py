@@ -2,7 +2,7 @@
 
 from .classifier import classified, log_class
 from .denoiser import CLOCKS, Bound, Denoise, Denoiser
-from .guide import calmed, clip, guided, threshold
+from .guide import clip, guided, rescale_guidance, threshold
 from .inpaint import inpainted
 from .level import Level
 from .loss import DISTANCES, PENALTIES, loss
@@ -51,12 +51,12 @@ __all__ = [
     "Shifted",
     "Source",
     "Table",
-    "calmed",
     "classified",
     "clip",
     "guided",
     "inpainted",
     "log_class",
     "loss",
+    "rescale_guidance",
     "threshold",
 ]

@@ -1,4 +1,4 @@
-"""Classifier guidance: a denoiser and the gradient of what somebody else thinks of its answer."""
+"""Classifier guidance: a denoiser's prediction moved along the gradient of log p(y | x)."""
 
 from collections.abc import Callable
 
@@ -14,8 +14,8 @@ LogP = Callable[[Tensor, Tensor, Level], Tensor]  # (x, x0, level) -> log p(y | 
 def classified(denoise: Denoise, log_p: LogP, scale: float = 1.0, low: float = 0.0, high: float = float("inf")) -> Denoise:
     """eps - scale sigma ∇ log p(y | x), with the x0 that it makes with x, where low < sigma / alpha <= high; elsewhere `denoise` alone.
 
-    Dhariwal & Nichol (2021), eq. 14. A classifier of noisy x hears (x, level); one of clean pictures hears x0, and the gradient then runs
-    through the denoiser (universal guidance, Bansal et al. 2023). With scale = 1 and the true p(y | x) the answer is E[x0 | x, y]. Near alpha = 0 it
+    Dhariwal & Nichol (2021), eq. 14. A classifier of noisy x takes (x, level); one of clean pictures takes x0, and the gradient then runs
+    through the denoiser (universal guidance, Bansal et al. 2023). With scale = 1 and the true p(y | x) x0 is E[x0 | x, y]. Near alpha = 0 it
     divides something small by alpha: a learnt p wants a `high`.
     """
 

@@ -1,4 +1,4 @@
-"""A denoiser: a network that speaks in levels."""
+"""A denoiser: a network seen as (x, level) -> (x0, eps)."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Usage, nearest
+from ..registry import lookup
 from . import predict as prediction
 from .level import LENGTH, Level
 from .schedule import Cosine, Flow, Schedule
@@ -27,7 +28,7 @@ def flow(level: Level) -> Tensor:
 
 
 def alpha(level: Level) -> Tensor:
-    """alpha / (alpha + sigma): alpha-blending's own clock, 1 at the data, 0 at the noise."""
+    """alpha / (alpha + sigma): alpha-blending's alpha, 1 at the data, 0 at the noise."""
     return level.alpha / (level.alpha + level.sigma)
 
 
@@ -36,47 +37,47 @@ def log(level: Level) -> Tensor:
     return -level.half_logsnr / 4
 
 
-CLOCKS: dict[str, Callable[[Level], Tensor]] = {"angle": angle, "flow": flow, "alpha": alpha, "log": log}
+Clock = Callable[[Level], Tensor]  # level -> t, the time that the network reads, of level.alpha's shape
+
+CLOCKS: dict[str, Clock] = {"angle": angle, "flow": flow, "alpha": alpha, "log": log}
 
 
 class Denoiser(nn.Module):
-    """A network seen through what it predicts, how its input is scaled, and what clock it reads.
+    """A network with what it predicts, how its input is scaled, and which time it reads.
 
-    forward(x (B, C, *S), level, context) -> (x0, eps), both like x. The network is called as network(c_in x, clock (B,), context) -> F, with
+    forward(x (B, C, *S), level, context) -> (x0, eps), both like x. The network is called as network(c_in x, t (B,), context) -> F, with
     c_in = 1 / length of (alpha data_std, sigma) in `frame`: for `vp` one over the standard deviation of x. Only the network runs in
     the reduced precision of `autocast`; the blend stays in x's own.
 
-    predict  a name of `PREDICT`, or a row (level, data_std) -> (a, b)
-    clock    a name of `CLOCKS`, or a schedule, whose `time` is told
+    predict  a name of `PREDICT` or `module:name`, or a row (level, data_std) -> (a, b)
+    clock    which time t the network reads: a name of `CLOCKS` or `module:name`, a function level -> t, or a schedule, of which it is `time`
     """
 
     def __init__(
         self,
         network: nn.Module,
         predict: str | prediction.Row = "v",
-        clock: str | Schedule = "angle",
+        clock: str | Clock | Schedule = "angle",
         frame: str = "vp",
         data_std: float = 1.0,
     ):
         super().__init__()
-        if not isinstance(clock, Schedule) and (not isinstance(clock, str) or clock not in CLOCKS):
-            raise Usage(f"no clock {clock!r}{nearest(clock, CLOCKS)}")
         if frame not in LENGTH:
             raise Usage(f"no frame {frame!r}{nearest(frame, LENGTH)}")
-        prediction.row_of(predict)
-        self.network, self.predict, self.frame, self.data_std = network, predict, frame, data_std
-        self.clock = clock.time if isinstance(clock, Schedule) else CLOCKS[clock]
+        self.network, self.frame, self.data_std = network, frame, data_std
+        self.predict = prediction.row_of(predict)
+        self.clock: Clock = clock.time if isinstance(clock, Schedule) else lookup(CLOCKS, clock, "clock")
         self.autocast: torch.dtype | None = None  # bfloat16 where the machine has it in hardware; set by whoever owns the device
 
     def raw(self, x: Tensor, level: Level, context: Any = None) -> Tensor:
-        """F (B, C, *S): the network's own answer."""
+        """F (B, C, *S): what the network itself predicts."""
         scaled = Level(level.alpha * self.data_std, level.sigma)
         c_in, _ = Level(1 / LENGTH[self.frame](scaled.alpha, scaled.sigma), level.sigma).like(x)
-        clock = self.clock(level).to(x).expand(len(x))
+        t = self.clock(level).to(x).expand(len(x))
         with self.precision(x.device):
-            if getattr(context, "hints", None):  # control branches answer to the same input, clock and precision
-                context = context.steered(c_in * x, clock, level.sigma / level.alpha)
-            return self.network(c_in * x, clock, context).to(x)
+            if getattr(context, "hints", None):  # control branches see the same input, t and precision
+                context = context.steered(c_in * x, t, level.sigma / level.alpha)
+            return self.network(c_in * x, t, context).to(x)
 
     def precision(self, device: torch.device) -> AbstractContextManager[Any]:
         """Within it, networks run as `autocast` says."""
@@ -90,7 +91,10 @@ class Denoiser(nn.Module):
         length = LENGTH[self.frame](noisiest.alpha * self.data_std, noisiest.sigma)
         if not bool(torch.isfinite(noisiest.alpha + noisiest.sigma)):
             raise Usage("the noise schedule is not a number at its noisy end; look at its settings")
-        if not bool(torch.isfinite(self.clock(noisiest))) or float(length / torch.hypot(noisiest.alpha, noisiest.sigma)) < 1e-6:
+        t = self.clock(noisiest)
+        if getattr(t, "shape", None) != noisiest.alpha.shape:
+            raise Usage("the clock must give a tensor t of the shape of level.alpha")
+        if not bool(torch.isfinite(t)) or float(length / torch.hypot(noisiest.alpha, noisiest.sigma)) < 1e-6:
             raise Usage(
                 "the clock or the frame is infinite at alpha = 0: set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp"
             )
@@ -102,7 +106,7 @@ class Denoiser(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A denoiser with its context bound, so that a sampler meets (x, level) -> (x0, eps) and nothing else."""
+    """A denoiser with its context bound, so that a sampler sees (x, level) -> (x0, eps) and nothing else."""
 
     denoiser: Denoiser
     context: Any = None

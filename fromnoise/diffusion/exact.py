@@ -41,7 +41,7 @@ def gaussian(mean: float | Tensor = 0.0, std: float = 1.0) -> Denoise:
 
 
 def dataset(points: Tensor) -> Denoise:
-    """E[x0 | x] when the data are exactly these points (N, *shape), each as likely: what a network that memorised them would answer."""
+    """E[x0 | x] when the data are exactly these points (N, *shape), each as likely: what a network that memorised them would predict."""
     return mixture(points, torch.zeros(len(points)))
 
 

@@ -10,7 +10,7 @@ from .level import Level
 
 
 def _both(strong: Denoise, weak: Denoise):
-    """Both denoisers' answers; in one pass where they are one network under two contexts."""
+    """What both denoisers predict; in one pass where they are one network under two contexts."""
     if isinstance(strong, Bound) and isinstance(weak, Bound) and strong.denoiser is weak.denoiser and _alike(strong.context, weak.context):
         pair = Bound(strong.denoiser, strong.context and strong.context.cat(weak.context))
 
@@ -24,7 +24,7 @@ def _both(strong: Denoise, weak: Denoise):
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """Whether two contexts say things in the same places and sizes, so that they make one batch."""
+    """Whether two contexts hold the same entries in the same sizes, so that they make one batch."""
     if a is None or b is None:
         return a is b
     sizes = [{k: tuple(v.shape[1:]) for k, v in vars(context).items() if isinstance(v, Tensor)} for context in (a, b)]
@@ -37,7 +37,7 @@ def guided(strong: Denoise, weak: Denoise, scale: float, low: float = 0.0, high:
 
     Classifier-free guidance (Ho & Salimans 2022), negative prompts and autoguidance (Karras et al. 2024) differ only in who is weak; low and
     high are the limited interval of Kynkäänniemi et al. (2024). scale = 1 is `strong`, scale = 0 is `weak`. Guidance exaggerates: `rescale`
-    in [0, 1] is the share of the way that each x0 is brought back to the mean and deviation of `strong`'s (see `calmed`).
+    in [0, 1] is the share of the way that each x0 is brought back to the mean and deviation of `strong`'s (see `rescale_guidance`).
     """
     if scale == 1:
         return strong
@@ -49,14 +49,14 @@ def guided(strong: Denoise, weak: Denoise, scale: float, low: float = 0.0, high:
             return strong(x, level)
         (x0, eps), (x0_weak, eps_weak) = both(x, level)
         if rescale:
-            x0 = calmed(torch.lerp(x0_weak, x0, scale), x0, rescale)
+            x0 = rescale_guidance(torch.lerp(x0_weak, x0, scale), x0, rescale)
             return x0, level.eps(x, x0)
         return torch.lerp(x0_weak, x0, scale), torch.lerp(eps_weak, eps, scale)
 
     return denoise
 
 
-def calmed(x0: Tensor, like: Tensor, share: float = 1.0) -> Tensor:
+def rescale_guidance(x0: Tensor, like: Tensor, share: float = 1.0) -> Tensor:
     """x0 (B, ...) moved by `share` to where each example has the mean and standard deviation of its counterpart in `like`.
 
     Guidance rescale (Lin et al. 2023, eqs. 14 to 16), which divides by the deviation alone: right where the mean is zero, but pictures in

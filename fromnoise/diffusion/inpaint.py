@@ -1,4 +1,4 @@
-"""Inpainting by replacement: what is known of a picture stands in for what the denoiser thinks of it."""
+"""Inpainting by replacement: what is known of a picture takes the place of what the denoiser predicts."""
 
 import torch
 from torch import Tensor

@@ -64,7 +64,7 @@ class Level:
         return Level(self.alpha * factor, self.sigma * factor)
 
     def framed(self, frame: str) -> "Level":
-        """The same ray with the length that `frame` wants."""
+        """The same ray with the length that `frame` fixes to 1."""
         return self.scaled(1 / LENGTH[frame](self.alpha, self.sigma))
 
     def kept(self, noisier: "Level") -> Tensor:

@@ -7,16 +7,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import Usage
+from ..registry import lookup
 from . import predict
 from .denoiser import Denoiser
 from .level import Level
-from .weight import Weight, flat
+from .weight import WEIGHTS, Weight
 
-DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": lambda a, b: (a - b).square(),
-    "l1": lambda a, b: (a - b).abs(),
-    "huber": lambda a, b: F.huber_loss(a, b, reduction="none"),
-}
+Distance = Callable[[Tensor, Tensor], Tensor]  # (a, b), both (B, C, *S) -> the same shape
+Penalty = Callable[[Tensor, Tensor], Tensor]  # (x0_hat, x0), both (B, C, *S) -> (B,)
+
+
+def mse(a: Tensor, b: Tensor) -> Tensor:
+    """The squared error."""
+    return (a - b).square()
+
+
+def l1(a: Tensor, b: Tensor) -> Tensor:
+    """The absolute error."""
+    return (a - b).abs()
+
+
+def huber(a: Tensor, b: Tensor) -> Tensor:
+    """Half the squared error up to 1, the absolute error less 1/2 above."""
+    return F.huber_loss(a, b, reduction="none")
+
+
+DISTANCES: dict[str, Distance] = {"mse": mse, "l1": l1, "huber": huber}
 
 
 def loss(
@@ -25,24 +42,33 @@ def loss(
     level: Level,
     context: Any = None,
     eps: Tensor | None = None,
-    weight: Weight = flat,
-    distance: str = "mse",
-    penalty: Callable[[Tensor, Tensor], Tensor] | None = None,
+    weight: str | Weight = "flat",
+    distance: str | Distance = "mse",
+    penalty: str | Penalty | None = None,
 ) -> Tensor:
     """weight(level) · mean over all but the batch of distance(F, a x0 + b eps), (B,).
 
     x0 (B, C, *S) clean data; level with (B,) weights; eps like x0, standard normal when it isn't given. `penalty(x0_hat, x0) -> (B,)` is
-    added, in the manner of alpha-blending's fourth term 1 - SSIM.
+    added, in the manner of alpha-blending's fourth term 1 - SSIM. weight, distance and penalty are names of `WEIGHTS`, `DISTANCES` and
+    `PENALTIES` or `module:name`, or functions. Raises Usage where one of them gives a tensor of another shape.
     """
     eps = torch.randn_like(x0) if eps is None else eps
     x = level.mix(x0, eps)
-    answer = denoiser.raw(x, level, context)
-    wanted = predict.target(denoiser.predict, level, x0, eps, denoiser.data_std)
-    error = DISTANCES[distance](answer, wanted).flatten(1).mean(1)
-    value = weight(level, denoiser.c_out(level), denoiser.data_std).to(error) * error
+    F_hat = denoiser.raw(x, level, context)
+    target = predict.target(denoiser.predict, level, x0, eps, denoiser.data_std)
+    error = _shaped(lookup(DISTANCES, distance, "distance")(F_hat, target), F_hat.shape, "distance", distance).flatten(1).mean(1)
+    factor = lookup(WEIGHTS, weight, "weight")(level, denoiser.c_out(level), denoiser.data_std)
+    value = _shaped(factor, level.alpha.shape, "weight", weight).to(error) * error
     if penalty is not None:
-        value = value + penalty(predict.solve(denoiser.predict, level, x, answer, denoiser.data_std)[0], x0)
+        x0_hat = predict.solve(denoiser.predict, level, x, F_hat, denoiser.data_std)[0]
+        value = value + _shaped(lookup(PENALTIES, penalty, "penalty")(x0_hat, x0), error.shape, "penalty", penalty)
     return value
+
+
+def _shaped(found: Tensor, shape: torch.Size, what: str, name: Any) -> Tensor:
+    if found.shape != shape:
+        raise Usage(f"the {what} {getattr(name, '__name__', name)} gives {tuple(found.shape)} where it must give {tuple(shape)}")
+    return found
 
 
 def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
@@ -62,4 +88,4 @@ def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     return 1 - value.flatten(1).mean(1)
 
 
-PENALTIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ssim": ssim}
+PENALTIES: dict[str, Penalty] = {"ssim": ssim}

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import Usage, nearest
+from ..errors import Usage
+from ..registry import lookup
 from .level import Level
 from .table import Table
 
@@ -68,16 +69,12 @@ def mean(table: Table) -> Row:
 
 
 def row_of(kind: str | Row) -> Row:
-    """The row that a name of `PREDICT` stands for, or the row itself."""
-    if callable(kind):
-        return kind
-    if kind not in PREDICT:
-        raise Usage(f"no prediction type {kind!r}{nearest(kind, PREDICT)}")
-    return PREDICT[kind]
+    """The row that a name stands for, of `PREDICT` or `module:name`, or the row itself."""
+    return lookup(PREDICT, kind, "prediction type")
 
 
 def target(kind: str | Row, level: Level, x0: Tensor, eps: Tensor, data_std: float = 1.0) -> Tensor:
-    """F = a x0 + b eps, what the network should answer; x0, eps (B, C, *S)."""
+    """F = a x0 + b eps, what the network should predict; x0, eps (B, C, *S)."""
     return Level(*row_of(kind)(level, data_std)).mix(x0, eps)
 
 
@@ -96,9 +93,11 @@ def c_out(kind: str | Row, level: Level, data_std: float = 1.0) -> Tensor:
 
 
 def check(kind: str | Row, noisiest: Level) -> None:
-    """Refuses a prediction type that cannot give x0 at the noisiest level (det = 0), with the cure."""
-    a, b = row_of(kind)(noisiest, 1.0)
+    """Refuses a prediction type that is no row, or cannot give x0 at the noisiest level (det = 0), with the cure."""
+    found, name = row_of(kind)(noisiest, 1.0), getattr(kind, "__name__", kind)
+    if not (isinstance(found, tuple) and [getattr(part, "shape", None) for part in found] == [noisiest.alpha.shape] * 2):
+        raise Usage(f"the prediction type {name} must give two tensors (a, b), each of the shape of level.alpha")
+    a, b = found
     length = torch.hypot(noisiest.alpha, noisiest.sigma)
     if float((noisiest.alpha * b - noisiest.sigma * a).abs() / length) < 1e-6:
-        name = getattr(kind, "__name__", kind)
         raise Usage(f"{name} says nothing about x0 at alpha = 0: set noise.high to 0.99, or predict v or velocity")

@@ -1,7 +1,7 @@
 """Schedules: curves t in [0, 1] -> Level, 0 clean, 1 noise.
 
 One curve plays three parts. Training density: the level of t ~ U(0, 1), so that a density of levels is its quantile function. Sampling
-grid: the levels at even t. Clock: the inverse, level -> the number that the network is told.
+grid: the levels at even t. Clock: the inverse, level -> the time t that the network reads.
 """
 
 import math

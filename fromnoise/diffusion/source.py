@@ -1,29 +1,55 @@
-"""Where eps comes from: standard normal, seeded per sample, with an offset, from the data's own pairs, or matched to the data."""
+"""Where eps comes from: standard normal, with an offset, from another set of examples, or matched to the data."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Problem
+from ..draws import Draws
+from ..errors import Problem, Usage
+
+
+class Seeded:
+    """A stream of standard normal noise for the samples numbered `indices` of a seed: randn(x) -> like x.
+
+    Sample i draws from a counter-based generator keyed by (seed, i) alone (Philox, Salmon et al. 2011), so a picture does not depend on the
+    batch that it is made in, on the device, or on the number of them.
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int]):
+        self.indices = indices
+        self.streams = [np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, i], dtype=np.uint64))) for i in indices]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        drawn = np.stack([stream.standard_normal(tuple(x.shape[1:]), dtype=np.float32) for stream in self.streams])
+        return torch.from_numpy(drawn).to(x)
 
 
 class Source(ABC):
-    """What training blends with the data: source(batch, generator) -> eps like batch["x"]."""
+    """The noise end of the blend, in training, in the held-out loss and at the start of sampling.
+
+    key  the entry of a batch that it reads, None where it needs none
+    """
+
+    key: str | None = None
 
     @abstractmethod
-    def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor: ...
+    def __call__(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:
+        """eps like batch["x"], (B, C, *S)."""
 
-    def start(self, n, shape, noise, examples):
-        return noise(torch.empty(n, *shape))
+    @abstractmethod
+    def start(self, n: int, shape: Sequence[int], noise: Seeded, examples: Tensor | None = None) -> Tensor:
+        """The eps that n samples of `shape` start from, (n, *shape); examples (m, *shape) of what `key` names, where it names something."""
 
 
-def _normal(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+def _normals(draws: Draws) -> Callable[[Tensor], Tensor]:
+    """randn(x) -> like x, from the stream for noise."""
+    stream = draws.of("noise")
+    return lambda x: stream.randn(*x.shape[1:], device=x.device).to(x)
 
 
 @dataclass(frozen=True)
@@ -32,56 +58,68 @@ class Gaussian(Source):
 
     offset: float = 0.0
 
-    def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
-        eps = _normal(batch["x"], generator)
-        if self.offset:
-            eps = eps + self.offset * _normal(eps[(..., *[slice(1)] * (eps.ndim - 2))], generator)
-        return eps
+    def __call__(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:
+        return self._noise(batch["x"], _normals(draws))
+
+    def start(self, n: int, shape: Sequence[int], noise: Seeded, examples: Tensor | None = None) -> Tensor:
+        return self._noise(torch.empty(n, *shape), noise)
+
+    def _noise(self, x: Tensor, randn: Callable[[Tensor], Tensor]) -> Tensor:
+        eps = randn(x)
+        return eps + self.offset * randn(eps[(..., *[slice(1)] * (eps.ndim - 2))]) if self.offset else eps
 
 
 @dataclass(frozen=True)
 class Paired(Source):
-    """Another entry of the batch, in place of noise: alpha-blending between two sets of pictures (Heitz et al. 2023, sec. 5)."""
+    """Another entry of the batch, in place of noise: alpha-blending between two sets of examples (Heitz et al. 2023, sec. 5).
+
+    Sample i starts from example i of those that are given, beginning again after the last.
+    """
 
     key: str = "source"
 
-    def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:
         if self.key not in batch:
             raise Problem(f"source: paired needs {self.key!r} in the data, which has only {', '.join(batch)}; name another with source.key")
+        self._check(batch[self.key], batch["x"].shape[1:])
         return batch[self.key]
+
+    def start(self, n: int, shape: Sequence[int], noise: Seeded, examples: Tensor | None = None) -> Tensor:
+        if examples is None or not len(examples):
+            raise Usage(f"this model starts from {self.key}, not from noise; give it examples to start from")
+        self._check(examples, shape)
+        return examples[[i % len(examples) for i in noise.indices]]
+
+    def _check(self, source: Tensor, shape: Sequence[int]) -> None:
+        if tuple(source.shape[1:]) != tuple(shape):
+            raise Usage(f"source: {self.key!r} has the shape {tuple(source.shape[1:])}, x has {tuple(shape)}; bring the two to one shape")
 
 
 @dataclass(frozen=True)
 class Coupled(Source):
     """Standard normal noise, handed to the batch's examples so that the sum of squared distances is least (OT-CFM, Tong et al. 2024).
 
-    It is eps that is permuted, never x0, so labels and captions stay with their pictures.
+    It is eps that is permuted, never x0, so labels and captions stay with their pictures. `gather` puts the x of all processes together, (B, …)
+    -> (total, …) in the order of their rows: the whole batch is then matched, as one process would. Samples start from plain noise.
     """
 
-    def __call__(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Tensor:
+    gather: Callable[[Tensor], Tensor] = field(default=lambda x: x, repr=False)
+
+    def __call__(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:
         try:
             from scipy.optimize import linear_sum_assignment
         except ImportError as error:
             raise Problem('source: coupled needs SciPy; run pip install "fromnoise[ot]"') from error
-        x0, eps = batch["x"], _normal(batch["x"], generator)
+        x0, mine = self.gather(batch["x"]), slice(None)
+        if len(x0) == draws.total:
+            draws, mine = replace(draws, rows=range(draws.total)), slice(draws.rows.start, draws.rows.stop)
+        eps = _normals(draws)(x0)
         cost = torch.cdist(x0.flatten(1).double(), eps.flatten(1).double()).square()
         _, chosen = linear_sum_assignment(cost.cpu().numpy())
-        return eps[torch.as_tensor(chosen, device=eps.device)]
+        return eps[torch.as_tensor(chosen, device=eps.device)[mine]]
+
+    def start(self, n: int, shape: Sequence[int], noise: Seeded, examples: Tensor | None = None) -> Tensor:
+        return noise(torch.empty(n, *shape))
 
 
 SOURCES: dict[str, type[Source]] = {"gaussian": Gaussian, "paired": Paired, "coupled": Coupled}
-
-
-class Seeded:
-    """A stream of standard normal noise for samples number `first` … of a seed: randn(x) -> like x.
-
-    Sample i draws from a counter-based generator keyed by (seed, i) alone (Philox, Salmon et al. 2011), so a picture does not depend on the
-    batch that it is made in, on the device, or on the number of them.
-    """
-
-    def __init__(self, seed: int, indices: Sequence[int]):
-        self.streams = [np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, i], dtype=np.uint64))) for i in indices]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        drawn = np.stack([stream.standard_normal(tuple(x.shape[1:]), dtype=np.float32) for stream in self.streams])
-        return torch.from_numpy(drawn).to(x)

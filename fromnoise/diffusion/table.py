@@ -7,7 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..errors import Usage, nearest
+from ..errors import Usage
+from ..registry import lookup
 from .level import Level
 from .schedule import Schedule, _clean
 
@@ -41,7 +42,10 @@ def cosine(n: int, start: float, end: float) -> Tensor:
     return (1 - curve[1:] / curve[:-1]).clamp(max=0.999)
 
 
-BETAS: dict[str, Callable[[int, float, float], Tensor]] = {
+Betas = Callable[[int, float, float], Tensor]  # (steps, start, end) -> (steps,), each above 0 and below 1
+Spacing = Callable[[int, int], Tensor]  # (n, steps) -> at most n falling indices below steps, int64
+
+BETAS: dict[str, Betas] = {
     "linear": linear,
     "quadratic": quadratic,
     "scaled_linear": quadratic,
@@ -50,7 +54,7 @@ BETAS: dict[str, Callable[[int, float, float], Tensor]] = {
     "cosine": cosine,
 }
 
-SPACINGS: dict[str, Callable[[int, int], Tensor]] = {
+SPACINGS: dict[str, Spacing] = {
     "leading": lambda n, steps: torch.arange(n).flip(0) * (steps // n),
     "trailing": lambda n, steps: (steps - torch.arange(n, dtype=torch.float64) * (steps / n)).round().long() - 1,
     "linspace": lambda n, steps: torch.linspace(steps - 1, 0, n, dtype=torch.float64).round().long(),
@@ -63,41 +67,38 @@ SPACINGS: dict[str, Callable[[int, int], Tensor]] = {
 class Table(Schedule):
     """DDPM's discrete schedule: alpha_i² = alpha-bar_i = prod_{j <= i} (1 - beta_j), sigma_i² = 1 - alpha-bar_i.
 
-    betas    a name of `BETAS`, the betas themselves, or a function (steps, start, end) -> (steps,); float32 betas give older code's float32 product
-    spacing  which n of the `steps` indices a sampler visits: leading (+ offset), trailing, linspace, quadratic
+    betas    a name of `BETAS` or `module:name`, a function (steps, start, end) -> (steps,), or the betas themselves; float32 ones give older
+             code's float32 product
+    spacing  which n of the `steps` indices a sampler visits: a name of `SPACINGS` (leading, to which `offset` is added, trailing, linspace,
+             quadratic) or `module:name`, or a function (n, steps) -> falling indices
     final_one  whether the last hop ends at alpha = 1 (True), or at index 0 (diffusers' `set_alpha_to_one=False`)
     """
 
-    betas: str | Sequence[float] | Callable[[int, float, float], Tensor] = "linear"
+    betas: str | Sequence[float] | Betas = "linear"
     steps: int = 1000
     start: float = 1e-4
     end: float = 0.02
-    spacing: str = "leading"
+    spacing: str | Spacing = "leading"
     offset: int = 0
     final_one: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.betas, str) and self.betas not in BETAS:
-            raise Usage(f"no table of betas is called {self.betas!r}{nearest(self.betas, BETAS)}")
-        if self.spacing not in SPACINGS:
-            raise Usage(f"no spacing {self.spacing!r}{nearest(self.spacing, SPACINGS)}")
         if self.steps < 2:
             raise Usage(f"a table needs at least 2 steps, not {self.steps}")
-        if (
-            not isinstance(self.betas, str)
-            and not callable(self.betas)
-            and (len(self.betas) != self.steps or not all(0 < b < 1 for b in self.betas))
-        ):
-            raise Usage(f"betas are {self.steps} numbers between 0 and 1 (as many as steps), not {len(self.betas)} of them")
+        lookup(SPACINGS, self.spacing, "spacing")
+        betas = self.betas_tensor
+        if betas.shape != (self.steps,) or not bool(((betas > 0) & (betas < 1)).all()):
+            raise Usage(
+                f"betas are {self.steps} numbers between 0 and 1 (as many as steps), not {tuple(betas.shape)} from {betas.min():g} to {betas.max():g}"
+            )
 
     @cached_property
     def betas_tensor(self) -> Tensor:
         """beta_i, (steps,)."""
-        if not isinstance(self.betas, str) and not callable(self.betas):
-            return torch.tensor(self.betas, dtype=torch.float64)
-        make = BETAS[self.betas] if isinstance(self.betas, str) else self.betas
-        return make(self.steps, self.start, self.end)
+        if isinstance(self.betas, str) or callable(self.betas):
+            return lookup(BETAS, self.betas, "table of betas")(self.steps, self.start, self.end)
+        return torch.tensor(self.betas, dtype=torch.float64)
 
     @cached_property
     def alphas_cumprod(self) -> Tensor:
@@ -132,5 +133,8 @@ class Table(Schedule):
         first, last = int(self.low * self.steps), int(self.high * self.steps)
         if not 1 <= n <= last - first:
             raise Usage(f"a table of {last - first} levels gives 1 to {last - first} sampling steps, not {n}")
-        index = (SPACINGS[self.spacing](n, last - first) + first + self.offset).clamp(0, self.steps - 1).unique_consecutive()
+        index = lookup(SPACINGS, self.spacing, "spacing")(n, last - first)
+        if index.ndim != 1 or not 1 <= len(index) <= n or index.is_floating_point() or not bool((index[1:] <= index[:-1]).all()):
+            raise Usage(f"a spacing gives 1 to {n} whole numbers, falling; {self.spacing} gives {index.tolist()}")
+        index = (index + first + self.offset).clamp(0, self.steps - 1).unique_consecutive()
         return [self.at(i) for i in index] + [_clean() if self.final_one else self.at(0)]

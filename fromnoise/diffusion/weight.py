@@ -1,6 +1,6 @@
 """How much each level counts: weights (level, data_std) -> (B,), all stated for the error of x0.
 
-The loss is measured on the network's own answer F, where a weight for x0 becomes weight · c_out²; `flat` alone is stated there: each
+The loss is measured on the network's prediction F, where a weight for x0 becomes weight · c_out²; `flat` alone is stated there: each
 paper's own plain MSE.
 """
 
@@ -15,7 +15,7 @@ Weight = Callable[[Level, Tensor, float], Tensor]  # (level, c_out, data_std) ->
 
 
 def flat(level: Level, c_out: Tensor, data_std: float) -> Tensor:
-    """1 on the network's own answer: DDPM's L_simple, flow matching, v-prediction."""
+    """1 on the network's own prediction: DDPM's L_simple, flow matching, v-prediction."""
     return torch.ones_like(c_out)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import Usage
+from ..progress import duration
 from .picture import tiles
 from .process import number
 from .strip import strip
@@ -77,12 +78,8 @@ def compare(model: "Model", specs: Sequence[tuple[str, int]] = SPECS, n: int | N
 
 def drawn(model: "Model", results: Sequence[Compared], asked: Mapping[str, Any]) -> Image.Image:
     """The picture of a comparison."""
-    names = [f"{r.sampler}, {r.steps} steps\n{r.evaluations} NFE, {_seconds(r.seconds)}" for r in results]
+    names = [f"{r.sampler}, {r.steps} steps\n{r.evaluations} NFE, {duration(r.seconds)}" for r in results]
     return strip([tiles(r.x) for r in results], names, _labels(model, len(results[0].x), asked))
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
 
 
 def sweep(

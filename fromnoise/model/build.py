@@ -58,7 +58,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
 
 def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
     """Leaves to be trained what the recipe trains: an adapter, a control branch alone, or all."""
-    branches = [condition for condition in model.conditions.values() if condition.alone]
+    branches = [condition for condition in model.conditions.values() if condition.freezes_rest]
     if (branches or recipe.adapter) and not recipe.base:
         what = "a control branch is trained on" if branches else "an adapter changes"
         raise Usage(f"{what} a network that has been trained already; set base to its run, as in base=runs/mnist")

@@ -78,7 +78,7 @@ def add_control(model: Model, path: str | Path, own: str, device: str | None = N
         raise Usage(f"{path} has also learnt the condition {extra[0]}, which the base has not; sample that run itself")
     model.conditions[key] = other.conditions[key]
     for name, condition in other.conditions.items():
-        model.conditions[name].examples = condition.examples
+        model.conditions[name].example_values = condition.example_values
     return key
 
 

@@ -75,7 +75,7 @@ def guided_denoiser(model: Drawable, n: int, sampling: Sampling, conditions: Map
     """The denoiser of n samples under conditions, guided away from no conditions, from negative ones, or from another model."""
     if sampling.guidance == 1 and (sampling.negative or sampling.weak is not None):
         raise Usage("guidance leads away from what is negative, or from a weaker model, and at 1 there is none; set it above 1")
-    controls = [key for key, condition in model.conditions.items() if not condition.guides]
+    controls = [key for key, condition in model.conditions.items() if not condition.guidable]
     for key in sampling.control:
         if key not in controls:
             raise Usage(f"this model has no control {key!r}" + (nearest(key, controls) if controls else ""))

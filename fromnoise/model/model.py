@@ -71,7 +71,8 @@ class Model(nn.Module):
         **measure: Any,
     ) -> Tensor:
         """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`."""
-        context = NOTHING
+        context, n = NOTHING, len(batch["x"])
+        draws = draws or Draws(("batch", int(torch.randint(1 << 62, ()))), range(n), n)
         with self.denoiser.precision(batch["x"].device):
             for condition in self.conditions.values():
                 context = context.merged(condition.train_context(condition.read(batch, draws), draws))
@@ -113,12 +114,12 @@ class Model(nn.Module):
     def set_examples(self, examples: Mapping[str, Any]) -> None:
         """Takes held-out {key: values} as what conditions say, and what samples start from, where nobody says anything."""
         for key, condition in self.conditions.items():
-            condition.examples = examples.get(key)
+            condition.example_values = examples.get(key)
         self.source_values = examples.get("source")
 
     def examples(self) -> dict[str, Any]:
         """What `set_examples` took."""
-        found = {key: condition.examples for key, condition in self.conditions.items()} | {"source": self.source_values}
+        found = {key: condition.example_values for key, condition in self.conditions.items()} | {"source": self.source_values}
         return {key: values for key, values in found.items() if values is not None}
 
     # Sampling
@@ -130,8 +131,7 @@ class Model(nn.Module):
     def start(self, n: int, seed: int = 0, first: int = 0, schedule: Schedule | None = None) -> Tensor:
         """What samples first … first + n - 1 of a seed start from, (n, C, *S); each a function of (seed, its number) alone."""
         numbers = range(first, first + n)
-        values = None if self.source_values is None else self.source_values[[i % len(self.source_values) for i in numbers]]
-        eps = self.source.start(n, self.shape, Seeded(seed, numbers), values)
+        eps = self.source.start(n, self.shape, Seeded(seed, numbers), self.source_values)
         noisiest = (schedule or self.sampling_schedule())(torch.ones(()))
         return (torch.hypot(noisiest.alpha * self.denoiser.data_std, noisiest.sigma) * eps.double()).float().to(self.device)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..diffusion.level import Level
 from ..errors import Usage, nearest
+from ..registry import lookup
 from .blend import Denoise, Randn, Steps, ddim, ddpm, euler, euler_ancestral, iadb
 from .dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m
 from .heun import edm, heun
@@ -38,16 +39,18 @@ ORDER: dict[str, int] = {"ddim": 1, "euler": 1, "iadb": 1, "heun": 2, "edm": 2, 
 def stepper(
     sampler: str | Callable[..., Steps], randn: Randn | None = None, options: Mapping[str, Any] | None = None
 ) -> Callable[..., Steps]:
-    """The sampler with its own options and noise stream bound: (denoise, x, levels) -> steps. Raises Usage for an unknown name or option."""
-    if not callable(sampler):
-        if sampler not in SAMPLERS:
-            raise Usage(f"no sampler {sampler!r}{nearest(sampler, SAMPLERS)}")
-        sampler = SAMPLERS[sampler]
+    """The sampler, of `SAMPLERS`, `module:name` or itself, with its options and noise stream bound: (denoise, x, levels) -> steps.
+
+    Raises Usage for an unknown name or option.
+    """
+    sampler = lookup(SAMPLERS, sampler, "sampler")
     known = list(inspect.signature(sampler).parameters)[3:]
     for key in options or {}:
         if key not in known or key == "randn":
             own = [k for k in known if k != "randn"]
-            raise Usage(f"{sampler.__name__} has no option {key!r}" + (nearest(key, own) if own else "; it takes none"))
+            raise Usage(
+                f"{getattr(sampler, '__name__', sampler)} has no option {key!r}" + (nearest(key, own) if own else "; it takes none")
+            )
     chosen = dict(options or {}) | ({"randn": randn} if randn is not None and "randn" in known else {})
     return lambda denoise, x, levels: sampler(denoise, x, levels, **chosen)
 

@@ -16,13 +16,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .. import config as settings
 from ..data import Plan, feed
+from ..data.examples import described, examples
 from ..device import best, keep_memory, machine, peak_memory, precision, reset_peak
 from ..diffusion import SOURCES
+from ..draws import Draws
 from ..errors import Usage
 from ..model import build, inherited, read_base
 from ..networks import NOTHING, Context, merge
+from ..progress import byte_size, duration
 from .ema import EMA
-from .loop import Train, begin, described, examples, shown, stratified, tuned
+from .loop import Train, begin, shown, stratified, tuned
 from .optim import OPTIMIZERS
 from .step import Gradient
 
@@ -65,16 +68,16 @@ class Estimate:
 
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much), in words."""
-        peak = "not known on this device" if self.peak is None else _bytes(self.peak)
+        peak = "not known on this device" if self.peak is None else byte_size(self.peak)
         rows = f"{self.rate:,.1f} examples/s at {self.rows} a pass ({1e3 * self.seconds:,.0f} ms)"
         return [
             ("parameters", f"{self.parameters:,}"),
             ("network", f"{self.flop / 1e9:,.3f} GFLOP an example forward, about three times that for a training step"),
-            ("weights, gradients, optimizer, average", _bytes(self.fixed)),
+            ("weights, gradients, optimizer, average", byte_size(self.fixed)),
             ("peak memory while measuring", peak),
             ("speed", rows),
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
-            ("the whole run", f"{_time(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
+            ("the whole run", f"{duration(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
             ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
             ("machine", self.machine),
         ]
@@ -100,7 +103,7 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     plan = settings.call(Train, config.get("train") or {}, "train")
     wanted = best(device)
     accelerator = Accelerator(cpu=wanted.type == "cpu", mixed_precision="no")
-    data = examples(config, "train")
+    data = examples(config.get("data"), "train")
     keep_memory()
     if config.get("base"):
         config = inherited(config, read_base(config["base"], trust))
@@ -119,14 +122,14 @@ def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | Non
     ema, gradient = EMA(parameters, plan.ema, plan.ema_warmup), Gradient(accelerator, trained, parameters, plan, 1)
     source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
     stream = feed(data.to(accelerator.device), Plan(len(data), plan.batch), 0, accelerator.device, workers=plan.workers)
-    draw, pick, spread = torch.Generator(accelerator.device), torch.Generator(), torch.Generator()
+    pick, spread = torch.Generator(), torch.Generator()
     reset_peak(accelerator.device)
 
     def step(number: int, rows: int) -> float:
         began = _now(accelerator.device)
         batch = {key: value[:rows] for key, value in next(stream).items()}
         gradient.passes = 1
-        gradient(model.noise(stratified(rows, spread)), batch, source(batch, draw), pick, partial(begin, pick, 0, number, 0))
+        gradient(model.noise(stratified(rows, spread)), batch, source(batch, Draws.fixed(rows)), pick, partial(begin, pick, 0, number, 0))
         optimizer.step()
         ema.update(parameters, (number + 1) * rows)
         optimizer.zero_grad(set_to_none=True)
@@ -171,12 +174,3 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
-
-
-def _bytes(n: int) -> str:
-    return f"{n / 2**30:,.2f} GiB" if n >= 2**30 else f"{n / 2**20:,.0f} MiB"
-
-
-def _time(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -3,7 +3,6 @@
 import math
 import signal
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,9 +14,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from .. import config as settings
-from ..data import DATASETS, Dataset, Plan, feed, mixed
+from ..data import Dataset, Plan, feed
+from ..data.examples import described, examples
 from ..device import best, compiled, keep_memory, precision
 from ..diffusion import SOURCES
+from ..draws import mixed
 from ..errors import Problem, Usage, nearest
 from ..files import cache
 from ..model import Model, build, expanded, fill_base, inherited, read_base
@@ -153,27 +154,12 @@ def tuned(network: torch.nn.Module, plan: Train, device: torch.device) -> None:
         compiled(network, cache() / "compiled", fallback=not plan.compile)
 
 
-def examples(config: Mapping[str, Any], split: str, plugins: bool = True) -> Dataset:
-    """The training ("train") or held-out ("test") examples that a config names."""
-    node = config.get("data") or "mnist"
-    if not isinstance(node, (str, Mapping)):
-        raise Usage(f"data is a name, or a mapping with one, not {node!r}")
-    node = {key: value for key, value in ({"name": node} if isinstance(node, str) else node).items() if key not in ("flip", "split")}
-    return settings.build(DATASETS, node, "data", plugins, split=split)
-
-
 def shown(model: Model, data: Dataset, n: int = 64) -> dict[str, Any]:
     """What n examples from all over the data ask of the model's conditions, unless those have a varied lot of their own."""
     if not any(condition.from_data for condition in model.conditions.values()):
         return {}
     batch = data.get(torch.arange(min(n, len(data))) * len(data) // min(n, len(data)))
     return {key: condition.read(batch) for key, condition in model.conditions.items()}
-
-
-def described(data: Dataset) -> dict[str, Any]:
-    """What a run's settings keep of its data, so that sampling needs none."""
-    image = {"image": list(data.image_shape)} if data.image_shape else {}
-    return {"shape": list(data.shape), "classes": list(data.classes)} | image
 
 
 def train(
@@ -198,8 +184,8 @@ def train(
         raise Usage(f"train.batch is a multiple of processes x accumulate ({world} x {plan.accumulate}), not {plan.batch}")
     share = plan.batch // world
 
-    data = examples(config, "train")
-    unseen = examples(config, "test") if plan.looks and plan.held_out else None
+    data = examples(config.get("data"), "train")
+    unseen = examples(config.get("data"), "test") if plan.looks and plan.held_out else None
     flip = settings.coerce(config["data"].get("flip", False) if isinstance(config.get("data"), dict) else False, bool, "data: flip", {})
     keep_memory()
     before = read_base(config["base"], trust) if config.get("base") else None
@@ -248,7 +234,6 @@ def train(
 
     batches = Plan(len(data), share, seed=seed, rank=rank, world=world)
     watch = Watch(run, model, ema, parameters, unseen, plan, seed, quiet, accelerator.is_main_process)
-    draw = torch.Generator(accelerator.device)  # noise
     pick, spread = torch.Generator(), torch.Generator()  # dropped conditions; levels. On the CPU, alike for every device
 
     with Stop() as stop, ExitStack() as stack:
@@ -262,12 +247,11 @@ def train(
         began, saved = time.perf_counter() - state.seconds, time.perf_counter()
         while plan.done(state.step, state.seconds) < 1:
             batch = next(stream)
-            draw.manual_seed(mixed("noise", seed, state.step, rank))
             spread.manual_seed(mixed("levels", seed, state.step))  # all processes draw the whole batch's levels, and take their share
             rate = _rate(plan, state, plateau)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            eps, t = source(batch, draw), stratified(plan.batch, spread)[rank * share :][:share]
+            eps, t = source(batch, batches.draws(state.step)), stratified(plan.batch, spread)[rank * share :][:share]
             passes = gradient.passes
             value, norm = gradient(model.noise(t), batch, eps, pick, partial(begin, pick, seed, state.step, rank))
             if gradient.passes > passes:

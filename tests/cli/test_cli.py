@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.training.test_train import recipe
 
 from fromnoise.cli.main import main
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
+from tests.training.test_train import recipe
 
 
 @pytest.fixture(scope="module")

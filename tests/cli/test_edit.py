@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.test_cli import call
-from tests.training.test_train import recipe
 
 from fromnoise.training.loop import train
+from tests.cli.test_cli import call
+from tests.training.test_train import recipe
 
 
 @pytest.fixture(scope="module")

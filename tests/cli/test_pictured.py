@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.cli.test_cli import call
-from tests.training.test_train import recipe, same
 
 import fromnoise.training.loop as training
 from fromnoise.cli.pictures import images_of
 from fromnoise.model import load
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
+from tests.cli.test_cli import call
+from tests.training.test_train import recipe, same
 
 
 def told(hint=None, data="tests.parts:paired", **changes):

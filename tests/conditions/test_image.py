@@ -3,12 +3,15 @@
 import pytest
 import torch
 
-from fromnoise.conditions import Image
+from fromnoise.conditions import Example, Image
 from fromnoise.data import Tensors
+from fromnoise.data.examples import described
+from fromnoise.draws import Draws
 from fromnoise.errors import Usage
 from fromnoise.model import Model, build
+from fromnoise.networks import NETWORKS
 from fromnoise.samplers import SAMPLERS
-from fromnoise.training.loop import described, shown
+from fromnoise.training.loop import shown
 
 PAIRED = {"network": {"name": "conv", "width": 8, "kernel": 3}, "conditions": ["image"], "image": [2, 6, 6]}
 
@@ -18,34 +21,39 @@ def hinted(hint, shape=(1, 6, 6), drop=0.1, **options) -> Model:
     return build(PAIRED | {"conditions": [condition], "image": []}, shape)
 
 
+def image(shape, second=(), **settings) -> Image:
+    condition = Image(**settings)
+    condition.init_layers(NETWORKS["conv"](channels=shape[0], width=8, kernel=3, concat=1), Example(shape, image=second))
+    return condition
+
+
 def noise(*shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
 def test_the_picture_lies_beside_x():
-    condition = Image((1, 4, 4), image=(2, 4, 4))
-    value = noise(3, 2, 4, 4)
-    assert condition.enters("net", {"concat": {}}) == {"concat": 2}
+    condition, value = image((1, 4, 4), (2, 4, 4)), noise(3, 2, 4, 4)
+    assert condition.plan(NETWORKS["conv"], Example((1, 4, 4), image=(2, 4, 4))) == {"concat": 2}
     assert torch.equal(condition(condition.read({"x": noise(3, 1, 4, 4, seed=1), "image": value})).concat, value)
     assert torch.equal(condition.null(2).concat, torch.zeros(2, 2, 4, 4))
 
 
 @pytest.mark.parametrize("hint", [None, "masked"])
 def test_the_share_that_is_dropped_and_the_rest_whole(hint):
-    n, condition = 4000, Image((1, 4, 4), 0.25, hint, image=(1, 4, 4))
+    n, condition = 4000, image((1, 4, 4), (1, 4, 4), drop=0.25, hint=hint)
     picture = noise(n, 1, 4, 4)
-    told = condition.train_context(condition.read({"x": picture, "image": picture}), torch.Generator().manual_seed(0)).concat
+    told = condition.train_context(condition.read({"x": picture, "image": picture}), Draws.fixed(n)).concat
     gone = (told == 0).flatten(1).all(1)
     assert float(gone.float().mean()) == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / n) ** 0.5)
     assert torch.equal(told[~gone], condition.made(picture)[~gone])
 
 
-def test_training_holes_are_functions_of_the_generator_and_shown_ones_are_fixed():
-    condition, batch = Image((1, 8, 8), 0.3, "masked"), {"x": noise(16, 1, 8, 8)}
+def test_training_holes_are_functions_of_the_draws_and_shown_ones_are_fixed():
+    condition, batch = image((1, 8, 8), drop=0.3, hint="masked"), {"x": noise(16, 1, 8, 8)}
 
     def told(seed):
-        generator = torch.Generator().manual_seed(seed)
-        return condition.train_context(condition.read(batch, generator), generator).concat
+        draws = Draws.fixed(16, seed)
+        return condition.train_context(condition.read(batch, draws), draws).concat
 
     assert torch.equal(told(1), told(1)) and not torch.equal(told(1), told(2))
     assert torch.equal(condition.read(batch), condition.read(batch))
@@ -53,15 +61,15 @@ def test_training_holes_are_functions_of_the_generator_and_shown_ones_are_fixed(
 
 def test_the_width_is_the_hints_or_the_datas():
     for hint, shape, width in (("grey", (3, 6, 6), 1), ("low_resolution", (3, 6, 6), 3), ("masked", (3, 6, 6), 4), (None, (3, 6, 6), 2)):
-        assert Image(shape, hint=hint, image=(2, 6, 6)).width() == width
+        assert Image(hint).plan(NETWORKS["conv"], Example(shape, image=(2, 6, 6))) == {"concat": width}
     assert build(PAIRED, (1, 6, 6)).denoiser.network.first.in_channels == 1 + 2
 
 
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (noise(3, 6, 6), r"images of shape \(2, 6, 6\), not \(3, 6, 6\)"),
-        (noise(2, 5, 6), r"not \(2, 5, 6\)"),
+        (noise(3, 6, 6), "image is 3x6x6 .*this model's are 2x6x6"),
+        (noise(2, 5, 6), "is 2x5x6"),
         (noise(2, 2, 6, 6), "3 samples need one image or 3"),
         (torch.zeros(2, 6, 6, dtype=torch.uint8), "127.5"),
         (100 * noise(2, 6, 6), "127.5"),
@@ -92,7 +100,7 @@ def test_conditions_that_cannot_be(node, image, says):
 def test_without_drop_there_is_no_null_and_the_picture_is_never_left_out():
     model = hinted("grey", drop=0.0)
     x = noise(50, 1, 6, 6)
-    assert torch.equal(model.conditions["image"].train_context(x).concat, x)
+    assert torch.equal(model.conditions["image"].train_context(x, Draws.fixed(50)).concat, x)
     with pytest.raises(Usage, match="cannot be guided"):
         model.sample(1, image=x[:1], guidance=2.0, steps=1)
 

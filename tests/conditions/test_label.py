@@ -1,26 +1,27 @@
 import pytest
 import torch
 
-from fromnoise.conditions import CONDITIONS
+from fromnoise.conditions import CONDITIONS, Example, Label
+from fromnoise.draws import Draws
 from fromnoise.errors import Usage
-from tests.parts import label_of
+from tests.parts import Plain, label_of
 
 
 @pytest.mark.parametrize("drop", [0.1, 0.5])
 def test_the_share_that_is_dropped(drop):
     n, condition = 20_000, label_of(4, 7, drop)
     values = torch.arange(n) % 7
-    told = condition.train_context(values, torch.Generator().manual_seed(0)).vector
-    null = (told == condition.embed.weight[7]).all(1)
+    vectors = condition.train_context(values, Draws.fixed(n)).vector
+    null = (vectors == condition.embed.weight[7]).all(1)
     assert float(null.float().mean()) == pytest.approx(drop, abs=4 * (drop * (1 - drop) / n) ** 0.5)
-    assert torch.equal(told[~null], condition.embed.weight[values[~null]])
+    assert torch.equal(vectors[~null], condition.embed.weight[values[~null]])
     assert len(values[null].unique()) == 7  # whatever the class
 
 
 def test_without_drop_every_label_stays_and_there_is_no_null():
     condition = label_of(4, 7, 0.0)
     values = torch.randint(7, (500,))
-    assert torch.equal(condition.train_context(values).vector, condition.embed.weight[values])
+    assert torch.equal(condition.train_context(values, Draws.fixed(500)).vector, condition.embed.weight[values])
     assert condition.embed.weight.shape == (7, 4)
     with pytest.raises(Usage, match="cannot be guided"):
         condition.null(3)
@@ -33,9 +34,9 @@ def test_no_label_is_the_class_after_the_last(classes):
     assert torch.equal(condition.null(2).vector, condition.embed.weight[[classes, classes]])
 
 
-def test_dropping_is_a_function_of_the_generator():
+def test_dropping_is_a_function_of_the_draws():
     condition, values = label_of(4, 3, 0.5), torch.zeros(50, dtype=torch.long)
-    draws = [condition.train_context(values, torch.Generator().manual_seed(seed)).vector for seed in (1, 1, 2)]
+    draws = [condition.train_context(values, Draws.fixed(50, seed)).vector for seed in (1, 1, 2)]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
 
 
@@ -75,4 +76,25 @@ def test_labels_that_the_model_does_not_know(value, says):
 def test_drop_is_a_share(drop):
     for condition in CONDITIONS.values():
         with pytest.raises(Usage, match="0 <= drop < 1"):
-            condition(4, drop)
+            condition(drop=drop)
+
+
+def test_classes_are_those_of_the_data_unless_there_are_more():
+    def count(classes, names):
+        condition = Label(classes)
+        condition.init_layers(Plain(), Example((1, 4, 4), names))
+        return condition.classes, len(condition.embed.weight)
+
+    assert count(None, ("cat", "dog")) == (2, 3) and count(5, ("cat", "dog")) == (5, 6) and count(5, ()) == (5, 6)
+    for classes, names, says in ((None, (), "the data has none"), (1, ("cat", "dog"), "classes is 1, but the data has 2")):
+        with pytest.raises(Usage, match=says):
+            Label(classes).plan(Plain, Example((1, 4, 4), names))
+
+
+def test_words_of_the_command_line_are_names_or_numbers():
+    condition = Label()
+    condition.init_layers(Plain(), Example((1, 4, 4), ("Cat", "dog", "cat", "7")))
+    assert condition.parse("dog") == 1 and condition.parse("3") == 3 and condition.parse("7") == 3
+    assert condition.parse("Cat,cat, DOG,0") == [0, 2, 1, 0] and condition.parse("-1") == -1
+    with pytest.raises(Usage, match="did you mean 'dog'"):
+        condition.parse("dogg")

@@ -4,7 +4,6 @@ import pytest
 import torch
 from diffusers import DiTTransformer2DModel, UNet2DModel
 from safetensors.torch import load_file
-from tests.cli.test_cli import call
 
 import fromnoise
 from fromnoise import convert
@@ -13,6 +12,7 @@ from fromnoise.errors import Problem
 from fromnoise.model import build
 from fromnoise.networks import ADAPTERS, changes, merge
 from fromnoise.runs.folder import Run
+from tests.cli.test_cli import call
 from tests.convert.test_folders import NET, run_with
 from tests.networks.test_lora import stirred_changes
 

@@ -27,7 +27,7 @@ def test_ranks_together_are_one_process_alone(world):
     ranks = [Plan(1000, 4, seed=3, rank=rank, world=world) for rank in range(world)]
     for step in (0, 1, 17, 500):
         assert torch.equal(torch.cat([rank(step) for rank in ranks]), alone(step))
-        assert torch.equal(torch.cat([rank.chance(step, "flip") for rank in ranks]), alone.chance(step, "flip"))
+        assert torch.equal(torch.cat([rank.draws(step).rand() for rank in ranks]), alone.draws(step).rand())
 
 
 def test_a_step_does_not_depend_on_those_before():
@@ -38,7 +38,7 @@ def test_a_step_does_not_depend_on_those_before():
 
 def test_the_global_generator_is_left_alone():
     state = torch.get_rng_state()
-    Plan(50, 8)(3), Plan(50, 8).chance(3, "flip")
+    Plan(50, 8)(3), Plan(50, 8).draws(3).rand()
     assert torch.equal(torch.get_rng_state(), state)
 
 

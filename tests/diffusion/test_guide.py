@@ -3,7 +3,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import nn
 
-from fromnoise.diffusion import Bound, Cosine, Denoiser, Flow, Level, Table, calmed, clip, guided, predict, threshold
+from fromnoise.diffusion import Bound, Cosine, Denoiser, Flow, Level, Table, clip, guided, predict, rescale_guidance, threshold
 from fromnoise.networks import Context
 from fromnoise.samplers import walk
 
@@ -111,7 +111,7 @@ def test_rescale_is_the_published_one_where_the_mean_is_zero(share):
     """Lin et al. 2023, eqs. 14 to 16: x_rescaled = x_cfg std(x_pos) / std(x_cfg), x_final = φ x_rescaled + (1 - φ) x_cfg."""
     x_cfg, x_pos = (x - x.mean((1, 2, 3), keepdim=True) for x in (X, torch.tanh(3 * X)))
     rescaled = torch.stack([cfg * pos.std() / cfg.std() for cfg, pos in zip(x_cfg, x_pos, strict=True)])
-    assert torch.allclose(calmed(x_cfg, x_pos, share), share * rescaled + (1 - share) * x_cfg, rtol=1e-12)
+    assert torch.allclose(rescale_guidance(x_cfg, x_pos, share), share * rescaled + (1 - share) * x_cfg, rtol=1e-12)
 
 
 def test_rescaled_guidance_has_the_brightness_and_contrast_of_the_strong_denoiser_and_still_makes_x():
@@ -127,7 +127,7 @@ def test_rescaled_guidance_has_the_brightness_and_contrast_of_the_strong_denoise
 
 
 def test_rescale_of_an_even_picture_is_finite():
-    assert torch.isfinite(calmed(torch.ones(2, 1, 4, 4), X[:2, :1, :1, :1].float().expand(2, 1, 4, 4))).all()
+    assert torch.isfinite(rescale_guidance(torch.ones(2, 1, 4, 4), X[:2, :1, :1, :1].float().expand(2, 1, 4, 4))).all()
 
 
 def test_clip_holds_x0_and_either_eps():

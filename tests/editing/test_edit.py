@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from tests.model.test_model import MEAN, STD, exact_model
 
 from fromnoise.editing import between, inpaint, invert, lerp, psnr, steer, vary
 from fromnoise.errors import Usage
 from fromnoise.model.sampling import Sampling
 from fromnoise.samplers import SAMPLERS
+from tests.model.test_model import MEAN, STD, exact_model
 
 SHAPE = (1, 4, 4)
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.cli.test_cli import call
-from tests.cli.test_pictured import told
-from tests.training.test_train import recipe, train
 from torch import nn
 
 from fromnoise.data import Tensors
+from fromnoise.data.examples import described
 from fromnoise.errors import Problem
 from fromnoise.evaluation import load_perceptual, score_pairs
 from fromnoise.model import build
-from fromnoise.training.loop import described
+from tests.cli.test_cli import call
+from tests.cli.test_pictured import told
+from tests.training.test_train import recipe, train
 
 CONV = {"network": {"name": "conv", "width": 8, "kernel": 3}, "conditions": ["image"]}
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
-from tests.figures.pixels import pixels
 
 from fromnoise import model as models
 from fromnoise.data import DATASETS
@@ -12,6 +11,7 @@ from fromnoise.errors import Usage
 from fromnoise.evaluation import Card, Row, Sweep, score_run
 from fromnoise.evaluation.sweep import counts, scales
 from fromnoise.figures import tradeoff
+from tests.figures.pixels import pixels
 
 
 def toy_model(seed=0, conditions=("label",)):

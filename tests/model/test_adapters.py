@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.cli.test_cli import call
-from tests.training.test_train import recipe, same
 
 import fromnoise
 from fromnoise import config as settings
 from fromnoise.errors import Problem, Usage
-from fromnoise.model import build
 from fromnoise.model.compose import composed
 from fromnoise.runs.folder import Run
 from fromnoise.training.estimate import estimate
 from fromnoise.training.loop import train
+from tests.cli.test_cli import call
+from tests.parts import built
+from tests.training.test_train import recipe, same
 
 SHAPE, CLASSES = (1, 8, 8), ("left", "right")
 BUILT_IN = {"name": "unet", "width": 16, "levels": [1, 2], "blocks": 1}
@@ -79,7 +79,7 @@ def test_a_run_keeps_its_adapter_alone_and_loads_over_its_base(base, runs):
 def test_what_loads_is_the_base_and_what_the_file_says(base, runs):
     """W + s B A, put together by hand in a plain model: the same samples to the last bit."""
     config = Run(base).config()
-    plain = build(config, SHAPE, CLASSES)
+    plain = built(config, SHAPE, CLASSES)
     tensors, file = weights(base), weights(runs["lora"])
     for name, change in typed_out(base, runs["lora"]).items():
         tensors[name] = file[name] if name in file else tensors[name] + change

@@ -5,13 +5,13 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.test_train import recipe
 
 import fromnoise
 from fromnoise import model as base
 from fromnoise.errors import Problem, Usage
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
+from tests.training.test_train import recipe
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,18 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tests.cli.test_cli import call
 
 from fromnoise import load
 from fromnoise.cli.control import heard
 from fromnoise.cli.words import export_run
-from fromnoise.conditions.hints.hints import HINTS
+from fromnoise.conditions.hints import HINTS
+from fromnoise.data.examples import examples
 from fromnoise.errors import Problem, Usage
 from fromnoise.evaluation import obedience
-from fromnoise.model import build
 from fromnoise.runs.folder import Run
-from fromnoise.training.loop import examples, train
+from fromnoise.training.loop import train
+from tests.cli.test_cli import call
+from tests.parts import built
 
 SHAPE, COUNT = (3, 12, 12), 24
 DATA = {"name": "shapes", "size": 12, "count": COUNT}
@@ -50,7 +51,7 @@ def runs(tmp_path_factory):
 
 
 def hint(name: str, n: int = 1) -> torch.Tensor:
-    return HINTS[name](examples({"data": DATA}, "test").get(torch.arange(n))["x"], None)
+    return HINTS[name](examples(DATA, "test").get(torch.arange(n))["x"], None)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -156,15 +157,15 @@ def test_branches_trained_apart_are_composed(runs):
 
 def test_what_nobody_asks_is_asked_as_remembered_examples_do_labels_too(runs):
     model = load(runs["edges"], "cpu")
-    batch = examples({"data": DATA}, "train").get(torch.arange(4))  # no look, so nothing is held out
+    batch = examples(DATA, "train").get(torch.arange(4))  # no look, so nothing is held out
     assert torch.equal(model.asked(4, {})["label"], batch["label"])
     assert torch.equal(model.asked(4, {})["edges"], HINTS["edges"](batch["x"], None))
 
 
 def test_obedience_measures_the_same_samples_with_and_without(runs):
-    measured = obedience(load(runs["edges"], "cpu"), examples({"data": DATA}, "test"), 8)
+    measured = obedience(load(runs["edges"], "cpu"), examples(DATA, "test"), 8)
     assert measured.n == 8 and 0 <= measured.edges <= 1 and 0 <= measured.colour <= 1 and len(measured.lines()) == 2
-    off = obedience(load(runs["edges"], "cpu"), examples({"data": DATA}, "test"), 8, control={"edges": 0})
+    off = obedience(load(runs["edges"], "cpu"), examples(DATA, "test"), 8, control={"edges": 0})
     assert (off.edges, off.colour) == (off.edges_without, off.colour_without)
 
 
@@ -204,7 +205,7 @@ def test_control_runs_that_cannot_be(runs, tmp_path, change, error, says):
 
 def test_a_base_without_features_is_refused(tmp_path):
     with pytest.raises(Usage, match="conv has no features that a control branch could add to"):
-        build({"network": "conv", "base": "x", "conditions": [{"name": "control", "hint": "edges"}]}, SHAPE)
+        built({"network": "conv", "base": "x", "conditions": [{"name": "control", "hint": "edges"}]}, SHAPE)
 
 
 def test_a_control_run_is_no_base_of_another(runs, tmp_path):
@@ -229,7 +230,6 @@ def test_holes_by_chance_are_the_same_at_every_look():
     from fromnoise.conditions import Control
 
     condition = Control("masked")
-    condition.settle(4, SHAPE)
     batch = {"x": torch.rand(4, *SHAPE)}
     assert torch.equal(condition.read(batch), condition.read(batch))
 
@@ -244,8 +244,8 @@ def test_guidance_needs_something_to_lead_away_from(tmp_path):
 
 def test_depth_of_drawn_shapes_is_a_picture_of_the_data(runs, tmp_path):
     data = DATA | {"depth": True}
-    run = second(runs["base"], tmp_path / "depth", data=data, conditions=[{"name": "control", "key": "depth", "channels": 1}])
-    batch = examples({"data": data}, "test").get(torch.arange(2))
+    run = second(runs["base"], tmp_path / "depth", data=data, conditions=[{"name": "control", "key": "depth"}])
+    batch = examples(data, "test").get(torch.arange(2))
     assert torch.isfinite(load(run, "cpu").sample(2, depth=batch["image"])).all()
 
 
@@ -301,7 +301,7 @@ def test_obedience_by_command(runs, monkeypatch, capsys):
             "small.png is 10x12, the hint edges 12x12; make one with `fromnoise data hint PICTURE edges --size 12`",
         ),
         ("edges", "edges={0}/none.png", 2, "there is no picture"),
-        ("edges", "edges={0}/text.png", 1, "not a readable picture"),
+        ("edges", "edges={0}/text.png", 1, "text.png: it is no picture"),
         ("edges", "edges={0}/edges.png:0.5:1", 2, "WHAT=HINT.png:WEIGHT:LOW:HIGH"),
         ("edges", "edges={0}/edges.png:1:5:2", 2, "low < high"),
         ("edges", "egdes={0}/edges.png", 2, "no control 'egdes': this run's are edges"),

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.training.test_train import recipe
 
 from fromnoise.errors import Usage
 from fromnoise.networks import NETWORKS, PRESETS
 from fromnoise.training.estimate import estimate, flop
+from tests.training.test_train import recipe
 
 
 @pytest.mark.parametrize(

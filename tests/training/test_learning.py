@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fromnoise.diffusion import PREDICT
-from fromnoise.model import build
+from tests.parts import built
 
 NEAR = {("v", "cosine"), ("velocity", "flow"), ("eps", "cosine"), ("x0", "flow")}
 ALL = [pytest.param(p, n, marks=[] if (p, n) in NEAR else pytest.mark.slow) for p in PREDICT for n in ("flow", "cosine")]
@@ -27,7 +27,7 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def learn(config: dict, steps: int = 600) -> torch.Tensor:
     torch.manual_seed(0)
-    model = build({"network": {"name": "mlp", "width": 64, "depth": 3}, "sample": {"name": "dpmpp_2m", "steps": 30}, **config}, (2,))
+    model = built({"network": {"name": "mlp", "width": 64, "depth": 3}, "sample": {"name": "dpmpp_2m", "steps": 30}, **config}, (2,))
     optimizer, generator = torch.optim.Adam(model.parameters(), 4e-3), torch.Generator().manual_seed(1)
     for step in range(steps):
         for group in optimizer.param_groups:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.test_train import recipe
 
 from fromnoise.errors import Problem
 from fromnoise.model import Model
 from fromnoise.training.loop import train
+from tests.training.test_train import recipe
 
 
 class Small:

@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 import fromnoise.training.loop as training
-from fromnoise.data import mixed
+from fromnoise.data.examples import examples
+from fromnoise.draws import mixed
 from fromnoise.errors import Problem, Usage
 from fromnoise.model import load
 from fromnoise.runs.folder import Run
@@ -213,7 +214,7 @@ def test_the_held_out_loss_looks_at_all_classes_of_a_sorted_set(tmp_path, monkey
 
     monkeypatch.setattr(training.Watch, "held_out", held_out)
     train(recipe(train={"held_out": 4, "looks": 1, "steps": 2}), tmp_path / "run", quiet=True)
-    total = len(training.examples(recipe(), "test"))
+    total = len(examples(recipe()["data"], "test"))
     assert seen[0] == [0, total // 4, total // 2, 3 * total // 4]
 
 

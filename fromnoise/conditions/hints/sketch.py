@@ -4,11 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...draws import Draws
 from ...networks.layers.axes import resized
 from .filters import blur, dilated, directions, shifted, sobel
 
 
-def grey(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def grey(x: Tensor, draws: Draws | None = None) -> Tensor:
     """Brightness alone, for colourisation; (B, C, *S) in [-1, 1] -> (B, 1, *S). ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B."""
     if x.shape[1] != 3:
         return x.mean(1, keepdim=True)
@@ -16,7 +17,7 @@ def grey(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return (x * weights).sum(1, keepdim=True)
 
 
-def edges(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def edges(x: Tensor, draws: Draws | None = None) -> Tensor:
     """Canny's edges (Canny 1986): thin lines where colour changes most; (B, C, *S) -> (B, 1, *S), 1 on an edge, else -1.
 
     A Gaussian of one pixel, Sobel's derivatives (of the channel that changes most), the ridges of the gradient's length across the edge,
@@ -56,7 +57,7 @@ def _ridge(slopes: Tensor, length: Tensor) -> Tensor:
 TAN = 2**0.5 - 1  # tan(22.5°), half way between two directions
 
 
-def lines(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def lines(x: Tensor, draws: Draws | None = None) -> Tensor:
     """Soft lines on the dark side of contours, as drawn by pen; (B, C, *S) -> (B, 1, *S), 1 on a line, -1 on paper.
 
     tanh(20 (G_1.6σ - G_σ)) where that is positive, G_σ the brightness in [0, 1] blurred by σ = 0.8 pixels: a thresholded difference of
@@ -66,7 +67,7 @@ def lines(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return 2 * torch.tanh(20 * (blur(brightness, 1.6 * 0.8) - blur(brightness, 0.8)).clamp(min=0)) - 1
 
 
-def segments(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def segments(x: Tensor, draws: Draws | None = None) -> Tensor:
     """A few flat regions: each pixel in the mean colour of its cluster, by k-means on the colours of its own example; (B, C, *S) -> the same.
 
     REGIONS clusters that begin at colours as far apart as can be (Gonzalez 1985), the first being the one farthest from the mean: no chance.
@@ -93,7 +94,7 @@ def _nearest(pixels: Tensor, means: Tensor) -> Tensor:
 REGIONS = 4
 
 
-def palette(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def palette(x: Tensor, draws: Draws | None = None) -> Tensor:
     """Which colours are where, without shapes: means over a grid of 8 cells a side, as flat squares (Mou et al. 2023, sec. 3.3); like x."""
     coarse = [min(8, n) for n in x.shape[2:]]
     return F.interpolate(resized(x.float(), coarse), size=x.shape[2:], mode="nearest")

@@ -1,4 +1,4 @@
-"""What every text encoder is, and which one a name stands for."""
+"""What every text encoder is."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ class Encoder(nn.Module, ABC):
     def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]: ...
 
     def prepare(self, texts: Sequence[str]) -> None:  # noqa: B027 (nothing, unless there is something to gain)
-        """Told before training which texts will come."""
+        """Gets ready for these texts, before training."""
 
     def cut(self, text: str, length: int) -> None:
         """Says, once for each run of the program, that a text is longer than the encoder takes."""
@@ -30,14 +30,3 @@ class Encoder(nn.Module, ABC):
 def rounded(tokens: int, most: int) -> int:
     """A number of tokens in steps of 8, so that sequences come in few lengths (compiled networks are made for each)."""
     return min(most, -(-tokens // 8) * 8)
-
-
-def encoder(name: str, length: int | None = None, width: int | None = None) -> Encoder:
-    """The encoder of this name: "words" is our own, anything else a pretrained one that transformers knows, by name or folder.
-
-    length: tokens at most, the encoder's own where not said; width: of our own, 256 where not said.
-    """
-    from .pretrained import Pretrained
-    from .words import Words
-
-    return Words(width or 256, length or 64) if name == "words" else Pretrained(name, length)

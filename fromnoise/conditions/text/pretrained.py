@@ -71,13 +71,12 @@ class Pretrained(Encoder):
         for text, ids in zip(texts, every, strict=True):
             if len(ids) > self.length:
                 self.cut(text, len(ids))
-        said = [
-            text if ids else tokenizer.pad_token for text, ids in zip(texts, every, strict=True)
-        ]  # GPT's make nothing of the empty text
-        asked = tokenizer(said, padding=True, truncation=True, max_length=self.length, return_tensors="pt").to(network.device)
-        mask = asked["attention_mask"].bool()
-        with torch.autocast(network.device.type, enabled=False):  # what is kept does not depend on who asked first
-            states = network(input_ids=asked["input_ids"], attention_mask=asked["attention_mask"]).last_hidden_state
+        # GPT's tokenizers make nothing of the empty text
+        filled = [text if ids else tokenizer.pad_token for text, ids in zip(texts, every, strict=True)]
+        batch = tokenizer(filled, padding=True, truncation=True, max_length=self.length, return_tensors="pt").to(network.device)
+        mask = batch["attention_mask"].bool()
+        with torch.autocast(network.device.type, enabled=False):  # what is kept does not depend on the precision of whoever reads first
+            states = network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
         self._store.put({text: state[m].float().cpu().numpy() for text, state, m in zip(texts, states, mask, strict=True)})
 
     def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -92,7 +91,7 @@ class Pretrained(Encoder):
         return tokens, mask
 
 
-def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use encoder: words", **asked: Any) -> Any:
+def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use encoder: words", **options: Any) -> Any:
     """transformers' `kind` (AutoConfig, AutoModel, …) of a name or folder, without running code of its own.
 
     Raises Problem, which says `what` could not be had and what to do `instead`.
@@ -104,12 +103,12 @@ def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use
         raise Problem(f'the {what} {name} needs transformers; run pip install "fromnoise[text]", or {instead}') from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    hub.set_verbosity_error()  # it tells of every attempt
+    hub.set_verbosity_error()  # it reports every attempt
     here = Path(name).expanduser()
     if not here.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise Problem(f"there is no folder {name} with a {what}; give the folder that save_pretrained wrote, or {instead}")
     try:
-        return getattr(transformers, kind).from_pretrained(str(here) if here.is_dir() else name, trust_remote_code=False, **asked)
+        return getattr(transformers, kind).from_pretrained(str(here) if here.is_dir() else name, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         why = " ".join(str(error).split()).partition(". ")[0][:140]
         raise Problem(

@@ -45,8 +45,7 @@ def folder(
     check_split(split)
     check(fit, channels)
     whole, chosen = split_listing(path, labels, split, held_out)
-    headers, broken = headers_of(whole)
-    report_broken(broken, len(whole), skip_broken)
+    headers, broken = headers_of(whole, skip_broken)
     if broken and whole.root == chosen.root:
         bad = {name for name, _ in broken}
         chosen = chosen.at([i for i, name in enumerate(chosen.files) if name not in bad])
@@ -75,13 +74,14 @@ class _Reason(str):
     """Why a file is broken, in place of what its reading would have given."""
 
 
-def headers_of(listing: Listing) -> tuple[list[Header], list[tuple[str, str]]]:
-    """The headers of all pictures that have one, and (name, reason) of those that have not."""
-    found, broken = in_threads(header, listing, "looking at pictures")
+def headers_of(listing: Listing, skip: bool | None) -> tuple[list[Header], list[tuple[str, str]]]:
+    """The headers of all pictures that have one, and (name, reason) of those that have not; raises Problem as `_report_broken` does."""
+    found, broken = in_threads(header, listing, "reading headers")
+    _report_broken(broken, len(listing), skip)
     return [one for one in found if one is not None], broken
 
 
-def report_broken(broken: list[tuple[str, str]], count: int, skip: bool | None) -> None:
+def _report_broken(broken: list[tuple[str, str]], count: int, skip: bool | None) -> None:
     """Raises Problem where pictures are broken and not to be skipped (None: cannot be), or nothing else is left."""
     if not broken or (skip and len(broken) < count):
         return
@@ -129,7 +129,7 @@ def decoded(listing: Listing, look: Look, skip: bool | None) -> Tensors:
         return rows[path]
 
     _, broken = in_threads(one, unique, "decoding pictures")
-    report_broken(broken, len(unique), skip)
+    _report_broken(broken, len(unique), skip)
     repeats = [i for i, path in enumerate(paths) if rows[path] != i]
     for i in repeats:
         x[i] = x[rows[paths[i]]]
@@ -156,12 +156,9 @@ class Folder(Dataset):
     def take(self, indices: Tensor) -> dict[str, Any]:
         with quiet():
             rows, pictures = zip(*(self._picture(i) for i in indices.tolist()), strict=True)
-        batch: dict[str, Any] = {"x": torch.from_numpy(np.stack(pictures))}
-        if self.listing.label is not None:
-            batch["label"] = torch.tensor([self.listing.label[i] for i in rows])
-        if self.listing.text is not None:
-            batch["text"] = [self.listing.text[i] for i in rows]
-        return batch
+        known = self.listing.at(rows)
+        label = {} if known.label is None else {"label": torch.tensor(known.label)}
+        return {"x": torch.from_numpy(np.stack(pictures))} | label | ({} if known.text is None else {"text": list(known.text)})
 
     def _picture(self, row: int) -> tuple[int, np.ndarray]:
         """Picture `row`, or the next one that can be read where broken ones are to be skipped."""

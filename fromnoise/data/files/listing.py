@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import Problem, Usage
+from ...errors import Problem
+from ..dataset import check_left, check_split
 from .pictures import ENDINGS
 
 METADATA = ("metadata.jsonl", "metadata.csv")
@@ -64,8 +65,7 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -
     Folders named train and test (or val, valid, validation) are the splits where they exist; otherwise `held_out` of the files
     are the test split, chosen by a hash of their names, so that the choice is the same when files are added.
     """
-    if not 0 <= held_out < 1:
-        raise Usage(f"held_out is the share of pictures to hold out, from 0 to below 1, not {held_out:g}")
+    check_split(split, held_out)
     root = Path(path).expanduser()
     held = next((root / name for name in HELD_OUT if (root / name).is_dir()), None)
     if held is not None and (root / "train").is_dir():
@@ -79,9 +79,7 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -
         least = min(scores)
         out = {i for i, value in enumerate(scores) if value == least}
     rows = [i for i in range(len(whole)) if (i in out) == (split == "test")]
-    if not rows:
-        cure = "raise data.held_out, or train without (train.held_out=0)" if split == "test" else "lower data.held_out, or add pictures"
-        raise Problem(f"held_out={held_out:g} of {len(whole)} pictures in {root} leaves none to {split}; {cure}")
+    check_left(len(rows), len(whole), split, held_out)
     return whole, whole.at(rows)
 
 
@@ -104,9 +102,9 @@ def partners(listing: Listing, root: Path) -> Listing:
         [name for bare, name in theirs.items() if bare not in ours],
     )
     if any(alone):
-        said = [f"{len(names)} only in {place} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        parts = [f"{len(names)} only in {place} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
                 for names, place in zip(alone, (listing.root, root), strict=True) if names]  # fmt: skip
-        raise Problem(f"these pictures have no counterpart of the same name: {', '.join(said)}; add what is missing, or remove them")
+        raise Problem(f"these pictures have no counterpart of the same name: {', '.join(parts)}; add what is missing, or remove them")
     return Listing(root, tuple(theirs[_bare(name)] for name in listing.files))
 
 

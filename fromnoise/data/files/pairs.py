@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...errors import Problem, Usage
 from ..dataset import Dataset, Tensors, check_split
-from .folder import IN_MEMORY, NAMED, Folder, decoded, headers_of, look_of, report_broken
+from .folder import IN_MEMORY, NAMED, Folder, decoded, headers_of, look_of
 from .listing import Listing, partners, split_listing
 from .pictures import Header, check, half_box
 
@@ -68,8 +68,7 @@ def _partners(listing: Listing, root: Path, target: str | None, image: str | Non
 
 
 def _headers(listing: Listing, half: str | None) -> list[Header]:
-    headers, broken = headers_of(listing)
-    report_broken(broken, len(listing), None)
+    headers, _ = headers_of(listing, None)
     if half is None:
         return headers
     boxes = [half_box(half, h.width, h.height) for h in headers]

@@ -1,4 +1,4 @@
-"""One picture file, of any usual kind, as an array of the size and channels that a set wants."""
+"""One picture file, of any usual kind, as an array of the size and channels of a set."""
 
 import math
 import os
@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
 from ...errors import Problem, Usage, nearest
+from ..dataset import scaled
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
 CHANNELS = {"grey": ("L", 1), "rgb": ("RGB", 3), "rgba": ("RGBA", 4)}
@@ -30,7 +33,7 @@ class Broken(Problem):
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture's file says of it before its pixels are decoded; width and height as it is meant to be looked at."""
+    """What a picture's file says of it before its pixels are decoded; width and height after EXIF's turn."""
 
     width: int
     height: int
@@ -45,8 +48,8 @@ def header(path: str | Path) -> Header:
     with _opened(path) as image:
         width, height = image.size
         # a PNG's getexif decodes the whole file to look behind the pixels; TIFF is turned by Pillow itself
-        asked = image.format not in ("PNG", "TIFF") or "exif" in image.info
-        if asked and image.getexif().get(ORIENTATION) in TURNED and image.format != "TIFF":
+        turnable = image.format not in ("PNG", "TIFF") or "exif" in image.info
+        if turnable and image.getexif().get(ORIENTATION) in TURNED and image.format != "TIFF":
             width, height = height, width
         return Header(width, height, image.mode, _depth(image), not _grey(image), _alpha(image))
 
@@ -98,7 +101,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise Broken("it may not be read") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
         if isinstance(error, Problem):
-            raise  # said in words already
+            raise  # in words already
         raise Broken("it is cut short or damaged") from error
 
 
@@ -161,6 +164,23 @@ def check(fit: str, channels: str | None) -> None:
         raise Usage(f"no channels {channels!r}{nearest(channels, CHANNELS)}")
 
 
+def picture(path: str | Path, channels: int, size: tuple[int, int] | None = None, fit: str = "crop", background: str = "white") -> Tensor:
+    """One picture file as (channels, height, width) float32 in [-1, 1], of its own size where none is given.
+
+    Raises Usage where there is no such file, Problem where it cannot be read.
+    """
+    if not Path(path).exists():
+        raise Usage(f"there is no picture {path}")
+    known = {count: name for name, (_, count) in CHANNELS.items()}
+    if channels not in known:
+        raise Usage(f"a picture file has 1, 3 or 4 channels, not {channels}; give this one from Python")
+    try:
+        found = header(path)
+        return scaled(torch.from_numpy(Look(size or (found.height, found.width), known[channels], fit, background)(path).copy()))
+    except Broken as error:
+        raise Problem(f"{path}: {error}") from error
+
+
 Resample = Callable[[Image.Image], Image.Image]
 
 
@@ -221,7 +241,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 def _shares(image: Image.Image) -> np.ndarray:
     """A grey picture of more than 8 bits as float32 in [0, 1]. Raises Broken where its numbers are not to be understood."""
-    image.load()  # before its shape is asked for: Pillow turns a TIFF while loading
+    image.load()  # before its shape is read: Pillow turns a TIFF while loading
     values = np.asarray(image)
     top = 1.0 if image.mode == "F" else 65535.0
     low, high = values.min(), values.max()

@@ -34,11 +34,14 @@ class Source:
         """The folder that downloads go to: in the first of the places that can be written."""
         return next((home for home in homes(root) if _writable(home)), cache() / "data") / self.layouts[0]
 
-    def download(self, files: Iterable[str], root: str | Path | None) -> Path:
+    def download(self, files: Iterable[str], root: str | Path | None, allowed: bool = True) -> Path:
         """Fetch those of `files` that are not there yet from the mirrors into the folder `target`, and return it.
 
-        Raises Problem where no mirror has them whole, with what each mirror said and what to do about it.
+        Raises Problem where downloading is not allowed, or no mirror has them whole, with the reason of each and what to do about it.
         """
+        if not allowed:
+            where = root or "$FROMNOISE_DATA or the cache"
+            raise Problem(f"{self.name} is not under {where}. {self.cure(self.md5)}, or set data.download=true")
         target = self.target(root)
         for file in files:
             if not (target / file).exists():
@@ -46,14 +49,14 @@ class Source:
         return target
 
     def _fetch(self, file: str, target: Path, root: str | Path | None) -> None:
-        said = []
+        reasons = []
         for mirror in self.mirrors:
             try:
                 return fetch(mirror + file, target, self.md5[file])
             except Unreached as reason:
-                said.append(f"{mirror.split('/')[2]}: {reason}")
+                reasons.append(f"{mirror.split('/')[2]}: {reason}")
         searched = " or ".join(map(str, homes(root)))
-        raise Problem(f"{self.name} is not under {searched} and could not be downloaded ({'; '.join(said)}). {self.cure(self.md5)}")
+        raise Problem(f"{self.name} is not under {searched} and could not be downloaded ({'; '.join(reasons)}). {self.cure(self.md5)}")
 
     def cure(self, files: Iterable[str]) -> str:
         """What to do where the files are missing."""

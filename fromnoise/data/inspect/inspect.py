@@ -1,4 +1,4 @@
-"""What a folder or file of pictures holds, and the recipe that it suggests."""
+"""What a folder or file of pictures holds."""
 
 import hashlib
 import statistics
@@ -15,10 +15,9 @@ from ..files.folder import in_threads
 from ..files.listing import HELD_OUT, listed, split_listing
 from ..files.pictures import Header, Look, header
 from ..sets import arrays, cifar, idx
-from .propose import Proposal, propose
 
-IMBALANCE = 10  # largest class over smallest from which it is worth a word
-FEW = 20  # examples in a class under which it is worth a word
+IMBALANCE = 10  # largest class over smallest from which `warnings` names it
+FEW = 20  # examples in a class under which `warnings` names it
 
 
 @dataclass(frozen=True)
@@ -53,44 +52,33 @@ class Inspection:
         """The median of the pictures' shorter sides."""
         return round(statistics.median(side for size, n in self.sizes.items() for side in [min(size)] * n))
 
-    def proposal(self) -> Proposal:
-        """The settings that suit the set, with the reason for each."""
-        return propose(
-            self.kind, str(self.path), self.count, self.sizes, self.short_side, self.colour, self.alpha, len(self.labels), self.captions,
-            bool(self.broken),
-        )  # fmt: skip
-
-    def recipe(self) -> str:
-        """A recipe (YAML) that trains on the set unchanged."""
-        return self.proposal().recipe()
-
     def warnings(self) -> list[str]:
-        """What somebody should look at before training, one line each."""
-        said = []
+        """What to check before training, one line each."""
+        lines = []
         if self.broken:
             named = "; ".join(f"{name}: {reason}" for name, reason in self.broken[:3])
             more = "; …" if len(self.broken) > 3 else ""
-            said.append(f"{len(self.broken)} broken ({named}{more}): remove them, or data.skip_broken=true")
+            lines.append(f"{len(self.broken)} broken ({named}{more}): remove them, or data.skip_broken=true")
         if self.duplicates:
             extra = sum(len(group) - 1 for group in self.duplicates)
-            said.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
+            lines.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
         if self.constant:
-            said.append(f"{len(self.constant)} of one single colour (such as {self.constant[0]})")
+            lines.append(f"{len(self.constant)} of one single colour (such as {self.constant[0]})")
         if self.labels and max(self.labels.values()) >= IMBALANCE * min(self.labels.values()):
             least = min(self.labels, key=self.labels.__getitem__)
-            said.append(f"unbalanced classes: {max(self.labels.values())} examples in the largest, {self.labels[least]} in {least}")
+            lines.append(f"unbalanced classes: {max(self.labels.values())} examples in the largest, {self.labels[least]} in {least}")
         elif self.labels and min(self.labels.values()) < FEW:
-            said.append(f"fewer than {FEW} examples in a class: expect copies of them rather than new pictures")
+            lines.append(f"fewer than {FEW} examples in a class: expect copies of them rather than new pictures")
         if self.unused:
-            said.append(f"{self.unused} pictures have no row in the metadata and are not used")
+            lines.append(f"{self.unused} pictures have no row in the metadata and are not used")
         if self.high - self.low < 0.5:
-            said.append(f"low contrast: values reach from {self.low:.2f} to {self.high:.2f} of full scale")
-        return said
+            lines.append(f"low contrast: values reach from {self.low:.2f} to {self.high:.2f} of full scale")
+        return lines
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What one decoded picture tells."""
+    """What one decoded picture holds."""
 
     digest: bytes
     low: float

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .inspect import Inspection
+
 SIDES = (32, 64, 128, 256)
 ON_CPU, ON_GPU = 64, 256  # the largest side proposed
 LARGE_SET = 10_000
@@ -51,39 +53,28 @@ def _scalar(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def propose(
-    kind: str,
-    path: str,
-    count: int,
-    sizes: Mapping[tuple[int, int], int],
-    short_side: int,
-    colour: bool,
-    alpha: bool,
-    classes: int,
-    captions: Sequence[str],
-    broken: bool,
-) -> Proposal:
-    """The recipe that suits `count` pictures of `sizes` (width, height); see Inspection for the rest."""
+def propose(found: Inspection) -> Proposal:
+    """The recipe that suits what was found."""
     reasons: list[str] = []
-    data: dict[str, Any] = {"name": kind, ("path" if kind in ("folder", "npz") else "root"): path}
-    if kind == "folder":
-        sides = _sides(sizes, short_side, reasons)
-        data |= {"size": sides if sides[0] != sides[1] else sides[0], "fit": _fit(sizes, sides, alpha, reasons)}
-        if alpha:
+    data: dict[str, Any] = {"name": found.kind, ("path" if found.kind in ("folder", "npz") else "root"): str(found.path)}
+    if found.kind == "folder":
+        sides = _sides(found.sizes, found.short_side, reasons)
+        data |= {"size": sides if sides[0] != sides[1] else sides[0], "fit": _fit(found.sizes, sides, found.alpha, reasons)}
+        if found.alpha:
             data |= {"channels": "rgb", "background": "white"}
             reasons.append("channels: transparent pictures are laid on white; take that setting away to learn the transparency too")
-        if broken:
+        if found.broken:
             data["skip_broken"] = True
             reasons.append("skip_broken: some files cannot be read and are left out")
     else:
-        width, height = next(iter(sizes))
+        width, height = next(iter(found.sizes))
         sides = [height, width]
-    data["flip"] = _flip(colour, short_side, captions, reasons)
-    batch = _batch(count, max(sides))
-    reasons.append(f"batch: {batch}, for {count:,} pictures of {sides[1]}x{sides[0]}")
-    if captions:
-        reasons.append(f"captions: {len(captions):,} are there; this recipe does not use them")
-    return Proposal(data, _network(sides), batch, classes > 1, tuple(reasons))
+    data["flip"] = _flip(found.colour, found.short_side, found.captions, reasons)
+    batch = _batch(found.count, max(sides))
+    reasons.append(f"batch: {batch}, for {found.count:,} pictures of {sides[1]}x{sides[0]}")
+    if found.captions:
+        reasons.append(f"captions: {len(found.captions):,} are there; this recipe does not use them")
+    return Proposal(data, _network(sides), batch, len(found.labels) > 1, tuple(reasons))
 
 
 def _sides(sizes: Mapping[tuple[int, int], int], short_side: int, reasons: list[str]) -> list[int]:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .inspect import Inspection, inspect
+from .propose import propose
 
 SHOWN = 12  # classes listed by name
 
@@ -18,7 +19,7 @@ def report(path: str | Path, console: Console | None = None) -> str:
     console.print(table(inspection))
     for warning in inspection.warnings():
         console.print(f"! {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    recipe = inspection.recipe()
+    recipe = propose(inspection).recipe()
     console.print()
     console.print(recipe, markup=False, highlight=False, soft_wrap=True, end="")
     return recipe

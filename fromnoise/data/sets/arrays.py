@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import Problem, Usage
-from ..dataset import Tensors, check_split
-from ..plan import mixed
+from ...draws import mixed
+from ...errors import Problem
+from ..dataset import Tensors, check_left, check_split
 
 DAMAGE = (OSError, EOFError, ValueError, AttributeError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
@@ -18,16 +18,12 @@ def npz(path: str, held_out: float = 0.05, split: str = "train") -> Tensors:
 
     `held_out` of the examples, chosen by their number, are the test split. Only class numbers that occur are classes.
     """
-    check_split(split)
-    if not 0 <= held_out < 1:
-        raise Usage(f"held_out is the share of examples to hold out, from 0 to below 1, not {held_out:g}")
+    check_split(split, held_out)
     images, labels = read(path)
     order = np.random.RandomState(mixed("npz", 0) % 2**32).permutation(len(images))  # the legacy generator's stream never changes
     held = round(held_out * len(images)) or int(held_out > 0 and len(images) > 1)
     chosen = np.sort(order[:held] if split == "test" else order[held:])
-    if not len(chosen):
-        cure = "raise data.held_out, or train without (train.held_out=0)" if split == "test" else "lower data.held_out"
-        raise Problem(f"held_out={held_out:g} of {len(images)} examples leaves none to {split}; {cure}")
+    check_left(len(chosen), len(images), split, held_out)
     x = np.ascontiguousarray(images[chosen].transpose(0, 3, 1, 2))
     if labels is None:
         return Tensors("npz", x)

@@ -30,12 +30,7 @@ CIFAR10 = Source(
 def cifar10(root: str | None = None, split: str = "train", download: bool = True) -> Tensors:
     """CIFAR-10: 50,000 + 10,000 photographs, 32x32 colour, 10 classes; found under root or $FROMNOISE_DATA, else downloaded."""
     check_split(split)
-    opened = find(root)
-    if opened is None:
-        if not download:
-            where = root or "$FROMNOISE_DATA or the cache"
-            raise Problem(f"cifar10 is not under {where}. {CIFAR10.cure([ARCHIVE])}, or set data.download=true")
-        opened = _from_archive(CIFAR10.download([ARCHIVE], root) / ARCHIVE)
+    opened = find(root) or _from_archive(CIFAR10.download([ARCHIVE], root, download) / ARCHIVE)
     return read_split(opened, split)
 
 

@@ -65,10 +65,7 @@ def _load(source: Source, root: str | None, split: str, download: bool) -> Tenso
     pair = find(source, root, split, unfinished=source.target(root) if download else None)
     if pair is None:
         files = [file for file in source.md5 if file.startswith(PREFIX[split])]
-        if not download:
-            where = root or "$FROMNOISE_DATA or the cache"
-            raise Problem(f"{source.name} is not under {where}. {source.cure(source.md5)}, or set data.download=true")
-        place = source.download(files, root)
+        place = source.download(files, root, download)
         pair = place / files[0], place / files[1]
     return read_pair(source.name, *pair)
 

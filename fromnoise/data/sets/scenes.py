@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ...draws import mixed
 from ...errors import Usage
 from ..dataset import Tensors, check_split
-from ..plan import mixed
 from .shapes import COLOURS, FINER, GROUND, OUTLINES
 
 NAMES = ("circle", "square", "triangle", "cross")

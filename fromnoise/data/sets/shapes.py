@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ...draws import mixed
 from ...errors import Usage
 from ..dataset import Tensors, check_split
-from ..plan import mixed
 
 COLOURS = {
     "red": (220, 40, 40), "green": (40, 160, 60), "blue": (50, 80, 220), "yellow": (240, 210, 50),

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from ...draws import mixed
 from ..dataset import Tensors, check_split
-from ..plan import mixed
 
 
 def moons(count: int = 8192, noise: float = 0.05, seed: int = 0, split: str = "train") -> Tensors:

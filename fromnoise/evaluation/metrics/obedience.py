@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...conditions.hints import edges
 from ...conditions.hints.filters import dilated
-from ...conditions.hints.hints import edges
 from ...data.dataset import Dataset, scaled
 from ...data.sets.shapes import COLOURS, GROUND
 from ...model import Model
@@ -73,7 +73,7 @@ def obedience(model: Model, data: Dataset, n: int = 500, seed: int = 0, control:
     truth, figures = batch["x"], []
     coloured = data.name == "shapes"
     for hints in (True, False):
-        kept = {key: value if hints or model.conditions[key].guides else None for key, value in asked.items()}
+        kept = {key: value if hints or model.conditions[key].guidable else None for key, value in asked.items()}
         samples = model.sample(n, seed=seed, control=control if hints else {}, **walk, **kept).cpu()
         right = (shape_colour(samples) == shape_colour(truth)).double().mean().item() if coloured else None
         figures.append((edge_overlap(edges(samples), edges(truth)).mean().item(), right))

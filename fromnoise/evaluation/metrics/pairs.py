@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
-from ...conditions.hints.hints import grey
+from ...conditions.hints import grey
 from ...data.dataset import Dataset
 from ...errors import Problem, Usage
 from ...model import Model

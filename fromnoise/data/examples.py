@@ -1,0 +1,40 @@
+"""The examples that a recipe's `data` names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..config import build
+from ..errors import Usage
+from . import DATASETS
+from .dataset import Dataset
+
+OF_TRAINING = ("flip", "split")  # settings beside those of the set itself
+NESTED = ("x", "source")  # settings that are sets themselves
+
+
+def examples(node: Any, split: str) -> Dataset:
+    """The training ("train") or held-out ("test") examples of a recipe's `data`: a name, or a mapping with one; mnist where there is none."""
+    node = node or "mnist"
+    if not isinstance(node, (str, Mapping)):
+        raise Usage(f"data is a name, or a mapping with one, not {node!r}")
+    node = {key: value for key, value in _mapping(node).items() if key not in OF_TRAINING}
+    return build(DATASETS, node, "data", {Dataset: lambda inner: examples(inner, split)}, split=split)
+
+
+def with_root(node: Any, root: str | None) -> Any:
+    """The same sets, found below `root` (None: where the node says)."""
+    if root is None:
+        return node
+    node = _mapping(node or "mnist")
+    inner = {key: with_root(node[key], root) for key in NESTED if key in node}
+    return node | (inner or {"path" if "path" in node else "root": root})
+
+
+def described(data: Dataset) -> dict[str, Any]:
+    """What a run's settings keep of its data, so that sampling needs none."""
+    image = {"image": list(data.image_shape)} if data.image_shape else {}
+    return {"shape": list(data.shape), "classes": list(data.classes)} | image
+
+
+def _mapping(node: Any) -> dict[str, Any]:
+    return {"name": node} if isinstance(node, str) else dict(node)

@@ -1,0 +1,131 @@
+"""Recipes: from YAML and overrides to one frozen value."""
+
+import dataclasses
+
+import pytest
+from omegaconf import OmegaConf
+
+from fromnoise import config
+from fromnoise.config import Recipe, differences
+from fromnoise.errors import Problem, Usage
+from tests import parts
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "data: {name: npz, path: 'a:b.npz'}\nnetwork: {name: unet, width: 16}\nnoise: cosine\nconditions: label\n"
+        "train: {images: 1000, batch: 10}\nsample: {name: unipc, steps: 5}\n"
+    )
+    return path
+
+
+def test_a_name_in_short_is_a_part(file):
+    recipe = config.read(file)
+    assert recipe.noise == {"name": "cosine"} and recipe.conditions == [{"name": "label"}]
+    assert recipe.predict is None and recipe.with_defaults().predict == "v"
+
+
+def test_a_recipe_is_frozen_and_comes_back_from_its_text(file):
+    recipe = config.read(file)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.seed = 1
+    assert Recipe.of(OmegaConf.to_container(OmegaConf.create(recipe.text()))) == recipe
+    assert Recipe.of(recipe) is recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "part", "expected"),
+    [
+        ("network=conv", "network", {"name": "conv"}),  # another network: the old one's width makes no sense there
+        ("network.name=conv", "network", {"name": "conv"}),
+        ("network.width=8", "network", {"name": "unet", "width": 8}),
+        ("noise.high=0.9", "noise", {"name": "cosine", "high": 0.9}),
+        ("sample.name=ddim", "sample", {"name": "ddim", "steps": 5}),
+        ("sample=ddim", "sample", {"name": "ddim"}),
+        ("conditions=null", "conditions", None),
+        ("conditions=[{name: label, drop: 0.5}]", "conditions", [{"name": "label", "drop": 0.5}]),
+        ("seed=3", "seed", 3),
+    ],
+)
+def test_overrides(file, override, part, expected):
+    assert getattr(config.read(file, [override]), part) == expected
+
+
+def test_names_go_before_the_settings_below_them(file):
+    assert config.read(file, ["network.width=3", "network=conv"]).network == {"name": "conv", "width": 3}
+
+
+@pytest.mark.parametrize("length", ["images=50", "steps=300", "minutes=1"])
+def test_one_length_takes_the_place_of_the_files_other(file, length):
+    train = config.read(file, [f"train.{length}"]).train
+    assert [key for key in train if key in config.LENGTHS] == [length.split("=")[0]] and train["batch"] == 10
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("network", "an override is key=value"),
+        ("=3", "an override is key=value"),
+        ("netwrok=conv", "did you mean 'network'"),
+        ("train=3", "train is a mapping"),
+        ("seed=x", "seed is a whole number"),
+        ("conditions=[{hint: edges}]", "each condition is a name, or a mapping with one"),
+        ("conditions=[5]", "conditions is a name, or a mapping"),
+    ],
+)
+def test_overrides_that_cannot_be(file, override, says):
+    with pytest.raises(Usage, match=says):
+        config.read(file, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("netwrok: unet", Usage, "did you mean 'network'"),
+        ("- a\n- b", Problem, "holds no settings"),
+        ("network: [", Problem, "is not readable as YAML"),
+        ("network: 3", Usage, "network is a name"),
+    ],
+)
+def test_files_that_cannot_be(tmp_path, text, error, says):
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(error, match=says):
+        config.read(tmp_path / "r.yaml")
+
+
+def test_callables_become_the_names_by_which_they_are_found_again():
+    recipe = Recipe.of({"data": parts.blobs, "network": {"name": parts.Plain, "frozen": True}})
+    assert recipe.data == {"name": "tests.parts:blobs"} and recipe.network == {"name": "tests.parts:Plain", "frozen": True}
+    with pytest.raises(Usage, match="define it at the top of a module"):
+        Recipe.of({"noise": {"name": "table", "betas": lambda n, start, end: None}})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"network": "os:system"},
+        {"sample": {"name": "os:system"}},
+        {"noise": {"name": "shifted", "base": {"name": "os:system"}}},
+        {"conditions": [{"name": "label"}, {"name": "mine:Angle"}]},
+        {"train": {"optimizer": "mine:sgd"}},
+        {"predict": "mine:row"},
+        {"noise": {"name": "table", "betas": "mine:betas"}},
+    ],
+)
+def test_a_part_of_somebodys_own_is_found_wherever_it_is_named(said):
+    with pytest.raises(Problem, match="loading it runs that code"):
+        Recipe.of(said).check_trusted(False, "runs/x")
+    Recipe.of(said).check_trusted(True, "runs/x")
+
+
+def test_words_with_a_colon_that_name_no_part_are_no_code(file):
+    Recipe.of({"data": {"name": "folder", "path": "C:pictures"}, "classes": ["a:b"], "base": {"run": "x:y"}}).check_trusted(False, "runs/x")
+    config.read(file).check_trusted(False, "runs/x")
+
+
+def test_differences_are_named_by_their_place(file):
+    one, other = config.read(file), config.read(file, ["network.width=8", "seed=2"])
+    assert differences(one, other) == [("network.width", 16, 8), ("seed", 0, 2)]
+    assert differences(one, one) == []

@@ -1,0 +1,53 @@
+import pytest
+
+from fromnoise import progress
+from fromnoise.progress import bar, byte_size, duration, track
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.234, "0.23 s"), (9.99, "9.99 s"), (45.4, "45 s"), (119, "119 s"), (120, "2 min"), (3599, "1 h 0 min"), (12_000, "3 h 20 min"), (3.6e7, "10,000 h 0 min")],
+)  # fmt: skip
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("n", "words"), [(2**20, "1 MiB"), (512 * 2**20, "512 MiB"), (5 * 2**28, "1.25 GiB"), (2**41, "2,048.00 GiB")])
+def test_sizes(n, words):
+    assert byte_size(n) == words
+
+
+def shown(monkeypatch, terminal: bool) -> list[int | str]:
+    """What a bar that is due at once is made to show."""
+    seen: list[int | str] = []
+
+    class Fake:
+        task_ids = (0,)
+
+        def update(self, task, completed):
+            seen.append(completed)
+
+        def stop(self):
+            seen.append("stopped")
+
+    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    monkeypatch.setattr(progress, "_start", lambda words, total, size: Fake())
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    return seen
+
+
+def test_a_bar_counts_and_goes_even_where_something_fails(monkeypatch):
+    seen = shown(monkeypatch, terminal=True)
+    assert list(track("abc", "letters", 3)) == ["a", "b", "c"] and seen == [1, 2, 3, "stopped"]
+    seen.clear()
+    assert list(track(["ab", "cde"], "bytes", 5, size=True)) == ["ab", "cde"] and seen == [2, 5, "stopped"]
+    seen.clear()
+    with pytest.raises(ZeroDivisionError), bar("dividing", 2) as advance:
+        advance(1)
+        1 / 0  # noqa: B018
+    assert seen == [1, "stopped"]
+
+
+def test_no_bar_without_a_terminal(monkeypatch):
+    seen = shown(monkeypatch, terminal=False)
+    assert list(track("abc", "letters", 3)) == ["a", "b", "c"] and not seen
