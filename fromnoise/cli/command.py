@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import MISSING, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -79,9 +80,12 @@ def _parameters(kind: type, defaults: Mapping[str, Any]) -> list[inspect.Paramet
         if "option" in part.metadata:
             text, flags, how = part.metadata["option"]
             flags = flags if any(flag.startswith("--") for flag in flags) else (f"--{part.name.replace('_', '-')}", *flags)
-            hint = Annotated[hint, typer.Option(*flags, help=text, rich_help_panel=kind.panel, **how)]  # type: ignore[attr-defined]
+            hint = Annotated[hint, typer.Option(*flags, help=text, **how)]
+        info = copy(hint.__metadata__[0])
+        if isinstance(info, typer.models.OptionInfo):
+            info.rich_help_panel = kind.panel  # type: ignore[attr-defined]
         default = defaults.get(part.name, inspect.Parameter.empty if part.default is MISSING else part.default)
-        found.append(inspect.Parameter(part.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
+        found.append(inspect.Parameter(part.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint.__origin__, info]))
     return found
 
 
