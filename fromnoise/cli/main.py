@@ -1,16 +1,22 @@
 """The `fromnoise` command."""
+# ruff: noqa: I001 (commands are imported in the order of the help)
 
+import os
 import sys
 
 import typer
 
 from ..errors import Problem
-from . import edit, show  # noqa: F401  (their commands)
-from .commands import app
+from . import train, sample, evaluate, runs, data, show, edit  # noqa: F401
+from .command import app
 
 
 def main() -> None:
-    """The `fromnoise` command: what the user can mend is one line and an exit code, never a traceback."""
+    """The `fromnoise` command: what the user can mend is one line and an exit code, never a traceback; all else is a bug, and shows its own."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(
+            os.getcwd()
+        )  # parts of one's own, mine:Net, are found where the command is run; appended, so that they hide nothing
     usage_error = typer.BadParameter.__bases__[0]  # Click's, wherever this version of Typer keeps it
     try:
         code = app(standalone_mode=False)

@@ -1,5 +1,6 @@
-"""What the files that a user names ask of a model's conditions."""
+"""Picture files that a user names, as tensors."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,49 +8,49 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..conditions import Control
 from ..conditions.hints import holed
-from ..data.files import pictures
 from ..data.files.listing import listed
+from ..data.files.pictures import picture as read
 from ..errors import Usage
 from ..model import Model
 
 
-def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data: Any = None) -> dict[str, Any]:
-    """--image, a picture or a folder of them in turn, as the model's argument; with --mask, white where the picture is to be made anew.
+def picture(file: Path, channels: int, shape: Sequence[int], data: Any = None) -> Tensor:
+    """A picture's file (C, H, W) in [-1, 1], cut, fitted and laid on its background as those of the run's `data` (the node of its recipe)."""
+    own = {key: data[key] for key in ("fit", "background") if key in data} if isinstance(data, Mapping) else {}
+    return read(file, channels, (shape[-2], shape[-1]), **own)
 
-    They are cut and laid on the background as the run's own pictures were (`data`, the node of its config).
+
+def pictures(path: Path, channels: int, size: Sequence[int], data: Any, n: int) -> Tensor:
+    """A picture, or up to n of a folder, (k, C, H, W)."""
+    files = [path]
+    if path.is_dir():
+        folder = listed(path, labels=False)
+        files = [folder.root / name for name in dict.fromkeys(folder.files)]
+    return torch.stack([picture(file, channels, size, data) for file in files[:n]])
+
+
+def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data: Any = None) -> dict[str, Any]:
+    """--image, a picture or a folder of them in turn, as the model's condition; with --mask, white where the picture is to be made anew.
+
+    They are cut and laid on the background as the run's own pictures were (`data`, the node of its recipe).
     """
     if image is None and mask is None:
         return {}
     if "image" not in model.conditions or len(model.shape) != 3:
-        raise Usage("this model is not made to be told pictures; leave --image and --mask out (--init starts from one)")
+        raise Usage("this model has no pictures as condition; leave --image and --mask out (--init starts from one)")
     if image is None:
         raise Usage("--mask says which part of --image is to be made anew; give that as well")
     condition = model.conditions["image"]
-    channels = model.shape[0] if condition.hint else condition.shape[0]
-    pictures = torch.stack([picture(file, channels, model.shape, data) for file in _files(image)[:n]])
-    if mask is None:
-        value = condition.made(pictures)
-    elif condition.fills_holes:
-        value = holed(pictures, hole(mask, model.shape, data)[None])
-    channels = model.shape[0] if condition.hint else condition.width()
-    given = torch.stack([picture(file, channels, model.shape, data) for file in _files(image)[:n]])
+    given = pictures(image, model.shape[0] if condition.hint else condition.shape[0], model.shape, data, n)
     if mask is None:
         value = condition.made(given)
-    elif condition.hint in STATED:
+    elif condition.fills_holes:
         value = holed(given, hole(mask, model.shape, data)[None])
     else:
         raise Usage("this model was not trained to fill holes (image with hint: masked); leave --mask out")
     return {"image": value[torch.arange(n) % len(value)] if len(value) > 1 else value}
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        folder = listed(path, labels=False)
-        return [folder.root / name for name in dict.fromkeys(folder.files)]
-    if not path.exists():
-        raise Usage(f"there is no picture {path}")
-    return [path]
 
 
 def hole(file: Path, shape: Sequence[int], data: Any = None) -> Tensor:
@@ -58,7 +59,30 @@ def hole(file: Path, shape: Sequence[int], data: Any = None) -> Tensor:
     return picture(file, 1, shape, own) > 0
 
 
-def picture(file: Path, channels: int, shape: Sequence[int], data: Any = None) -> Tensor:
-    """A picture's file (C, H, W) in [-1, 1], cut, fitted and laid on its background as those of the run's `data` (the node of its config)."""
-    own = {key: data[key] for key in ("fit", "background") if key in data} if isinstance(data, Mapping) else {}
-    return pictures.picture(file, channels, (shape[1], shape[2]), **own)
+def mask(text: str, shape: Sequence[int], data: Any = None) -> Tensor:
+    """1 where a box X,Y,W,H or the bright part of a picture file says "make new", (1, 1, H, W)."""
+    _, height, width = shape
+    made = torch.zeros(1, 1, height, width)
+    if not re.fullmatch(r"[-+0-9., ]+", text):
+        made[0] = hole(Path(text), shape, data)
+        if not made.any():
+            raise Usage(f"{text} is dark everywhere, so nothing is to be made new; draw that part white")
+        return made
+    box = [int(part) for part in text.split(",")] if re.fullmatch(r" *\d+ *(, *\d+ *){3}", text) else []
+    if len(box) != 4 or box[0] + box[2] > width or box[1] + box[3] > height or not box[2] * box[3]:
+        raise Usage(f"a box is X,Y,WIDTH,HEIGHT within the model's {width} x {height} pixels, not {text!r}")
+    x, y, w, h = box
+    made[..., y : y + h, x : x + w] = 1
+    return made
+
+
+def read_hint(file: Path, condition: Control) -> Tensor:
+    """A picture file as a control's hint (C', H, W); raises Usage where it has another size."""
+    if len(condition.shape) != 3:
+        raise Usage(f"the hint {condition.key} is of shape {condition.shape}, no picture that a file could hold; use Model.sample")
+    channels, height, width = condition.shape
+    made = read(file, channels)
+    if made.shape[1:] != (height, width):
+        cure = f"make one with `fromnoise data hint PICTURE {condition.hint or 'HINT'} --size {width}`"
+        raise Usage(f"{file} is {made.shape[2]}x{made.shape[1]}, the hint {condition.key} {width}x{height}; {cure}")
+    return made

@@ -50,10 +50,10 @@ class Label(Condition):
         self.embed = nn.Embedding(self.classes + (self.drop > 0), width)
 
     def values(self, value: int | Sequence[int] | Tensor, n: int) -> Tensor:
-        value = torch.as_tensor(value)
+        value = super().values(value, n)
         if value.is_floating_point() or value.dtype == torch.bool:
             raise Usage(f"a label is a class number from 0 to {self.classes - 1}, not {value.flatten()[:3].tolist()}")
-        value = super().values(value, n).long()
+        value = value.long()
         for number in (int(value.min()), int(value.max())) if n else ():
             if not 0 <= number < self.classes:
                 raise Usage(f"label {number} is out of range: this model knows 0 to {self.classes - 1}")

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from fromnoise.cli.main import main
-from fromnoise.runs.folder import Run
+from fromnoise.runs.folder import VERSION, Run
 from fromnoise.training.loop import train
 from tests.training.test_train import recipe
 
@@ -55,25 +55,9 @@ def test_sample_png_gif_and_folder(run, tmp_path, monkeypatch, capsys):
 
 
 def test_the_same_seed_gives_the_same_picture_however_batched(run, tmp_path, monkeypatch, capsys):
+    drawn = ("sample", run, "-n", 8, "--seed", 4, "--sampler", "ddim", "--option", "eta=1", "--trust")
     for name, words in {"a": [], "b": ["--batch", 3]}.items():
-        call(
-            monkeypatch,
-            capsys,
-            "sample",
-            run,
-            "-n",
-            8,
-            "--seed",
-            4,
-            "--sampler",
-            "ddim",
-            "--option",
-            "eta=1",
-            "--trust",
-            "--out",
-            tmp_path / f"{name}.npz",
-            *words,
-        )
+        call(monkeypatch, capsys, *drawn, "--out", tmp_path / f"{name}.npz", *words)
     a, b = (np.load(tmp_path / f"{name}.npz")["arr_0"].astype(int) for name in "ab")
     assert np.abs(a - b).max() <= 1, "up to the rounding of a grey value"
     call(monkeypatch, capsys, "sample", run, "-n", 8, "--seed", 5, "--trust", "--out", tmp_path / "c.npz")
@@ -108,7 +92,7 @@ def cut(name: str):
 
 def newer(folder: Path) -> None:
     file = folder / "config.yaml"
-    file.write_text(file.read_text().replace("version: 1", "version: 99"))
+    file.write_text(file.read_text().replace(f"version: {VERSION}", "version: 99"))
 
 
 @pytest.mark.parametrize(
@@ -194,13 +178,13 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, sa
         (["--label", -1], "out of range"),
         (["--label", "lef"], "did you mean 'left'"),
         (["--interval", "1"], "LOW,HIGH"),
-        (["--clip", "hard"], "one of none, static, dynamic"),
+        (["--clip", "hard"], "one of: none, static, dynamic"),
         (["--interval", "5,0.2", "-g", 2], "low < high"),
         (["--rescale", 2], "from 0 to 1"),
         (["-g", "nan"], "finite"),
-        (["--batch", -1], "--batch is at least 1"),
-        (["--batch", 0], "--batch is at least 1"),
-        (["--label", "9" * 20], "no class"),
+        (["--batch", -1], "at least 1 at a time"),
+        (["--batch", 0], "at least 1 at a time"),
+        (["--label", "9" * 20], "a label is a number"),
         (["--label", "³"], "no class"),
         (["--strength", 2, "--init", "x.png"], "x.png"),
         (["--out", "samples.pt"], "end it in .png"),
@@ -233,7 +217,7 @@ def test_a_run_with_parts_of_its_own_wants_trust(free, tmp_path, monkeypatch, ca
 def test_showing_a_runs_noise_runs_no_code(tmp_path, monkeypatch, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(
-        f"version: 1\ndata: {{name: digits}}\nnoise: {{name: 'os:system', command: 'touch {tmp_path}/pwned'}}\n"
+        f"version: {VERSION}\ndata: {{name: digits}}\nnoise: {{name: 'os:system', command: 'touch {tmp_path}/pwned'}}\n"
     )
     code, _, err = call(monkeypatch, capsys, "show", "forward", tmp_path / "run", "--out", tmp_path / "f.png")
     assert code == 1 and "--trust" in err and not (tmp_path / "pwned").exists()
@@ -261,7 +245,7 @@ def test_a_run_knows_what_made_it(run):
 def exportable(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "unet"
     network = {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "groups": 4}
-    train(recipe(train={"steps": 2, "evals": 0}) | {"network": network, "predict": "eps", "noise": {"name": "table"}}, folder, quiet=True)
+    train(recipe(train={"steps": 2, "looks": 0}) | {"network": network, "predict": "eps", "noise": {"name": "table"}}, folder, quiet=True)
     return folder
 
 
@@ -302,25 +286,12 @@ def test_estimate_by_command(monkeypatch, capsys):
 
 
 def test_train_and_evaluate_in_one_command_and_only_once(tmp_path, monkeypatch, capsys):
-    import fromnoise.cli.words as commands
-
-    drawn = []
-    monkeypatch.setattr(commands, "measure", lambda run, **asked: drawn.append(run))
     out = tmp_path / "run"
-    words = (
-        "train",
-        "digits",
-        "train.steps=2",
-
-        "train.evals=0",
-        "evaluate.n=20",
-        "--evaluate",
-        "--quiet",
-        "--out",
-        out,
-    )
-    assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out]
-    Run(out).write_json("evaluation.json", {"step": 2, "weights": "last", "seed": 0, "network": "cnn", "asked": {}, "n": 20})
-    assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out]
-    Run(out).write_json("evaluation.json", {"step": 1, "weights": "last", "seed": 0, "network": "cnn", "asked": {}, "n": 20})
-    assert call(monkeypatch, capsys, *words)[0] == 0 and drawn == [out, out]
+    settings = ("train.steps=2", "train.minutes=null", "train.evals=0", "evaluate.n=20")
+    words, cards = ("train", "digits", *settings, "--evaluate", "--quiet", "--out", out), []
+    for step in (2, 2, 1):
+        if cards:
+            (out / "evaluation.json").write_text(json.dumps(cards[0] | {"step": step}))
+        code, said, _ = call(monkeypatch, capsys, *words)
+        cards.append(json.loads((out / "evaluation.json").read_text()))
+        assert code == 0 and cards[-1]["step"] == 2 and ("already" in said) == (len(cards) == 2)

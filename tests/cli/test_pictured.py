@@ -1,6 +1,7 @@
 """Runs that are told pictures, from training to the command line: what they remember, resume, draw, and say to wrong input."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +39,11 @@ def filling(tmp_path_factory) -> Path:
 
 
 def test_a_run_knows_its_pictures_without_the_data(paired, monkeypatch):
-    assert Run(paired).config()["image"] == [1, 8, 8]
+    assert Run(paired).recipe(trust=True).image == (1, 8, 8)
     monkeypatch.setattr("tests.parts.paired", None)
-    model = load(paired)
-    assert model.conditions["image"].width() == 1 and model.asked(70, {})["image"].shape == (70, 1, 8, 8)
-    assert torch.allclose(model.asked(70, {})["image"].unique(), torch.tensor([-1.0, 220 / 127.5 - 1]))
+    model = load(paired, trust=True)
+    assert model.conditions["image"].shape == (1, 8, 8) and model.with_defaults(70, {})["image"].shape == (70, 1, 8, 8)
+    assert torch.allclose(model.with_defaults(70, {})["image"].unique(), torch.tensor([-1.0, 220 / 127.5 - 1]))
     assert model.sample(3).shape == (3, 3, 8, 8)
 
 
@@ -132,8 +133,8 @@ def test_the_strip_holds_inputs_samples_and_truth(paired, monkeypatch):
     seen = {}
     monkeypatch.setattr(module, "strip", lambda rows, names, columns: seen.update(rows=rows, names=names, columns=columns))
     model = load(paired, trust=True)
-    module.condition(model, data(), n=2, rows=4, seed=3)
-    assert seen["columns"] == ["input", "sample 1", "sample 2", "truth"] and seen["names"] == ["left", "left", "left", "left"]
+    module.condition(model, data(), 2, 4, replace(model.sampling, seed=3))
+    assert seen["columns"] == ["image", "sample 1", "sample 2", "truth"] and seen["names"] == ["left", "left", "left", "left"]
     batch = data().get(torch.arange(4) * 16)
     samples = [model.sample(4, seed=3 + i, image=batch["image"]) for i in range(2)]
     for i, row in enumerate(seen["rows"]):
@@ -166,7 +167,7 @@ def test_a_run_that_is_told_nothing_says_so(tmp_path, monkeypatch, capsys):
     picture = save(tmp_path / "grey.png", np.zeros((4, 4)))
     for words in (["sample", tmp_path / "free", "--image", picture], ["show", "condition", tmp_path / "free"]):
         code, _, err = call(monkeypatch, capsys, *words, "--trust", "--out", tmp_path / "s.png")
-        assert code == 2 and ("not made to be told pictures" in err or "asked nothing" in err) and err.strip().count("\n") == 0
+        assert code == 2 and ("no pictures as condition" in err or "no conditions" in err) and err.strip().count("\n") == 0
     code, _, err = call(monkeypatch, capsys, "train", "digits", "conditions=[image]", "--out", tmp_path / "run")
     assert code == 2 and "data: pairs" in err and not (tmp_path / "run").exists()
 

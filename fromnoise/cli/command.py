@@ -1,0 +1,115 @@
+"""How a command is written: a function of its own options, and of dataclasses of options that commands share."""
+
+import ast
+import inspect
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import MISSING, field, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    help="Train, sample, evaluate and understand diffusion models.\n\n"
+    "First steps:  [bold]fromnoise train digits[/]   then   [bold]fromnoise sample runs/digits --out digits.png[/]",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+data_app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.")
+show_app = typer.Typer(
+    no_args_is_help=True, help="Pictures that explain: the forward and reverse process, schedules, samplers side by side."
+)
+edit_app = typer.Typer(
+    no_args_is_help=True, help="Pictures changed by a trained model: inpainted, inverted, interpolated, varied, steered."
+)
+app.add_typer(data_app, name="data")
+app.add_typer(show_app, name="show")
+app.add_typer(edit_app, name="edit")
+RUN = "Run and machine"  # the last part of a command's help
+
+
+def flag(help: str, *flags: str, default: Any = None, **how: Any) -> Any:
+    """A field of a dataclass of options, with its flags: --NAME unless they are given, or -N alone to go with it."""
+    return field(default=default, metadata={"option": (help, flags, how)})
+
+
+def command(
+    to: typer.Typer, *examples: str, name: str | None = None, without: tuple[str, ...] = (), **defaults: Any
+) -> Callable[[Command], Command]:
+    """Registers a function as a command, with examples of its use below its help.
+
+    A parameter, or a field, whose annotation is a dataclass stands for the fields of it, each of which is an option or an argument; `without`
+    leaves fields out, which then keep their defaults, and `defaults` are those of this command.
+    """
+
+    def register(function: Command) -> Command:
+        given = inspect.signature(function).parameters
+        shared = {key: p.annotation for key, p in given.items() if is_dataclass(p.annotation)}
+        parameters = [p.replace(kind=p.KEYWORD_ONLY) for key, p in given.items() if key not in shared]
+        own = [p.name for p in parameters]
+        for kind in shared.values():
+            parameters += [p for p in _parameters(kind, defaults) if p.name not in (*without, *own)]
+
+        def run(**words: Any) -> None:
+            mine = {key: words.pop(key) for key in own}
+            function(**mine, **{key: _made(kind, words) for key, kind in shared.items()})
+
+        parameters.sort(key=_place)
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        run.__doc__ = function.__doc__
+        shown = "  ·  ".join(f"[cyan]fromnoise {example}[/]" for example in examples)
+        to.command(name or function.__name__, epilog=f"Example{'s' * (len(examples) > 1)}:  {shown}")(run)
+        return function
+
+    return register
+
+
+def _parameters(kind: type, defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
+    """The fields of a dataclass of options as parameters of a command, each in the part of the help that its class names."""
+    found, hints = [], get_type_hints(kind, include_extras=True)
+    for part in fields(kind):
+        hint = hints[part.name]
+        if is_dataclass(hint):
+            found += _parameters(hint, defaults)
+            continue
+        if "option" in part.metadata:
+            text, flags, how = part.metadata["option"]
+            flags = flags if any(flag.startswith("--") for flag in flags) else (f"--{part.name.replace('_', '-')}", *flags)
+            hint = Annotated[hint, typer.Option(*flags, help=text, **how)]
+        info = copy(hint.__metadata__[0])
+        if isinstance(info, typer.models.OptionInfo):
+            info.rich_help_panel = kind.panel  # type: ignore[attr-defined]
+        default = defaults.get(part.name, inspect.Parameter.empty if part.default is MISSING else part.default)
+        found.append(inspect.Parameter(part.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint.__origin__, info]))
+    return found
+
+
+def _made(kind: type, words: Mapping[str, Any]) -> Any:
+    """A dataclass of options from a command's words."""
+    hints = get_type_hints(kind)
+    parts = {part.name: _made(hints[part.name], words) for part in fields(kind) if is_dataclass(hints[part.name])}
+    return kind(**parts, **{part.name: words[part.name] for part in fields(kind) if part.name in words and part.name not in parts})
+
+
+def _place(parameter: inspect.Parameter) -> int:
+    """Where it stands in the help: the run, other arguments, the command's own options, those that are shared, those of the run."""
+    info = parameter.annotation.__metadata__[0]
+    if isinstance(info, typer.models.ArgumentInfo):
+        return int(parameter.name != "run")
+    return {None: 2, RUN: 4}.get(info.rich_help_panel, 3)
+
+
+@cache
+def names(registry: str) -> str:
+    """The names of a registry, such as "samplers.SAMPLERS", between commas; read from its source, since importing it would import torch."""
+    module, _, table = registry.rpartition(".")
+    place = Path(__file__).parents[1].joinpath(*module.split("."))
+    for node in ast.parse((place / "__init__.py" if place.is_dir() else place.with_suffix(".py")).read_text()).body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == table:
+            return ", ".join(key.value for key in node.value.keys)  # type: ignore[union-attr]
+    raise LookupError(f"no registry {registry}")

@@ -1,0 +1,50 @@
+"""`fromnoise data …`: data, looked at before training on it, and hints made of pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+from ..errors import Problem, Usage, nearest
+from .command import command, data_app, names
+from .options import Argument, Option
+
+
+@command(data_app, "data inspect photos/", "data inspect photos/ --out photos.yaml && fromnoise train photos.yaml")
+def inspect(
+    path: Annotated[Path, Argument(help="A folder of pictures, of MNIST-like or CIFAR files, or an .npz.")],
+    out: Annotated[Path | None, Option("--out", "-o", help="Write the proposed recipe here.")] = None,
+) -> None:
+    """Count, measure and check data, and propose a recipe that trains on it as it is."""
+    from ..data.inspect.report import report
+    from ..files import replacing
+
+    recipe = report(path)
+    if out is not None:
+        if out.exists():
+            raise Problem(f"{out} is there already; choose another --out, or remove it")
+        with replacing(out) as temporary:
+            temporary.write_text(recipe)
+        print(f"{out}: train it with  fromnoise train {out}")
+
+
+@command(data_app, "data hint photo.jpg edges --size 32 -o edges.png")
+def hint(
+    picture: Annotated[Path, Argument(help="A picture file.")],
+    name: Annotated[str, Argument(metavar="HINT", help=f"{names('conditions.hints.HINTS')}.")],
+    size: Annotated[int | None, Option("--size", help="Cropped and resized to this side first; as it is unless said.")] = None,
+    channels: Annotated[str, Option("--channels", help="How the picture is read: rgb or grey.")] = "rgb",
+    out: Annotated[Path, Option("--out", "-o", help="Where the hint is written.")] = Path("hint.png"),
+) -> None:
+    """Make a hint of a picture, as `sample --control` takes it."""
+    from ..conditions.hints import HINTS, hint_of
+    from ..data.files.pictures import CHANNELS
+    from ..data.files.pictures import picture as read
+    from ..figures import check, save
+
+    for word, table, what in ((name, HINTS, "hint"), (channels, CHANNELS, "channels")):
+        if word not in table:
+            raise Usage(f"no {what} {word!r}{nearest(word, table)}")
+    if size is not None and size < 1:
+        raise Usage(f"--size is a side in pixels, not {size}")
+    check(out)
+    x = read(picture, CHANNELS[channels][1], size and (size, size))
+    print(save(hint_of(name)(x[None], None), out))

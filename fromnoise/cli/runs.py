@@ -1,0 +1,120 @@
+"""`fromnoise import`, `export`, `merge` and `list`: runs as other folders, and what a recipe can be made of."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+from ..errors import Problem, Usage, nearest
+from .command import app, command
+from .options import Argument, Option, RunFolder, RunOptions
+
+REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
+    "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
+    "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS",
+    "predictions": "diffusion:PREDICT", "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS",
+    "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
+    "penalties": "diffusion:PENALTIES", "sources": "diffusion:SOURCES", "clocks": "diffusion:CLOCKS", "blends": "editing:BLENDS",
+    "optimizers": "training.optim:OPTIMIZERS",
+}  # fmt: skip
+
+
+@command(app, "import ddpm-cifar10-32/ --out runs/ddpm", name="import")
+def import_(
+    folder: Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")],
+    out: RunFolder,
+) -> None:
+    """Take over a model in diffusers' layout (UNet2DModel, DiTTransformer2DModel) as a run: sample it, evaluate it, with every sampler."""
+    from .. import convert
+    from ..config import Recipe
+    from ..files import vacant
+    from ..model import from_foreign
+    from ..runs import Run
+
+    foreign = convert.read(folder)
+    model, recipe, run = from_foreign(foreign), Recipe.of(foreign.config), Run(vacant(out))
+    run.save_weights(model, 0)
+    run.write_recipe(recipe)
+    count = sum(p.numel() for p in model.parameters())
+    print(f"{out}: {recipe.with_defaults().network['name']} of {count:,} parameters; draw from it with `fromnoise sample {out}`")
+
+
+@command(app, "export runs/mnist mnist-diffusers/", without=("adapter", "device"))
+def export(
+    run: RunOptions,
+    folder: Annotated[Path, Argument(help="The folder to write.")],
+    to: Annotated[str, Option("--to", help="The layout: diffusers.")] = "diffusers",
+    alone: Annotated[
+        bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")
+    ] = False,
+) -> None:
+    """Write a run in diffusers' layout, which DDPMPipeline or DDIMPipeline read."""
+    from .. import convert
+    from ..model import controls, expanded, load
+    from ..networks import changes, merge
+
+    if to != "diffusers":
+        raise Usage(f"--to is diffusers, not {to!r}")
+    model, recipe = load(run.run, "cpu", run.trust, run.weights), run.recipe()
+    if controls(model):
+        raise Problem(f"{run.run} holds a control branch, which has no counterpart there yet; export its base, {recipe.base['run']}")
+    node, added, config = expanded(recipe.network), changes(model), recipe.as_dict()
+    if not alone:
+        tensors = {name: tensor.detach().float() for name, tensor in merge(model).state_dict().items()}
+        pipeline = convert.write(folder, config, node, tensors, model.sampling_schedule())
+        print(f"{folder}: reads as {pipeline}.from_pretrained({str(folder)!r}) in diffusers")
+        return
+    if not added:
+        raise Problem(f"{run.run} has no adapter; leave --adapter out")
+    if whole := [name for name, p in model.named_parameters() if p.requires_grad and ".change." not in name]:
+        cure = "for which PEFT's files have no place; leave --adapter out to export all, merged"
+        raise Problem(f"{run.run} has also trained {whole[0]} whole, {cure}")
+    print(f"{convert.write_adapter(folder, config, node, model.state_dict(), added)}: {len(added)} layers, as PEFT and diffusers name them")
+
+
+@command(
+    app,
+    "merge runs/fashion_lora --out runs/fashion",
+    "merge runs/mnist --adapter runs/fashion_lora:0.5 --out runs/half",
+    without=("device",),
+)
+def merge(run: RunOptions, out: RunFolder) -> None:
+    """Put a run's adapter, or those of others, into its weights: a plain run, which needs no base."""
+    from ..model import write_merged
+
+    model = write_merged(run.run, run.adapters(), out, run.trust, run.weights)
+    print(f"{out}: a plain run of {sum(p.numel() for p in model.parameters()):,} parameters; draw from it with `fromnoise sample {out}`")
+
+
+@command(app, "list", "list samplers", name="list")
+def list_(what: Annotated[str | None, Argument(help=f"One part only: recipes, {', '.join(REGISTRIES)}.")] = None) -> None:
+    """Print what can be combined: the recipes, and every name that they can be made of."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if what is not None and what not in ("recipes", *REGISTRIES):
+        raise Usage(f"no part {what!r}{nearest(what, ('recipes', *REGISTRIES))}")
+    console = Console()
+    for title in [what] if what else ("recipes", *REGISTRIES):
+        table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 2))
+        table.add_column(no_wrap=True, style="cyan")
+        table.add_column()
+        for name, line in lines(title).items():
+            table.add_row(name, line)
+        console.print(table)
+
+
+def lines(part: str) -> dict[str, str]:
+    """Its names, each with the first line of what it says of itself."""
+    if part == "recipes":
+        from ..config import recipes
+
+        return {name: path.read_text().split("\n")[0].lstrip("# ") for name, path in recipes().items()}
+    module, _, name = REGISTRIES[part].partition(":")
+    found = getattr(import_module(f"..{module}", __package__), name)
+    return {key: _line(thing) for key, thing in found.items()}
+
+
+def _line(thing: object) -> str:
+    if isinstance(thing, dict):  # a preset: the settings that it stands for
+        return ", ".join(f"{key} {value}" for key, value in thing.items() if key != "name")
+    return (getattr(thing, "__doc__", None) or "").strip().split("\n")[0] if callable(thing) else ""

@@ -1,0 +1,59 @@
+"""`fromnoise train` and `fromnoise estimate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from .command import app, command
+from .options import Argument, Device, Option
+
+Recipe = Annotated[str, Argument(help="A recipe that comes with fromnoise (`fromnoise list recipes`), or a .yaml file.")]
+Overrides = Annotated[list[str] | None, Argument(metavar="[KEY=VALUE]...", help="Settings put over the recipe's, such as train.batch=64.")]
+Out = Annotated[Path | None, Option("--out", "-o", help="The run folder; runs/RECIPE unless said.")]
+Fresh = Annotated[bool, Option("--fresh", help="Begin anew; an earlier run there is renamed, not lost.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Print nothing while it goes well.")]
+Evaluate = Annotated[bool, Option("--evaluate", help="Then draw and measure the samples that the recipe's `evaluate` asks for.")]
+Seconds = Annotated[float, Option("--seconds", help="How long to measure.")]
+BaseTrust = Annotated[
+    bool, Option("--trust", help="Allow parts of its own (module:Class) to the run that `base` names, which runs their code.")
+]
+
+
+@command(app, "train digits", "train mnist network.width=64 train.minutes=5", "train my.yaml --out runs/mine")
+def train(
+    recipe: Recipe, overrides: Overrides = None, out: Out = None, fresh: Fresh = False, device: Device = None, quiet: Quiet = False,
+    then: Evaluate = False, trust: BaseTrust = False,
+) -> None:  # fmt: skip
+    """Train a recipe, or go on with it: the same command resumes where it stopped."""
+    from .. import config
+
+    settings, out = config.load(recipe, overrides or []), out or Path("runs") / Path(recipe).stem
+    from ..device import keep_memory
+    from ..training.loop import train as run
+
+    keep_memory()
+    run(settings, out, fresh, quiet, device, trust)
+    if then:
+        from .evaluate import measure_once
+
+        measure_once(out, device)
+
+
+@command(app, "estimate mnist", "estimate my.yaml network=dit_b4 train.recompute=true")
+def estimate(recipe: Recipe, overrides: Overrides = None, seconds: Seconds = 10.0, device: Device = None, trust: BaseTrust = False) -> None:
+    """What training a recipe will take here: parameters, operations, memory, examples a second, time to finish. Nothing is kept."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .. import config
+
+    settings = config.load(recipe, overrides or [])
+    from ..device import keep_memory
+    from ..training.estimate import estimate as measure
+
+    keep_memory()
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column()
+    for what, much in measure(settings, seconds, device, trust).lines():
+        table.add_row(what, much)
+    Console().print(table)
