@@ -114,7 +114,7 @@ def test_a_broken_run_is_one_line(run, tmp_path, monkeypatch, capsys, change, wo
 
 def test_a_checkpoint_cut_short_is_one_line(run, tmp_path, monkeypatch, capsys):
     copy = broken(run, tmp_path / "copy", cut("last.ckpt"))
-    settings = Run(copy).config()
+    settings = Run(copy).recipe(True).as_dict()
     from fromnoise.errors import Problem
 
     with pytest.raises(Problem, match="cut short.*--fresh"):

@@ -26,7 +26,7 @@ def test_a_run_begins_with_anothers_weights_and_settings(first, tmp_path):
     train(config | {"base": str(first)}, tmp_path / "second", quiet=True)
     was, now = (load_file(path / "model.safetensors") for path in (first, tmp_path / "second"))
     assert was.keys() == now.keys() and all(torch.allclose(was[name], now[name], atol=1e-9) for name in was)
-    mine, theirs = Run(tmp_path / "second").config(), Run(first).config()
+    mine, theirs = Run(tmp_path / "second").recipe(True).as_dict(), Run(first).recipe(True).as_dict()
     assert all(mine[key] == theirs[key] for key in ("network", "noise", "predict") if key in theirs)
     assert mine["base"]["run"] == str(first.resolve())
     assert torch.equal(fromnoise.load(tmp_path / "second", "cpu").sample(2), fromnoise.load(tmp_path / "second", "cpu").sample(2))
