@@ -146,7 +146,7 @@ def test_a_condition_that_the_base_has_not_is_learnt(tmp_path):
 
 
 def test_an_adapter_needs_a_base(tmp_path):
-    with pytest.raises(Usage, match="name that run: base=runs/mnist"):
+    with pytest.raises(Usage, match="set base to its run, as in base=runs/mnist"):
         train(recipe(train=SHORT) | {"adapter": "lora"}, tmp_path / "run", quiet=True)
 
 
@@ -165,9 +165,9 @@ def test_adapters_that_cannot_be(base, tmp_path, adapter, says):
 
 
 def test_overrides_of_an_adapter():
-    assert settings.load("fashion_lora", ["adapter=dora"])["adapter"] == {"name": "dora"}
-    assert settings.load("fashion_lora", ["adapter.rank=4"])["adapter"]["rank"] == 4
-    assert settings.load("fashion_lora", ["adapter=null"])["adapter"] is None
+    assert settings.load("fashion_lora", ["adapter=dora"]).adapter == {"name": "dora"}
+    assert settings.load("fashion_lora", ["adapter.rank=4"]).adapter["rank"] == 4
+    assert settings.load("fashion_lora", ["adapter=null"]).adapter is None
 
 
 def test_what_an_adapter_takes_is_estimated_with_its_base(base):

@@ -176,9 +176,9 @@ def test_adherence_measures_the_same_samples_with_and_without(runs):
     assert (off.edges, off.colour) == (off.edges_without, off.colour_without)
 
 
-def test_a_converted_unet_is_a_base(runs, tmp_path):
+def test_a_converted_unet_is_a_base(runs, tmp_path, monkeypatch, capsys):
     base = first(tmp_path / "run", predict="eps", noise={"name": "table"}, conditions=[{"name": "label", "drop": 0.1}])
-    call("export", base, tmp_path / "theirs")
+    assert call(monkeypatch, capsys, "export", base, tmp_path / "theirs")[0] == 0
     run = second(tmp_path / "theirs", tmp_path / "edges", train=QUICK | {"lr": 1e-30})
     labels = {"label": [0, 1], "sampler": "ddim", "steps": 2}
     drawn = load(run, "cpu").sample(2, edges=hint("edges"), **labels)
@@ -192,7 +192,7 @@ def test_a_converted_unet_is_a_base(runs, tmp_path):
     [
         ({"base": None}, Usage, "is trained on a network that has been trained already; set base"),
         ({"base": "nowhere"}, Problem, "is not there"),
-        ({"conditions": [{"name": "control"}]}, Usage, "has no hint named, and the data no image"),
+        ({"conditions": [{"name": "control"}]}, Usage, "conditioned on an image, and the data has none; name a hint"),
         ({"conditions": [{"name": "control", "hint": "edges", "key": "steps"}]}, Usage, "a word of sampling already"),
         ({"conditions": [{"name": "control", "hint": "edges"}] * 2}, Usage, "two conditions are called edges"),
         ({"conditions": [{"name": "control", "hint": "edges", "key": "label"}]}, Usage, "two conditions are called label"),
@@ -337,11 +337,11 @@ def test_the_same_control_twice_is_one_line(runs, pictures, monkeypatch, capsys)
 
 
 def test_show_estimate_and_export_by_command(runs, tmp_path, monkeypatch, capsys):
-    code, _, _ = call(monkeypatch, capsys, "show", "control", runs["edges"], "-n", 2, "--rows", 3, "-o", tmp_path / "c.png")
+    code, _, _ = call(monkeypatch, capsys, "show", "condition", runs["edges"], "-n", 2, "--rows", 3, "-o", tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as picture:
         assert code == 0 and picture.width > 4 * 60 and picture.height > 3 * 60
-    code, _, said = call(monkeypatch, capsys, "show", "control", runs["base"], "-o", tmp_path / "d.png")
-    assert code == 2 and "told no picture" in said
+    code, _, said = call(monkeypatch, capsys, "show", "condition", runs["base"], "-o", tmp_path / "d.png")
+    assert code == 0
     code, _, said = call(monkeypatch, capsys, "export", runs["edges"], tmp_path / "theirs")
     assert code == 1 and "export its base" in said and not (tmp_path / "theirs").exists()
     words = (f"base={runs['base']}", "data.size=12", f"data.count={COUNT}", "--seconds", 0.2)
