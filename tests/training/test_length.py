@@ -1,7 +1,9 @@
 """How long a run is: images alone decide; minutes become images once."""
 
 import json
+import shutil
 import threading
+import time
 
 import pytest
 
@@ -119,6 +121,28 @@ def test_a_run_of_minutes_is_one_of_images_once_the_speed_is_known(tmp_path, mon
     assert state["images"] == state["total"] and 1 <= state["evals"] <= 2
     before = [entry["lr"] for entry in run.entries() if "lr" in entry and entry["step"] <= events[0]["step"]]
     assert set(before) == {1e-3}, "the beginning of the course, until then"
+
+
+def test_a_run_of_minutes_goes_on_exactly_once_its_length_is_known(tmp_path, monkeypatch):
+    """Cut half-way and gone on with twice, once on a machine whose clock says something else: the same run."""
+    timed, real = recipe(train={"steps": None, "minutes": 0.02, "warmup": 0, "save_every": 1, "held_out": 4}), training.Monitor.step
+
+    def crash(self, *rest):
+        if self.state.done > 0.5:
+            raise MemoryError("the power went")
+        real(self, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Monitor, "step", crash)
+        with pytest.raises(MemoryError):
+            train(timed, tmp_path / "one", quiet=True)
+    saved = Run(tmp_path / "one").load_checkpoint()["state"]
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    train(timed, tmp_path / "one", quiet=True)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: 7 * time.monotonic())
+    train(timed, tmp_path / "two", quiet=True)
+    assert lines(tmp_path / "one") == lines(tmp_path / "two") and same(tmp_path / "one", tmp_path / "two")
+    assert Run(tmp_path / "two").load_checkpoint()["state"]["images"] == saved["total"] > saved["images"]
 
 
 @pytest.mark.parametrize("step", [1, 7, 10, 19])
