@@ -31,16 +31,16 @@ from fromnoise.training.loop import Train, begin, stratified, tuned
 from fromnoise.training.optim import adamw
 from fromnoise.training.step import Gradient
 
-SMALL = {  # the 1.7 M UNet2DModel of diffusers' own course, but for its way of telling the class
-    "name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 2, "attention": [1, 2], "head": 8, "groups": 32, "scale_shift": False,
+SMALL = {  # the 1.7 M UNet2DModel of diffusers' own course, but for how the class enters
+    "name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 2, "attention": [1, 2], "head": 8, "compat": {"groups": 32}, "scale_shift": False,
 }  # fmt: skip
 PLAIN = SMALL | {"levels": [1, 2, 4], "blocks": 1, "attention": [2], "head": 64}
 CASES = {  # network, example, batch on a CPU, batch on a GPU
     "unet_course": (SMALL, (1, 28, 28), 64, 1024),
     "unet_plain": (PLAIN, (1, 28, 28), 64, 1024),
     "ddpm": ({"name": "ddpm", "dropout": 0.0}, (3, 32, 32), 32, 256),
-    "dit_s2": ({"name": "dit_s2", "shift": 1}, (3, 32, 32), 16, 512),
-    "dit_b8": ({"name": "dit_b8", "shift": 1}, (3, 32, 32), 32, 1024),
+    "dit_s2": ({"name": "dit_s2", "compat": {"shift": 1}}, (3, 32, 32), 16, 512),
+    "dit_b8": ({"name": "dit_b8", "compat": {"shift": 1}}, (3, 32, 32), 32, 1024),
 }
 LABEL = [{"name": "label", "classes": 10, "drop": 0.1}]
 

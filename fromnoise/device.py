@@ -54,12 +54,18 @@ def out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in words or "out of memory" in words
 
 
-def compiled(network: torch.nn.Module, kept: Path, fallback: bool = False) -> None:
-    """Compiles a network in place, each shape for itself; what was compiled stays in `kept`. `fallback`: go on without where it fails."""
+def compiled(network: torch.nn.Module, kept: Path | None = None, fallback: bool = False) -> None:
+    """Compiles a network in place, each shape for itself.
+
+    What the whole process will do from then on, for a program of its own: kept, where what was compiled stays; fallback, go on without
+    compiling where it fails.
+    """
     import torch._dynamo
 
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept))
-    torch._dynamo.config.suppress_errors = fallback
+    if kept:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept))
+    if fallback:
+        torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.cache_size_limit = max(32, torch._dynamo.config.cache_size_limit)  # training, guided sampling, the last batch …
     network.compile(dynamic=False)
 

@@ -1,7 +1,7 @@
 """Files that are either wholly there or not at all."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,18 +16,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     A reader, a crash or a full disk therefore never meets half a file. Raises Problem where the folder cannot be written or the disk is full.
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # as the user's umask allows
     except OSError as error:
         raise Problem(f"cannot write to {path.parent}: {error.strerror}; choose another place with --out") from error
-    temporary = Path(name)
     try:
         yield temporary
-        mode = os.umask(0)
-        os.umask(mode)
-        temporary.chmod(0o666 & ~mode)  # mkstemp keeps files private; these are ordinary results
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)

@@ -16,6 +16,7 @@ def built(recipe, shape, classes=()) -> Model:
     """The model of a recipe, given as a mapping, for examples of this shape."""
     recipe = Recipe.of(recipe)
     return build(recipe, Example(tuple(shape), tuple(classes), recipe.image))
+from fromnoise.networks import Network
 
 
 def blobs(count: int = 256, size: int = 8, split: str = "train") -> Tensors:
@@ -65,10 +66,8 @@ def label_of(dim: int, classes: int, drop: float = 0.1) -> Label:
     return condition
 
 
-class Plain(nn.Module):
+class Plain(Network):
     """A network of one's own, a part of which is perhaps not trained."""
-
-    WAYS = {"add": {}}
 
     def __init__(self, channels: int = 1, frozen: bool = False):
         super().__init__()
@@ -76,12 +75,12 @@ class Plain(nn.Module):
         self.first = nn.Conv2d(channels, 4, 3, padding=1).requires_grad_(not frozen)
         self.last = nn.Conv2d(4, channels, 3, padding=1)
 
-    @staticmethod
-    def fitting(shape):
+    @classmethod
+    def fitting(cls, shape):
         return {"channels": shape[0]}
 
-    def forward(self, x, clock, context=None):
-        return self.last(self.first(x) + (0 if context.vector is None else context.vector[:, :, None, None]) + clock[:, None, None, None])
+    def forward(self, x, t, context=None):
+        return self.last(self.first(x) + (0 if context.vector is None else context.vector[:, :, None, None]) + t[:, None, None, None])
 
 
 @dataclass(frozen=True)

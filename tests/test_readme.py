@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from fromnoise import config
-from fromnoise.cli.commands import app
+from fromnoise.cli.main import app
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

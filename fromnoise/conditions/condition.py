@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from ..draws import Draws
 from ..errors import Usage
+from ..networks import Network
 from ..networks.context import PLACES, Context
+
+WIDTHS = {"tokens": "context_dim", "concat": "concat"}  # the settings of networks that say how wide each place is
 
 
 @dataclass(frozen=True)
@@ -49,19 +52,19 @@ class Condition(nn.Module, ABC):
 
     # Building: `plan` before there is a network, `init_layers` once there is one.
 
-    def plan(self, network: type[nn.Module], example: Example) -> dict[str, Any]:
+    def plan(self, network: type[Network], example: Example) -> dict[str, Any]:
         """The settings of the network that the condition calls for; changes nothing. Raises Usage where the network has no way for it."""
         way = self.way(network)
-        settings = dict(_ways(network)[way]) if self.enter else {}
-        return settings if PLACES[way] == "vector" else {**settings, PLACES[way]: self.width(PLACES[way], example)}
+        settings = dict(network.ways[way]) if self.enter else {}
+        return settings if PLACES[way] == "vector" else {**settings, WIDTHS[PLACES[way]]: self.width(PLACES[way], example)}
 
-    def init_layers(self, network: nn.Module, example: Example) -> None:
+    def init_layers(self, network: Network, example: Example) -> None:
         """Makes the layers; keeps the place of the context where the condition enters, and the size *S of an example."""
         self.place, self.size = PLACES[self.way(type(network))], tuple(example.shape[1:])
 
-    def way(self, network: type[nn.Module]) -> str:
+    def way(self, network: type[Network]) -> str:
         """The way into a network: `enter`, or the first of `ways` that the network has."""
-        both = [way for way in self.ways if way in _ways(network)]
+        both = [way for way in self.ways if way in network.ways]
         if self.enter not in (*both, None) or not both:
             can = f" by {self.enter}; it can by {', '.join(both)}" if both else ""
             raise Usage(f"a {self.key} cannot enter {network.__name__}{can}")
@@ -163,10 +166,6 @@ def placed(vector: Tensor, place: str, size: Sequence[int]) -> Context:
     if place == "concat":
         return Context(concat=vector[..., *[None] * len(size)].expand(*vector.shape, *size))
     return Context(vector=vector) if place == "vector" else Context(tokens=vector[:, None])
-
-
-def _ways(network: type[nn.Module]) -> Mapping[str, Mapping[str, Any]]:
-    return getattr(network, "ways", None) or getattr(network, "WAYS", {"add": {}})
 
 
 def _number(word: str) -> int | float | str:

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import Usage
 from ..networks import Branch
-from ..networks.context import Context
-from ..networks.context import Hint as ControlHint
+from ..networks.context import Context, ControlHint
 from .condition import Example
 from .picture import Picture
 

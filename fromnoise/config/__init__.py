@@ -1,6 +1,6 @@
 """A run as text: recipes, dotted overrides, and building objects from their nodes."""
 
 from .build import build, call, coerce
-from .recipe import KEYS, LENGTHS, Recipe, differences, find, load, read, recipes
+from .recipe import KEYS, LENGTHS, MADE, Recipe, differences, find, load, read, recipes
 
-__all__ = ["KEYS", "LENGTHS", "Recipe", "build", "call", "coerce", "differences", "find", "load", "read", "recipes"]
+__all__ = ["KEYS", "LENGTHS", "MADE", "Recipe", "build", "call", "coerce", "differences", "find", "load", "read", "recipes"]

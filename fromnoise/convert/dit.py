@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import Problem
-from .rows import Row, layer, remade, shared
+from ..networks import Compat
+from .rows import Row, exportable, known, layer, remade, shared
 
 CLASS = "DiTTransformer2DModel"
 FIXED = {
@@ -16,6 +17,7 @@ FIXED = {
     "norm_elementwise_affine": (False,),
     "upcast_attention": (False,),
 }
+OURS = {"ratio": 4, "positions": "sincos", "act": "gelu", "qk_norm": False, "context_dim": 0, "axes": 2, "concat": 0, "time": "sinusoidal"}
 DEFAULTS = {
     "num_attention_heads": 16,
     "attention_head_dim": 72,
@@ -32,9 +34,7 @@ DEFAULTS = {
 
 def network(config: Mapping[str, Any]) -> dict[str, Any]:
     """The node of our network that is a DiTTransformer2DModel of this config.json; raises Problem where there is none."""
-    for key, allowed in FIXED.items():
-        if config.get(key, allowed[0]) not in allowed:
-            raise Problem(f"config.json: {key} {config[key]!r} has no counterpart in fromnoise's dit, which knows {allowed[0]!r}")
+    known(config, FIXED, "dit")
     c = {**DEFAULTS, **config}
     if c["out_channels"] not in (None, c["in_channels"], 2 * c["in_channels"]):
         raise Problem(
@@ -47,28 +47,22 @@ def network(config: Mapping[str, Any]) -> dict[str, Any]:
         "heads": c["num_attention_heads"],
         "patch": c["patch_size"],
         "dropout": float(c["dropout"]),
-        "shift": 1,
-        "eps": [1e-6, float(c["norm_eps"])],
+        "compat": {"shift": 1, "eps": float(c["norm_eps"])},
     }
 
 
 def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bool) -> dict[str, Any]:
     """diffusers' config.json of our network; raises Problem where DiTTransformer2DModel has no such network. null: the label's table has a row for no class."""
-    width, heads = node.get("width", 384), node.get("heads", 6)
-    asks = {"ratio": 4, "positions": "sincos", "act": "gelu", "qk_norm": False, "tokens": 0, "axes": 2, "concat": 0, "time": "sinusoidal"}
-    for key, only in asks.items():
-        if node.get(key, only) != only:
-            raise Problem(f"diffusers' DiTTransformer2DModel has no {key}={node[key]}; only networks with {key}={only} can be exported")
-    if node.get("shift", 0) != 1:
-        raise Problem("diffusers' DiTTransformer2DModel has the clock's frequencies of network.shift=1; train with that to export")
+    width, heads, compat = node.get("width", 384), node.get("heads", 6), Compat(**node.get("compat", {}))
+    exportable(node, OURS, CLASS)
+    if compat.shift != 1:
+        raise Problem("diffusers' DiTTransformer2DModel has the time embedding of network.compat.shift=1; train with that to export")
     if shape[1] != shape[2] or shape[1] % node.get("patch", 2):
         raise Problem(f"diffusers' DiTTransformer2DModel takes squares that the patch divides, not {shape[1]}x{shape[2]}")
     if not null:
         raise Problem(
             "diffusers' DiTTransformer2DModel has classes and a row for none of them; train with conditions=[{name: label, drop: 0.1}] to export"
         )
-    if list(node.get("eps", [1e-6]))[0] != 1e-6:
-        raise Problem("diffusers' DiTTransformer2DModel has a first epsilon of 1e-6; train with network.eps=[1e-6, 1e-6] to export")
     return {
         "_class_name": CLASS,
         "num_attention_heads": heads,
@@ -80,7 +74,7 @@ def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bo
         "sample_size": shape[1],
         "patch_size": node.get("patch", 2),
         "num_embeds_ada_norm": classes,
-        "norm_eps": node.get("eps", [1e-6, 1e-6])[1],
+        "norm_eps": 1e-6 if compat.eps is None else compat.eps,
     }
 
 
@@ -89,7 +83,7 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
     c = {**DEFAULTS, **config}
     channels, patch, depth = c["in_channels"], c["patch_size"], c["num_layers"]
     out = c["out_channels"] or channels
-    weight, bias = layer("enter", "pos_embed.proj")
+    weight, bias = layer("proj_in", "pos_embed.proj")
     found = [remade(weight, lambda w: w.flatten(1), lambda w: w.unflatten(1, (channels, patch, patch))), bias]
 
     def ours(tensor: Tensor) -> Tensor:
@@ -101,18 +95,18 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
             raise Problem("the variance that this model once learned was not kept; export it with as many channels out as in")
         return tensor.unflatten(0, (channels, patch, patch)).movedim(0, 2).flatten(0, 2)
 
-    found += layer("tell", "proj_out_1")
-    found += [remade(row, ours, theirs) for row in layer("leave", "proj_out_2")]
+    found += layer("modulation", "proj_out_1")
+    found += [remade(row, ours, theirs) for row in layer("proj_out", "proj_out_2")]
     for i in range(depth):
         a, b = f"blocks.{i}", f"transformer_blocks.{i}"
-        found += layer(f"{a}.tell", f"{b}.norm1.linear")
+        found += layer(f"{a}.modulation", f"{b}.norm1.linear")
         found += layer(f"{a}.attention.qkv", *(f"{b}.attn1.to_{part}" for part in "qkv"))
         found += layer(f"{a}.attention.out", f"{b}.attn1.to_out.0")
-        found += layer(f"{a}.mlp.enter", f"{b}.ff.net.0.proj")
-        found += layer(f"{a}.mlp.leave", f"{b}.ff.net.2")
+        found += layer(f"{a}.mlp.proj_in", f"{b}.ff.net.0.proj")
+        found += layer(f"{a}.mlp.proj_out", f"{b}.ff.net.2")
     every = [f"transformer_blocks.{i}.norm1.emb" for i in range(depth)]
-    for mine, their in (("clock.mlp.0", "timestep_embedder.linear_1"), ("clock.mlp.2", "timestep_embedder.linear_2")):
-        found += [shared(f"{mine}.{name}", [f"{prefix}.{their}.{name}" for prefix in every]) for name in ("weight", "bias")]
+    for i, their in ((0, "timestep_embedder.linear_1"), (2, "timestep_embedder.linear_2")):
+        found += [shared(f"time_embedding.mlp.{i}.{name}", [f"{prefix}.{their}.{name}" for prefix in every]) for name in ("weight", "bias")]
     found = [Row(f"denoiser.network.{row.ours}", row.theirs, row.join, row.split) for row in found]
     return [*found, shared("conditions.label.embed.weight", [f"{prefix}.class_embedder.embedding_table.weight" for prefix in every])]
 

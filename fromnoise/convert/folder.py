@@ -109,18 +109,18 @@ def counterpart(
     if part is None:
         raise Problem(f"diffusers has no counterpart of the network {node.get('name')}; exported can be {', '.join(NETWORKS)}")
     if config.get("frame", "vp") != "vp" or config.get("data_std", 1.0) != 1 or config.get("clock"):
-        raise Problem("diffusers' networks are fed in the frame vp, with data_std 1 and the schedule's own clock; this run is not")
+        raise Problem("diffusers' networks have the frame vp, data_std 1 and the schedule's own clock; this run has not")
     shape = list(config["shape"])
     if len(shape) != 3:
         raise Problem(f"diffusers' {part.CLASS} is for pictures (C, H, W), not for examples of shape {tuple(shape)}")
     table = tensors.get("conditions.label.embed.weight")
-    asked = config.get("conditions") or []
-    asked = [{"name": c} if isinstance(c, str) else c for c in (asked if isinstance(asked, list) else [asked])]
-    for c in asked:
+    conditions = config.get("conditions") or []
+    conditions = [{"name": c} if isinstance(c, str) else c for c in (conditions if isinstance(conditions, list) else [conditions])]
+    for c in conditions:
         if c["name"] != "label" or c.get("enter") not in (None, "add", "adaln"):
-            told = c["name"] if c["name"] != "label" else f"label by {c['enter']}"
-            raise Problem(f"diffusers' {part.CLASS} is told classes alone, in one vector with the clock; this run is told {told}")
-    null = bool(asked) and asked[0].get("drop", 0.1) > 0
+            own = c["name"] if c["name"] != "label" else f"label by {c['enter']}"
+            raise Problem(f"diffusers' {part.CLASS} is conditioned on classes alone, added to the time embedding; this run on {own}")
+    null = bool(conditions) and conditions[0].get("drop", 0.1) > 0
     classes = 0 if table is None else len(table) - null
     return part, part.config(node, shape, classes, null), null
 

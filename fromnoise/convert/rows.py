@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,20 @@ class Row:
     theirs: tuple[str, ...]
     join: Callable[[Sequence[Tensor]], Tensor] = _one
     split: Callable[[Tensor, int], Sequence[Tensor]] = _copies
+
+
+def known(config: Mapping[str, Any], fixed: Mapping[str, Sequence[Any]], ours: str) -> None:
+    """Raises Problem where a config.json says of these keys anything but what our network has."""
+    for key, allowed in fixed.items():
+        if config.get(key, allowed[0]) not in allowed:
+            raise Problem(f"config.json: {key} {config[key]!r} has no counterpart in fromnoise's {ours}, which knows {allowed[0]!r}")
+
+
+def exportable(node: Mapping[str, Any], fixed: Mapping[str, Any], theirs: str) -> None:
+    """Raises Problem where our network has a setting that is not what diffusers' has."""
+    for key, only in fixed.items():
+        if node.get(key, only) != only:
+            raise Problem(f"diffusers' {theirs} has no {key}={node[key]}; only networks with {key}={only} can be exported")
 
 
 def layer(ours: str, *theirs: str, bias: bool = True) -> list[Row]:

@@ -59,7 +59,7 @@ def read(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(schedule: Schedule, predict: Any, sampler: str, clip: str) -> dict[str, Any]:
-    """diffusers' scheduler_config.json of our schedule; one that is no table is told at 1000 even times."""
+    """diffusers' scheduler_config.json of our schedule; one that is no table as the betas of 1000 even times."""
     names = {ours: theirs for theirs, ours in PREDICTIONS.items()}
     if predict not in names:
         raise Problem(f"diffusers' schedulers know predict={', '.join(names)}, not {predict}; train with one of them to export")
@@ -73,7 +73,7 @@ def write(schedule: Schedule, predict: Any, sampler: str, clip: str) -> dict[str
     if isinstance(schedule, Table):
         if schedule.steps != STEPS:
             raise Problem(
-                f"diffusers tells its networks the index of {STEPS} steps, this run has a table of {schedule.steps}; train with {STEPS} to export"
+                f"diffusers' networks read the index of {STEPS} steps, this run has {schedule.steps}; train with {STEPS} to export"
             )
         common |= {"timestep_spacing": schedule.spacing, "steps_offset": schedule.offset}
         common |= {} if sampler == "ddpm" else {"set_alpha_to_one": schedule.final_one}
@@ -82,8 +82,7 @@ def write(schedule: Schedule, predict: Any, sampler: str, clip: str) -> dict[str
             return common | {"beta_schedule": known[schedule.betas], "beta_start": schedule.start, "beta_end": schedule.end}
         return common | {"beta_schedule": "linear", "trained_betas": schedule.betas_tensor.tolist()}
     level = schedule(torch.arange(STEPS, dtype=torch.float64) / STEPS)
-    signal = (level.alpha.square() / (level.alpha.square() + level.sigma.square())).clamp(
-        max=1 - 1e-5
-    )  # index 0 is clean, which no beta says
+    signal = level.alpha.square() / (level.alpha.square() + level.sigma.square())
+    signal = signal.clamp(max=1 - 1e-5)  # index 0 is clean, which no beta says
     ratio = signal / torch.cat([torch.ones(1, dtype=signal.dtype), signal[:-1]])
     return common | {"beta_schedule": "linear", "trained_betas": (1 - ratio).clamp(1e-8, 0.9999).tolist(), "timestep_spacing": "trailing"}

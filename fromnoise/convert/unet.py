@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ..errors import Problem
-from .rows import Row, layer, remade
+from ..networks import Compat, UNet
+from .rows import Row, exportable, known, layer, remade
 
 CLASS = "UNet2DModel"
 FIXED = {  # what our UNet has one form of
@@ -21,6 +22,7 @@ FIXED = {  # what our UNet has one form of
     "act_fn": ("silu", "swish"),
     "class_embed_type": (None,),
 }
+OURS = {"patch": 1, "axes": 2, "concat": 0, "context_dim": 0, "positions": False, "linear": [], "resample": "conv", "time": "sinusoidal"}
 DEFAULTS = {  # diffusers', for what an older config.json leaves out
     "freq_shift": 0,
     "flip_sin_to_cos": True,
@@ -44,13 +46,11 @@ DEFAULTS = {  # diffusers', for what an older config.json leaves out
 
 def network(config: Mapping[str, Any]) -> dict[str, Any]:
     """The node of our network that is a UNet2DModel of this config.json; raises Problem where there is none."""
-    for key, allowed in FIXED.items():
-        if config.get(key, allowed[0]) not in allowed:
-            raise Problem(f"config.json: {key} {config[key]!r} has no counterpart in fromnoise's unet, which knows {allowed[0]!r}")
+    known(config, FIXED, "unet")
     c = {**DEFAULTS, **config}
     widths, kinds = list(c["block_out_channels"]), list(c["down_block_types"])
     if c["in_channels"] != c["out_channels"]:
-        raise Problem(f"config.json: {c['in_channels']} channels in and {c['out_channels']} out; fromnoise's unet answers like its input")
+        raise Problem(f"config.json: {c['in_channels']} channels in and {c['out_channels']} out; fromnoise's unet has as many out as in")
     attention = [i for i, kind in enumerate(kinds) if kind == "AttnDownBlock2D"]
     above = [len(widths) - 1 - i for i, kind in enumerate(c["up_block_types"]) if kind == "AttnUpBlock2D"]
     strange = [
@@ -79,10 +79,7 @@ def network(config: Mapping[str, Any]) -> dict[str, Any]:
         "head": head or max(widths),
         "scale_shift": scale_shift,
         "dropout": float(c["dropout"]),
-        "groups": groups,
-        "eps": float(c["norm_eps"]),
-        "pad_late": c["downsample_padding"] == 0,
-        "shift": int(c["freq_shift"]),
+        "compat": {"groups": groups, "eps": float(c["norm_eps"]), "pad_late": c["downsample_padding"] == 0, "shift": int(c["freq_shift"])},
     }
 
 
@@ -96,22 +93,16 @@ def _unfit(head: int) -> int:
 
 def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bool) -> dict[str, Any]:
     """diffusers' config.json of our network; raises Problem where UNet2DModel has no such network. null: the label's table has a row for no class."""
-    asks = {"patch": 1, "axes": 2, "concat": 0, "tokens": 0, "positions": False, "resample": "conv", "time": "sinusoidal"}
-    for key, only in asks.items():
-        if node.get(key, only) != only:
-            raise Problem(f"diffusers' UNet2DModel has no {key}={node[key]}; only networks with {key}={only} can be exported")
-    if node.get("linear"):
-        raise Problem("diffusers' UNet2DModel has no linear attention; only networks with linear=[] can be exported")
-    from ..networks import UNet
-
+    exportable({**node, "linear": list(node.get("linear", ()))}, OURS, CLASS)
+    compat = Compat(**node.get("compat", {}))
     with torch.device("meta"):
-        net = UNet(**{key: value for key, value in node.items() if key != "name"})
+        net = UNet(**{key: value for key, value in node.items() if key not in ("name", "compat")}, compat=compat)
     widths = [stages[-1].block.conv2.out_channels for stages in net.down]
     groups = {m.num_groups for m in net.modules() if isinstance(m, torch.nn.GroupNorm)}
     if len(groups) > 1:
         raise Problem(
             f"this network's group norms have {', '.join(map(str, sorted(groups)))} groups at different widths, diffusers' UNet2DModel one number; "
-            "train with network.groups set"
+            "train with network.compat.groups set"
         )
     attention, middle = list(node.get("attention", ())), net.middle[0].attend is not None
     attending = [widths[i] for i in attention] + ([widths[-1]] if middle else [])
@@ -136,9 +127,9 @@ def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bo
         "attn_norm_num_groups": next(iter(groups)) if scale_shift else None,
         "dropout": node.get("dropout", 0.0),
         "norm_num_groups": next(iter(groups)),
-        "norm_eps": node.get("eps", 1e-5),
-        "downsample_padding": 0 if node.get("pad_late") else 1,
-        "freq_shift": node.get("shift", 0),
+        "norm_eps": 1e-5 if compat.eps is None else compat.eps,
+        "downsample_padding": 0 if compat.pad_late else 1,
+        "freq_shift": compat.shift,
         "flip_sin_to_cos": True,
         "num_class_embeds": classes + null or None,
     }
@@ -153,14 +144,14 @@ def rows(config: Mapping[str, Any], attend: Callable[[str, str], list[Row]] = _a
     """The map of weights of a UNet2DModel of this config.json; `attend` maps an attention block of ours to one of theirs."""
     c = {**DEFAULTS, **config}
     widths, blocks = list(c["block_out_channels"]), c["layers_per_block"]
-    count, found = len(widths), [*layer("enter", "conv_in"), *layer("leave.0", "conv_norm_out"), *layer("leave.2", "conv_out")]
-    first, second = layer("clock.mlp.0", "time_embedding.linear_1"), layer("clock.mlp.2", "time_embedding.linear_2")
+    count, found = len(widths), [*layer("conv_in", "conv_in"), *layer("conv_out.0", "conv_norm_out"), *layer("conv_out.2", "conv_out")]
+    first, second = (layer(f"time_embedding.mlp.{i}", f"time_embedding.linear_{j}") for i, j in ((0, 1), (2, 2)))
     if not c["flip_sin_to_cos"]:
         first[0] = remade(first[0], _swapped, _swapped)
     found += [*first, *second]
 
     def block(ours: str, theirs: str, channels_in: int, channels_out: int) -> list[Row]:
-        parts = {"norm1": "norm1", "conv1": "conv1", "tell": "time_emb_proj", "norm2": "norm2", "conv2": "conv2"}
+        parts = {"norm1": "norm1", "conv1": "conv1", "emb_proj": "time_emb_proj", "norm2": "norm2", "conv2": "conv2"}
         parts |= {"skip": "conv_shortcut"} if channels_in != channels_out else {}
         return [row for a, b in parts.items() for row in layer(f"{ours}.block.{a}", f"{theirs}.{b}")]
 
@@ -172,7 +163,7 @@ def rows(config: Mapping[str, Any], attend: Callable[[str, str], list[Row]] = _a
             now = wide
             skips.append(now)
         if i < count - 1:
-            found += layer(f"shrink.{i}.conv", f"down_blocks.{i}.downsamplers.0.conv")
+            found += layer(f"downsample.{i}.conv", f"down_blocks.{i}.downsamplers.0.conv")
             skips.append(now)
     found += [row for j in range(2) for row in block(f"middle.{j}", f"mid_block.resnets.{j}", now, now)]
     found += attend("middle.0", "mid_block.attentions.0") if c["add_attention"] else []
@@ -182,7 +173,7 @@ def rows(config: Mapping[str, Any], attend: Callable[[str, str], list[Row]] = _a
             found += block(f"up.{i}.{j}", f"up_blocks.{i}.resnets.{j}", now + skips.pop(), wide)
             found += attend(f"up.{i}.{j}", f"up_blocks.{i}.attentions.{j}") if c["up_block_types"][i].startswith("Attn") else []
             now = wide
-        found += layer(f"grow.{i}.conv", f"up_blocks.{i}.upsamplers.0.conv") if i < count - 1 else []
+        found += layer(f"upsample.{i}.conv", f"up_blocks.{i}.upsamplers.0.conv") if i < count - 1 else []
     found = [Row(f"denoiser.network.{row.ours}", row.theirs, row.join, row.split) for row in found]
     return found + ([Row("conditions.label.embed.weight", ("class_embedding.weight",))] if c["num_class_embeds"] else [])
 

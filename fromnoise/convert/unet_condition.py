@@ -1,4 +1,4 @@
-"""Our UNet told words, and diffusers' UNet2DConditionModel in the shape of Stable Diffusion 1: settings and names of weights."""
+"""Our UNet with cross-attention, and diffusers' UNet2DConditionModel in the shape of Stable Diffusion 1: settings and names of weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import Problem
 from . import unet
-from .rows import Row, layer, remade
+from .rows import Row, known, layer, remade
 
 CLASS = "UNet2DConditionModel"
 BLOCKS = {"CrossAttnDownBlock2D": "AttnDownBlock2D", "CrossAttnUpBlock2D": "AttnUpBlock2D", "UNetMidBlock2DCrossAttn": "UNetMidBlock2D"}
@@ -42,27 +42,22 @@ DEFAULTS = {
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """The same network as a UNet2DModel with plain attention, as far as its blocks go."""
     c = {**DEFAULTS, **config}
-    for key, allowed in FIXED.items():
-        if c.get(key, allowed[0]) not in allowed:
-            raise Problem(f"config.json: {key} {c[key]!r} has no counterpart in fromnoise's unet, which knows {allowed[0]!r}")
+    known(c, FIXED, "unet")
     for key in ("attention_head_dim", "cross_attention_dim", "layers_per_block"):
         if key in c and not isinstance(c[key], int):
             raise Problem(f"config.json: {key} {c[key]!r} differs by level, which fromnoise's unet does not do")
     c["down_block_types"], c["up_block_types"] = (
         [BLOCKS.get(kind, kind) for kind in c[key]] for key in ("down_block_types", "up_block_types")
     )
-    return c | {
-        "mid_block_type": BLOCKS.get(c["mid_block_type"], c["mid_block_type"]),
-        "attention_head_dim": None,
-        "attn_norm_num_groups": None,
-    }
+    mid = BLOCKS.get(c["mid_block_type"], c["mid_block_type"])
+    return c | {"mid_block_type": mid, "attention_head_dim": None, "attn_norm_num_groups": None}
 
 
 def network(config: Mapping[str, Any]) -> dict[str, Any]:
     """The node of our network that is a UNet2DConditionModel of this config.json; raises Problem where there is none."""
     c = {**DEFAULTS, **config}
     node = {key: value for key, value in unet.network(_plain(config)).items() if key != "head"}
-    return node | {"tokens": c["cross_attention_dim"], "heads": c["attention_head_dim"]}  # which there counts heads, whatever its name
+    return node | {"context_dim": c["cross_attention_dim"], "heads": c["attention_head_dim"]}  # which there counts heads, whatever its name
 
 
 def rows(config: Mapping[str, Any]) -> list[Row]:
@@ -72,15 +67,15 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
     def attend(ours: str, theirs: str) -> list[Row]:
         a, b = f"{ours}.attend", f"{theirs}.transformer_blocks.0"
         found = layer(f"{a}.norm", f"{theirs}.norm")
-        for mine, their in (("enter", "proj_in"), ("leave", "proj_out")):
-            weight, bias = layer(f"{a}.{mine}", f"{theirs}.{their}")
+        for name in ("proj_in", "proj_out"):
+            weight, bias = layer(f"{a}.{name}", f"{theirs}.{name}")
             found += [remade(weight, _line, _pixel) if flat else weight, bias]
         found += [row for i in (1, 2, 3) for row in layer(f"{a}.norm{i}", f"{b}.norm{i}")]
         found += layer(f"{a}.attention.qkv", *(f"{b}.attn1.to_{part}" for part in "qkv"), bias=False)
         found += layer(f"{a}.cross.q", f"{b}.attn2.to_q", bias=False)
         found += layer(f"{a}.cross.kv", f"{b}.attn2.to_k", f"{b}.attn2.to_v", bias=False)
         found += [*layer(f"{a}.attention.out", f"{b}.attn1.to_out.0"), *layer(f"{a}.cross.out", f"{b}.attn2.to_out.0")]
-        return [*found, *layer(f"{a}.mlp.enter", f"{b}.ff.net.0.proj"), *layer(f"{a}.mlp.leave", f"{b}.ff.net.2")]
+        return [*found, *layer(f"{a}.mlp.proj_in", f"{b}.ff.net.0.proj"), *layer(f"{a}.mlp.proj_out", f"{b}.ff.net.2")]
 
     return unet.rows(_plain(config), attend)
 

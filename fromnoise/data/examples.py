@@ -30,11 +30,5 @@ def with_root(node: Any, root: str | None) -> Any:
     return node | (inner or {"path" if "path" in node else "root": root})
 
 
-def described(data: Dataset) -> dict[str, Any]:
-    """What a run's settings keep of its data, so that sampling needs none."""
-    image = {"image": list(data.image_shape)} if data.image_shape else {}
-    return {"shape": list(data.shape), "classes": list(data.classes)} | image
-
-
 def _mapping(node: Any) -> dict[str, Any]:
     return {"name": node} if isinstance(node, str) else dict(node)

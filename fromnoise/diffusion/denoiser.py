@@ -76,7 +76,7 @@ class Denoiser(nn.Module):
         t = self.clock(level).to(x).expand(len(x))
         with self.precision(x.device):
             if getattr(context, "hints", None):  # control branches see the same input, t and precision
-                context = context.steered(c_in * x, t, level.sigma / level.alpha)
+                context = context.resolve_controls(c_in * x, t, level.sigma / level.alpha)
             return self.network(c_in * x, t, context).to(x)
 
     def precision(self, device: torch.device) -> AbstractContextManager[Any]:

@@ -104,6 +104,11 @@ class Karras(Schedule):
     sigma_max: float = 80.0
     rho: float = 7.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0 < self.sigma_min < self.sigma_max and self.rho > 0):
+            raise Usage(f"karras: 0 < sigma_min < sigma_max and 0 < rho, not {self.sigma_min:g}, {self.sigma_max:g} and {self.rho:g}")
+
     def _ends(self) -> tuple[float, float]:
         return self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
 

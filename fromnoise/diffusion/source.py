@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -32,10 +32,12 @@ class Seeded:
 class Source(ABC):
     """The noise end of the blend, in training, in the held-out loss and at the start of sampling.
 
-    key  the entry of a batch that it reads, None where it needs none
+    key    the entry of a batch that it reads, None where it needs none
+    whole  whether it must see the batch of all processes at once
     """
 
     key: str | None = None
+    whole: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:
@@ -99,24 +101,20 @@ class Paired(Source):
 class Coupled(Source):
     """Standard normal noise, handed to the batch's examples so that the sum of squared distances is least (OT-CFM, Tong et al. 2024).
 
-    It is eps that is permuted, never x0, so labels and captions stay with their pictures. `gather` puts the x of all processes together, (B, …)
-    -> (total, …) in the order of their rows: the whole batch is then matched, as one process would. Samples start from plain noise.
+    It is eps that is permuted, never x0, so labels and captions stay with their pictures. Samples start from plain noise.
     """
 
-    gather: Callable[[Tensor], Tensor] = field(default=lambda x: x, repr=False)
+    whole = True
 
     def __call__(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:
         try:
             from scipy.optimize import linear_sum_assignment
         except ImportError as error:
             raise Problem('source: coupled needs SciPy; run pip install "fromnoise[ot]"') from error
-        x0, mine = self.gather(batch["x"]), slice(None)
-        if len(x0) == draws.total:
-            draws, mine = replace(draws, rows=range(draws.total)), slice(draws.rows.start, draws.rows.stop)
-        eps = _normals(draws)(x0)
+        x0, eps = batch["x"], _normals(draws)(batch["x"])
         cost = torch.cdist(x0.flatten(1).double(), eps.flatten(1).double()).square()
         _, chosen = linear_sum_assignment(cost.cpu().numpy())
-        return eps[torch.as_tensor(chosen, device=eps.device)[mine]]
+        return eps[torch.as_tensor(chosen, device=eps.device)]
 
     def start(self, n: int, shape: Sequence[int], noise: Seeded, examples: Tensor | None = None) -> Tensor:
         return noise(torch.empty(n, *shape))

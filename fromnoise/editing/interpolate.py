@@ -1,17 +1,18 @@
 """Between two noises: along the chord, along the great circle, through several, and over a square of four."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import Usage
-from ..model import Model
+from ..model import Model, Sampling
 
 Blend = Callable[[Tensor, Tensor, float | Tensor], Tensor]
 
-PARALLEL = 1e-6  # the sine of an angle below which the great circle is no longer told from the chord
+PARALLEL = 1e-6  # the sine of an angle below which the great circle is no different from the chord
 
 
 def lerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
@@ -52,11 +53,13 @@ def corners(points: Tensor, n: int, blend: Blend = slerp) -> Tensor:
     return blend(left.repeat_interleave(n, 0), right.repeat_interleave(n, 0), across.repeat(n))
 
 
-def between(model: Model, noises: Tensor, n: int, square: bool = False, blend: Blend = slerp, **asked: Any) -> Tensor:
+def between(
+    model: Model, noises: Tensor, n: int, square: bool = False, blend: Blend = slerp, sampling: Sampling | None = None, **conditions: Any
+) -> Tensor:
     """What the model draws between noises (k, rows, C, *S), each row apart: n samples on the way through all k, or n by n of a square of four.
 
-    (n, rows, C, *S), or (n * n, rows, C, *S). A row keeps its conditions all the way. asked: as in `Model.sample`; neighbours look alike where the
-    sampler draws no noise of its own, which is why it is `ddim` unless said.
+    (n, rows, C, *S), or (n * n, rows, C, *S). A row keeps its conditions all the way. sampling: None is DDIM in 50 steps over the model's own;
+    neighbours look alike where the sampler draws no noise of its own.
     """
     if n < 2:
         raise Usage(f"from one end to the other there are at least 2 samples, not {n}")
@@ -64,12 +67,13 @@ def between(model: Model, noises: Tensor, n: int, square: bool = False, blend: B
         raise Usage(f"{'a square has 4 corners' if square else 'what lies between needs at least 2 ends'}, not {len(noises)}")
     rows = noises.shape[1]
     points = torch.stack([(corners if square else path)(noises[:, row], n, blend) for row in range(rows)], 1)
-    conditions = {key: asked.pop(key) for key in model.conditions if key in asked}
     order = torch.arange(len(points) * rows) % rows
-    for key, value in model.asked(rows, conditions).items():
-        asked[key] = value[order] if isinstance(value, Tensor) else value and [value[i] for i in order]
-    drawn = model.sample(len(order), start=points.flatten(0, 1), **{"sampler": "ddim", "steps": 50, "options": {}} | asked)
-    return drawn.unflatten(0, points.shape[:2])
+    filled = {
+        key: value if value is None else value[order] if isinstance(value, Tensor) else [value[i] for i in order]
+        for key, value in model.with_defaults(rows, conditions).items()
+    }
+    sampling = sampling or model.sampling.merged({"sampler": "ddim", "steps": 50, "options": {}})
+    return model.sample(len(order), replace(sampling, start=points.flatten(0, 1)), **filled).unflatten(0, points.shape[:2])
 
 
 def _exactly(a: Tensor, b: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:

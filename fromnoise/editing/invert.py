@@ -1,5 +1,6 @@
 """Inversion: the noise that a picture would come from; and pictures from noise beside it."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,41 +8,51 @@ from torch import Tensor
 
 from .. import samplers
 from ..errors import Usage
-from ..model import Model
+from ..model import Model, Sampling, check_images, guided_denoiser, inference_mode
 from .interpolate import slerp
 
-ITERATIONS = 5
+
+def inversion(model: Model) -> Sampling:
+    """How pictures are inverted and drawn again unless it is said otherwise: DDIM in 50 steps, guidance 1, clip none, over the model's own sampling."""
+    return replace(model.sampling, sampler="ddim", steps=50, options={}, guidance=1.0, negative=None, weak=None, clip="none")
 
 
-def invert(model: Model, x0: Tensor, steps: int = 50, iterations: int = ITERATIONS, guidance: float = 1.0, **conditions: Any) -> Tensor:
-    """The noise (n, C, *S) from which DDIM draws pictures x0 (n, C, *S) in so many steps, by DDIM inversion; see `samplers.invert`.
+def invert(model: Model, x0: Tensor, sampling: Sampling | None = None, iterations: int = 5, **conditions: Any) -> Tensor:
+    """The noise (n, C, *S) from which DDIM draws pictures x0 (n, C, *S), by DDIM inversion; see `samplers.invert`.
 
-    `model.sample(n, start=noise, sampler="ddim", steps=steps, guidance=guidance, clip="none", options={}, **conditions)` brings them back. Conditions
-    that are not mentioned ask nothing here; say so there with None. Guidance over 1 pulls the fixed point apart and loses accuracy.
+    `model.sample(n, replace(sampling, start=noise), **conditions)` brings them back; sampling None is `inversion(model)`. Conditions that are not
+    mentioned are null here; give them as None there. Guidance over 1 pulls the fixed point apart and loses accuracy.
     """
-    if steps < 2:
-        raise Usage(f"an inversion takes at least 2 steps, not {steps}")
+    sampling = sampling or inversion(model)
+    if sampling.sampler not in ("ddim", samplers.ddim) or sampling.options:
+        raise Usage("an inversion is of DDIM without noise of its own; choose sampler ddim and no options")
+    if sampling.steps < 2:
+        raise Usage(f"an inversion takes at least 2 steps, not {sampling.steps}")
     if iterations < 1:
         raise Usage(f"each step of the inversion takes at least 1 iteration, not {iterations}")
-    n = len(model.fitted(x0, len(x0)))
-    asked = model.asked(n, {key: None for key in model.conditions} | conditions)
-    plan = model.plan("ddim", steps=steps, guidance=guidance, clip="none", options={})
-    denoise = model.bind(plan, n, asked)
-    x = x0.to(model.device, torch.float32)
-    for x, _ in model.quietly(samplers.invert(denoise, x, model.grid.levels(steps), iterations)):  # noqa: B007, B020
+    n = len(x0)
+    check_images(model.shape, x0, n)
+    denoise = guided_denoiser(model, n, sampling, model.with_defaults(n, model.unconditional(**conditions)))
+    denoise = sampling.clip_x0(sampling.guide(denoise, range(n)) if sampling.guide else denoise)
+    levels, x = model.sampling_schedule(sampling).levels(sampling.steps), x0.to(model.device, torch.float32)
+    for x, _ in inference_mode(model, samplers.invert(denoise, x, levels, iterations)):  # noqa: B007, B020
         pass
     return x
 
 
-def vary(model: Model, x0: Tensor, n: int, strength: float = 0.2, steps: int = 50, seed: int = 0, **conditions: Any) -> Tensor:
-    """n variations (n, C, *S) of one picture x0 (1, C, *S): its noise, turned a share `strength` of the way to fresh noise (0 it, 1 another)."""
+def vary(model: Model, x0: Tensor, n: int, strength: float = 0.2, sampling: Sampling | None = None, **conditions: Any) -> Tensor:
+    """n variations (n, C, *S) of one picture x0 (1, C, *S): its noise, turned a share `strength` of the way to fresh noise (0 it, 1 another).
+
+    sampling and conditions as in `invert`; its seed is that of the fresh noise.
+    """
     if not 0 <= strength <= 1:
         raise Usage(f"strength is the share of the way to another picture, 0 <= strength <= 1, not {strength}")
     if n < 1:
         raise Usage(f"draw at least 1 variation, not {n}")
-    conditions = {key: None for key in model.conditions} | conditions
-    turned = slerp(invert(model, x0, steps, **conditions), model.start(n, seed), strength)
-    return model.sample(n, start=turned, sampler="ddim", steps=steps, guidance=1.0, clip="none", options={}, seed=seed, **conditions)
+    sampling, conditions = sampling or inversion(model), model.unconditional(**conditions)
+    fresh = model.start(n, sampling.seed, sampling.first, model.sampling_schedule(sampling))
+    turned = slerp(invert(model, x0, sampling, **conditions), fresh, strength)
+    return model.sample(n, replace(sampling, start=turned), **model.with_defaults(n, conditions))
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:

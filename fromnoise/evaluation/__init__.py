@@ -1,49 +1,41 @@
 """Measuring samples: distances to real data in named features, each beside what real data itself reaches."""
 
+from .adherence import Adherence, control_adherence
 from .card import Card, Row
-from .features.clip import ClipScore
-from .features.cnn import CNN
-from .features.features import FeatureNet, observe
-from .features.perceptual import Perceptual, load_perceptual
-from .features.prepare import load_features
-from .features.resnet import ResNet
-from .metrics.metrics import Statistics, frechet, kid, precision_recall
-from .metrics.obedience import Obedience, obedience
-from .metrics.pairs import Pairs, score_pairs
-from .metrics.points import distance_to_data, energy_distance, score_points, sliced_wasserstein
-from .protocol import score
-from .run import fits, score_run
-from .speed import Comparison, Timed, time_sampling
-from .sweep import Sweep
+from .examples import check_data, example_conditions
+from .features import (
+    CNN,
+    FEATURES,
+    ClipScore,
+    FeatureNet,
+    Perceptual,
+    ResNet,
+    load_features,
+    load_perceptual,
+    observe,
+)
+from .likelihood import Likelihood, likelihood
+from .measure import score_pictures, score_points
+from .metrics import (
+    Statistics,
+    distance_to_data,
+    energy_distance,
+    frechet,
+    kid,
+    precision_recall,
+    psnr,
+    sliced_wasserstein,
+)
+from .pairs import Pairs, score_pairs
+from .protocol import EvaluateSettings, Protocol, evaluate
+from .results import is_evaluated, last_step, measured_of, write_result
+from .speed import Comparison, Timed, count_calls, parse_samplers, time_sampling
+from .sweep import Sweep, parse_scales, parse_steps
 
 __all__ = [
-    "CNN",
-    "Card",
-    "ClipScore",
-    "Comparison",
-    "FeatureNet",
-    "Obedience",
-    "Pairs",
-    "Perceptual",
-    "ResNet",
-    "Row",
-    "Statistics",
-    "Sweep",
-    "Timed",
-    "distance_to_data",
-    "energy_distance",
-    "frechet",
-    "kid",
-    "fits",
-    "load_features",
-    "obedience",
-    "load_perceptual",
-    "observe",
-    "precision_recall",
-    "score",
-    "score_pairs",
-    "score_points",
-    "score_run",
-    "sliced_wasserstein",
-    "time_sampling",
-]
+    "CNN", "FEATURES", "Adherence", "Card", "ClipScore", "Comparison", "EvaluateSettings", "FeatureNet", "Likelihood", "Pairs", "Perceptual",
+    "Protocol", "ResNet", "Row", "Statistics", "Sweep", "Timed", "check_data", "control_adherence", "count_calls", "distance_to_data",
+    "energy_distance", "evaluate", "example_conditions", "frechet", "is_evaluated", "kid", "last_step", "likelihood", "load_features",
+    "load_perceptual", "measured_of", "observe", "parse_samplers", "parse_scales", "parse_steps", "precision_recall", "psnr", "score_pairs",
+    "score_pictures", "score_points", "sliced_wasserstein", "time_sampling", "write_result",
+]  # fmt: skip

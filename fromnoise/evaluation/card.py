@@ -1,6 +1,6 @@
 """What an evaluation found: figures, each beside the same figure of real data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -51,6 +51,11 @@ class Card:
             raise KeyError(f"no {metric!r}; one of: {', '.join(row.metric for row in self.rows)}")
         return found[0]
 
+    @property
+    def overall(self) -> list[Row]:
+        """The rows that are taken over all classes."""
+        return [row for row in self.rows if ": " not in row.metric]
+
     def json(self) -> dict[str, Any]:
         """The card as plain values, to be written as JSON."""
         rows = [asdict(row) | {"ratio": row.ratio} for row in self.rows]
@@ -58,23 +63,33 @@ class Card:
 
     def table(self) -> "Table":
         """The card for a terminal."""
-        from rich.markup import escape
-        from rich.table import Table
-
-        caption = "\n".join([self.protocol, *(f"Note: {note}" for note in self.notes)])
-        table = Table(title=escape(self.title), title_justify="left", caption=escape(caption), caption_justify="left")
-        table.add_column("metric")
-        for heading in ("samples", "real data", "ratio"):
-            table.add_column(heading, justify="right")
+        rows = []
         for row in self.rows:
             arrow = {"lower": "↓", "higher": "↑"}[row.better]
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-            table.add_row(escape(f"{row.metric} {arrow}"), shown(row.value, row.error), shown(row.floor, row.floor_error), ratio)
-        return table
+            rows.append((f"{row.metric} {arrow}", figure(row.value, row.error), figure(row.floor, row.floor_error), ratio))
+        caption = "\n".join([self.protocol, *(f"Note: {note}" for note in self.notes)])
+        return table(self.title, caption, ("metric", "samples", "real data", "ratio"), rows)
 
 
-def shown(value: float | None, error: float | None = None) -> str:
+def figure(value: float | None, error: float | None = None) -> str:
     """A figure to four digits, with its error if it has one."""
     if value is None:
         return ""
     return f"{value:.4g}" if error is None else f"{value:.3g} ± {error:.1g}"
+
+
+def table(title: str, caption: str, headings: Sequence[str], rows: Iterable[Sequence[str] | None]) -> "Table":
+    """A table for a terminal, its first column names and the others figures; None among the rows draws a line."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    made = Table(title=escape(title), title_justify="left", caption=escape(caption), caption_justify="left")
+    for i, heading in enumerate(headings):
+        made.add_column(escape(heading), justify="right" if i else "left", no_wrap=not i)
+    for row in rows:
+        if row is None:
+            made.add_section()
+        else:
+            made.add_row(*map(escape, row))
+    return made

@@ -1,128 +1,114 @@
-"""The protocol: samples of pictures against the test split, with as many real training pictures measured the same way beside them."""
+"""The protocol: what is measured of a trained model's samples, and the one function that draws and measures them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
 
-import torch
 from torch import Tensor
 
-from ..data.dataset import Dataset
-from ..errors import Problem
-from ..progress import track
-from .card import Card, Row
-from .features.features import FeatureNet, observe
-from .metrics.metrics import frechet, kid, precision_recall
+from ..data import Dataset
+from ..errors import Usage
+from ..model import Model, Sampling, guided_denoiser
+from .card import Card
+from .examples import check_data, example_conditions
+from .features import ClipScore, FeatureNet
+from .measure import Measure
+from .speed import Comparison, Timed, count_calls, time_sampling
+from .sweep import Sweep, guided_by, ways
 
-CHUNK = 500  # images at a time
-LARGEST = 50_000  # images of the reference
-FEW = 2048  # samples below which a Fréchet distance is mostly bias
-NEIGHBOURS = 3
-SUBSETS = 100
+TIMED = 64  # samples drawn at once to take the time
 
-PROTOCOL = (
-    "Reference: {m:,} test images. Real data: {r:,} random training images{alike}, measured like the samples against the same reference. "
-    "Samples rounded to 8 bits like saved files. Features: the penultimate layer of {net}, weights {digest}. "
-    "KID ± its standard deviation over {subsets} subsets of {size:,}; precision and recall with k = {k}."
-)
+Progress = Callable[[int, int], Any]  # (how many samples are drawn, of how many)
 
 
-def score(samples: Tensor, labels: Tensor | None, train: Dataset, test: Dataset, features: FeatureNet, seed: int = 0) -> Card:
-    """The card of samples (N, C, H, W) in [-1, 1], drawn for labels (N,) int64, or None where they were drawn unconditionally.
+@final
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """A recipe's `evaluate`: how many samples, and what they are seen through (see `load_features`)."""
 
-    Reference: the test split (50,000 random images of it if it has more). Every figure is given for the samples, and for as many random
-    training images (in the samples' class proportions where there are labels) against the same reference: what a perfect model would reach.
-    Samples are rounded to 8 bits, as a saved file would be. Fréchet distance (Heusel et al. 2017), KID (Bińkowski et al. 2018), precision
-    and recall (Kynkäänniemi et al. 2019), and the share of samples whose label the network recognises, beside that of test images.
+    n: int = 10_000
+    features: str = "cnn"
+
+
+@final
+@dataclass(frozen=True)
+class Protocol:
+    """What is measured of a model's samples. Which samples they are, their noise included, a `Sampling` says.
+
+    n         how many samples;  features  what pictures are seen through, see `load_features`; points need nothing
+    seed      of what is random in measuring: which real examples are compared with, and which subsets are taken
+    compare   [(sampler, steps), …]: these side by side, with their speed
+    scales    of guidance to sweep, rising;  sweep_steps  numbers of steps to sweep it at, none for those of the sampling
+    clip      a CLIP model by which the fit of samples and captions is measured as well
     """
-    _check(samples, labels, test)
-    draw = torch.Generator().manual_seed(seed)
-    n = len(samples)
-    # Without labels the network may still predict something (how far a picture is turned), which nobody asked for.
-    labels = None if labels is None or len(test.classes) < 2 else labels.cpu()
-    chosen = torch.randperm(len(test), generator=draw)[:LARGEST].sort().values
-    real = torch.randperm(len(train), generator=draw)[:n] if labels is None else alike(train, labels, draw)
-    reference, guessed_real = observe(features, _pictures(test, chosen, "looking at test images"))
-    beside, _ = observe(features, _pictures(train, real.sort().values, "looking at training images"))
-    found, guessed = observe(features, iter(samples.split(CHUNK)))
-    rows = _distances(found, beside, reference, features.name, seed)
-    knows = features.classes in (None, len(test.classes))
-    if labels is not None and guessed is not None and guessed_real is not None and knows:
-        rows += _accuracies(guessed == labels, labels, guessed_real, labels_of(test, chosen), test.classes, features.name)
-    size = min(1000, n, len(beside), len(reference))
-    same = " with the samples' class proportions" if labels is not None else ""
-    said = {"net": features.name, "digest": features.digest, "size": size, "subsets": SUBSETS, "k": NEIGHBOURS}
-    protocol = PROTOCOL.format(m=len(reference), r=len(beside), alike=same, **said)
-    return Card(f"{test.name}, {n:,} samples", features.name, n, len(reference), protocol, rows, _notes(found, beside, reference))
+
+    n: int = 10_000
+    features: str | Path | Callable[..., FeatureNet] = "cnn"
+    seed: int = 0
+    compare: Sequence[tuple[str, int]] = ()
+    scales: Sequence[float] = ()
+    sweep_steps: Sequence[int] = ()
+    clip: ClipScore | None = None
+
+    def __post_init__(self) -> None:
+        if self.n < 2:
+            raise Usage(f"evaluate at least 2 samples, not {self.n}")
+        if self.compare and self.scales:
+            raise Usage("--compare and --sweep are two questions; ask one at a time")
+        if self.sweep_steps and not self.scales:
+            raise Usage("--sweep-steps says at how many steps to sweep guidance; name its scales with --sweep")
 
 
-def alike(train: Dataset, labels: Tensor, draw: torch.Generator) -> Tensor:
-    """Random examples of `train` with as many of each class as `labels` (N,) has, or all of a class that has fewer; (N,) indices."""
-    wanted = torch.bincount(labels, minlength=len(train.classes))
-    kept = []
-    for part in torch.randperm(len(train), generator=draw).split(4096):
-        theirs = labels_of(train, part)
-        for label in wanted.nonzero().flatten().tolist():
-            mine = part[theirs == label][: wanted[label]]
-            wanted[label] -= len(mine)
-            kept.append(mine)
-        if not wanted.any():
-            break
-    return torch.cat(kept)
+def evaluate(
+    model: Model, train: Dataset, test: Dataset, protocol: Protocol, sampling: Sampling, progress: Progress | None = None
+) -> Card | Comparison | Sweep:
+    """The card of a model's samples, every class in turn or under the conditions of held-out examples, beside the same figures of real data.
+
+    With `protocol.compare` it is a Comparison, a card a sampler; with `protocol.scales` a Sweep, a card a scale of guidance. What cannot be is
+    said, as Usage or Problem, before anything is trained or drawn. progress(done, total) is called as samples are drawn.
+    """
+    if protocol.scales and not model.conditions and sampling.weak is None:
+        raise Usage("this model has no condition to guide by, so there is nothing to sweep")
+    lines = ways(model, sampling, protocol.sweep_steps) if protocol.scales else {}
+    samplings = [sampling.merged({"sampler": name, "steps": steps}) for name, steps in protocol.compare]
+    samplings = samplings or [guided_by(own, scale) for own in lines.values() for scale in protocol.scales] or [sampling]
+    for own in samplings:
+        guided_denoiser(model, 1, own, model.with_defaults(1, {}))
+    for data in (train, test):
+        check_data(model, data)
+    if protocol.clip and ("text" not in model.conditions or not test.text):
+        raise Usage("a CLIP score is of pictures and their captions; this run has none, so leave --clip-model out")
+    n, measure = protocol.n, Measure(model, train, test, protocol.features, protocol.seed, protocol.clip)
+    conditions = model.with_defaults(n, example_conditions(model, test, n))
+    found: list[Card] = []
+
+    def card(own: Sampling) -> Card:
+        before = n * len(found)
+        counted = None if progress is None else lambda done: progress(before + done, n * len(samplings))
+        return measure(drawn(model, n, own, conditions, counted), conditions)
+
+    if protocol.compare:
+        rows = []
+        for own, (name, steps) in zip(samplings, protocol.compare, strict=True):
+            nfe, seconds = timed(model, min(n, TIMED), own, conditions)
+            found.append(card(own))
+            rows.append(Timed(name, steps, nfe, seconds, found[-1]))
+        return Comparison(rows)
+    for own in samplings:
+        found.append(card(own))
+    each = len(protocol.scales)
+    return Sweep(protocol.scales, {name: found[i * each : (i + 1) * each] for i, name in enumerate(lines)}) if lines else found[0]
 
 
-def labels_of(dataset: Dataset, indices: Tensor) -> Tensor:
-    """The labels (B,) of a dataset's examples, on the CPU."""
-    return torch.cat([dataset.take(part)["label"].cpu() for part in indices.split(CHUNK)])
+def drawn(model: Model, n: int, sampling: Sampling, conditions: Mapping[str, Any], progress: Callable[[int], Any] | None = None) -> Tensor:
+    """n samples (n, C, *S) as float32 on the CPU."""
+    return model.sample(n, sampling, progress=progress, **conditions).cpu().float()
 
 
-def _pictures(dataset: Dataset, indices: Tensor, words: str) -> Iterator[Tensor]:
-    parts = indices.split(CHUNK)
-    return (dataset.get(part)["x"] for part in track(parts, words, len(parts)))
-
-
-def _check(samples: Tensor, labels: Tensor | None, test: Dataset) -> None:
-    if tuple(samples.shape[1:]) != tuple(test.shape):
-        raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
-    if len(samples) <= NEIGHBOURS or len(test) <= NEIGHBOURS:
-        raise Problem(f"{len(samples)} samples and {len(test)} test images: give more than {NEIGHBOURS} of each, thousands to mean much")
-    if labels is not None and labels.shape != samples.shape[:1]:
-        raise Problem(f"{len(samples)} samples but labels of shape {tuple(labels.shape)}; give one for each")
-    bad = len(samples) - int(samples.flatten(1).isfinite().all(1).sum())
-    if bad:
-        raise Problem(f"{bad} of {len(samples)} samples hold NaN or infinity; take more steps, less guidance, or an earlier checkpoint")
-
-
-def _distances(found: Tensor, beside: Tensor, reference: Tensor, net: str, seed: int) -> list[Row]:
-    (kernel, kernel_std), (floor, floor_std) = (kid(x, reference, SUBSETS, seed=seed) for x in (found, beside))
-    precision, recall = zip(*(precision_recall(reference, x, NEIGHBOURS) for x in (found, beside)), strict=True)
-    return [
-        Row(f"Fréchet distance · {net}", frechet(found, reference), frechet(beside, reference)),
-        Row(f"KID · {net}", kernel, floor, kernel_std, floor_std),
-        Row(f"precision · {net}", *precision, better="higher"),
-        Row(f"recall · {net}", *recall, better="higher"),
-    ]
-
-
-def _accuracies(right: Tensor, labels: Tensor, guessed: Tensor, truth: Tensor, classes: tuple[str, ...], net: str) -> list[Row]:
-    real = guessed == truth
-
-    def share(hits: Tensor) -> float | None:
-        return hits.double().mean().item() if len(hits) else None
-
-    rows = [Row(f"class accuracy · {net}", right.double().mean().item(), share(real), better="higher")]
-    for label in labels.unique().tolist():
-        hits, beside = right[labels == label].double().mean().item(), share(real[truth == label])
-        rows.append(Row(f"class accuracy: {classes[label]}", hits, beside, better="higher"))
-    return rows
-
-
-def _notes(found: Tensor, beside: Tensor, reference: Tensor) -> list[str]:
-    notes, (n, dim) = [], found.shape
-    if n <= dim:
-        notes.append(f"{n:,} samples cannot fill the {dim} dimensions of the features: a Fréchet distance means little; draw more")
-    elif n < FEW:
-        notes.append(f"{n:,} samples are few: a Fréchet distance falls as n grows, compare it at one n only; {FEW:,} or more are usual")
-    if len(reference) < FEW:
-        notes.append(f"the reference has only {len(reference):,} images, which raises both Fréchet distances")
-    if len(beside) < n:
-        notes.append(f"there are only {len(beside):,} training images to compare with, which raises their Fréchet distance")
-    return notes
+def timed(model: Model, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> tuple[float, float]:
+    """Evaluations of the network, and seconds, for each of n samples that are drawn at once."""
+    few, own = {key: None if value is None else value[:n] for key, value in conditions.items()}, replace(sampling, batch=n)
+    with count_calls(model.denoiser) as calls:
+        drawn(model, n, own, few)
+    return sum(calls) / n, time_sampling(lambda: drawn(model, n, own, few)) / n

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import Usage
-from .card import Card, shown
+from .card import Card, figure, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 def time_sampling(draw: Callable[[], object], repeats: int = 3) -> float:
     """The median wall-clock time of `draw()` in seconds, after one call that is not counted; waits for a GPU to finish."""
 
-    def settled() -> float:
+    def now() -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         return time.perf_counter()
 
     times = []
     for _ in range(repeats + 1):
-        began = settled()
+        began = now()
         draw()
-        times.append(settled() - began)
+        times.append(now() - began)
     return statistics.median(times[1:])
 
 
 @contextmanager
-def counted(network: nn.Module) -> Iterator[list[int]]:
+def count_calls(network: nn.Module) -> Iterator[list[int]]:
     """A list that receives, for every call of `network` inside, how many examples it was given: both halves of a guided pass count."""
     calls: list[int] = []
     hook = network.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
@@ -69,30 +69,25 @@ class Comparison:
 
     def table(self) -> "Table":
         """The comparison for a terminal."""
-        from rich.markup import escape
-        from rich.table import Table
-
         last = self.rows[-1]
         distance = next(row.metric for row in last.card.rows if row.better == "lower")
-        table = Table(title=escape(last.card.title), title_justify="left", caption=escape(last.card.protocol), caption_justify="left")
-        own = [row for row in last.card.rows if ": " not in row.metric]  # one class alone would only crowd the table
-        versus = f"{last.sampler}:{last.steps}"
-        for heading in ("sampler", "NFE", "s / sample", f"× as fast as {versus}", f"distance / {versus}'s", *(row.metric for row in own)):
-            table.add_column(escape(heading), justify="right")
+        versus, own = f"{last.sampler}:{last.steps}", last.card.overall
+        headings = ("sampler", "NFE", "s / sample", f"× as fast as {versus}", f"distance / {versus}'s", *(row.metric for row in own))
+        rows = []
         for row in self.rows:
             times, ratio = last.seconds / row.seconds, row.card[distance].value / max(last.card[distance].value, 1e-12)
-            figures = (shown(row.card[one.metric].value, row.card[one.metric].error) for one in own)
-            table.add_row(f"{row.sampler}:{row.steps}", f"{row.nfe:g}", f"{row.seconds:.3g}", f"{times:.1f}", f"{ratio:.3f}", *figures)
-        table.add_row("real data", "", "", "", "", *(shown(row.floor, row.floor_error) for row in own))
-        return table
+            figures = (figure(row.card[one.metric].value, row.card[one.metric].error) for one in own)
+            rows.append((f"{row.sampler}:{row.steps}", f"{row.nfe:g}", f"{row.seconds:.3g}", f"{times:.1f}", f"{ratio:.3f}", *figures))
+        rows.append(("real data", "", "", "", "", *(figure(row.floor, row.floor_error) for row in own)))
+        return table(last.card.title, last.card.protocol, headings, rows)
 
 
-def parse(specs: str) -> list[tuple[str, int]]:
+def parse_samplers(text: str, option: str = "--compare") -> list[tuple[str, int]]:
     """ "ddim:50,ddim:1000" as [("ddim", 50), ("ddim", 1000)]; raises Usage where it does not read so."""
     found = []
-    for spec in specs.split(","):
-        name, _, steps = spec.strip().partition(":")
-        if not name or not steps.isdecimal() or int(steps) < 1:
-            raise Usage(f"{spec.strip()!r} is not SAMPLER:STEPS; write for example --compare ddim:50,ddim:1000")
+    for spec in text.split(","):
+        name, _, steps = spec.strip().rpartition(":")
+        if not name or not (steps.isascii() and steps.isdecimal()) or int(steps) < 1:
+            raise Usage(f"{spec.strip()!r} is not SAMPLER:STEPS; write for example {option} ddim:50,ddim:1000")
         found.append((name, int(steps)))
     return found

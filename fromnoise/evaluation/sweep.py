@@ -1,12 +1,13 @@
-"""Guidance swept: how much variety obedience costs, in several ways to guide and numbers of steps."""
+"""Guidance swept: how much variety it costs to follow conditions, in several ways to guide and numbers of steps."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import Usage
-from .card import Card, Row, shown
+from ..model import Model, Sampling
+from .card import Card, Row, figure, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +29,7 @@ class Sweep:
     @property
     def metrics(self) -> list[Row]:
         """The figures that are taken over all classes, as the last card has them."""
-        return [row for row in self.last.rows if ": " not in row.metric]
+        return self.last.overall
 
     def values(self, metric: str) -> dict[str, list[float]]:
         """One figure at each scale, by line."""
@@ -36,47 +37,45 @@ class Sweep:
 
     def json(self) -> dict[str, Any]:
         """The sweep as plain values, to be written as JSON."""
-        return {"rows": [{"way": name, "guidance": scale, "card": card.json()} for name, scale, card in self._cells()]}
+        cells = [(name, *cell) for name, cards in self.lines.items() for cell in zip(self.scales, cards, strict=True)]
+        return {"rows": [{"way": name, "guidance": scale, "card": card.json()} for name, scale, card in cells]}
 
     def table(self) -> "Table":
         """The sweep for a terminal."""
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(title=escape(self.last.title), title_justify="left", caption=escape(self.last.protocol), caption_justify="left")
-        table.add_column("", no_wrap=True)
-        for heading in ("guidance", *(row.metric for row in self.metrics)):
-            table.add_column(escape(heading), justify="right")
-        for name, scale, card in self._cells():
-            figures = (shown(card[row.metric].value, card[row.metric].error) for row in self.metrics)
-            table.add_row(escape(name), f"{scale:g}", *figures, end_section=scale == self.scales[-1])
-        table.add_row("real data", "", *(shown(row.floor, row.floor_error) for row in self.metrics))
-        return table
-
-    def _cells(self) -> list[tuple[str, float, Card]]:
-        return [(name, scale, card) for name, cards in self.lines.items() for scale, card in zip(self.scales, cards, strict=True)]
+        rows: list[Sequence[str] | None] = []
+        for name, cards in self.lines.items():
+            for scale, card in zip(self.scales, cards, strict=True):
+                rows.append((name, f"{scale:g}", *(figure(card[row.metric].value, card[row.metric].error) for row in self.metrics)))
+            rows.append(None)
+        rows.append(("real data", "", *(figure(row.floor, row.floor_error) for row in self.metrics)))
+        return table(self.last.title, self.last.protocol, ("", "guidance", *(row.metric for row in self.metrics)), rows)
 
 
-def ways(walk: Mapping[str, Any], steps: Sequence[int], conditional: bool) -> dict[str, dict[str, Any]]:
-    """The walks that a sweep compares, by name: as asked; or, where an interval or a weak model is named, plain guidance (CFG) and each of these.
+def ways(model: Model, sampling: Sampling, steps: Sequence[int]) -> dict[str, Sampling]:
+    """What a sweep compares, by name: the sampling as it is; or, where it has a weak model, or an interval that is not the model's own, plain
+    guidance (CFG) and each of these.
 
     Every one of them at each number of steps, if any are given. A model without conditions has no CFG.
     """
-    plain = dict(walk) | {"low": 0.0, "high": math.inf, "weak": None}
-    low, high = (walk.get(key) for key in ("low", "high"))
+    plain, conditional = replace(sampling, low=0.0, high=math.inf, weak=None), bool(model.conditions)
     found = {"CFG": plain} if conditional else {}
-    if conditional and low is not None and high is not None:
-        found[f"CFG from {low:g} to {high:g}"] = plain | {"low": low, "high": high}
-    if walk.get("weak") is not None:
-        found["autoguidance"] = (plain if conditional else dict(walk)) | {"weak": walk["weak"]}
+    if conditional and (sampling.low, sampling.high) != (model.sampling.low, model.sampling.high):
+        found[f"CFG from {sampling.low:g} to {sampling.high:g}"] = replace(sampling, weak=None)
+    if sampling.weak is not None:
+        found["autoguidance"] = replace(plain, weak=sampling.weak, negative=None) if conditional else sampling
     if found.keys() == {"CFG"}:
-        found["CFG"] = dict(walk)  # nothing to compare it with
+        found["CFG"] = sampling  # nothing to compare it with
     if not steps:
         return found
-    return {f"{name}, {count} steps": own | {"steps": count} for name, own in found.items() for count in steps}
+    return {f"{name}, {count} steps": replace(own, steps=count) for name, own in found.items() for count in steps}
 
 
-def scales(text: str, option: str = "--sweep") -> list[float]:
+def guided_by(sampling: Sampling, scale: float) -> Sampling:
+    """The sampling at a scale of guidance; at 1 there is nothing to lead away from."""
+    return replace(sampling, guidance=1.0, weak=None, negative=None) if scale == 1 else replace(sampling, guidance=scale)
+
+
+def parse_scales(text: str, option: str = "--sweep") -> list[float]:
     """ "1,1.5,3" as [1.0, 1.5, 3.0], rising; raises Usage where it does not read so."""
     try:
         found = sorted({float(part) for part in text.split(",")})
@@ -87,10 +86,9 @@ def scales(text: str, option: str = "--sweep") -> list[float]:
     return found
 
 
-def counts(text: str) -> list[int]:
+def parse_steps(text: str) -> list[int]:
     """ "5,10,20" as [5, 10, 20], rising; raises Usage where it does not read so."""
     parts = [part.strip() for part in text.split(",")]
-    found = sorted({int(part) for part in parts if part.isdecimal()})
-    if not all(part.isdecimal() for part in parts) or found[0] < 1:
+    if not all(part.isascii() and part.isdecimal() for part in parts) or min(map(int, parts)) < 1:
         raise Usage(f"steps are whole numbers from 1 with commas, such as 5,10,20, not {text!r}")
-    return found
+    return sorted(set(map(int, parts)))

@@ -1,15 +1,13 @@
 """Pictures that explain: grids, the forward and the reverse process, schedules, samplers side by side, loss curves, a run's report."""
 
-from ..runs.log import Log, read
 from .animation import gif
 from .compare import Compared, by_class, compare, compared, sweep
-from .condition import alternating, condition, pictured
-from .control import control
+from .condition import alternating, condition, input_pictures
 from .curves import curves
 from .guidance import guidance
 from .interpolate import interpolate, latent_walk
-from .picture import grid, save, tiles, to_uint8, write
-from .process import estimate, forward, reverse, reverse_gif
+from .picture import check, grid, save, tiles, to_uint8, write
+from .process import estimate, forward, moments, reverse, reverse_gif
 from .progress import progress
 from .report.report import report
 from .schedules import schedules
@@ -17,34 +15,7 @@ from .strip import strip
 from .tradeoff import tradeoff
 
 __all__ = [
-    "Compared",
-    "Log",
-    "alternating",
-    "by_class",
-    "compare",
-    "compared",
-    "control",
-    "condition",
-    "curves",
-    "estimate",
-    "forward",
-    "gif",
-    "grid",
-    "guidance",
-    "interpolate",
-    "latent_walk",
-    "pictured",
-    "progress",
-    "read",
-    "report",
-    "reverse",
-    "reverse_gif",
-    "save",
-    "schedules",
-    "strip",
-    "sweep",
-    "tiles",
-    "to_uint8",
-    "tradeoff",
-    "write",
-]
+    "Compared", "alternating", "by_class", "check", "compare", "compared", "condition", "curves", "estimate", "forward", "gif", "grid", "guidance",
+    "input_pictures", "interpolate", "latent_walk", "moments", "progress", "report", "reverse", "reverse_gif", "save", "schedules", "strip",
+    "sweep", "tiles", "to_uint8", "tradeoff", "write",
+]  # fmt: skip

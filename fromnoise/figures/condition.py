@@ -1,58 +1,80 @@
-"""What a model makes of what it is asked: the condition beside its samples and the truth."""
+"""What a model makes of its conditions: pictures that it is conditioned on, or that samples start from, beside samples and the truth."""
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
+from ..data import Dataset
+from ..diffusion import Seeded
 from ..errors import Usage
+from ..model import Model, Sampling
 from .picture import tiles
 from .process import examples
 from .strip import strip
 
-if TYPE_CHECKING:
-    from ..data import Dataset
-    from ..model import Model
-
 WORDS = 18  # letters of a line beside a row
 
 
-def pictured(model: "Model", asked: dict[str, Any]) -> Tensor | None:
-    """What the pictures among the values of conditions look like, (n, C', *S); None where there are none."""
-    found = (condition.picture(asked[key]) for key, condition in model.conditions.items() if asked.get(key) is not None)
-    return next((picture.float().cpu() for picture in found if picture is not None), None)
+def input_pictures(model: Model, n: int, conditions: Mapping[str, Any], source: Tensor | None = None) -> dict[str, Tensor]:
+    """The pictures that n samples are made from, (n, C', *S) by key: values of conditions, hints among them, and what samples start from.
+
+    source: what the samples start from (n, C, *S) where the model's source is data; None: the model's own source_values. {} for points.
+    """
+    found: dict[str, Tensor] = {}
+    if len(model.shape) == 1:
+        return found
+    for key, condition in model.conditions.items():
+        value = conditions.get(key)
+        picture = None if value is None else condition.picture(value)
+        if picture is None and isinstance(value, Tensor) and value.ndim == 1 + len(model.shape):
+            picture = value
+        if picture is not None:
+            found[key] = picture.float().cpu()
+    if model.source.key is not None:
+        values = model.source_values if source is None else source
+        found[model.source.key] = model.source.start(n, model.shape, Seeded(0, range(n)), values).float().cpu()
+    return found
 
 
-def alternating(asked: Tensor, made: Tensor, columns: int) -> Image.Image:
-    """Rows of what was asked (n, C', *S), each with the row of what was made of it (n, C, *S) below."""
-    above, below = tiles(asked), tiles(made)
+def alternating(inputs: Tensor, samples: Tensor, columns: int) -> Image.Image:
+    """Rows of inputs (n, C', *S), each with the row of the samples (n, C, *S) made from them below."""
+    above, below = tiles(inputs), tiles(samples)
     starts = range(0, len(below), columns)
     rows = [row for i in starts for row in (above[i : i + columns], below[i : i + columns], None)]
     return strip(rows[:-1], ["input", "sample"] * len(starts))
 
 
-def condition(model: "Model", data: "Dataset", n: int = 4, rows: int = 6, seed: int = 0, **walk: Any) -> Image.Image:
-    """Examples of the data a row each: the picture that is asked, n samples made of it from different noise, and the truth.
+def condition(model: Model, data: Dataset, n: int = 4, rows: int = 6, sampling: Sampling | None = None) -> Image.Image:
+    """Examples of the data, a row each: the pictures that samples are made from, n samples of seeds in turn, and the truth.
 
-    A model that is told words or classes alone has them beside the rows. walk: sampler, steps, guidance, … as in `Model.sample`.
+    Pictures are those of conditions, hints of control branches, and of a source that is data. Captions or classes stand beside the rows.
     """
     if n < 1 or rows < 1:
         raise Usage(f"show at least 1 sample of at least 1 row, not {n} of {rows}")
-    if not model.conditions or len(model.shape) == 1:
+    batch, sampling = examples(data, rows), sampling or model.sampling
+    count, source = len(batch["x"]), batch.get(model.source.key)
+    if len(model.shape) == 1 or not model.conditions and source is None:
         raise Usage(
-            "this shows pictures beside what they were asked to be, and this model makes none or is asked nothing; use `fromnoise sample`"
+            "this shows pictures beside what they are made from, and this model has no conditions or makes no pictures; use `fromnoise sample`"
         )
-    batch = examples(data, rows)
-    asked = model.asked(len(batch["x"]), {key: told.read(batch) for key, told in model.conditions.items()})
-    picture = pictured(model, asked)
-    samples = [model.sample(len(batch["x"]), seed=seed + i, **walk, **asked).float().cpu() for i in range(n)]
-    columns = [*([] if picture is None else [tiles(picture)]), *map(tiles, samples), tiles(batch["x"].cpu())]
-    over = [*([] if picture is None else ["input"]), *(f"sample {i + 1}" for i in range(n)), "truth"]
+    conditions = model.with_defaults(count, {key: own.read(batch) for key, own in model.conditions.items()})
+    inputs = input_pictures(model, count, conditions, source)
+    if source is not None:
+        noisiest = model.sampling_schedule(sampling)(torch.ones(()))
+        size = torch.hypot(noisiest.alpha * model.denoiser.data_std, noisiest.sigma)
+        sampling = replace(sampling, start=(size * source.double()).float())
+    samples = [model.sample(count, replace(sampling, seed=sampling.seed + i), **conditions).float().cpu() for i in range(n)]
+    columns = [tiles(part) for part in (*inputs.values(), *samples, batch["x"].cpu())]
+    over = [*inputs, *(f"sample {i + 1}" for i in range(n)), "truth"]
     return strip([list(row) for row in zip(*columns, strict=True)], _names(batch, data.classes), over)
 
 
-def _names(batch: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
+def _names(batch: Mapping[str, Any], classes: tuple[str, ...]) -> list[str]:
     """Each example's caption, or its class."""
     if "text" in batch:
         return ["\n".join(textwrap.wrap(text, WORDS, max_lines=3, placeholder=" …")) or "" for text in batch["text"]]

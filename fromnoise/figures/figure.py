@@ -1,4 +1,4 @@
-"""Plots in one quiet style, through Matplotlib's objects only: no global state is touched."""
+"""Plots in one plain style, through Matplotlib's objects only: no global state is touched."""
 
 import io
 import re

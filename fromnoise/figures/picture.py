@@ -30,7 +30,7 @@ def to_uint8(x: Tensor) -> np.ndarray:
 
 
 def pictures(x: Tensor) -> list[Image.Image]:
-    """One picture in its own size and mode (L, LA, RGB or RGBA) for each of (N, C, H, W); beyond 4 channels the first three are shown."""
+    """One picture in its own size and mode (L, LA, RGB or RGBA) for each of (N, C, H, W); beyond 4 channels the first three are drawn."""
     x = x if x.shape[1] <= 4 else x[:, :3]
     return [Image.fromarray(a[..., 0] if a.shape[-1] == 1 else a) for a in to_uint8(x)]
 
@@ -42,7 +42,7 @@ def tiles(x: Tensor, scale: int | None = None) -> list[Image.Image]:
     each, enlarged by the whole factor `scale` (by default until EDGE pixels are reached), videos (N, C, T, H, W) their middle frame.
     """
     if len(x) == 0:
-        raise Usage("there is nothing to draw; ask for at least one sample (-n 1)")
+        raise Usage("there is nothing to draw; make at least one sample (-n 1)")
     return {2: _scatter, 3: _lines, 4: _pixels, 5: _frames}[x.ndim](x, scale)
 
 
@@ -85,7 +85,7 @@ def _lines(x: Tensor, scale: int | None) -> list[Image.Image]:
 
 
 def opaque(picture: Image.Image) -> Image.Image:
-    """The picture without alpha: what is transparent shows a quiet checkerboard."""
+    """The picture without alpha: a pale checkerboard stands for what is transparent."""
     if picture.mode not in ("LA", "RGBA"):
         return picture
     width, height = picture.size
@@ -103,7 +103,7 @@ def enlarge(picture: Image.Image, scale: int) -> Image.Image:
 def sheet(tiles: Sequence[Image.Image], columns: int | None = None, pad: int = 2) -> Image.Image:
     """Tiles in rows from the left, `pad` white pixels around each; about square unless `columns` is named."""
     if not tiles:
-        raise Usage("there is nothing to draw; ask for at least one sample (-n 1)")
+        raise Usage("there is nothing to draw; make at least one sample (-n 1)")
     width, height = max(t.width for t in tiles), max(t.height for t in tiles)
     columns = min(len(tiles), columns or math.ceil(math.sqrt(len(tiles) * height / width)))
     rows = math.ceil(len(tiles) / columns)
@@ -121,7 +121,7 @@ def grid(images: Tensor, columns: int | None = None, pad: int = 2, scale: int | 
 
 
 def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, columns: int | None = None) -> Path:
-    """Writes samples as the name of `path` asks, wholly or not at all, and returns the path.
+    """Writes samples as the ending of `path` says, wholly or not at all, and returns the path.
 
     `.npz`: `arr_0` uint8 (N, H, W, C) and, with labels, `arr_1` int64 (N,), as the ADM evaluation suite reads them; floats where the
     samples are not pictures. No suffix: a folder with one PNG each, in the sample's own size and mode. Any other suffix: one picture,

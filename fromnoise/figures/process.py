@@ -2,21 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ..data import Dataset
 from ..diffusion import Level, Schedule, Seeded
 from ..errors import Usage
+from ..model import Model, Sampling
 from .animation import gif
 from .picture import sheet, tiles
 from .strip import beside, strip, titled
-
-if TYPE_CHECKING:
-    from ..data import Dataset
-    from ..model import Model
 
 CROWD, CLOUD = 256, 1000  # examples behind a mean, points in a scatter
 FAR = 40  # |log-SNR| from which it is written as infinite
@@ -32,9 +30,14 @@ class Moment(NamedTuple):
     x0: Tensor
 
 
-def shown(x: Tensor, level: Level) -> Tensor:
+def unit_variance(x: Tensor, level: Level) -> Tensor:
     """x in frame `vp`, where it keeps about unit variance at every level and so fits on one grey scale."""
     return x.detach().float().cpu() / float(torch.hypot(level.alpha, level.sigma))
+
+
+def blended(model: Model, x: Tensor, level: Level) -> Tensor:
+    """x of a model as it is drawn: with unit variance; where its source is data, as a blend whose shares alpha and sigma add up to 1."""
+    return unit_variance(x, level) if model.source.key is None else x.detach().float().cpu() / float(level.alpha + level.sigma)
 
 
 def named(schedule: Schedule, level: Level) -> str:
@@ -47,7 +50,7 @@ def named(schedule: Schedule, level: Level) -> str:
     return f"t {min(max(t, 0), 1):.2f}\nlog-SNR {words}"
 
 
-def examples(data: "Dataset | Tensor", n: int) -> dict[str, Any]:
+def examples(data: Dataset | Tensor, n: int) -> dict[str, Any]:
     """n examples spread evenly over a dataset (sets are often sorted by class), or the first n of a batch, as a dict with x."""
     if n < 1:
         raise Usage(f"show at least 1 sample, not {n}")
@@ -62,7 +65,7 @@ def number(shape: tuple[int, ...], n: int | None, usual: int) -> int:
     return n if n is not None else CLOUD if len(shape) == 1 else usual
 
 
-def forward(data: "Dataset | Tensor", schedule: Schedule, times: int | Iterable[float] = 8, n: int = 5, seed: int = 0) -> Image.Image:
+def forward(data: Dataset | Tensor, schedule: Schedule, times: int | Iterable[float] = 8, n: int = 5, seed: int = 0) -> Image.Image:
     """The forward process: x_t = alpha_t x0 + sigma_t eps in columns over t, a sample a row, and the mean of up to CROWD examples below.
 
     data: a dataset or a batch x0 (N, C, *S). times: how many, evenly from 0 to 1, or the times themselves. The noise of a sample is
@@ -74,9 +77,10 @@ def forward(data: "Dataset | Tensor", schedule: Schedule, times: int | Iterable[
     crowd = examples(data, CLOUD if x0.ndim == 2 else CROWD)["x"].cpu()
     eps, noise = (Seeded(seed, range(len(x)))(x) for x in (x0, crowd))
     if x0.ndim == 2:  # points are a cloud: all of them in one panel, the mean is seen by eye
-        return strip([[tiles(shown(level.mix(crowd, noise), level))[0] for level in levels]], columns=_over(schedule, times, levels))
-    columns = [tiles(shown(level.mix(x0, eps), level)) for level in levels]
-    mean = [tiles(shown(level.mix(crowd, noise).mean(0, keepdim=True), level))[0] for level in levels]
+        clouds = [tiles(unit_variance(level.mix(crowd, noise), level))[0] for level in levels]
+        return strip([clouds], columns=_over(schedule, times, levels))
+    columns = [tiles(unit_variance(level.mix(x0, eps), level)) for level in levels]
+    mean = [tiles(unit_variance(level.mix(crowd, noise).mean(0, keepdim=True), level))[0] for level in levels]
     rows = [*zip(*columns, strict=True)]
     names = [f"x{_sub(i + 1)}" for i in range(len(rows))] if len(rows) > 1 else ["x"]
     return strip([*rows, None, mean], [*names, f"mean\nof {len(crowd)}"], _over(schedule, times, levels))
@@ -96,58 +100,50 @@ def evenly(total: int, count: int) -> list[int]:
     return [round(i * (total - 1) / (count - 1)) for i in range(count)] if count > 1 else [total - 1]
 
 
-def moments(
-    model: "Model",
-    n: int,
-    count: int,
-    steps: int | None = None,
-    seed: int = 0,
-    init: Tensor | None = None,
-    strength: float = 0.6,
-    **asked: Any,
-) -> Iterator[Moment]:
+def moments(model: Model, n: int, count: int, sampling: Sampling | None = None, **conditions: Any) -> Iterator[Moment]:
     """At most `count` moments of a walk from noise to data, evenly spread over its steps; the last one is the sample itself.
 
-    Arguments as in `Model.trajectory`. A walk from an image (SDEdit) starts after its first step.
+    A walk from an image (SDEdit) starts after its first step.
     """
-    steps = model.plan(steps=steps).steps
-    total = steps if init is None else max(1, round(strength * steps))
-    levels = model.grid.levels(steps)[-1 - total :]
-    wanted = set(evenly(total + 1, count))
-    x = model.start(n, seed)
-    for i, (after, x0) in enumerate(model.trajectory(n, steps=steps, seed=seed, init=init, strength=strength, **asked)):
-        if i in wanted and (i or init is None):
+    sampling, conditions = sampling or model.sampling, model.with_defaults(n, conditions)
+    schedule, steps = model.sampling_schedule(sampling), sampling.steps
+    total = steps if sampling.init is None else max(1, round(sampling.strength * steps))
+    levels, wanted = schedule.levels(steps)[-1 - total :], set(evenly(total + 1, count))
+    x = model.start(n, sampling.seed, sampling.first, schedule)
+    x = x if sampling.start is None else sampling.start.expand_as(x)
+    for i, (after, x0) in enumerate(model.trajectory(n, sampling, **conditions)):
+        if i in wanted and (i or sampling.init is None):
             yield Moment(levels[i], x.cpu(), x0.cpu())
         x = after
     yield Moment(levels[-1], x.cpu(), x.cpu())
 
 
-def reverse(model: "Model", n: int | None = None, snapshots: int = 9, seed: int = 0, **asked: Any) -> Image.Image:
+def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sampling | None = None, **conditions: Any) -> Image.Image:
     """The reverse process: snapshots of n samples from noise (left) to data (right), x above and the model's estimate of x0 below.
 
-    n: 3 by default, or a cloud of points. asked: sampler, steps, guidance, options and conditions, as in `Model.trajectory`. What is
-    drawn has frame `vp`.
+    n: 3 by default, or a cloud of points. See `blended` for how x is drawn. Where the model's source is data, the walk begins at its examples.
     """
-    walk = list(moments(model, number(model.shape, n, 3), snapshots, seed=seed, **asked))
-    noisy = [tiles(shown(m.x, m.level)) for m in walk]
-    clean = [tiles(m.x0.float()) for m in walk]
+    walk = list(moments(model, number(model.shape, n, 3), snapshots, sampling, **conditions))
+    noisy, clean = [tiles(blended(model, m.x, m.level)) for m in walk], [tiles(m.x0.float()) for m in walk]
     rows: list[Any] = []
     for i in range(len(noisy[0])):
         rows += [[column[i] for column in noisy], [column[i] for column in clean], None]
-    return strip(rows[:-1], ["x", "estimate of x₀"] * len(noisy[0]), [named(model.grid, m.level) for m in walk])
+    schedule = model.sampling_schedule(sampling)
+    return strip(rows[:-1], ["x", "estimate of x₀"] * len(noisy[0]), [named(schedule, m.level) for m in walk])
 
 
-def reverse_gif(model: "Model", path: str | Path, n: int | None = None, seconds: float = 4.0, seed: int = 0, **asked: Any) -> Path:
+def reverse_gif(
+    model: Model, path: str | Path, n: int | None = None, seconds: float = 4.0, sampling: Sampling | None = None, **conditions: Any
+) -> Path:
     """The reverse process as a GIF: n samples at x on the left, the model's estimates of x0 on the right; returns the path.
 
     n: as many as keep the file small by default, 36 of 32 pixels, a cloud of 1000 points.
-    asked: sampler, steps, guidance, options, init and conditions, as in `Model.trajectory`.
     """
-    scale, fitting = _small(model.shape)
+    (scale, fitting), schedule = _small(model.shape), model.sampling_schedule(sampling)
     frames = []
-    for m in moments(model, number(model.shape, n, fitting), FRAMES, seed=seed, **asked):
-        left, right = (sheet(tiles(x, scale)) for x in (shown(m.x, m.level), m.x0.float()))
-        words = named(model.grid, m.level).replace("\n", "   ")
+    for m in moments(model, number(model.shape, n, fitting), FRAMES, sampling, **conditions):
+        left, right = (sheet(tiles(x, scale)) for x in (blended(model, m.x, m.level), m.x0.float()))
+        words = named(schedule, m.level).replace("\n", "   ")
         frames.append(beside(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
     return gif(frames, path, seconds)
 
@@ -161,8 +157,8 @@ def _small(shape: tuple[int, ...]) -> tuple[int | None, int]:
 
 
 def estimate(
-    model: "Model",
-    data: "Dataset | Tensor",
+    model: Model,
+    data: Dataset | Tensor,
     times: Iterable[float] = (0.1, 0.3, 0.5, 0.7, 0.9),
     index: int = 0,
     seed: int = 0,
@@ -170,7 +166,8 @@ def estimate(
 ) -> Image.Image:
     """What one call of the model makes of x_t: the true x0 and eps, the blend, and the estimates with their mean absolute (l1) errors.
 
-    One example of the data (a batch of points), blended with the same noise at each of `times`. conditions: none means the example's own.
+    One example of the data (a batch of points), blended with the same eps, of the model's source, at each of `times`. Conditions that are not
+    mentioned are the example's own.
     """
     times = list(times)
     if isinstance(data, Tensor):
@@ -178,19 +175,19 @@ def estimate(
     else:
         batch = data.get(torch.arange(min(CROWD, len(data))) if len(data.shape) == 1 else torch.tensor([index % len(data)]))
     x0 = batch["x"].float().to(model.device)
-    asked = {key: condition.read(batch) for key, condition in model.conditions.items() if condition.source in batch} | conditions
-    denoise, eps = model.denoise(len(x0), **asked), Seeded(seed, range(len(x0)))(x0)
+    own = {key: condition.read(batch) for key, condition in model.conditions.items() if condition.source in batch}
+    denoise = model.denoise(len(x0), **own | conditions)
+    eps = model.source.start(len(x0), x0.shape[1:], Seeded(seed, range(len(x0))), batch.get(model.source.key)).to(x0)
     levels = [model.noise(torch.tensor(t, dtype=torch.float64)) for t in times]
     rows: dict[str, list[Image.Image]] = {"x₀": [], "ε": [], "xₜ": [], "estimate of x₀": [], "estimate of ε": []}
     errors: dict[str, list[str]] = {name: [] for name in rows}
     for level in levels:
         x = level.mix(x0, eps)
         with torch.no_grad():
-            found, noise = denoise(x, level)
-        for name, picture in zip(rows, (x0, eps, shown(x, level), found, noise), strict=True):
+            x0_found, eps_found = denoise(x, level)
+        for name, picture in zip(rows, (x0, eps, blended(model, x, level), x0_found, eps_found), strict=True):
             rows[name] += tiles(picture.float().cpu())
-        errors["estimate of x₀"].append(f"l1 {float((found - x0).abs().mean()):.3f}")
-        errors["estimate of ε"].append(f"l1 {float((noise - eps).abs().mean()):.3f}")
-    given, guessed = list(rows)[:3], list(rows)[3:]
-    order = [*(rows[k] for k in given), None, *(rows[k] for k in guessed)]
-    return strip(order, list(rows), _over(model.noise, times, levels), [errors[k] for k in rows])
+        errors["estimate of x₀"].append(f"l1 {float((x0_found - x0).abs().mean()):.3f}")
+        errors["estimate of ε"].append(f"l1 {float((eps_found - eps).abs().mean()):.3f}")
+    true, estimated = list(rows.values())[:3], list(rows.values())[3:]
+    return strip([*true, None, *estimated], list(rows), _over(model.noise, times, levels), list(errors.values()))

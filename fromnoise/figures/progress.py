@@ -37,6 +37,6 @@ def progress(run: str | Path, path: str | Path | None = None, seconds: float = 6
     """
     drawn = [(step, picture) for step, file in grids(run) if (picture := opened(file)) is not None]
     if not drawn:
-        raise Problem(f"{run} has drawn no grids yet (samples/step_*.png); train it for longer, or with more train.looks")
+        raise Problem(f"{run} has drawn no grids yet (samples/step_*.png); train it for longer")
     frames = [titled(drawn[i][1], f"step {drawn[i][0]:,}") for i in evenly(len(drawn), FRAMES)]
     return gif(frames, path or Path(run) / "samples" / "progress.gif", seconds)

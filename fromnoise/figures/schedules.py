@@ -1,21 +1,18 @@
 """Noise schedules side by side: beta, alpha-bar, log-SNR, and a picture noised by each."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ..data import Dataset
 from ..diffusion import Schedule, Seeded, Table
 from ..errors import Usage
 from .figure import COLOURS, INK, dress, figure, raster
 from .picture import tiles
-from .process import examples, shown
+from .process import examples, unit_variance
 from .strip import above, strip
-
-if TYPE_CHECKING:
-    from ..data import Dataset
 
 POINTS = 1000  # of a curve, and the steps into which a curve without betas is cut
 SHOWN = 15.0  # the log-SNR axis ends here
@@ -34,18 +31,18 @@ def alpha_bar(schedule: Schedule, t: Tensor) -> Tensor:
     return schedule(t).framed("vp").alpha.square()
 
 
-def schedules(compared: Mapping[str, Schedule], data: "Dataset | Tensor | None" = None, times: int = 10, seed: int = 0) -> Image.Image:
+def schedules(compared: Mapping[str, Schedule], data: Dataset | Tensor | None = None, times: int = 10, seed: int = 0) -> Image.Image:
     """Schedules by name, compared: alpha-bar, log-SNR and beta over t; with data, the same example noised by each below."""
     if not compared:
         raise Usage("name at least one schedule to show, such as cosine,flow")
     made, (bar, snr, beta) = figure(3, 3, width=3.7, height=3.0)
     t = torch.linspace(0, 1, POINTS, dtype=torch.float64)
     for i, (name, schedule) in enumerate(compared.items()):
-        look = {"color": COLOURS[i % len(COLOURS)], "linewidth": 1.6, "label": name, "linestyle": "-" if i < len(COLOURS) else "--"}
-        bar.plot(t, alpha_bar(schedule, t), **look)
-        snr.plot(t, (2 * schedule(t).half_logsnr).clamp(-2 * SHOWN, 2 * SHOWN), **look)
+        style = {"color": COLOURS[i % len(COLOURS)], "linewidth": 1.6, "label": name, "linestyle": "-" if i < len(COLOURS) else "--"}
+        bar.plot(t, alpha_bar(schedule, t), **style)
+        snr.plot(t, (2 * schedule(t).half_logsnr).clamp(-2 * SHOWN, 2 * SHOWN), **style)
         step = betas(schedule)
-        beta.plot(torch.linspace(0, 1, len(step)), step.clamp(min=1e-6), **look)
+        beta.plot(torch.linspace(0, 1, len(step)), step.clamp(min=1e-6), **style)
     snr.set_ylim(-SHOWN, SHOWN)
     beta.set_ylim(1e-5, 1.5)
     dress(bar, "ᾱ, the share of signal", "t")
@@ -58,9 +55,9 @@ def schedules(compared: Mapping[str, Schedule], data: "Dataset | Tensor | None" 
     return plot if data is None else above(plot, _noised(compared, data, times, seed), gap=4)
 
 
-def _noised(compared: Mapping[str, Schedule], data: "Dataset | Tensor", times: int, seed: int) -> Image.Image:
+def _noised(compared: Mapping[str, Schedule], data: Dataset | Tensor, times: int, seed: int) -> Image.Image:
     x0 = examples(data, 400 if (data.ndim == 2 if isinstance(data, Tensor) else len(data.shape) == 1) else 1)["x"].cpu()
     eps = Seeded(seed, range(len(x0)))(x0)
     at = torch.linspace(0, 1, times, dtype=torch.float64)
-    rows = [[tiles(shown(level.mix(x0, eps), level))[0] for level in map(schedule, at)] for schedule in compared.values()]
+    rows = [[tiles(unit_variance(level.mix(x0, eps), level))[0] for level in map(schedule, at)] for schedule in compared.values()]
     return strip(rows, list(compared), [f"t {t:.2f}" for t in at.tolist()])

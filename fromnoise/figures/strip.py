@@ -35,7 +35,7 @@ def strip(
     """
     full = [row for row in rows if row]
     if not full:
-        raise Usage("there is nothing to draw; ask for at least one sample (-n 1)")
+        raise Usage("there is nothing to draw; make at least one sample (-n 1)")
     words = [captions[i] if i < len(captions) else () for i in range(len(full))]
     width = _column(full, columns, words) + pad  # one for all, so that the eye can compare
     gutter = max((_size(name)[0] for name in names), default=0) + (SPACE if names else 0)

@@ -1,19 +1,18 @@
-"""Obedience against variety: what guidance buys, and what it costs."""
+"""Accuracy against variety: what guidance buys, and what it costs."""
 
 from itertools import chain, cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..evaluation.sweep import Sweep
 from ..files import replacing
 from .figure import COLOURS, INK, SOFT, dress, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..evaluation import Sweep
 
-
-def tradeoff(sweep: "Sweep", path: str | Path) -> Path:
+def tradeoff(sweep: Sweep, path: str | Path) -> Path:
     """Writes the picture of a guidance sweep: accuracy over recall, a point a scale, and every distance over the scale; a line for each way to
     guide; dashed, real data."""
     path = Path(path)
@@ -40,7 +39,7 @@ def tradeoff(sweep: "Sweep", path: str | Path) -> Path:
     return path
 
 
-def _against(axes: "Axes", sweep: "Sweep", accuracy: str, recall: str) -> None:
+def _against(axes: "Axes", sweep: Sweep, accuracy: str, recall: str) -> None:
     heights = sweep.values(accuracy)
     for (name, x), colour in zip(sweep.values(recall).items(), cycle(COLOURS)):
         axes.plot(x, heights[name], color=colour, marker="o", markersize=4, linewidth=1.5, label=name)

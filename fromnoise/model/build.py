@@ -81,7 +81,12 @@ def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
 def expanded(node: Mapping[str, Any]) -> dict[str, Any]:
     """A network's node with what a preset stands for written out, the node's own settings over it."""
     name = node.get("name", "unet")
-    return {**PRESETS[name], **{key: value for key, value in node.items() if key != "name"}} if name in PRESETS else {**node, "name": name}
+    if name not in PRESETS:
+        return {**node, "name": name}
+    preset = PRESETS[name]
+    own = node.get("compat", {})
+    compat = {**preset.get("compat", {}), **own} if isinstance(own, Mapping) else own  # a preset's quirks change one by one
+    return {**preset, **node, "name": preset["name"]} | ({"compat": compat} if compat else {})
 
 
 def network_class(node: Mapping[str, Any]) -> type[Network]:

@@ -79,7 +79,7 @@ def guided_denoiser(model: Drawable, n: int, sampling: Sampling, conditions: Map
     for key in sampling.control:
         if key not in controls:
             raise Usage(f"this model has no control {key!r}" + (nearest(key, controls) if controls else ""))
-    strong = Bound(model.denoiser, model.context(n, conditions).heeding(sampling.control))
+    strong = Bound(model.denoiser, model.context(n, conditions).weight_controls(sampling.control))
     if sampling.guidance == 1:
         return strong
     weak, kept = sampling.weak, {key: conditions.get(key) for key in controls} | dict(sampling.negative or {})
@@ -90,7 +90,7 @@ def guided_denoiser(model: Drawable, n: int, sampling: Sampling, conditions: Map
     if weak is not None:
         kept = {key: value for key, value in conditions.items() if key in weak.conditions}
     other = model if weak is None else weak
-    context = other.context(n, kept).heeding(sampling.control)
+    context = other.context(n, kept).weight_controls(sampling.control)
     return guided(strong, Bound(other.denoiser, context), sampling.guidance, sampling.low, sampling.high, sampling.rescale)
 
 

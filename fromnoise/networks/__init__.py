@@ -1,24 +1,24 @@
-"""Networks: network(x (B, C, *S), clock (B,), context) -> like x. They know nothing of diffusion; `dim` is the width of the vector they can be told."""
-
-from torch import nn
+"""Networks: network(x (B, C, *S), t (B,), context) -> like x. They know nothing of diffusion; `Network` is what all of them have."""
 
 from .adapters.adapter import Adapter, changes, merge
 from .adapters.lora import DoRA, LoRA
-from .context import NOTHING, Context
+from .compat import Compat
+from .context import NOTHING, PLACES, Context, ControlHint
 from .control import Branch
 from .conv import Conv
 from .conv_adaln import ConvAdaLN
 from .convnext import ConvNeXtUNet
 from .dit import DiT
 from .layers.axes import lay_weights_last
-from .layers.block import Block, recompute
+from .layers.block import recompute
+from .layers.dropout import Dropout, set_dropout_keys
 from .mlp import MLP, TwoLinear
+from .network import Network
 from .presets import PRESETS
 from .unet import UNet
 from .uvit import UViT
 
-Network = nn.Module
-NETWORKS: dict[str, type[nn.Module]] = {
+NETWORKS: dict[str, type[Network]] = {
     "mlp": MLP,
     "two_linear": TwoLinear,
     "conv": Conv,
@@ -31,27 +31,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
 ADAPTERS: dict[str, type[Adapter]] = {"lora": LoRA, "dora": DoRA}
 
 __all__ = [
-    "ADAPTERS",
-    "MLP",
-    "NETWORKS",
-    "Network",
-    "NOTHING",
-    "PRESETS",
-    "Adapter",
-    "Block",
-    "Branch",
-    "Context",
-    "Conv",
-    "ConvAdaLN",
-    "ConvNeXtUNet",
-    "DiT",
-    "DoRA",
-    "LoRA",
-    "TwoLinear",
-    "UNet",
-    "UViT",
-    "changes",
-    "lay_weights_last",
-    "merge",
-    "recompute",
-]
+    "ADAPTERS", "NETWORKS", "NOTHING", "PLACES", "PRESETS", "Adapter", "Branch", "Compat", "Context", "ControlHint", "Conv", "ConvAdaLN",
+    "ConvNeXtUNet", "DiT", "DoRA", "Dropout", "LoRA", "MLP", "Network", "TwoLinear", "UNet", "UViT", "changes", "lay_weights_last", "merge",
+    "recompute", "set_dropout_keys",
+]  # fmt: skip

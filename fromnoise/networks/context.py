@@ -1,4 +1,4 @@
-"""What a network may be told beside x and the clock, by the place where it enters."""
+"""The conditions of a batch, by the place where each enters the network."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,15 +9,15 @@ from torch import Tensor
 
 from ..errors import Usage
 
-# The ways into a network by their names in the field, and the place of the context that each takes. Networks name those that they have in `WAYS`.
+# The ways into a network by their names in the field, and the place of the context that each takes. `Network.ways` names those that a network has.
 PLACES = {"add": "vector", "adaln": "vector", "token": "tokens", "cross": "tokens", "concat": "concat"}
 
 
 @dataclass(frozen=True, eq=False)
-class Hint:
-    """What a control branch is shown: a picture (B, C', *S), how much of its answer each sample takes (B,), and at which noise.
+class ControlHint:
+    """A control branch and its input: a picture (B, C', *S), the weight of the branch's residuals for each sample (B,), and the noise levels at which they count.
 
-    branch(x, clock, context, picture) -> residuals, one for each of the network's features; heeded where low < sigma / alpha <= high.
+    branch(x, t, context, picture) -> residuals, one for each of the network's features; they count where low < sigma / alpha <= high.
     """
 
     branch: Callable[[Tensor, Tensor, "Context", Tensor], tuple[Tensor, ...]]
@@ -26,30 +26,30 @@ class Hint:
     low: float = 0.0
     high: float = math.inf
 
-    def cat(self, other: "Hint") -> "Hint":
+    def cat(self, other: "ControlHint") -> "ControlHint":
         """Both batches one after the other."""
         return replace(self, picture=torch.cat([self.picture, other.picture]), weight=torch.cat([self.weight, other.weight]))
 
-    def at(self, noise: Tensor) -> bool:
-        """Whether it is heeded at this sigma / alpha; the largest of a batch decides."""
+    def active(self, noise: Tensor) -> bool:
+        """Whether it counts at this sigma / alpha; the largest of a batch decides."""
         return (self.low, self.high) == (0, math.inf) or self.low < float(noise.max()) <= self.high
 
-    def residuals(self, x: Tensor, clock: Tensor, context: "Context") -> tuple[Tensor, ...]:
-        """The branch's answer, weighed; exactly zero for a sample of weight 0."""
-        answer = self.branch(x, clock, context, self.picture.to(x))
-        return tuple(r * self.weight.to(r).reshape(-1, *[1] * (r.ndim - 1)) for r in answer)
+    def residuals(self, x: Tensor, t: Tensor, context: "Context") -> tuple[Tensor, ...]:
+        """The branch's residuals times the weights; exactly zero for a sample of weight 0."""
+        residuals = self.branch(x, t, context, self.picture.to(x))
+        return tuple(r * self.weight.to(r).reshape(-1, *[1] * (r.ndim - 1)) for r in residuals)
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
     """The conditions of a batch, each in the place where it enters the network.
 
-    vector     (B, D)       added to the clock's embedding, and so in every adaptive norm
+    vector     (B, D)       added to the time embedding, and so in every adaptive norm
     tokens     (B, L, D)    attended to, or put in the sequence
     mask       (B, L)       which tokens count
     concat     (B, C', *S)  laid beside x before the first layer
     residuals  one for each of the network's features, added to them
-    hints      by key, what control branches are shown; `steered` turns them into residuals (ControlNet)
+    hints      control branches and their inputs, by key; `resolve_controls` turns them into residuals (ControlNet)
     """
 
     vector: Tensor | None = None
@@ -57,10 +57,10 @@ class Context:
     mask: Tensor | None = None
     concat: Tensor | None = None
     residuals: tuple[Tensor, ...] = ()
-    hints: Mapping[str, Hint] = field(default_factory=dict)
+    hints: Mapping[str, ControlHint] = field(default_factory=dict)
 
     def cat(self, other: "Context") -> "Context":
-        """Both batches one after the other, for two answers in one pass."""
+        """Both batches one after the other, for both in one pass."""
         mine, theirs = vars(self), vars(other)
         joined = {k: torch.cat([mine[k], theirs[k]]) for k in mine if isinstance(mine[k], Tensor)}
         residuals = tuple(torch.cat(pair) for pair in zip(self.residuals, other.residuals, strict=True))
@@ -83,8 +83,8 @@ class Context:
             hints={**self.hints, **other.hints},
         )
 
-    def heeding(self, control: Mapping[str, Sequence[float]]) -> "Context":
-        """Itself with its hints weighed as {key: [weight] or [weight, low, high]} says; a weight of 0 leaves a hint out."""
+    def weight_controls(self, control: Mapping[str, Sequence[float]]) -> "Context":
+        """The context with the weights of its hints set by {key: [weight] or [weight, low, high]}; a weight of 0 leaves a hint out."""
         hints = {}
         for key, hint in self.hints.items():
             weight, low, high = [*control.get(key, [1.0]), 0.0, math.inf][:3]
@@ -92,16 +92,16 @@ class Context:
                 hints[key] = replace(hint, weight=weight * hint.weight, low=low, high=high)
         return replace(self, hints=hints)
 
-    def steered(self, x: Tensor, clock: Tensor, noise: Tensor) -> "Context":
-        """Itself with residuals in place of hints, for what the network meets: x (B, C, *S), clock (B,), at noise = sigma / alpha, () or (B,)."""
+    def resolve_controls(self, x: Tensor, t: Tensor, noise: Tensor) -> "Context":
+        """The context with residuals in place of hints, for the network's input x (B, C, *S) and t (B,) at noise = sigma / alpha, () or (B,)."""
         plain = replace(self, residuals=(), hints={})
         residuals = self.residuals
         for hint in self.hints.values():
-            if hint.at(noise):
-                residuals = _sum(residuals, hint.residuals(x, clock, plain))
+            if hint.active(noise):
+                residuals = _sum(residuals, hint.residuals(x, t, plain))
         return replace(plain, residuals=residuals)
 
-    def added(self, features: Sequence[Tensor], first: int = 0) -> list[Tensor]:
+    def add_residuals(self, features: Sequence[Tensor], first: int = 0) -> list[Tensor]:
         """The features from number `first` on with their residuals; as they are where there are none."""
         if not self.residuals:
             return list(features)
@@ -112,13 +112,12 @@ class Context:
         return x if self.concat is None else torch.cat([x, self.concat.to(x)], 1)
 
     def only(self, *places: str) -> "Context":
-        """Itself; raises Usage where it holds something that the network in question would overlook."""
+        """The context; raises Usage where it holds something elsewhere than in these places."""
         for part in fields(self):
             value = getattr(self, part.name)
             if part.name not in places and (isinstance(value, Tensor) or value):
-                raise Usage(
-                    f"this network takes conditions as {' or '.join(places) or 'nothing'}, not as {part.name}; choose another network"
-                )
+                taken = " or ".join(places) or "nothing"
+                raise Usage(f"this network takes conditions as {taken}, not as {part.name}; choose another network")
         return self
 
 

@@ -1,30 +1,29 @@
-"""Control branches: trainable copies of a network's encoding half that are shown a hint, and steer the network by what they add."""
+"""Control branches: trainable copies of a network's encoder that read a hint, and add to the network's features."""
 
 from torch import Tensor, nn
 
 from .context import Context
 from .layers.axes import conv, fold
 from .layers.embed import zero
+from .network import Network
 
 
 class Branch(nn.Module):
-    """A copy of a network's encoding half that sees a hint as well (ControlNet, Zhang et al. 2023, sec. 3.1).
+    """A copy of a network's encoder that reads a hint as well (ControlNet, Zhang et al. 2023, sec. 3.1).
 
-    r_i = Z_i(h_i(x + Z(stem(hint)), clock, context)), one for each feature h_i of the network, which adds it to its own. All Z are zero at
-    first, so a fresh branch changes nothing. x (B, C, *S), clock (B,), hint (B, channels, *S) -> residuals like the network's features.
-
-    network  gives its `half()`, a copy that can `encode`, and its `joints()`, the layers Z_i; it may itself be trained or not
+    r_i = Z_i(h_i(x + Z(stem(hint)), t, context)), one for each feature h_i of the network, which adds it to its own. All Z are zero at
+    first, so a fresh branch changes nothing. x (B, C, *S), t (B,), hint (B, channels, *S) -> residuals like the network's features.
     """
 
-    def __init__(self, network: nn.Module, channels: int, axes: int):
+    def __init__(self, network: Network, channels: int, axes: int):
         super().__init__()
-        self.channels, width = channels, network.enter.weight.shape[0]
-        self.encoder = network.half().requires_grad_(True)
+        self.encoder = network.encoder_copy().requires_grad_(True)
+        self.channels, width = channels, network.width
         self.stem = nn.Sequential(
             conv(axes, channels * network.patch**axes, width), nn.SiLU(), conv(axes, width, width), nn.SiLU(), zero(conv(axes, width, width, 1))
         )  # fmt: skip
-        self.joints = nn.ModuleList(network.joints())
+        self.zero_convs = nn.ModuleList(network.zero_convs())
 
-    def forward(self, x: Tensor, clock: Tensor, context: Context, hint: Tensor) -> tuple[Tensor, ...]:
-        features, _ = self.encoder.encode(x, clock, context, self.stem(fold(hint, self.encoder.patch)))
-        return tuple(joint(feature) for joint, feature in zip(self.joints, features, strict=True))
+    def forward(self, x: Tensor, t: Tensor, context: Context, hint: Tensor) -> tuple[Tensor, ...]:
+        features, _ = self.encoder.encode(x, t, context, self.stem(fold(hint, self.encoder.patch)))
+        return tuple(layer(feature) for layer, feature in zip(self.zero_convs, features, strict=True))

@@ -1,6 +1,5 @@
-"""The diffusion transformer: patches as tokens, told the clock and the class by adaptive norms that start at zero."""
+"""The diffusion transformer: patches as tokens, adaptive norms that start at zero."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -9,12 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import Usage
-from .context import NOTHING, Context
-from .layers.attention import Attention, CrossAttention, FeedForward, joined
+from ..registry import lookup
+from .compat import OURS, Compat
+from .context import Context
+from .layers.attention import ACTIVATIONS, Act, Attention, CrossAttention, FeedForward, Gated, joined
 from .layers.axes import fold, unfold
 from .layers.block import Block
-from .layers.embed import ClockEmbedding, linear, zero
-from .layers.position import rotation, sincos
+from .layers.embed import Kind, TimeEmbedding, linear, zero
+from .layers.position import Rotation, rotation, sincos
+from .network import Network
 
 
 def gated_width(dim: int, ratio: float) -> int:
@@ -25,48 +27,43 @@ def gated_width(dim: int, ratio: float) -> int:
 class DiTBlock(Block):
     """Attention and a feed-forward layer, each normalised, scaled, shifted and gated by the embedding (adaLN-zero: the identity at first).
 
-    x (B, L, dim), emb (B, dim) -> (B, L, dim). `told` > 0 puts attention to tokens (B, M, told) between the two (PixArt-α, Chen et al. 2023).
+    x (B, L, dim), emb (B, dim) -> (B, L, dim). `context_dim` > 0 puts attention to tokens (B, M, context_dim) between the two (PixArt-α, Chen et al. 2023).
     """
 
-    def __init__(self, dim: int, heads: int, ratio: float, act: str, qk_norm: bool, dropout: float, told: int, eps: Sequence[float]):
+    def __init__(self, dim: int, heads: int, ratio: float, act: Act, qk_norm: bool, dropout: float, context_dim: int, eps: float):
         super().__init__()
-        self.norm1, self.norm2 = (nn.LayerNorm(dim, e, elementwise_affine=False) for e in eps)
+        self.norm1, self.norm2 = (nn.LayerNorm(dim, e, elementwise_affine=False) for e in (1e-6, eps))
         self.attention = Attention(dim, heads, qk_norm)
-        self.cross = CrossAttention(dim, told, heads, qk_norm) if told else None
+        self.cross = CrossAttention(dim, context_dim, heads, qk_norm) if context_dim else None
         if self.cross:
             zero(self.cross.out)
-        self.mlp = FeedForward(dim, int(dim * ratio) if act == "gelu" else gated_width(dim, ratio), act, dropout)
-        self.tell = zero(nn.Linear(dim, 6 * dim))
+        gated = isinstance(lookup(ACTIVATIONS, act, "activation"), Gated)
+        self.mlp = FeedForward(dim, gated_width(dim, ratio) if gated else int(dim * ratio), act, dropout)
+        self.modulation = zero(nn.Linear(dim, 6 * dim))
 
     def forward(
-        self,
-        x: Tensor,
-        emb: Tensor,
-        rotate: tuple[Tensor, Tensor] | None = None,
-        among: Tensor | None = None,
-        tokens: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, x: Tensor, emb: Tensor, rotate: Rotation | None, among: Tensor | None, tokens: Tensor | None, mask: Tensor | None
     ) -> Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.tell(F.silu(emb))[:, None].chunk(6, -1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(F.silu(emb))[:, None].chunk(6, -1)
         x = x + gate1 * self.attention(torch.addcmul(shift1, self.norm1(x), 1 + scale1), rotate, among)
         if self.cross is not None and tokens is not None:
             x = x + self.cross(x, tokens, mask)
         return x + gate2 * self.mlp(torch.addcmul(shift2, self.norm2(x), 1 + scale2))
 
 
-class DiT(nn.Module):
-    """Diffusion transformer (Peebles & Xie 2023); x (B, channels, *S), clock (B,) -> like x, for any size of 1 to 3 axes.
+class DiT(Network):
+    """Diffusion transformer (Peebles & Xie 2023); x (B, channels, *S), t (B,) -> like x, for any size of 1 to 3 axes.
 
     width, depth, heads  of the transformer;  ratio  the feed-forward layers' width over it
     patch      pixels a side of a token; sizes that it does not divide are padded inside and cropped again
     positions  sincos (added once) or rope (turned in every attention);  act  gelu, swiglu or geglu;  qk_norm  normalised queries and keys
-    tokens     the width of the tokens, such as words, that it is told; 0 is none
+    context_dim  the width of the context's tokens, such as words; 0 is none
     place      where they enter: cross (attended to in every block) or token (put before the patches)
     concat     channels of the picture condition that is laid beside x
-    shift, eps the clock's frequencies and the norms' epsilons, as published models vary
+    compat     eps and shift of published models
     """
 
-    WAYS = {"adaln": {}, "cross": {"place": "cross"}, "token": {"place": "token"}, "concat": {}, "control": {}}
+    ways = {"adaln": {}, "cross": {"place": "cross"}, "token": {"place": "token"}, "concat": {}, "control": {}}
 
     def __init__(
         self,
@@ -77,82 +74,68 @@ class DiT(nn.Module):
         patch: int = 2,
         ratio: float = 4.0,
         positions: Literal["sincos", "rope"] = "sincos",
-        act: Literal["gelu", "swiglu", "geglu"] = "gelu",
+        act: Act = "gelu",
         qk_norm: bool = False,
         dropout: float = 0.0,
-        tokens: int = 0,
+        context_dim: int = 0,
         place: Literal["cross", "token"] = "cross",
-        time: str = "sinusoidal",
+        time: Kind = "sinusoidal",
         axes: int = 2,
         concat: int = 0,
-        shift: int = 0,
-        eps: Sequence[float] = (1e-6, 1e-6),
+        compat: Compat = OURS,
     ):
         super().__init__()
         if patch < 1 or depth < 1 or axes not in (1, 2, 3):
             raise Usage(f"a DiT needs patch and depth of 1 or more and examples of 1 to 3 axes, not {patch}, {depth} and {axes}")
-        if len(eps) != 2:
-            raise Usage(f"eps are two numbers, of the norm before attention and before the feed-forward layer, not {list(eps)}")
-        self.dim, self.patch, self.told, self.positions, self.head = width, patch, tokens, positions, width // max(1, heads)
-        self.clock = ClockEmbedding(width, 256, time, shift)
-        for layer in (self.clock.mlp[0], self.clock.mlp[2]):
+        if compat != Compat(eps=compat.eps, shift=compat.shift):
+            raise Usage("a DiT has no group norms and no strided convolutions: leave groups and pad_late out of compat")
+        self.dim = self.width = width
+        self.patch, self.context_dim, self.positions, self.head = patch, context_dim, positions, width // max(1, heads)
+        self.time_embedding = TimeEmbedding(width, 256, time, compat.shift)
+        for layer in (self.time_embedding.mlp[0], self.time_embedding.mlp[2]):
             nn.init.normal_(layer.weight, std=0.02)
-        self.enter = linear((channels + concat) * patch**axes, width)
-        self.read = linear(tokens, width) if tokens and place == "token" else None
-        told = tokens if place == "cross" else 0
-        self.blocks = nn.ModuleList(DiTBlock(width, heads, ratio, act, qk_norm, dropout, told, eps) for _ in range(depth))
-        self.first = (depth + 1) // 2  # blocks that a control branch has as well: PixArt-δ's 13 of 28, about
+        self.proj_in = linear((channels + concat) * patch**axes, width)
+        self.context_proj = linear(context_dim, width) if context_dim and place == "token" else None
+        cross, eps = context_dim if place == "cross" else 0, 1e-6 if compat.eps is None else compat.eps
+        self.blocks = nn.ModuleList(DiTBlock(width, heads, ratio, act, qk_norm, dropout, cross, eps) for _ in range(depth))
+        self.encoder_depth = (depth + 1) // 2  # blocks that a control branch has as well: PixArt-δ's 13 of 28, about
         self.norm = nn.LayerNorm(width, 1e-6, elementwise_affine=False)
-        self.tell = zero(nn.Linear(width, 2 * width))
-        self.leave = zero(nn.Linear(width, channels * patch**axes))
+        self.modulation = zero(nn.Linear(width, 2 * width))
+        self.proj_out = zero(nn.Linear(width, channels * patch**axes))
 
-    @staticmethod
-    def fitting(shape: Sequence[int]) -> dict[str, int]:
-        """The settings that examples of this shape call for."""
-        return {"channels": shape[0], "axes": len(shape) - 1}
-
-    def half(self) -> "DiT":
-        """A copy of its first blocks."""
+    def encoder_copy(self) -> "DiT":
         copy = deepcopy(self)
-        del copy.blocks[self.first :], copy.norm, copy.tell, copy.leave
+        del copy.blocks[self.encoder_depth :], copy.norm, copy.modulation, copy.proj_out
         return copy
 
-    def joints(self) -> list[nn.Module]:
-        """A layer for each of the first blocks through which a control branch adds to what that block answers, zero at first."""
-        return [zero(nn.Linear(self.dim, self.dim)) for _ in range(self.first)]
+    def zero_convs(self) -> list[nn.Module]:
+        return [zero(nn.Linear(self.dim, self.dim)) for _ in range(self.encoder_depth)]
 
-    def encode(self, x: Tensor, clock: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], tuple[Any, ...]]:
-        """(the sequence after each of the first blocks, the context's residuals added after each; what the other blocks are told).
-
-        hint  (B, width, *grid), added to x once it has entered (PixArt-δ, Chen et al. 2024, sec. 3.2)
-        """
-        emb = self.clock(clock)
-        if context.vector is not None:
-            emb = emb + context.vector
+    def encode(self, x: Tensor, t: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], tuple[Any, ...]]:
+        """The features are the sequence after each of the first blocks (PixArt-δ, Chen et al. 2024, sec. 3.2)."""
+        emb = self.embedding(t, context)
         h = fold(context.beside(x), self.patch)
         grid = tuple(h.shape[2:])
-        h = self.enter(h.flatten(2).transpose(1, 2))  # (B, L, width)
+        h = self.proj_in(h.flatten(2).transpose(1, 2))  # (B, L, width)
         if hint is not None:
             h = h + hint.flatten(2).transpose(1, 2)
         if self.positions == "sincos":
             h = h + sincos(grid, self.dim, h.device).to(h)
         length, among, tokens = h.shape[1], None, context.tokens
-        if self.read is not None and tokens is not None:
-            h, among = joined(self.read(tokens.to(self.read.weight.dtype)), context.mask, h)
+        if self.context_proj is not None and tokens is not None:
+            h, among = joined(self.context_proj(tokens.to(self.context_proj.weight.dtype)), context.mask, h)
             tokens = None
         rotate = rotation(grid, self.head, h.shape[1] - length, h.device) if self.positions == "rope" else None
-        told, features = (emb, rotate, among, tokens, context.mask), []
-        for i, block in enumerate(list(self.blocks)[: self.first]):
-            (h,) = context.added([block(h, *told)], i)
+        inputs, features = (emb, rotate, among, tokens, context.mask), []
+        for i, block in enumerate(list(self.blocks)[: self.encoder_depth]):
+            (h,) = context.add_residuals([block(h, *inputs)], i)
             features.append(h)
-        return features, (grid, length, *told)
+        return features, (grid, length, *inputs)
 
-    def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
-        context = (context or NOTHING).only("vector", "concat", "residuals", *(("tokens", "mask") if self.told else ()))
-        size = tuple(x.shape[2:])
-        (*_, h), (grid, length, emb, *told) = self.encode(x, clock, context)
-        for block in list(self.blocks)[self.first :]:
-            h = block(h, emb, *told)
-        shift, scale = self.tell(F.silu(emb))[:, None].chunk(2, -1)
-        h = self.leave(torch.addcmul(shift, self.norm(h[:, -length:]), 1 + scale))
-        return unfold(h.transpose(1, 2).unflatten(2, grid), self.patch, size)
+    def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:
+        (*_, h), (grid, length, *inputs) = self.encode(x, t, self.accepted(context))
+        for block in list(self.blocks)[self.encoder_depth :]:
+            h = block(h, *inputs)
+        shift, scale = self.modulation(F.silu(inputs[0]))[:, None].chunk(2, -1)
+        h = self.proj_out(torch.addcmul(shift, self.norm(h[:, -length:]), 1 + scale))
+        return unfold(h.transpose(1, 2).unflatten(2, grid), self.patch, tuple(x.shape[2:]))

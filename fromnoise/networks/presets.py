@@ -3,31 +3,14 @@
 from typing import Any
 
 DIT = {"s": (12, 384, 6), "b": (12, 768, 12), "l": (24, 1024, 16), "xl": (28, 1152, 16)}  # Peebles & Xie 2023, table 1: depth, width, heads
-UVIT = {  # Bao et al. 2023, table 1
-    "small": (13, 512, 8),
-    "small_deep": (17, 512, 8),
-    "mid": (17, 768, 12),
-    "large": (21, 1024, 16),
-    "huge": (29, 1152, 16),
-}
-ADM = {"name": "unet", "resample": "residual", "head": 64, "groups": 32}
+# Bao et al. 2023, table 1
+UVIT = {"small": (13, 512, 8), "small_deep": (17, 512, 8), "mid": (17, 768, 12), "large": (21, 1024, 16), "huge": (29, 1152, 16)}
+DDPM = {"name": "unet", "scale_shift": False, "compat": {"groups": 32, "eps": 1e-6, "pad_late": True, "shift": 1}}
+ADM = {"name": "unet", "resample": "residual", "head": 64, "compat": {"groups": 32}}
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Ho et al. 2020, CIFAR-10: 35.7 M
-    "ddpm": {
-        "name": "unet",
-        "width": 128,
-        "levels": [1, 2, 2, 2],
-        "blocks": 2,
-        "attention": [1],
-        "head": 256,
-        "scale_shift": False,
-        "dropout": 0.1,
-        "groups": 32,
-        "eps": 1e-6,
-        "pad_late": True,
-        "shift": 1,
-    },
+    "ddpm": {**DDPM, "width": 128, "levels": [1, 2, 2, 2], "blocks": 2, "attention": [1], "head": 256, "dropout": 0.1},
     # Dhariwal & Nichol 2021, table 4 and the released models: ImageNet at 64, 128, 256, 512; attention at 32, 16 and 8
     "adm_64": {**ADM, "width": 192, "levels": [1, 2, 3, 4], "blocks": 3, "attention": [1, 2, 3]},
     "adm_128": {**ADM, "width": 256, "levels": [1, 1, 2, 3, 4], "blocks": 2, "attention": [2, 3, 4]},

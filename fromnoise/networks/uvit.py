@@ -1,6 +1,5 @@
 """U-ViT: a transformer in which everything is a token, with long skips from its first half to its second."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -8,16 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Usage
-from .context import NOTHING, Context
+from .context import Context
 from .layers.attention import Attention, FeedForward, joined
 from .layers.axes import conv, fold, unfold
 from .layers.block import Block
-from .layers.embed import embedding, linear, zero
-from .layers.position import rotation, sincos
+from .layers.embed import Kind, embedding, linear, zero
+from .layers.position import Rotation, rotation, sincos
+from .network import Network
 
 
 class UViTBlock(Block):
-    """A transformer's block, normalised before each layer, which first takes in the skip where there is one; (B, L, dim) -> the same."""
+    """A transformer's block, normalised before each layer, with the skip beside x where there is one; (B, L, dim) -> the same."""
 
     def __init__(self, dim: int, heads: int, ratio: float, qk_norm: bool, dropout: float, skips: bool):
         super().__init__()
@@ -26,26 +26,24 @@ class UViTBlock(Block):
         self.attention = Attention(dim, heads, qk_norm, bias=False)
         self.mlp = FeedForward(dim, int(dim * ratio), dropout=dropout)
 
-    def forward(
-        self, x: Tensor, skip: Tensor | None = None, rotate: tuple[Tensor, Tensor] | None = None, among: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor | None = None, rotate: Rotation | None = None, among: Tensor | None = None) -> Tensor:
         if self.skip is not None:
             x = self.skip(torch.cat([x, skip], -1))
         x = x + self.attention(self.norm1(x), rotate, among)
         return x + self.mlp(self.norm2(x))
 
 
-class UViT(nn.Module):
-    """U-ViT (Bao et al. 2023); x (B, channels, *S), clock (B,) -> like x, for any size of 1 to 3 axes. The clock, the class and words are tokens.
+class UViT(Network):
+    """U-ViT (Bao et al. 2023); x (B, channels, *S), t (B,) -> like x, for any size of 1 to 3 axes. t, the class and words are tokens.
 
     width, depth, heads  of the transformer, depth odd: half before the middle block, half behind it with skips;  ratio  the feed-forward width
     patch      pixels a side of a token; sizes that it does not divide are padded inside and cropped again
     positions  sincos (added once; the paper learns them, for one size) or rope;  qk_norm  normalised queries and keys
-    tokens     the width of the tokens, such as words, that it is told; 0 is none
+    context_dim  the width of the context's tokens, such as words; 0 is none
     concat     channels of the picture condition that is laid beside x
     """
 
-    WAYS = {"add": {}, "token": {}, "concat": {}, "control": {}}  # what would be added to the clock is a token beside the clock's
+    ways = {"add": {}, "token": {}, "concat": {}, "control": {}}  # what would be added to the time embedding is a token beside it
 
     def __init__(
         self,
@@ -58,73 +56,64 @@ class UViT(nn.Module):
         positions: Literal["sincos", "rope"] = "sincos",
         qk_norm: bool = False,
         dropout: float = 0.0,
-        tokens: int = 0,
-        time: str = "sinusoidal",
+        context_dim: int = 0,
+        time: Kind = "sinusoidal",
         axes: int = 2,
         concat: int = 0,
     ):
         super().__init__()
         if patch < 1 or depth < 1 or not depth % 2 or axes not in (1, 2, 3):
             raise Usage(f"a U-ViT needs an odd depth, patch of 1 or more and examples of 1 to 3 axes, not {depth}, {patch} and {axes}")
-        self.dim, self.patch, self.told, self.positions, self.head = width, patch, tokens, positions, width // max(1, heads)
-        self.clock = embedding(time, width)
-        self.enter = linear((channels + concat) * patch**axes, width)
-        self.read = linear(tokens, width) if tokens else None
-        self.kinds = nn.Parameter(0.02 * torch.randn(3, width))  # what tells clock, class and words apart
-        self.first = depth // 2  # blocks before the middle one
-        make = [(i > self.first) for i in range(depth)]
-        self.blocks = nn.ModuleList(UViTBlock(width, heads, ratio, qk_norm, dropout, skips) for skips in make)
+        self.dim = self.width = width
+        self.patch, self.context_dim, self.positions, self.head = patch, context_dim, positions, width // max(1, heads)
+        self.time_embedding = embedding(time, width)
+        self.proj_in = linear((channels + concat) * patch**axes, width)
+        self.context_proj = linear(context_dim, width) if context_dim else None
+        self.token_types = nn.Parameter(0.02 * torch.randn(3, width))  # of time, class and words
+        self.encoder_depth = depth // 2  # blocks before the middle one
+        self.blocks = nn.ModuleList(UViTBlock(width, heads, ratio, qk_norm, dropout, i > self.encoder_depth) for i in range(depth))
         self.norm = nn.LayerNorm(width)
-        self.leave = linear(width, channels * patch**axes)
-        self.smooth = zero(conv(axes, channels, channels))
+        self.proj_out = linear(width, channels * patch**axes)
+        self.conv_out = zero(conv(axes, channels, channels))
 
-    @staticmethod
-    def fitting(shape: Sequence[int]) -> dict[str, int]:
-        """The settings that examples of this shape call for."""
-        return {"channels": shape[0], "axes": len(shape) - 1}
-
-    def half(self) -> "UViT":
-        """A copy of the blocks up to the middle one."""
+    def encoder_copy(self) -> "UViT":
         copy = deepcopy(self)
-        del copy.blocks[self.first + 1 :], copy.norm, copy.leave, copy.smooth
+        del copy.blocks[self.encoder_depth + 1 :], copy.norm, copy.proj_out, copy.conv_out
         return copy
 
-    def joints(self) -> list[nn.Module]:
-        """A layer for each long skip, and one for the middle, through which a control branch adds to it, zero at first."""
-        return [zero(nn.Linear(self.dim, self.dim)) for _ in range(self.first + 1)]
+    def zero_convs(self) -> list[nn.Module]:
+        return [zero(nn.Linear(self.dim, self.dim)) for _ in range(self.encoder_depth + 1)]
 
-    def encode(self, x: Tensor, clock: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], tuple[Any, ...]]:
-        """(what is handed to the second half: every long skip and the middle, with the context's residuals; what the other blocks are told).
-
-        hint  (B, width, *grid), added to x once it has entered
-        """
+    def encode(self, x: Tensor, t: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], tuple[Any, ...]]:
+        """The features are every long skip and the middle."""
         h = fold(context.beside(x), self.patch)
         grid = tuple(h.shape[2:])
-        h = self.enter(h.flatten(2).transpose(1, 2))
+        h = self.proj_in(h.flatten(2).transpose(1, 2))
         if hint is not None:
             h = h + hint.flatten(2).transpose(1, 2)
         if self.positions == "sincos":
             h = h + sincos(grid, self.dim, h.device).to(h)
         length = h.shape[1]
         among = None
-        if context.tokens is not None and self.read is not None:
-            h, among = joined(self.read(context.tokens.to(self.read.weight.dtype)) + self.kinds[2], context.mask, h)
-        told = [self.clock(clock).to(h) + self.kinds[0]] + ([] if context.vector is None else [context.vector.to(h) + self.kinds[1]])
-        h = torch.cat([torch.stack(told, 1).to(h.dtype), h], 1)
+        if context.tokens is not None and self.context_proj is not None:
+            tokens = self.context_proj(context.tokens.to(self.context_proj.weight.dtype))
+            h, among = joined(tokens + self.token_types[2], context.mask, h)
+        extra = [self.time_embedding(t).to(h) + self.token_types[0]]
+        if context.vector is not None:
+            extra.append(context.vector.to(h) + self.token_types[1])
+        h = torch.cat([torch.stack(extra, 1).to(h.dtype), h], 1)
         if among is not None:
-            among = torch.cat([among.new_ones(len(h), len(told)), among], 1)
+            among = torch.cat([among.new_ones(len(h), len(extra)), among], 1)
         rotate = rotation(grid, self.head, h.shape[1] - length, h.device) if self.positions == "rope" else None
         features = []
-        for block in list(self.blocks)[: self.first + 1]:
+        for block in list(self.blocks)[: self.encoder_depth + 1]:
             h = block(h, None, rotate, among)
             features.append(h)
-        return context.added(features), (grid, length, rotate, among)
+        return context.add_residuals(features), (grid, length, rotate, among)
 
-    def forward(self, x: Tensor, clock: Tensor, context: Context | None = None) -> Tensor:
-        context = (context or NOTHING).only("vector", "concat", "residuals", *(("tokens", "mask") if self.told else ()))
-        size = tuple(x.shape[2:])
-        (*skips, h), (grid, length, *told) = self.encode(x, clock, context)
-        for block in list(self.blocks)[self.first + 1 :]:
-            h = block(h, skips.pop(), *told)
-        h = self.leave(self.norm(h[:, -length:]))
-        return self.smooth(unfold(h.transpose(1, 2).unflatten(2, grid), self.patch, size))
+    def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:
+        (*skips, h), (grid, length, *inputs) = self.encode(x, t, self.accepted(context))
+        for block in list(self.blocks)[self.encoder_depth + 1 :]:
+            h = block(h, skips.pop(), *inputs)
+        h = self.proj_out(self.norm(h[:, -length:]))
+        return self.conv_out(unfold(h.transpose(1, 2).unflatten(2, grid), self.patch, tuple(x.shape[2:])))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import Recipe, read
 from ..errors import Problem, Usage
 from ..files import replacing
+from .log import Entry, entries
 
 VERSION = 2  # of the folder's format
 EXAMPLES = "examples.safetensors"
@@ -23,7 +24,7 @@ class Run:
     config.yaml        the settings, resolved;  environment.json  machine, versions, commit, command
     model.safetensors  the averaged weights, for sampling;  last.ckpt  all that resuming needs
     examples.safetensors  what some held-out examples ask, where the model is conditioned on words or pictures
-    log.jsonl          a line for each look;  samples/  pictures;  report.html  to read
+    log.jsonl          a line every `train.log_every` steps, and for each evaluation;  samples/  pictures;  report.html  to read
     weights/           averaged weights: those of the least held-out loss (best), and of earlier steps as `train.keep` says
     """
 
@@ -164,23 +165,17 @@ class Run:
         except OSError as error:
             raise Problem(f"cannot write {self.log_file}: {error.strerror}; free some space, then run the same command to go on") from error
 
-    def entries(self) -> Iterator[dict[str, Any]]:
-        """The lines of the log; one cut short by a crash is left out."""
-        if not self.log_file.is_file():
-            return
-        for line in self.log_file.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
+    def entries(self) -> Iterator[Entry]:
+        """The lines of the log."""
+        return entries(self.log_file)
 
     def finished(self, step: int) -> bool:
         """Whether the run has been brought to its end at this step: pictures, summary and report are there."""
-        return any(entry.get("event") == "finished" and entry.get("step") == step for entry in self.entries())
+        return any(entry.get("event") == "finished" and entry["step"] == step for entry in self.entries())
 
     def rewind_log(self, step: int) -> None:
         """Forgets what was logged after a step, since it will be lived again."""
-        kept = [entry for entry in self.entries() if entry.get("step", 0) <= step]
+        kept = [entry for entry in self.entries() if entry["step"] <= step]
         self.write("log.jsonl", "".join(json.dumps(entry) + "\n" for entry in kept))
 
     def set_aside(self) -> Path | None:

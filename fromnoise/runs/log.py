@@ -1,6 +1,7 @@
 """A run's log.jsonl, read as what it says: training, held-out loss, events."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,23 @@ class Log:
         return max(self.training + self.held_out + self.events, key=lambda entry: entry["step"], default={})
 
 
-def read(run: str | Path) -> Log:
-    """The log of a run folder. Lines that cannot be read, such as a half-written last one, are passed over; a missing file is empty."""
-    log, file = Log(), Path(run) / "log.jsonl"
+def entries(file: Path) -> Iterator[Entry]:
+    """The lines of a log.jsonl; those that cannot be read, such as a half-written last one, are left out, and a missing file has none."""
     if not file.is_file():
-        return log
+        return
     for line in file.read_text(errors="replace").splitlines():
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if not isinstance(entry, dict) or not isinstance(entry.get("step"), (int, float)):
-            continue
+        if isinstance(entry, dict) and isinstance(entry.get("step"), (int, float)):
+            yield entry
+
+
+def read(run: str | Path) -> Log:
+    """The log of a run folder."""
+    log = Log()
+    for entry in entries(Path(run) / "log.jsonl"):
         if "event" in entry:
             log.events.append(entry)
         for key, kind in (("loss", log.training), ("held_out", log.held_out)):

@@ -44,14 +44,14 @@ def stepper(
     Raises Usage for an unknown name or option.
     """
     sampler = lookup(SAMPLERS, sampler, "sampler")
-    known = list(inspect.signature(sampler).parameters)[3:]
-    for key in options or {}:
-        if key not in known or key == "randn":
-            own = [k for k in known if k != "randn"]
-            raise Usage(
-                f"{getattr(sampler, '__name__', sampler)} has no option {key!r}" + (nearest(key, own) if own else "; it takes none")
-            )
-    chosen = dict(options or {}) | ({"randn": randn} if randn is not None and "randn" in known else {})
+    parameters = inspect.signature(sampler).parameters
+    known, name = [key for key in list(parameters)[3:] if key != "randn"], getattr(sampler, "__name__", sampler)
+    for key, value in (options or {}).items():
+        if key not in known:
+            raise Usage(f"{name} has no option {key!r}" + (nearest(key, known) if known else "; it takes none"))
+        if isinstance(value, str) and isinstance(parameters[key].default, (int, float)):
+            raise Usage(f"{name}: option {key} is a number, not {value!r}")
+    chosen = dict(options or {}) | ({"randn": randn} if randn is not None and "randn" in parameters else {})
     return lambda denoise, x, levels: sampler(denoise, x, levels, **chosen)
 
 

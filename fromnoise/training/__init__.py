@@ -1,1 +1,7 @@
 """Training: a run, from its recipe to its last checkpoint."""
+
+from .estimate import estimate
+from .loop import Stopped, train
+from .settings import TrainSettings
+
+__all__ = ["Stopped", "TrainSettings", "estimate", "train"]

@@ -3,31 +3,22 @@
 import copy
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import config as settings
 from ..data import Plan, feed
-from ..data.examples import described, examples
-from ..device import best, keep_memory, machine, peak_memory, precision, reset_peak
-from ..diffusion import SOURCES
+from ..device import machine, peak_memory, reset_peak
 from ..draws import Draws
 from ..errors import Usage
-from ..model import build, inherited, read_base
 from ..networks import NOTHING, Context, merge
-from ..progress import byte_size, duration
-from .ema import EMA
-from .loop import Train, begin, shown, stratified, tuned
-from .optim import OPTIMIZERS
-from .step import Gradient
+from .setup import setup
+from .step import stratified
 
 BYTES = 4  # of a float32
 
@@ -38,7 +29,7 @@ class Estimate:
 
     parameters  of network and conditions;  flop  of one example going forward through the network, multiplications and additions counted apart
     fixed       bytes of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
-    batch, rows examples a step as asked, and as measured;  seconds  a step of `rows`
+    batch, rows examples a step as the recipe says, and as measured;  seconds  a step of `rows`
     run_seconds  the whole run's length;  examples  how many the data has
     drawn       samples a second, as the recipe draws them;  how  in words
     """
@@ -68,16 +59,16 @@ class Estimate:
 
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much), in words."""
-        peak = "not known on this device" if self.peak is None else byte_size(self.peak)
+        peak = "not known on this device" if self.peak is None else _bytes(self.peak)
         rows = f"{self.rate:,.1f} examples/s at {self.rows} a pass ({1e3 * self.seconds:,.0f} ms)"
         return [
             ("parameters", f"{self.parameters:,}"),
             ("network", f"{self.flop / 1e9:,.3f} GFLOP an example forward, about three times that for a training step"),
-            ("weights, gradients, optimizer, average", byte_size(self.fixed)),
+            ("weights, gradients, optimizer, average", _bytes(self.fixed)),
             ("peak memory while measuring", peak),
             ("speed", rows),
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
-            ("the whole run", f"{duration(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
+            ("the whole run", f"{_time(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
             ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
             ("machine", self.machine),
         ]
@@ -96,76 +87,55 @@ def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module]
     return float(counter.get_total_flops())
 
 
-def estimate(config: Mapping[str, Any], seconds: float = 10.0, device: str | None = None, trust: bool = False) -> Estimate:
+def estimate(recipe: Any, seconds: float = 10.0, device: str | None = None, trust: bool = False, own_process: bool = False) -> Estimate:
     """Counts, and trains for `seconds` on the recipe's data without keeping anything; raises Usage for what cannot be trained."""
     if not seconds > 0:
         raise Usage(f"measure for some seconds, not {seconds:g}")
-    plan = settings.call(Train, config.get("train") or {}, "train")
-    wanted = best(device)
-    accelerator = Accelerator(cpu=wanted.type == "cpu", mixed_precision="no")
-    data = examples(config.get("data"), "train")
-    keep_memory()
-    if config.get("base"):
-        config = inherited(config, read_base(config["base"], trust))
-    with settings.sound(config):
-        model = build(config | described(data), data.shape, data.classes, plugins=True)
-        model.remember(shown(model, data))
-        network, *branches = model.networks()
-        with torch.no_grad():
-            work = flop(network, model.shape, branches, model.context(1, model.asked(1, {})))
-    model.denoiser.autocast = precision(accelerator.device, plan.precision)
-    for part in model.networks():
-        tuned(part, plan, accelerator.device)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = OPTIMIZERS[plan.optimizer](parameters, plan.lr, tuple(plan.betas), plan.weight_decay)
-    trained, optimizer = accelerator.prepare(model, optimizer)
-    ema, gradient = EMA(parameters, plan.ema, plan.ema_warmup), Gradient(accelerator, trained, parameters, plan, 1)
-    source = settings.build(SOURCES, config.get("source", "gaussian"), "source")
-    stream = feed(data.to(accelerator.device), Plan(len(data), plan.batch), 0, accelerator.device, workers=plan.workers)
-    pick, spread = torch.Generator(), torch.Generator()
-    reset_peak(accelerator.device)
+    parts = setup(recipe, device, trust, own_process)
+    settings, model, place = parts.settings, parts.model, parts.accelerator.device
+    network, *branches = model.networks()
+    with torch.no_grad():
+        work = flop(network, model.shape, branches, model.context(1, model.with_defaults(1, {})))
+    stream = feed(parts.data, Plan(len(parts.data), settings.batch), 0, place, parts.flip, settings.workers)
+    parts.gradient.micro_batches = 1
+    reset_peak(place)
 
     def step(number: int, rows: int) -> float:
-        began = _now(accelerator.device)
-        batch = {key: value[:rows] for key, value in next(stream).items()}
-        gradient.passes = 1
-        gradient(model.noise(stratified(rows, spread)), batch, source(batch, Draws.fixed(rows)), pick, partial(begin, pick, 0, number, 0))
-        optimizer.step()
-        ema.update(parameters, (number + 1) * rows)
-        optimizer.zero_grad(set_to_none=True)
-        return _now(accelerator.device) - began
+        began = _now(place)
+        batch, draws = {key: value[:rows] for key, value in next(stream).items()}, Draws((parts.recipe.seed, number), range(rows), rows)
+        parts.gradient(model.noise(stratified(draws.of("levels"))), batch, model.source(batch, draws.of("noise")), draws)
+        parts.optimizer.step()
+        parts.ema.update(parts.parameters, (number + 1) * rows)
+        parts.optimizer.zero_grad(set_to_none=True)
+        return _now(place) - began
 
-    rows = min(2, plan.batch)
+    rows = min(2, settings.batch)
     first = min(step(0, rows), step(1, rows))
-    rows = max(1, min(plan.batch // plan.accumulate, int(seconds / 5 * rows / first)))
+    rows = max(1, min(settings.batch // settings.accumulate, int(seconds / 5 * rows / first)))
     step(2, rows)  # what a new shape costs once
     times: list[float] = []
     while sum(times) < seconds and len(times) < 1000:
         times.append(step(3 + len(times), rows))
-    optimized = sum(v.numel() for state in optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
-    count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parameters))
-    peak = peak_memory(accelerator.device)
+    optimized = sum(v.numel() for state in parts.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
+    count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parts.parameters))
+    peak = peak_memory(place)
     next(model.trajectory(rows))  # what a new shape costs once
-    began = _now(accelerator.device)
+    began = _now(place)
     walked = sum(1 for _ in islice(model.trajectory(rows), 2))
-    drawn = rows * walked / model.sampling.steps / (_now(accelerator.device) - began)
-    second = statistics.median(times)
-    ends = [plan.steps * plan.batch * second / rows] if plan.steps else []
-    ends += [60 * plan.minutes] if plan.minutes else []
-    name = machine(accelerator.device)
+    drawn = rows * walked / model.sampling.steps / (_now(place) - began)
+    second, name, sampling = statistics.median(times), machine(place), model.sampling
     return Estimate(
         parameters=count,
         flop=work,
         fixed=BYTES * (count + 2 * learnt + optimized),
         peak=peak,
-        batch=plan.batch,
+        batch=settings.batch,
         rows=rows,
         seconds=second,
-        run_seconds=min(ends),
-        examples=len(data),
+        run_seconds=settings.total * second / rows if settings.total else 60 * settings.minutes,
+        examples=len(parts.data),
         drawn=drawn,
-        how=f"{model.sampling.name} in {model.sampling.steps} steps"
-        + (f", guidance {model.sampling.guidance:g}" if model.sampling.guidance != 1 else ""),
+        how=f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else ""),
         machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}",
     )
 
@@ -174,3 +144,12 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
+
+
+def _bytes(n: int) -> str:
+    return f"{n / 2**30:,.2f} GiB" if n >= 2**30 else f"{n / 2**20:,.0f} MiB"
+
+
+def _time(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min" if seconds >= 120 else f"{seconds:.0f} s"

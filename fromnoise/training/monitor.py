@@ -1,257 +1,195 @@
 """What is seen of a run while it goes on: the log, the progress line, the held-out loss, the grids."""
 
 import time
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from ..data import Dataset
-from ..diffusion import Seeded
-from ..errors import Problem
-from ..model import Model
+from ..draws import Draws
+from ..registry import lookup
 from ..runs.folder import Run
-from .ema import EMA
-
-if TYPE_CHECKING:
-    from .checkpoint import State
-    from .loop import Train
+from .checkpoint import mean_over_processes
+from .setup import Setup
+from .state import State
+from .step import measured
+from .trackers import TRACKERS
 
 TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
-SHARE = 0.03  # of a run's time, at most, goes into looking at it where the run is measured in minutes
 CLOUD = 1000  # points in a picture
+PRINTED = ("skipped", "rolled back", "warm-up", "length")  # events that are said on the screen too
 
 
-class Watch:
-    """Logs every `log_every` steps; a look takes the averaged weights' held-out loss, at fixed noise and levels, and draws a grid from fixed noise."""
+class Monitor:
+    """Logs every `log_every` steps; an evaluation takes the averaged weights' held-out loss, at fixed noise and levels, and draws a grid."""
 
-    def __init__(
-        self,
-        run: Run,
-        model: Model,
-        ema: EMA,
-        parameters: Sequence[Tensor],
-        unseen: Dataset | None,
-        plan: "Train",
-        seed: int,
-        quiet: bool,
-        main: bool,
-    ):
-        self.run, self.model, self.ema, self.parameters, self.plan, self.main = run, model, ema, parameters, plan, main
-        self.seed, self.quiet, self.unseen = seed, quiet or not main, unseen
-        self.total, self.counted, self.smooth, self.looking, self.looked = 0.0, 0, None, 0.0, 0.0
+    def __init__(self, run: Run, state: State, parts: Setup, quiet: bool):
+        self.run, self.state, self.parts, self.settings, self.main = run, state, parts, parts.settings, parts.main
         self.since: tuple[float, int] = (0.0, 0)
         self.spoke = time.perf_counter()
-        self.console = Console(stderr=True, quiet=self.quiet)
-        self.live = self.console.is_terminal and not self.quiet
+        self.console = Console(stderr=True, quiet=quiet or not self.main)
+        self.live = self.console.is_terminal and not self.console.quiet
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=self.console, disable=not self.live)
-        self.trackers = _tracker(plan.tracker, run, main)
+        make = lookup(TRACKERS, self.settings.tracker, "train.tracker")
+        self.trackers = [make(run)] if make and self.main else []
 
-    def open(self, state: "State", model: Model, data: Dataset) -> None:
-        """Says what begins, or goes on."""
-        count, trained = (sum(p.numel() for p in those) for those in (model.parameters(), self.parameters))
+    def open(self, changed: str | None) -> None:
+        """Says what begins, or goes on, and how its length `changed`."""
+        parts, state = self.parts, self.state
+        count, trained = (sum(p.numel() for p in those) for those in (parts.model.parameters(), parts.parameters))
         share = f" ({trained:,} of them, {trained / count:.1%}, trained)" if trained < count else ""
         self.console.print(
-            f"[bold]{self.run.path}[/]: {len(data):,} examples of {data.name} {data.shape}, {count:,} parameters{share}, on {model.device}"
-            f" in {'bf16' if model.denoiser.autocast else 'fp32'}"
+            f"[bold]{self.run.path}[/]: {len(parts.data):,} examples of {parts.data.name} {parts.data.shape}, {count:,} parameters{share}, "
+            f"on {parts.model.device} in {'bf16' if parts.model.denoiser.autocast else 'fp32'}"
         )
-        self.since = (state.seconds, state.images)
-        self.looked = self.plan.done(state.step, state.seconds)
-        self.event(state, "resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
+        self.since = (state.seconds - state.evaluating, state.images)
+        self.event("resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
+        if changed:
+            self.event("length", changed)
+        if not state.step and state.total:
+            self.warmup()
         if state.step:
-            finished = self.plan.done(state.step, state.seconds) >= 1
-            self.console.print(
-                f"finished at step {state.step:,} already; a larger train.steps or train.minutes goes on" if finished
-                else f"resumed from step {state.step:,}"
-            )  # fmt: skip
-        self.task = self.bar.add_task("", total=1.0, completed=self.looked)
+            more = f"finished at step {state.step:,} already; a larger {self.settings.length} goes on"
+            self.console.print(more if state.done >= 1 else f"resumed from step {state.step:,}")
+        self.task = self.bar.add_task("", total=1.0, completed=state.done)
         self.bar.start()
 
-    def close(self) -> None:
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
         self.bar.stop()
         for tracker in self.trackers:
             tracker.close()
 
-    def event(self, state: "State", event: str, why: str) -> None:
+    def event(self, event: str, why: str) -> None:
         """Something that happened, in the log; and on the screen where it matters."""
         if self.main:
-            self.run.log(step=state.step, images=state.images, seconds=round(state.seconds, 3), event=event, why=why)
-            if event in ("skipped", "rolled back"):
-                self.console.print(f"step {state.step:,} {event}: {why}", style="yellow")
+            self._write(event=event, why=why)
+            if event in PRINTED:
+                self.console.print(f"step {self.state.step:,} {event}: {why}", style="yellow")
 
-    def step(self, state: "State", value: Tensor, norm: float, rate: float, done: float) -> None:
+    def warmup(self) -> None:
+        """Says so where the warm-up is cut."""
+        cut = self.state.warmup(self.settings)
+        if cut < self.settings.warmup:
+            run = f"train.warmup is {self.settings.warmup:,} images, longer than the run of {self.state.total:,}"
+            self.event("warm-up", f"{run}; the rate rises over {cut:,.0f}, a tenth of it")
+
+    def step(self, value: Tensor, norm: float, rate: float) -> None:
         """Takes in a step's loss; now and then writes a line."""
-        self.total, self.counted = self.total + value, self.counted + 1
-        if state.step % self.plan.log_every and done < 1 and state.step > 1:
+        state = self.state
+        state.loss_sum, state.loss_count = state.loss_sum + value, state.loss_count + 1
+        if state.step % self.settings.log_every and state.done < 1 and state.step > 1:
             return
-        loss = float(self.total) / self.counted
-        self.total, self.counted = 0.0, 0
-        self.smooth = loss if self.smooth is None else 0.9 * self.smooth + 0.1 * loss
-        seconds, images = state.seconds - self.since[0], state.images - self.since[1]
-        speed = images / seconds if seconds > 0 else 0.0
-        self.since = (state.seconds, state.images)
-        self._log(state, loss=loss, loss_ema=self.smooth, lr=rate, norm=norm, images_per_second=round(speed, 1))
-        line = f"step {state.step:,}  loss {self.smooth:.4f}  {speed:,.0f} images/s"
-        self.bar.update(self.task, completed=done, description=line)
-        if not self.live:
-            if time.perf_counter() - self.spoke > 10 or state.step == 1:
-                self.spoke = time.perf_counter()
-                left = state.seconds * (1 - done) / done if done else 0.0
-                self.console.print(f"{line}  {done:.0%}, {left / 60:.1f} min left")
+        loss = mean_over_processes(self.parts.accelerator, state.loss_sum) / state.loss_count
+        state.loss_sum, state.loss_count = 0.0, 0
+        state.loss_ema = loss if state.loss_ema is None else 0.9 * state.loss_ema + 0.1 * loss
+        training = state.seconds - state.evaluating
+        seconds, images = training - self.since[0], state.images - self.since[1]
+        speed, self.since = images / seconds if seconds > 0 else 0.0, (training, state.images)
+        self._log(loss=loss, loss_ema=state.loss_ema, lr=rate, norm=norm, images_per_second=round(speed, 1))
+        line = f"step {state.step:,}  loss {state.loss_ema:.4f}  {speed:,.0f} images/s"
+        self.bar.update(self.task, completed=state.done, description=line)
+        if not self.live and (time.perf_counter() - self.spoke > 10 or state.step == 1):
+            self.spoke = time.perf_counter()
+            left = f", {state.seconds * (1 - state.done) / state.done / 60:.1f} min left" if state.done else ""
+            self.console.print(f"{line}  {state.done:.0%}{left}")
 
-    def _log(self, state: "State", **figures: Any) -> None:
+    def _write(self, **entry: Any) -> None:
+        self.run.log(step=self.state.step, images=self.state.images, seconds=round(self.state.seconds, 3), **entry)
+
+    def _log(self, **figures: Any) -> None:
         if not self.main:
             return
-        self.run.log(step=state.step, images=state.images, seconds=round(state.seconds, 3), **figures)
+        self._write(**figures)
         for tracker in self.trackers:
-            tracker.add({key: value for key, value in figures.items() if isinstance(value, (int, float))}, state.step)
-
-    def due(self, state: "State", done: float) -> bool:
-        """Whether it is time for a look: `looks` times in the run, the last at its end; rarer where looking would cost a short run too much."""
-        if not self.plan.looks or int(done * self.plan.looks) <= int(self.looked * self.plan.looks):
-            return False
-        if self.plan.minutes and done < 1 and self.looking > SHARE * state.seconds:
-            return False
-        self.looked = done
-        return done < 1  # the end has a look of its own
+            tracker.add({key: value for key, value in figures.items() if isinstance(value, (int, float))}, self.state.step)
 
     @torch.no_grad()
-    def look(self, state: "State") -> float | None:
+    def evaluate(self) -> float | None:
         """The held-out loss, logged as a whole and by level, None where no examples are held out; and a grid, drawn."""
         began = time.perf_counter()
-        with self.ema.applied(self.parameters):
-            self.model.eval()
+        with self.parts.ema.applied(self.parts.parameters):
+            self.parts.model.eval()
             by_level = self.held_out()
             mean = sum(by_level.values()) / len(by_level) if by_level else None
             if by_level:
-                self._log(state, held_out=mean, held_out_by_level=by_level)
+                self._log(held_out=mean, held_out_by_level=by_level)
             if self.main:
-                self.draw(self.run.path / "samples" / f"step_{state.step:08d}.png", rows=4)
-            self.model.train()
-        self.looking += time.perf_counter() - began
-        self.since = (self.since[0] + time.perf_counter() - began, self.since[1])
+                self.draw(self.run.path / "samples" / f"step_{self.state.step:08d}.png", rows=4)
+            self.parts.model.train()
+        self.state.evaluated = self.state.images
+        self.state.evaluating += time.perf_counter() - began
         return mean
 
     def held_out(self) -> dict[str, float]:
         """The loss on examples that are never trained on, at each of `TIMES`; {t: loss}."""
-        if self.unseen is None:
+        unseen, model = self.parts.test, self.parts.model
+        if unseen is None:
             return {}
-        n = min(self.plan.held_out, len(self.unseen))
-        from .step import measured
-
-        batch = {
-            key: value.to(self.model.device) if isinstance(value, Tensor) else value
-            for key, value in self.unseen.get(
-                torch.arange(n) * len(self.unseen) // n
-            ).items()  # from all over: sets are often sorted by class
-        }
-        eps = Seeded(self.seed, range(n))(batch["x"])
-        losses = {}
+        n = min(self.settings.held_out, len(unseen))
+        rows = torch.arange(n) * len(unseen) // n  # from all over: sets are often sorted by class
+        batch = {key: value.to(model.device) if isinstance(value, Tensor) else value for key, value in unseen.get(rows).items()}
+        eps, losses = model.source(batch, Draws.fixed(n, self.parts.recipe.seed)), {}
         for t in TIMES:
-            level = self.model.noise(torch.full((n,), t, dtype=torch.float64))
-            values = measured(self.model, self.plan, batch, level, eps, torch.Generator().manual_seed(self.seed))
+            level = model.noise(torch.full((n,), t, dtype=torch.float64))
+            values = measured(model, self.settings, batch, level, eps, Draws.fixed(n, self.parts.recipe.seed).of("evaluation"))
             losses[f"{t:g}"] = float(values.mean())
         return losses
 
     def draw(self, path: Path, rows: int) -> None:
         """A picture of samples from fixed noise: a column a class where there are some, else a square; a cloud of points.
 
-        A model that is told pictures has a row of those above every row of samples.
+        A model that is conditioned on pictures has a row of those above every row of samples.
         """
-        from ..figures import alternating, grid, pictured, write
+        from ..figures import alternating, grid, input_pictures, write
 
-        told = self.model.asked(rows * rows, {})
-        pictures = pictured(self.model, told)
+        model, seed = self.parts.model, self.parts.recipe.seed
+        conditions = model.with_defaults(rows * rows, {})
+        pictures = next(iter(input_pictures(model, rows * rows, conditions).values()), None)
         if pictures is not None:
-            write(alternating(pictures, self.model.sample(rows * rows, seed=self.seed, **told).cpu().float(), 2 * rows), path)
+            write(alternating(pictures, model.sample(rows * rows, seed=seed, **conditions).cpu().float(), 2 * rows), path)
             return
-        classes = len(self.model.classes) if "label" in self.model.conditions else 0
+        classes = len(model.classes) if "label" in model.conditions else 0
         columns = classes if 0 < classes <= 16 else 2 * rows
-        cloud = len(self.model.shape) == 1
-        samples = self.model.sample(CLOUD if cloud else rows * columns, seed=self.seed).cpu().float()
+        cloud = len(model.shape) == 1
+        samples = model.sample(CLOUD if cloud else rows * columns, seed=seed).cpu().float()
         write(grid(samples, columns=None if cloud else columns), path)
 
-    def stopped(self, state: "State", number: int) -> None:
+    def stopped(self, number: int) -> None:
         """The report of what there is so far."""
-        self.event(state, "stopped", f"by signal {number}")
+        self.event("stopped", f"by signal {number}")
         if self.main:
             from ..figures import report
 
             report(self.run.path)
 
-    def finish(self, state: "State", held_out: float | None) -> None:
+    def finish(self, held_out: float | None) -> None:
         """The final pictures and the report."""
         if not self.main:
             return
+        state, model = self.state, self.parts.model
         self.bar.update(self.task, completed=1.0)
         self.bar.stop()
-        self.run.write_json(
-            "summary.json",
-            {
-                "parameters": sum(p.numel() for p in self.model.parameters()),
-                "steps": state.step,
-                "images": state.images,
-                "seconds": round(state.seconds, 1),
-                "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
-                "skipped": state.skipped,
-                "held_out": held_out,
-            },
-        )
+        speed = round(state.images / max(state.seconds, 1e-9), 1)
+        figures = {"steps": state.step, "images": state.images, "seconds": round(state.seconds, 1), "images_per_second": speed}
+        parameters = sum(p.numel() for p in model.parameters())
+        self.run.write_json("summary.json", {"parameters": parameters, **figures, "skipped": state.skipped, "held_out": held_out})
         from ..figures import progress, report, reverse_gif
 
-        with self.ema.applied(self.parameters):
-            self.model.eval()
+        with self.parts.ema.applied(self.parts.parameters):
+            model.eval()
             self.draw(self.run.path / "samples" / "final.png", rows=8)
-            reverse_gif(self.model, self.run.path / "samples" / "reverse.gif", seed=self.seed)
-            self.model.train()
-        if self.plan.looks:
+            reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))
+            model.train()
+        if self.settings.evals:
             progress(self.run.path)
-        self.event(state, "finished", "")
-        page = report(self.run.path)
-        self.console.print(f"done: {state.step:,} steps, {state.images:,} images in {state.seconds / 60:.1f} min; look at {page}")
-
-
-class _TensorBoard:
-    def __init__(self, run: Run):
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise Problem('train.tracker=tensorboard needs TensorBoard; run pip install "fromnoise[tensorboard]"') from error
-        self.writer = SummaryWriter(str(run.path / "tensorboard"))
-
-    def add(self, figures: Mapping[str, float], step: int) -> None:
-        for key, value in figures.items():
-            self.writer.add_scalar(key, value, step)
-
-    def close(self) -> None:
-        self.writer.close()
-
-
-class _WandB:
-    def __init__(self, run: Run):
-        try:
-            import wandb
-        except ImportError as error:
-            raise Problem('train.tracker=wandb needs Weights & Biases; run pip install "fromnoise[wandb]"') from error
-        self.run = wandb.init(
-            project="fromnoise", name=run.path.name, dir=str(run.path), config=run.config(), resume="allow", id=run.path.name
-        )
-
-    def add(self, figures: Mapping[str, float], step: int) -> None:
-        self.run.log(dict(figures), step=step)
-
-    def close(self) -> None:
-        self.run.finish()
-
-
-TRACKERS = {"none": None, "tensorboard": _TensorBoard, "wandb": _WandB}
-
-
-def _tracker(name: str, run: Run, main: bool) -> list[Any]:
-    kind = TRACKERS[name]
-    return [kind(run)] if kind and main else []
+        self.event("finished", "")
+        done = f"done: {state.images:,} images ({self.settings.length}) in {state.step:,} steps and {state.seconds / 60:.1f} min"
+        self.console.print(f"{done}; look at {report(self.run.path)}")

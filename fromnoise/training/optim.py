@@ -86,8 +86,8 @@ class Muon(torch.optim.Optimizer):
     ):
         params = list(params)
         hidden = {id(p) for p in params if p.ndim > 1 and min(len(p), p[0].numel()) >= least and not getattr(p, "lookup", False)}
-        parts = [[p for p in params if (id(p) in hidden) == asked] for asked in (True, False)]
-        groups = [{"params": part, "matrices": asked} for part, asked in zip(parts, (True, False), strict=True) if part]
+        parts = [[p for p in params if (id(p) in hidden) == matrices] for matrices in (True, False)]
+        groups = [{"params": part, "matrices": matrices} for part, matrices in zip(parts, (True, False), strict=True) if part]
         super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "momentum": momentum, "eps": eps, "step": 0})
 
     @torch.no_grad()
@@ -165,13 +165,13 @@ RATES: dict[str, Callable[[float], float]] = {
 
 
 class Plateau:
-    """Lowers a factor when a figure has not improved for `patience` looks."""
+    """Lowers a factor when a figure has not improved for `patience` evaluations."""
 
     def __init__(self, patience: int = 5, by: float = 0.5, least: float = 1e-3):
         self.patience, self.by, self.least = patience, by, least
         self.best, self.waited, self.factor = math.inf, 0, 1.0
 
-    def look(self, value: float) -> None:
+    def update(self, value: float) -> None:
         self.waited = 0 if value < self.best else self.waited + 1
         self.best = min(self.best, value)
         if self.waited >= self.patience:

@@ -1,10 +1,10 @@
-"""The gradient of a batch, in as many passes as the memory allows."""
+"""The gradient of a batch, in as many micro-batches as the memory calls for."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -12,70 +12,88 @@ from torch import Tensor
 
 from ..device import out_of_memory
 from ..diffusion import PENALTIES, WEIGHTS, Level
+from ..draws import Draws
 from ..errors import Problem
+from ..networks import set_dropout_keys
+from ..registry import lookup
+from .settings import TrainSettings
 
-if TYPE_CHECKING:
-    from .loop import Train
+
+def stratified(draws: Draws) -> Tensor:
+    """t ~ U(0, 1), one in each of as many equal parts as the batch has examples: it covers the schedule evenly (Kingma et al. 2021, app. I.1)."""
+    return (draws.randperm().double() + draws.rand()) / draws.total
 
 
-def measured(model: torch.nn.Module, plan: "Train", batch: Mapping[str, Any], level: Level, eps: Tensor, pick: torch.Generator) -> Tensor:
-    """The loss (B,) as the run measures it."""
-    penalty = plan.penalty and (lambda a, b: plan.penalty_weight * PENALTIES[plan.penalty](a, b))
-    return model(batch, level, eps, WEIGHTS[plan.weight], pick, distance=plan.distance, penalty=penalty)
+def noise(model: torch.nn.Module, batch: Mapping[str, Any], draws: Draws, accelerator: Accelerator) -> Tensor:
+    """What a batch is blended with; a source that matches it to the data sees the batch of all processes."""
+    if not model.source.whole or accelerator.num_processes == 1:
+        return model.source(batch, draws)
+    whole = Draws(draws.key, range(draws.total), draws.total)
+    return model.source({"x": accelerator.gather(batch["x"])}, whole)[draws.rows.start : draws.rows.stop]
+
+
+def measured(
+    model: torch.nn.Module, settings: TrainSettings, batch: Mapping[str, Any], level: Level, eps: Tensor, draws: Draws
+) -> Tensor:
+    """The loss (B,) as the settings measure it."""
+    part = settings.penalty and lookup(PENALTIES, settings.penalty, "train.penalty")
+    penalty = part and (lambda a, b: settings.penalty_weight * part(a, b))
+    weight = lookup(WEIGHTS, settings.weight, "train.weight")
+    return model(batch, level, eps, weight, draws, distance=settings.distance, penalty=penalty)
 
 
 @dataclass
 class Gradient:
-    """Leaves the gradient of a batch's mean loss in the parameters, clipped; the batch goes through the network in `passes` equal parts.
+    """Leaves the gradient of a batch's mean loss in the parameters, clipped; the batch goes through the network in equal micro-batches.
 
-    Where the memory does not hold a part, the batch is cut finer, for good, and taken again: the mean, and so the run, stays the same.
+    Where the memory does not hold one, the batch is cut finer, for good, and taken again. Every draw is a function of the example's place in
+    the whole batch, so the mean, and with it the run, stays the same.
     """
 
     accelerator: Accelerator
     trained: torch.nn.Module
     parameters: list[Tensor]
-    plan: "Train"
-    passes: int
+    settings: TrainSettings
+    micro_batches: int
 
-    def __call__(
-        self, level: Level, batch: Mapping[str, Any], eps: Tensor, pick: torch.Generator, begin: Callable[[], None]
-    ) -> tuple[Tensor, float]:
-        """(the loss, the gradient's norm before clipping). `begin` sets the random generators, and is called before every attempt."""
+    def __call__(self, level: Level, batch: Mapping[str, Any], eps: Tensor, draws: Draws) -> tuple[Tensor, float]:
+        """(the loss, the gradient's norm before clipping)."""
         dtype = torch.float32 if eps.device.type == "mps" else torch.float64  # MPS has no float64
         level = Level(level.alpha.to(eps.device, dtype), level.sigma.to(eps.device, dtype))
         while True:
-            begin()
             try:
-                value = self._passes(level, batch, eps, pick)
+                value = self._summed(level, batch, eps, draws)
                 break
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
             self._finer(len(eps))
         norm = float(torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
-        if norm > self.plan.clip:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.plan.clip, torch.tensor(norm, device=eps.device))
+        if norm > self.settings.clip:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip, torch.tensor(norm, device=eps.device))
         return value, norm
 
-    def _passes(self, level: Level, batch: Mapping[str, Any], eps: Tensor, pick: torch.Generator) -> Tensor:
-        total, size = torch.zeros((), device=eps.device), len(eps) // self.passes
+    def _summed(self, level: Level, batch: Mapping[str, Any], eps: Tensor, draws: Draws) -> Tensor:
+        total, size = torch.zeros((), device=eps.device), len(eps) // self.micro_batches
         for first in range(0, len(eps), size):
             rows = slice(first, first + size)
-            part = {key: value[rows] for key, value in batch.items()}
+            part, own = {key: value[rows] for key, value in batch.items()}, draws.part(rows)
+            set_dropout_keys(self.trained, own.of("dropout"))
             last = first + size == len(eps)
             with nullcontext() if last else self.accelerator.no_sync(self.trained):
-                values = measured(self.trained, self.plan, part, Level(level.alpha[rows], level.sigma[rows]), eps[rows], pick)
-                value = values.mean() / self.passes
+                values = measured(self.trained, self.settings, part, Level(level.alpha[rows], level.sigma[rows]), eps[rows], own)
+                value = values.mean() / self.micro_batches
                 self.accelerator.backward(value)
             total += value.detach()
         return total
 
     def _finer(self, n: int) -> None:
+        parts = self.micro_batches
         if self.accelerator.num_processes > 1:
-            raise Problem(f"the memory does not hold {n // self.passes} examples; set train.accumulate above {self.passes}")
-        if self.passes == n:
+            raise Problem(f"the memory does not hold {n // parts} examples; set train.accumulate above {parts}")
+        if parts == n:
             raise Problem("the memory does not hold a single example; set train.recompute=true, or choose a smaller network")
-        self.passes = next(parts for parts in range(2 * self.passes, n + 1) if n % parts == 0) if 2 * self.passes <= n else n
+        self.micro_batches = next(more for more in range(2 * parts, n + 1) if n % more == 0) if 2 * parts <= n else n
         for parameter in self.parameters:
             parameter.grad = None
         if torch.cuda.is_available():
@@ -84,8 +102,7 @@ class Gradient:
 
 def diagnosis(batch: Mapping[str, Any], value: Tensor, norm: float) -> str:
     """One line on why a step was not finite."""
-    x = batch["x"]
-    if not bool(torch.isfinite(x).all()):
+    if not bool(torch.isfinite(batch["x"]).all()):
         return "the data holds NaN or infinite values; look at it with `fromnoise data inspect`"
     if not math.isfinite(float(value)):
         return f"the loss is {float(value)}; a lower train.lr, or train.precision=fp32, may help"

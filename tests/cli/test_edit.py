@@ -156,9 +156,9 @@ def test_words_ask_too(run, tmp_path, monkeypatch, capsys):
     told = tmp_path / "told"
     config = {
         "data": {"name": "shapes_text", "count": 32, "size": 24},
-        "network": {"name": "unet", "width": 8, "levels": [1, 1], "blocks": 1, "patch": 4, "groups": 4},
+        "network": {"name": "unet", "width": 8, "levels": [1, 1], "blocks": 1, "patch": 4, "compat": {"groups": 4}},
         "conditions": [{"name": "text", "width": 16}],
-        "train": {"steps": 2, "batch": 8, "looks": 0, "lr": 0.05},
+        "train": {"steps": 2, "batch": 8, "evals": 0, "lr": 0.05},
         "sample": {"name": "ddim", "steps": 3},
     }
     train(config, told, quiet=True)

@@ -49,9 +49,9 @@ def test_a_run_knows_its_pictures_without_the_data(paired, monkeypatch):
 
 @pytest.mark.parametrize("hint", [None, "masked", "grey"])
 def test_a_cut_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, hint):
-    config = told(hint, condition={"drop": 0.3}, train={"steps": 12, "save_every": 4, "looks": 1})
+    config = told(hint, condition={"drop": 0.3}, train={"steps": 12, "save_every": 4, "evals": 1})
     train(config, tmp_path / "whole", quiet=True)
-    step = training.Watch.step
+    step = training.Monitor.step
 
     def crash(self, state, *rest):
         if state.step == 10:
@@ -59,7 +59,7 @@ def test_a_cut_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch
         step(self, state, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Watch, "step", crash)
+        patch.setattr(training.Monitor, "step", crash)
         with pytest.raises(MemoryError):
             train(config, tmp_path / "cut", quiet=True)
     train(config, tmp_path / "cut", quiet=True)

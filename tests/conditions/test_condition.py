@@ -9,9 +9,8 @@ from fromnoise.conditions import Control, Example, Image, Label, Text
 from fromnoise.conditions.text import ENCODERS, Encoder, encoder
 from fromnoise.draws import Draws
 from fromnoise.errors import Problem, Usage
-from fromnoise.model import build
 from fromnoise.networks import NETWORKS
-from tests.parts import stirred
+from tests.parts import built, stirred
 
 EXAMPLE = Example((3, 8, 8), ("a", "b", "c"), (1, 8, 8))
 CONDITIONS = {
@@ -120,7 +119,7 @@ def test_a_condition_of_ones_own(mine):
         "conditions": [{"name": "mine:Angle", "drop": 0.5}],
         "sample": {"steps": 2},
     }
-    model = build(config, (1, 8, 8))
+    model = built(config, (1, 8, 8))
     condition = model.conditions["angle"]
     stirred(model.denoiser.network).train()
     batch = {"x": torch.randn(16, 1, 8, 8), "angle": torch.linspace(0, 350, 16)}
@@ -137,13 +136,13 @@ def test_a_condition_of_ones_own(mine):
         with pytest.raises(Usage, match=says):
             model.sample(2, angle=value)
     with pytest.raises(Usage, match="angle cannot enter DiT"):
-        build(config | {"network": {"name": "dit", "width": 32, "depth": 1, "heads": 2}}, (1, 8, 8))
+        built(config | {"network": {"name": "dit", "width": 32, "depth": 1, "heads": 2}}, (1, 8, 8))
 
 
 @pytest.mark.parametrize("node", [{"name": "image", "hint": "mine:hint"}, {"name": "text", "encoder": "mine:Letters"}, {"name": "mine:Angle"}])
 def test_nothing_of_ones_own_is_imported_where_it_is_not_trusted(mine, node):
     with pytest.raises(Problem, match="trust"):
-        build({"network": {"name": "conv", "width": 8}, "conditions": [node]}, (1, 8, 8), plugins=False)
+        built({"network": {"name": "conv", "width": 8}, "conditions": [node]}, (1, 8, 8), )
     assert "mine" not in sys.modules
 
 
@@ -162,7 +161,7 @@ class Letters(Encoder):
 
 def test_a_text_encoder_of_ones_own():
     node = {"name": "text", "encoder": "tests.conditions.test_condition:Letters", "width": 16, "enter": "cross"}
-    model = build({"network": {"name": "dit", "width": 32, "depth": 1, "heads": 2}, "conditions": [node]}, (1, 8, 8))
+    model = built({"network": {"name": "dit", "width": 32, "depth": 1, "heads": 2}, "conditions": [node]}, (1, 8, 8))
     stirred(model.denoiser.network)
     a, b = (model.sample(1, text=text, steps=2) for text in ("cat", "dog"))
     assert a.shape == (1, 1, 8, 8) and not torch.allclose(a, b, atol=1e-4)

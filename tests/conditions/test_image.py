@@ -5,20 +5,20 @@ import torch
 
 from fromnoise.conditions import Example, Image
 from fromnoise.data import Tensors
-from fromnoise.data.examples import described
 from fromnoise.draws import Draws
 from fromnoise.errors import Usage
-from fromnoise.model import Model, build
+from fromnoise.evaluation.examples import example_conditions
+from fromnoise.model import Model
 from fromnoise.networks import NETWORKS
 from fromnoise.samplers import SAMPLERS
-from fromnoise.training.loop import shown
+from tests.parts import built
 
 PAIRED = {"network": {"name": "conv", "width": 8, "kernel": 3}, "conditions": ["image"], "image": [2, 6, 6]}
 
 
 def hinted(hint, shape=(1, 6, 6), drop=0.1, **options) -> Model:
     condition = {"name": "image", "hint": hint, "drop": drop, "options": options}
-    return build(PAIRED | {"conditions": [condition], "image": []}, shape)
+    return built(PAIRED | {"conditions": [condition], "image": []}, shape)
 
 
 def image(shape, second=(), **settings) -> Image:
@@ -62,7 +62,7 @@ def test_training_holes_are_functions_of_the_draws_and_shown_ones_are_fixed():
 def test_the_width_is_the_hints_or_the_datas():
     for hint, shape, width in (("grey", (3, 6, 6), 1), ("low_resolution", (3, 6, 6), 3), ("masked", (3, 6, 6), 4), (None, (3, 6, 6), 2)):
         assert Image(hint).plan(NETWORKS["conv"], Example(shape, image=(2, 6, 6))) == {"concat": width}
-    assert build(PAIRED, (1, 6, 6)).denoiser.network.first.in_channels == 1 + 2
+    assert built(PAIRED, (1, 6, 6)).denoiser.network.conv_in.in_channels == 1 + 2
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_width_is_the_hints_or_the_datas():
 )
 def test_pictures_that_do_not_fit(value, says):
     with pytest.raises(Usage, match=says):
-        build(PAIRED, (1, 6, 6)).sample(3, image=value, steps=1)
+        built(PAIRED, (1, 6, 6)).sample(3, image=value, steps=1)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_pictures_that_do_not_fit(value, says):
 )
 def test_conditions_that_cannot_be(node, image, says):
     with pytest.raises(Usage, match=says):
-        build(PAIRED | {"conditions": [node], "image": list(image)}, (1, 6, 6))
+        built(PAIRED | {"conditions": [node], "image": list(image)}, (1, 6, 6))
 
 
 def test_without_drop_there_is_no_null_and_the_picture_is_never_left_out():
@@ -107,7 +107,7 @@ def test_without_drop_there_is_no_null_and_the_picture_is_never_left_out():
 
 def test_samples_do_not_depend_on_the_batch_and_each_has_its_picture():
     torch.manual_seed(0)
-    model, pictures = build(PAIRED | {"sample": {"name": "ddpm", "steps": 3, "guidance": 2}}, (1, 6, 6)), noise(5, 2, 6, 6)
+    model, pictures = built(PAIRED | {"sample": {"name": "ddpm", "steps": 3, "guidance": 2}}, (1, 6, 6)), noise(5, 2, 6, 6)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     whole, parts = model.sample(5, image=pictures), model.sample(5, image=pictures, batch=2)
@@ -123,7 +123,7 @@ def test_what_is_known_is_kept_by_every_sampler(sampler, noises, guidance):
     torch.manual_seed(0)
     frame = "ve" if noises == "karras" else "vp"
     config = {"conditions": [{"name": "image", "hint": "masked"}], "noise": noises, "frame": frame, "network": PAIRED["network"]}
-    model = build(config, (2, 8, 8))
+    model = built(config, (2, 8, 8))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     x = noise(4, 2, 8, 8)
@@ -136,21 +136,20 @@ def test_what_is_known_is_kept_by_every_sampler(sampler, noises, guidance):
 def test_what_is_remembered_belongs_together():
     """Where examples are remembered for their pictures, their labels are too, and every number of samples begins with the same ones."""
     data = Tensors("pairs", noise(40, 1, 6, 6), torch.arange(40) // 4, image=noise(40, 2, 6, 6, seed=1))
-    assert described(data) == {"shape": [1, 6, 6], "classes": list("0123456789"), "image": [2, 6, 6]}
-    model = build(PAIRED | {"conditions": ["label", "image"]}, data.shape, data.classes)
-    model.remember(shown(model, data, 8))
-    asked = model.asked(11, {})
+    model = built(PAIRED | {"conditions": ["label", "image"]}, data.shape, data.classes)
+    model.set_examples(example_conditions(model, data, 8))
+    asked = model.with_defaults(11, {})
     rows = torch.arange(8) * 5
     assert asked["label"].tolist() == [*data.label[rows].tolist(), *data.label[rows[:3]].tolist()]
     assert torch.equal(asked["image"][:8], data.image[rows]) and torch.equal(asked["image"][8:], data.image[rows[:3]])
-    assert torch.equal(model.asked(3, {})["image"], asked["image"][:3])
+    assert torch.equal(model.with_defaults(3, {})["image"], asked["image"][:3])
 
 
 def test_a_label_alone_still_goes_through_every_class():
-    model = build({"network": PAIRED["network"], "conditions": ["label"]}, (1, 6, 6), tuple("abc"))
+    model = built({"network": PAIRED["network"], "conditions": ["label"]}, (1, 6, 6), tuple("abc"))
     data = Tensors("set", noise(4, 1, 6, 6), torch.tensor([0, 0, 0, 2]))
-    model.remember(shown(model, data))
-    assert model.asked(5, {})["label"].tolist() == [0, 1, 2, 0, 1]
+    model.set_examples(example_conditions(model, data, 8))
+    assert model.with_defaults(5, {})["label"].tolist() == [0, 1, 2, 0, 1]
 
 
 def test_a_tiny_model_learns_the_identity():
@@ -163,7 +162,7 @@ def test_a_tiny_model_learns_the_identity():
         "noise": "flow",
         "predict": "velocity",
     }
-    model = build(config, (1, 6, 6))
+    model = built(config, (1, 6, 6))
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     for step in range(400):
         x = torch.where(noise(64, 1, 6, 6, seed=step) > 0, 0.8, -0.8)

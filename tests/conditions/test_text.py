@@ -3,21 +3,21 @@ import torch
 
 from fromnoise.conditions import Text
 from fromnoise.errors import Usage
-from fromnoise.model import build
 from fromnoise.networks import NETWORKS
+from tests.parts import built
 
 SMALL = {
     "unet": {"width": 8, "levels": [1, 2], "blocks": 1, "attention": [1]},
     "dit": {"width": 32, "depth": 2, "heads": 2},
     "uvit": {"width": 32, "depth": 3, "heads": 2},
 }
-CASES = [(name, way) for name in SMALL for way in Text.ways if way in NETWORKS[name].WAYS]
+CASES = [(name, way) for name in SMALL for way in Text.ways if way in NETWORKS[name].ways]
 
 
 def model(network: str, enter: str | None = None, **settings):
     torch.manual_seed(0)
     node = {"name": "text", "width": 64, "enter": enter, **settings}
-    return build({"network": {"name": network, **SMALL[network]}, "conditions": [node]}, (2, 8, 8))
+    return built({"network": {"name": network, **SMALL[network]}, "conditions": [node]}, (2, 8, 8))
 
 
 @pytest.mark.parametrize(("network", "way"), CASES)
@@ -69,17 +69,17 @@ def test_one_caption_or_one_for_each():
 
 def test_words_and_classes_together_and_what_does_not_fit():
     nodes = [{"name": "text", "width": 64}, "label"]
-    both = build({"network": {"name": "dit", **SMALL["dit"]}, "conditions": nodes}, (2, 8, 8), ("a", "b"))
+    both = built({"network": {"name": "dit", **SMALL["dit"]}, "conditions": nodes}, (2, 8, 8), ("a", "b"))
     assert both.sample(2, text="cat", label=1, steps=1).shape == (2, 2, 8, 8)
     nodes[1] = {"name": "label", "enter": "cross"}
-    with pytest.raises(Usage, match="network's tokens to be 64, another 256"):
-        build({"network": {"name": "dit", **SMALL["dit"]}, "conditions": nodes}, (2, 8, 8), ("a", "b"))
+    with pytest.raises(Usage, match="network's context_dim to be 64, another 256"):
+        built({"network": {"name": "dit", **SMALL["dit"]}, "conditions": nodes}, (2, 8, 8), ("a", "b"))
     with pytest.raises(Usage, match="tokens is 32, but the conditions call for 64; leave it out"):
-        build({"network": {"name": "dit", "tokens": 32}, "conditions": nodes[:1]}, (2, 8, 8))
+        built({"network": {"name": "dit", "context_dim": 32}, "conditions": nodes[:1]}, (2, 8, 8))
     with pytest.raises(Usage, match="a text enters by"):
         model("dit", "sideways")
     with pytest.raises(Usage, match="two conditions have the key text"):
-        build({"network": "dit", "conditions": ["text", "text"]}, (2, 8, 8))
+        built({"network": "dit", "conditions": ["text", "text"]}, (2, 8, 8))
 
 
 def test_a_negative_caption_is_the_weak_side():

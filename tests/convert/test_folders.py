@@ -19,18 +19,17 @@ from safetensors.torch import load_file, save_file
 import fromnoise
 from fromnoise import convert
 from fromnoise.errors import Problem
-from fromnoise.model import build
 from fromnoise.runs.folder import Run
 from fromnoise.samplers import SAMPLERS
 from tests.convert.test_networks import LAST, TWO, alike
-from tests.parts import stirred
+from tests.parts import built, stirred
 
-NET = {"name": "unet", "width": 32, "levels": [1, 2], "blocks": 1, "attention": [1], "groups": 8, "head": 8}
+NET = {"name": "unet", "width": 32, "levels": [1, 2], "blocks": 1, "attention": [1], "compat": {"groups": 8}, "head": 8}
 
 
 def run_with(path, settings: dict, shape=(3, 16, 16), classes=()) -> Run:
     torch.manual_seed(0)
-    model = build(settings, shape, classes)
+    model = built(settings, shape, classes)
     stirred(model)
     run = Run(path)
     run.save_weights(model, 1)
@@ -126,7 +125,7 @@ def test_guidance_survives_the_journey(tmp_path):
 
 
 def test_a_dit_goes_there_and_comes_back(tmp_path):
-    net = {"name": "dit", "width": 32, "depth": 2, "heads": 2, "shift": 1}
+    net = {"name": "dit", "width": 32, "depth": 2, "heads": 2, "compat": {"shift": 1}}
     settings = {"network": net, "conditions": [{"name": "label"}], "noise": {"name": "table"}, "predict": "eps"}
     run = run_with(tmp_path / "run", settings, classes=("a", "b", "c"))
     assert exported(run, tmp_path / "theirs") == "DiTTransformer2DModel"
@@ -192,7 +191,7 @@ def wreck(folder, how: str) -> None:
 
 @pytest.mark.parametrize(
     ("how", "says"),
-    [("cut", "cut short"), ("missing", "missing"), ("lacks", "lack conv_in.weight"), ("extra", "hold more"), ("shape", "enter.bias")]
+    [("cut", "cut short"), ("missing", "missing"), ("lacks", "lack conv_in.weight"), ("extra", "hold more"), ("shape", "conv_in.bias")]
     + [("kind", "UNet3DConditionModel"), ("json", "cannot be read as JSON"), ("pickle", "never executes code")],
 )
 def test_a_bad_folder_is_one_line(tmp_path, how, says):
@@ -212,15 +211,15 @@ def test_a_pickle_of_tensors_alone_loads(tmp_path):
     [
         ({"network": {"name": "conv"}}, "no counterpart of the network conv"),
         ({"network": NET | {"patch": 2}}, "no patch=2"),
-        ({"network": NET | {"groups": None, "levels": [1, 1.5]}}, "groups"),
+        ({"network": NET | {"compat": {}, "levels": [1, 1.5]}}, "groups"),
         ({"noise": {"name": "table", "steps": 500}}, "500"),
         ({"predict": "velocity"}, "velocity"),
         ({"frame": "rf"}, "frame"),
-        ({"conditions": [{"name": "image", "hint": "grey"}]}, "told classes alone, .* told image"),
-        ({"conditions": [{"name": "text", "width": 32, "enter": "adaln"}]}, "told classes alone, .* told text"),
-        ({"conditions": {"name": "label", "enter": "concat", "classes": 3}}, "told classes alone, .* told label by concat"),
+        ({"conditions": [{"name": "image", "hint": "grey"}]}, "classes alone, .* on image"),
+        ({"conditions": [{"name": "text", "width": 32, "enter": "adaln"}]}, "classes alone, .* on text"),
+        ({"conditions": {"name": "label", "enter": "concat", "classes": 3}}, "classes alone, .* on label by concat"),
         ({"network": {"name": "dit", "width": 32, "depth": 1, "heads": 2}}, "shift=1"),
-        ({"network": {"name": "dit", "width": 32, "depth": 1, "heads": 2, "shift": 1}}, "drop"),
+        ({"network": {"name": "dit", "width": 32, "depth": 1, "heads": 2, "compat": {"shift": 1}}}, "drop"),
     ],
     ids=str,
 )

@@ -5,6 +5,7 @@ import torch
 from diffusers import DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
 from torch import nn
 
+from fromnoise.config import build
 from fromnoise.convert import dit, to_ours, to_theirs, unet, unet_condition
 from fromnoise.errors import Problem
 from fromnoise.networks import NETWORKS, Context
@@ -42,7 +43,7 @@ DITS = {
 
 
 def alike(theirs: DiTTransformer2DModel) -> DiTTransformer2DModel:
-    """With one embedding of clock and class for all blocks, as in every model that was trained so."""
+    """With one embedding of t and class for all blocks, as in every model that was trained so."""
     for block in theirs.transformer_blocks[1:]:
         block.norm1.emb.load_state_dict(theirs.transformer_blocks[0].norm1.emb.state_dict())
     return theirs
@@ -73,7 +74,7 @@ def ours_of(part, config: dict, weights: dict, dtype: torch.dtype) -> tuple[nn.M
     node = part.network(config)
     tensors = to_ours(part.rows(config), weights)
     table = tensors.pop("conditions.label.embed.weight", None)
-    network = NETWORKS[node.pop("name")](channels=config["in_channels"], **node).to(dtype)
+    network = build(NETWORKS, node, "network", channels=config["in_channels"]).to(dtype)
     network.load_state_dict({name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()})
     return network.eval(), table
 

@@ -9,14 +9,14 @@ import fromnoise
 from fromnoise import convert
 from fromnoise.convert.peft import factors
 from fromnoise.errors import Problem
-from fromnoise.model import build
 from fromnoise.networks import ADAPTERS, changes, merge
 from fromnoise.runs.folder import Run
 from tests.cli.test_cli import call
 from tests.convert.test_folders import NET, run_with
 from tests.networks.test_lora import stirred_changes
+from tests.parts import built
 
-DIT = {"name": "dit", "width": 32, "depth": 2, "heads": 2, "patch": 2, "shift": 1}
+DIT = {"name": "dit", "width": 32, "depth": 2, "heads": 2, "patch": 2, "compat": {"shift": 1}}
 
 
 def run_of(path, adapter) -> Run:
@@ -24,7 +24,7 @@ def run_of(path, adapter) -> Run:
     settings = {"network": NET, "noise": {"name": "table"}, "sample": {"name": "ddim", "steps": 10}}
     base = run_with(path / "base", settings)
     config = settings | {"adapter": adapter, "base": {"run": str(base.path), "weights": "last"}}
-    model = stirred_changes(build(config, (3, 16, 16)), 0.1)
+    model = stirred_changes(built(config, (3, 16, 16)), 0.1)
     run = Run(path / "run")
     run.save_weights(model, 1)
     run.write_config(config | {"shape": [3, 16, 16], "classes": []})
@@ -33,7 +33,7 @@ def run_of(path, adapter) -> Run:
 
 @pytest.mark.parametrize("kind", ADAPTERS)
 def test_an_exported_adapter_is_put_on_the_exported_base_as_peft_would(tmp_path, monkeypatch, capsys, kind):
-    run = run_of(tmp_path, {"name": kind, "rank": 2, "pattern": r"conv|qkv|tell|out|skip|clock|enter|leave"})
+    run = run_of(tmp_path, {"name": kind, "rank": 2, "pattern": r"conv|qkv|emb_proj|out|skip|time_embedding"})
     for words in (["export", tmp_path / "base", tmp_path / "theirs"], ["export", run.path, tmp_path / "adapter", "--adapter"]):
         code, out, err = call(monkeypatch, capsys, *words)
         assert code == 0, err
@@ -64,7 +64,7 @@ def on(theirs, file, prefix: str) -> None:
 
 
 def test_one_layer_of_ours_is_several_of_theirs_each_of_our_rank(tmp_path):
-    """A DiT: q, k and v are one layer with us; every block has a copy of the clock's; its last layer orders its rows otherwise."""
+    """A DiT: q, k and v are one layer with us; every block has a copy of the time embedding; its last layer orders its rows otherwise."""
     settings = {"network": DIT, "noise": {"name": "table"}, "conditions": [{"name": "label", "drop": 0.1}]}
     run_with(tmp_path / "base", settings, classes=("cat", "dog"))
     model = fromnoise.load(tmp_path / "base", "cpu")

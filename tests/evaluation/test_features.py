@@ -11,10 +11,9 @@ from torch.nn import functional as F
 from fromnoise.data import Tensors
 from fromnoise.errors import Problem, Usage
 from fromnoise.evaluation import CNN, ResNet, load_features, observe
-from fromnoise.evaluation.features import cnn, prepare
+from fromnoise.evaluation.features import as_saved, cached, cnn
+from fromnoise.evaluation.features.cached import Turned
 from fromnoise.evaluation.features.cnn import augmented, shrunk, train_cnn
-from fromnoise.evaluation.features.features import as_saved
-from fromnoise.evaluation.features.prepare import Turned
 from fromnoise.evaluation.features.resnet import Block
 
 
@@ -86,7 +85,7 @@ def trained(monkeypatch, tmp_path):
     monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path / "cache"))
     calls = []
     monkeypatch.setattr(
-        prepare, "train_cnn", lambda train, *rest, **asked: calls.append(train.name) or train_cnn(train, *rest, seen=1, **asked)
+        cached, "train_cnn", lambda train, *rest, **more: calls.append(train.name) or train_cnn(train, *rest, seen=1, **more)
     )
     return calls
 
@@ -148,8 +147,8 @@ def test_a_cache_that_cannot_be_written_is_said_before_training(trained, monkeyp
 
 
 def test_another_process_may_try_the_cache_at_the_same_time(monkeypatch, tmp_path):
-    monkeypatch.setattr(prepare, "replacing", nullcontext)  # what it wrote is gone already
-    prepare._writable(tmp_path)
+    monkeypatch.setattr(cached, "replacing", nullcontext)  # what it wrote is gone already
+    cached._writable(tmp_path)
 
 
 # ResNet
@@ -199,7 +198,7 @@ def test_files_that_are_no_resnet(tmp_path):
             load_features(tmp_path / name, data, data)
     with pytest.raises(Problem, match="3 channels"):
         load_features(tmp_path / "other.safetensors", bars(9), bars(9))
-    with pytest.raises(Usage, match="give cnn, inception, or a file"):
+    with pytest.raises(Usage, match="or file of weights .*one of: cnn, inception"):
         load_features("nosuch", data, data)
     with pytest.raises(Problem, match="pictures"):
         load_features("cnn", Tensors("p", torch.zeros(4, 2)), Tensors("p", torch.zeros(4, 2)))

@@ -7,13 +7,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fromnoise.data import Tensors
-from fromnoise.data.examples import described
-from fromnoise.errors import Problem
-from fromnoise.evaluation import load_perceptual, score_pairs
-from fromnoise.model import build
-from tests.cli.test_cli import call
-from tests.cli.test_pictured import told
-from tests.training.test_train import recipe, train
+from fromnoise.errors import Problem, Usage
+from fromnoise.evaluation import load_perceptual, psnr, score_pairs
+from fromnoise.model import Model, Sampling
+from tests.parts import built
 
 CONV = {"network": {"name": "conv", "width": 8, "kernel": 3}, "conditions": ["image"]}
 
@@ -23,16 +20,23 @@ def data(count, targets=(0.2, -0.4, 0.6), inputs=0.0, size=6):
     return Tensors("flat", x, image=torch.full((count, 1, size, size), inputs))
 
 
-def drawing(pictures):
-    return lambda model, n, *rest: pictures[:n]
+@pytest.fixture
+def scored(monkeypatch):
+    """The errors of a model that draws the pictures that it is given."""
+
+    def score(pictures, train, test, n=1000, perceptual=None, recipe=CONV):
+        monkeypatch.setattr(Model, "sample", lambda self, n, *rest, **conditions: pictures[:n])
+        model = built(recipe | {"image": test.image_shape}, test.shape)
+        return score_pairs(model, train, test, n, Sampling(), perceptual)
+
+    return score
 
 
-def test_errors_by_hand():
+def test_errors_by_hand(scored):
     """Samples half a step of the range away from every second target, inputs and the mean colour where arithmetic says."""
     test = data(4)
     off = test.x + torch.tensor([0.0, 0.5, 0.0, 0.5]).reshape(4, 1, 1, 1) * torch.tensor([1.0, 1.0, -1.0]).reshape(1, 3, 1, 1)
-    model = build(CONV | described(test), test.shape)
-    found = score_pairs(model, data(7, (0.2, 0.0, 0.6)), test, 10, draw=drawing(off))
+    found = scored(off, data(7, (0.2, 0.0, 0.6)), test, 10)
     assert found.n == 4
     step = 1 / 255  # what 8 bits may take away
     assert found["samples"].mae == pytest.approx(255 * 0.25 / 2, abs=1)  # 0.5 of a range of 2, in every second picture
@@ -44,17 +48,15 @@ def test_errors_by_hand():
 
 
 @pytest.mark.parametrize(("hint", "channels", "rows"), [("masked", 3, 3), ("low_resolution", 3, 3), ("grey", 3, 3), ("grey", 1, 3)])
-def test_every_hint_has_its_input_beside(hint, channels, rows):
+def test_every_hint_has_its_input_beside(hint, channels, rows, scored):
     test = Tensors("noise", torch.rand(5, channels, 8, 8) * 2 - 1)
-    model = build(CONV | {"conditions": [{"name": "image", "hint": hint}]}, test.shape)
-    found = score_pairs(model, test, test, draw=drawing(test.x))
+    found = scored(test.x, test, test, recipe=CONV | {"conditions": [{"name": "image", "hint": hint}]})
     assert len(found.rows) == rows and found["samples"].psnr == 100 and 5 < found["the input"].psnr <= 100
 
 
-def test_an_input_of_other_channels_has_no_row():
+def test_an_input_of_other_channels_has_no_row(scored):
     test = Tensors("noise", torch.rand(5, 3, 8, 8), image=torch.rand(5, 2, 8, 8))
-    model = build(CONV | described(test), test.shape)
-    assert [row.of for row in score_pairs(model, test, test, draw=drawing(test.x)).rows] == ["samples", "mean colour"]
+    assert [row.of for row in scored(test.x, test, test).rows] == ["samples", "mean colour"]
 
 
 def squeezenet(layers):
@@ -122,12 +124,12 @@ def test_the_perceptual_distance_is_lpips_typed_out(files):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_the_smallest_pictures_that_have_a_distance(files, channels):
+def test_the_smallest_pictures_that_have_a_distance(files, channels, scored):
     """The samples are the targets; the inputs are not, and the mean colour is farther from noise than they are."""
     x = torch.rand(5, channels, 17, 20, generator=torch.Generator().manual_seed(0)) * 2 - 1
     test = Tensors("noise", x, image=(x + 0.1).clamp(-1, 1))
     distance = load_perceptual(f"{files[0]}/net.npz,{files[0]}/lin.safetensors")
-    found = score_pairs(build(CONV | described(test), test.shape), test, test, perceptual=distance, draw=drawing(x))
+    found = scored(x, test, test, perceptual=distance)
     assert found["samples"].distance == 0 < found["the input"].distance < found["mean colour"].distance
     assert "LPIPS-like" in found.protocol
 
@@ -149,17 +151,23 @@ def test_files_that_are_not_what_they_should_be(files, tmp_path):
             load_perceptual(spec)
 
 
-def test_by_command(files, tmp_path, monkeypatch, capsys):
-    home = files[0]
-    train(told(train={"steps": 5, "looks": 0}), tmp_path / "run", quiet=True)
-    words = ["evaluate", tmp_path / "run", "-n", 6, "--pairs", "--trust"]
-    code, said, _ = call(monkeypatch, capsys, *words)
-    assert code == 0 and all(word in said for word in ("samples", "the input", "mean colour", "dB")) and "LPIPS" not in said
-    assert (tmp_path / "run" / "pairs.json").is_file()
-    both = f"{home}/net.npz,{home}/lin.safetensors"
-    for more, says in ((["--sweep", "1,2"], "one at a time"), (["--perceptual", "x"], "two files"), (["--perceptual", both], "17 pixels")):
-        code, _, said = call(monkeypatch, capsys, *words, *more)
-        assert code == 2 and says in said and said.strip().count("\n") == 0
-    train(recipe(train={"steps": 2, "looks": 0}), tmp_path / "labels", quiet=True)
-    code, _, said = call(monkeypatch, capsys, "evaluate", tmp_path / "labels", "--pairs", "--trust")
-    assert code == 2 and "leave --pairs out" in said
+def test_the_model_is_given_the_inputs_of_its_targets():
+    """The picture of example i of 20 is i; of 5 pairs every fourth is taken, and the samples stand beside those targets."""
+    x = torch.linspace(-1, 1, 20).reshape(20, 1, 1, 1).expand(20, 1, 4, 4).clone()
+    test, seen = Tensors("ramp", x, image=x), []
+    model = built(CONV | {"image": test.image_shape}, test.shape)
+    model.sample = lambda n, sampling, progress, image: seen.append((progress(n), image)) or image
+    found = score_pairs(model, test, test, 5, Sampling(), progress=lambda *done: done)
+    assert found["samples"].psnr == 100 and seen[0][0] == (5, 5) and torch.equal(seen[0][1], x[::4])
+
+
+def test_psnr_is_the_definition():
+    a, b = torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)
+    b[0] += 0.2
+    assert psnr(a, b).tolist() == pytest.approx([20.0, 100.0])  # a hundredth of the squared range; nothing apart
+
+
+def test_what_makes_no_pictures_of_pictures_is_refused():
+    data = Tensors("plain", torch.zeros(4, 1, 8, 8))
+    with pytest.raises(Usage, match="leave --pairs out"):
+        score_pairs(built(CONV | {"conditions": []}, data.shape), data, data, 4, Sampling())

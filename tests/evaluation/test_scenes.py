@@ -46,12 +46,12 @@ def test_relations_and_counts():
     places = {"left of": (0.25, 0.5), "right of": (0.75, 0.5), "above": (0.5, 0.25), "below": (0.5, 0.75)}
     for relation in RELATIONS:
         drawn = picture(32, (first, second), [places[relation], places[OTHER_WAY[relation]]], (0.0, 0.0))
-        for asked in RELATIONS:
+        for said in RELATIONS:
             tally = Tally()
-            assert tally.add(drawn, str(Scene((first, second), asked))) == (asked == relation)
-            assert tally.of("relation") == (asked == relation) and tally.of("colour") == 1
+            assert tally.add(drawn, str(Scene((first, second), said))) == (said == relation)
+            assert tally.of("relation") == (said == relation) and tally.of("colour") == 1
     tally = Tally()
-    assert not tally.add(drawn, str(first)) and tally.of("count") == 0 and not tally.asked["colour"]
+    assert not tally.add(drawn, str(first)) and tally.of("count") == 0 and not tally.checked["colour"]
     assert seen(np.full((32, 32, 3), (24, 26, 34), np.uint8)) == []
 
 
@@ -60,9 +60,9 @@ def test_the_side_of_a_thing_alone():
     for place in places.values():
         drawn = picture(32, (thing,), [place], (0.0, 0.0))
         assert Tally().add(drawn, str(thing))
-        for asked in SIDES:
-            dx, dy = SIDES[asked]
-            assert Tally().add(drawn, str(Scene((thing,), asked))) == (dx * (place[0] - 0.5) + dy * (place[1] - 0.5) > 0)
+        for said in SIDES:
+            dx, dy = SIDES[said]
+            assert Tally().add(drawn, str(Scene((thing,), said))) == (dx * (place[0] - 0.5) + dy * (place[1] - 0.5) > 0)
     data = DATASETS["shapes_text"](count=300)
     alone = [i for i, text in enumerate(data.text) if len(read_caption(text).things) == 1]
     assert {read_caption(data.text[i]).relation for i in alone} == {"", *SIDES}

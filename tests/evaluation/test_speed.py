@@ -6,12 +6,23 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from fromnoise import model as models
 from fromnoise.data import DATASETS, Tensors
 from fromnoise.errors import Problem, Usage
-from fromnoise.evaluation import Card, Comparison, FeatureNet, Row, Timed, run, score_run, time_sampling
-from fromnoise.evaluation.speed import parse
-from tests.parts import blobs
+from fromnoise.evaluation import (
+    Card,
+    Comparison,
+    FeatureNet,
+    Protocol,
+    Row,
+    Timed,
+    count_calls,
+    evaluate,
+    measure,
+    parse_samplers,
+    time_sampling,
+)
+from fromnoise.model import Model, Sampling
+from tests.parts import blobs, built
 
 
 def test_time_is_the_median_without_the_first_call(monkeypatch):
@@ -24,36 +35,52 @@ def test_time_is_the_median_without_the_first_call(monkeypatch):
     assert time_sampling(draw, repeats=5) == 3.0
 
 
-def test_parse():
-    assert parse("ddim:50, dpmpp_2m:20") == [("ddim", 50), ("dpmpp_2m", 20)]
-    for wrong in ("ddim", "ddim:", ":5", "ddim:0", "ddim:x", "ddim:5,", ""):
+def test_samplers_and_steps_are_read():
+    assert parse_samplers("ddim:50, dpmpp_2m:20,my.part:Walk:3") == [("ddim", 50), ("dpmpp_2m", 20), ("my.part:Walk", 3)]
+    for wrong in ("ddim", "ddim:", ":5", "ddim:0", "ddim:x", "ddim:²", "ddim:5,", ""):
         with pytest.raises(Usage, match="SAMPLER:STEPS"):
-            parse(wrong)
+            parse_samplers(wrong)
+
+
+def test_calls_are_counted_by_examples_and_no_longer_than_inside():
+    layer = nn.Linear(2, 2)
+    with count_calls(layer) as calls:
+        layer(torch.zeros(3, 2)), layer(torch.zeros(5, 2))
+    layer(torch.zeros(7, 2))
+    assert calls == [3, 5]
 
 
 @pytest.fixture(scope="module")
 def toy():
     train, test = (DATASETS["moons"](count=500, split=split) for split in ("train", "test"))
     torch.manual_seed(0)
-    return models.build({"network": "mlp", "predict": "velocity", "noise": "flow"}, train.shape), train, test
+    return built({"network": "mlp", "predict": "velocity", "noise": "flow"}, train.shape), train, test
+
+
+def evaluated(toy, sampling=None, progress=None, **protocol):
+    return evaluate(*toy, Protocol(**protocol), sampling or toy[0].sampling, progress)
 
 
 def test_a_points_run_is_measured_as_points(toy):
-    card = score_run(*toy, n=200)
+    card = evaluated(toy, n=200)
     assert isinstance(card, Card) and card.n == 200 and card["distance to data"].value > card["distance to data"].floor
-    assert card == score_run(*toy, n=200)
-    assert card != score_run(*toy, n=200, seed=1)
+    assert card == evaluated(toy, n=200)
+    other = evaluated(toy, Sampling(seed=1), n=200)  # other samples, the same real data
+    assert [row.value for row in card.rows] != [row.value for row in other.rows] and card.rows[0].floor == other.rows[0].floor
+    assert evaluated(toy, n=200, seed=1)["energy"].floor != card["energy"].floor
 
 
 def test_samplers_side_by_side(toy):
     """Heun needs two evaluations a step but the last, DDIM one."""
-    found = score_run(*toy, n=150, compare="heun:5,ddim:10")
+    seen = []
+    found = evaluated(toy, Sampling(batch=100), lambda *done: seen.append(done), n=150, compare=[("heun", 5), ("ddim", 10)])
     assert isinstance(found, Comparison)
     assert [(row.sampler, row.steps, row.nfe) for row in found.rows] == [("heun", 5, 9), ("ddim", 10, 10)]
-    assert found.rows[1].card == score_run(*toy, n=150, walk={"sampler": "ddim", "steps": 10})
+    assert found.rows[1].card == evaluated(toy, Sampling("ddim", 10), n=150)
+    assert seen == [(100, 300), (150, 300), (250, 300), (300, 300)]
     assert len(json.loads(json.dumps(found.json()))["rows"]) == 2
     with pytest.raises(Usage, match="ddmi"):
-        score_run(*toy, n=150, compare="ddim:5,ddmi:5")
+        evaluated(toy, n=150, compare=[("ddim", 5), ("ddmi", 5)])
 
 
 def test_comparison_table():
@@ -78,54 +105,59 @@ class Halves(FeatureNet):
         return features, features
 
 
-def test_a_conditional_run_is_asked_for_every_class_in_turn(monkeypatch):
-    monkeypatch.setattr(run, "load_features", lambda spec, train, test, device: {"cnn": Halves()}[spec])
+def seen_in_halves(train, test, device):
+    return Halves()
+
+
+RECIPE = {"network": {"name": "unet", "width": 8, "levels": [1]}, "conditions": ["label"]}
+
+
+@pytest.mark.parametrize("features", [seen_in_halves, f"{__name__}:seen_in_halves"])
+def test_a_conditional_run_is_measured_over_every_class_in_turn(monkeypatch, features):
     data = blobs()
-    model = models.build({"network": {"name": "unet", "width": 8, "levels": [1]}, "conditions": ["label"]}, data.shape, data.classes)
-    asked = []
+    model, drawn = built(RECIPE, data.shape, data.classes), []
 
-    def draw(model, n, seed, batch, walk, conditions):
-        asked.append((n, walk, conditions["label"].tolist()))
-        return data.get(conditions["label"])["x"]  # picture 0 is of class 0, picture 1 of class 1: a perfect model
+    def sample(self, n, sampling, progress, label):
+        drawn.append((n, sampling, label.tolist()))
+        return data.get(label)["x"]  # picture 0 is of class 0, picture 1 of class 1: a perfect model
 
-    card = score_run(model, data, data, n=10, walk={"steps": 3}, draw=draw)
-    assert asked == [(10, {"steps": 3}, [0, 1] * 5)]
+    monkeypatch.setattr(Model, "sample", sample)
+    sampling = Sampling(steps=3)
+    card = evaluate(model, data, data, Protocol(10, features), sampling)
+    assert drawn == [(10, sampling, [0, 1] * 5)]
     assert card["class accuracy"].value == card["class accuracy: left"].value == 1 and card["class accuracy"].floor == 1
 
 
 @pytest.fixture
 def unguided(monkeypatch):
-    """A model that never trained without its label, and its data; whoever asks for a feature network asks too early."""
-    monkeypatch.setattr(run, "load_features", lambda *ignored: pytest.fail("a network is trained before the question is checked"))
+    """A model that never trained without its label, and its data; whoever wants a feature network wants it too early."""
+    monkeypatch.setattr(measure, "load_features", lambda *ignored: pytest.fail("a network is trained before the settings are checked"))
     data = blobs()
-    config = {"network": {"name": "unet", "width": 8, "levels": [1]}, "conditions": [{"name": "label", "drop": 0}]}
-    return models.build(config, data.shape, data.classes), data
+    return built(RECIPE | {"conditions": [{"name": "label", "drop": 0}]}, data.shape, data.classes), data
 
 
 @pytest.mark.parametrize(
-    "asked, words",
+    ("sampling", "protocol", "says"),
     [
-        ({"walk": {"sampler": "ddmi"}}, "no sampler 'ddmi'"),
-        ({"walk": {"steps": 0}}, "at least 1 step"),
-        ({"walk": {"options": {"eat": 1}}}, "no option 'eat'"),
-        ({"walk": {"options": {"eat": 1}}, "compare": "ddim:5,ddim:9"}, "no option 'eat'"),
-        ({"walk": {"guidance": 2.0}}, "use guidance 1"),
-        ({"sweep": "1,2"}, "use guidance 1"),
+        ({}, {"compare": [("ddmi", 5)]}, "no sampler 'ddmi'"),
+        ({}, {"compare": [("ddim", 0)]}, "at least 1 step"),
+        ({"guidance": 2.0}, {}, "use guidance 1"),
+        ({}, {"scales": [1.0, 2.0]}, "use guidance 1"),
     ],
 )
-def test_what_cannot_be_asked_is_said_first(unguided, asked, words):
+def test_what_cannot_be_drawn_is_said_first(unguided, sampling, protocol, says):
     model, data = unguided
-    with pytest.raises(Usage, match=words):
-        score_run(model, data, data, **asked)
+    with pytest.raises(Usage, match=says):
+        evaluate(model, data, data, Protocol(**protocol), Sampling(**sampling))
 
 
 def test_other_data_is_refused_first(unguided):
     model, data = unguided
     with pytest.raises(Problem, match=r"\(1, 8, 8\).*\(1, 10, 10\).*it was trained on"):
-        score_run(model, data, blobs(size=10))
+        evaluate(model, data, blobs(size=10), Protocol(), Sampling())
     other = Tensors("other", data.x, data.label, classes=("up", "down"))
     with pytest.raises(Problem, match=r"\(left, right\).*\(up, down\).*it was trained on"):
-        score_run(model, other, other)
+        evaluate(model, other, other, Protocol(), Sampling())
 
 
 def test_the_distance_compared_is_one_where_captions_are_judged_as_well():

@@ -7,10 +7,11 @@ import torch
 
 from fromnoise.diffusion import SCHEDULES, Cosine, Flow, Table
 from fromnoise.errors import Problem, Usage
-from fromnoise.figures import curves, read, schedules
+from fromnoise.figures import curves, schedules
 from fromnoise.figures.curves import smoothed
 from fromnoise.figures.figure import plain, short, thinned
 from fromnoise.figures.schedules import alpha_bar, betas
+from fromnoise.runs.log import read
 
 
 def write_log(folder, *lines, tail=""):
@@ -66,8 +67,8 @@ def test_numbers_in_few_letters():
 
 def test_curves_of_one_run_and_of_two(tmp_path):
     training = [line(i, loss=math.exp(-i / 50), lr=1e-3, images_per_second=100.0) for i in range(1, 200)]
-    looks = [line(i, held_out=0.5, held_out_by_level={"0.05": 0.4, "0.95": 0.6}) for i in (50, 150)]
-    one = write_log(tmp_path / "a", *training, *looks)
+    evals = [line(i, held_out=0.5, held_out_by_level={"0.05": 0.4, "0.95": 0.6}) for i in (50, 150)]
+    one = write_log(tmp_path / "a", *training, *evals)
     two = write_log(tmp_path / "b", *training, line(200, loss=float("nan")), line(200, event="skipped", why="NaN"))
     alone, both = curves(one), curves(one, two, over="images")
     assert alone.width > 700 and both.width > 1000 and len(alone.getcolors(1 << 20)) > 50

@@ -18,7 +18,7 @@ from tests.training.test_train import recipe, same
 
 SHAPE, CLASSES = (1, 8, 8), ("left", "right")
 BUILT_IN = {"name": "unet", "width": 16, "levels": [1, 2], "blocks": 1}
-SHORT = {"steps": 6, "looks": 0, "batch": 8, "lr": 1e-2, "save_every": 3}
+SHORT = {"steps": 6, "evals": 0, "batch": 8, "lr": 1e-2, "save_every": 3}
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,12 @@ from tests.training.test_train import recipe
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
     path = tmp_path_factory.mktemp("base") / "first"
-    train(recipe(train={"steps": 4, "looks": 0}), path, quiet=True)
+    train(recipe(train={"steps": 4, "evals": 0}), path, quiet=True)
     return path
 
 
 def test_a_run_begins_with_anothers_weights_and_settings(first, tmp_path):
-    config = {key: value for key, value in recipe(train={"steps": 1, "lr": 1e-12, "looks": 0}).items() if key in ("data", "train", "seed")}
+    config = {key: value for key, value in recipe(train={"steps": 1, "lr": 1e-12, "evals": 0}).items() if key in ("data", "train", "seed")}
     train(config | {"base": str(first)}, tmp_path / "second", quiet=True)
     was, now = (load_file(path / "model.safetensors") for path in (first, tmp_path / "second"))
     assert was.keys() == now.keys() and all(torch.allclose(was[name], now[name], atol=1e-9) for name in was)
@@ -59,7 +59,7 @@ def test_a_base_whose_weights_changed_is_refused(first, tmp_path):
 
 
 def test_parts_of_its_own_are_run_only_when_trusted(tmp_path):
-    theirs = recipe(train={"steps": 1, "looks": 0}) | {"network": {"name": "tests.parts:Plain"}}
+    theirs = recipe(train={"steps": 1, "evals": 0}) | {"network": {"name": "tests.parts:Plain"}}
     train(theirs, tmp_path / "theirs", quiet=True)
     config = {key: value for key, value in theirs.items() if key != "network"} | {"base": str(tmp_path / "theirs")}
     with pytest.raises(Problem, match="loading it runs that code"):
@@ -67,8 +67,14 @@ def test_parts_of_its_own_are_run_only_when_trusted(tmp_path):
     train(config, tmp_path / "mine", quiet=True, trust=True)
 
 
+@pytest.mark.parametrize("node", [{"name": "mlp", "time": "tests.parts:Plain"}, {"name": "dit", "act": "tests.parts:blobs"}], ids=str)
+def test_parts_of_ones_own_within_a_network_are_not_run_either(node):
+    with pytest.raises(Problem, match=r"the network has your own tests\.parts:\w+; loading it runs that code"):
+        base.build({"network": node}, (1, 8, 8), plugins=False)
+
+
 def test_what_ones_own_network_keeps_frozen_is_saved(tmp_path):
-    train(recipe(train={"steps": 3, "looks": 0}) | {"network": {"name": "tests.parts:Plain", "frozen": True}}, tmp_path / "run", quiet=True)
+    train(recipe(train={"steps": 3, "evals": 0}) | {"network": {"name": "tests.parts:Plain", "frozen": True}}, tmp_path / "run", quiet=True)
     tensors = load_file(tmp_path / "run" / "model.safetensors")
     assert "denoiser.network.first.weight" in tensors
     assert fromnoise.load(tmp_path / "run", "cpu", trust=True).sample(2).shape == (2, 1, 8, 8)
@@ -86,7 +92,7 @@ def test_conditions_keep_the_bases_order_and_are_named(first, tmp_path):
 
 def test_a_run_goes_on_where_its_base_has_moved(first, tmp_path):
     moved = shutil.copytree(first, tmp_path / "moved")
-    config = {key: value for key, value in recipe(train={"steps": 2, "looks": 0}).items() if key in ("data", "train", "seed")}
+    config = {key: value for key, value in recipe(train={"steps": 2, "evals": 0}).items() if key in ("data", "train", "seed")}
     train(config | {"base": str(first)}, tmp_path / "run", quiet=True)
     train(config | {"base": str(moved), "train": config["train"] | {"steps": 4}}, tmp_path / "run", quiet=True)
     assert max(entry["step"] for entry in Run(tmp_path / "run").entries()) == 4

@@ -9,12 +9,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from fromnoise import load
-from fromnoise.cli.control import heard
-from fromnoise.cli.words import export_run
+from fromnoise.cli.options import RunOptions, parse_controls
+from fromnoise.cli.runs import export
 from fromnoise.conditions.hints import HINTS
 from fromnoise.data.examples import examples
 from fromnoise.errors import Problem, Usage
-from fromnoise.evaluation import obedience
+from fromnoise.evaluation import control_adherence
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
 from tests.cli.test_cli import call
@@ -23,11 +23,11 @@ from tests.parts import built
 SHAPE, COUNT = (3, 12, 12), 24
 DATA = {"name": "shapes", "size": 12, "count": COUNT}
 NETWORKS = {
-    "unet": {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "groups": 4},
+    "unet": {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "compat": {"groups": 4}},
     "dit": {"name": "dit", "width": 16, "depth": 2, "heads": 2, "patch": 4},
     "uvit": {"name": "uvit", "width": 16, "depth": 3, "heads": 2, "patch": 4},
 }
-QUICK = {"steps": 3, "batch": 8, "looks": 0, "warmup": 0, "lr": 0.02}
+QUICK = {"steps": 3, "batch": 8, "evals": 0, "warmup": 0, "lr": 0.02}
 
 
 def first(path, network="unet", **changes):
@@ -70,7 +70,7 @@ def test_a_control_run_holds_its_branch_alone_and_leaves_its_base_as_it_was(runs
     was, model = load(runs["base"], "cpu"), load(runs["edges"], "cpu")
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in was.state_dict().items())
     assert {name for name, p in model.named_parameters() if p.requires_grad} == set(held)
-    moved = [name for name, tensor in held.items() if name.startswith("conditions.edges.branch.joints") and tensor.abs().max() > 0]
+    moved = [name for name, tensor in held.items() if name.startswith("conditions.edges.branch.zero_convs") and tensor.abs().max() > 0]
     assert moved, "what was trained is what was saved"
     again = load(runs["edges"], "cpu")
     assert torch.equal(model.sample(2, edges=hint("edges")), again.sample(2, edges=hint("edges")))
@@ -141,17 +141,24 @@ def test_two_branches_trained_together(runs, tmp_path):
     assert not any(torch.equal(a, b) for i, a in enumerate([*answers, plain]) for b in answers[:i])
 
 
+def heard(model, run, words):
+    """The hints and weights of --control."""
+    options = RunOptions(run=run, device="cpu")
+    vars(options)["model"] = model
+    return parse_controls(options, words)
+
+
 def test_branches_trained_apart_are_composed(runs):
     base, edges, palette = (load(runs[name], "cpu") for name in ("base", "edges", "palette"))
     hints = {"edges": hint("edges"), "palette": hint("palette")}
     alone = [edges.sample(2, label=1, edges=hints["edges"]), palette.sample(2, label=1, palette=hints["palette"])]
-    _, control = heard(base, runs["base"], [f"{runs['edges']}", f"{runs['palette']}:0.5:0:80"], 2, "cpu")
+    _, control = heard(base, runs["base"], [f"{runs['edges']}", f"{runs['palette']}:0.5:0:80"])
     assert control == {"edges": [1.0], "palette": [0.5, 0.0, 80.0]} and list(base.conditions) == ["label", "edges", "palette"]
     for weights, wanted in ((control | {"palette": 0}, alone[0]), ({"edges": 0}, alone[1])):
         assert torch.equal(base.sample(2, label=1, control=weights, **hints), wanted)
     both = base.sample(2, label=1, control=control, **hints)
     assert not any(torch.equal(both, one) for one in alone)
-    heard(edges, runs["edges"], [str(runs["palette"])], 2, "cpu")  # onto a run that has a branch already
+    heard(edges, runs["edges"], [str(runs["palette"])])  # onto a run that has a branch already
     assert torch.equal(edges.sample(2, label=1, control=control, **hints), both)
 
 
@@ -162,16 +169,17 @@ def test_what_nobody_asks_is_asked_as_remembered_examples_do_labels_too(runs):
     assert torch.equal(model.asked(4, {})["edges"], HINTS["edges"](batch["x"], None))
 
 
-def test_obedience_measures_the_same_samples_with_and_without(runs):
-    measured = obedience(load(runs["edges"], "cpu"), examples(DATA, "test"), 8)
+def test_adherence_measures_the_same_samples_with_and_without(runs):
+    model, data = load(runs["edges"], "cpu"), examples(DATA, "test")
+    measured = control_adherence(model, data, 8, model.sampling)
     assert measured.n == 8 and 0 <= measured.edges <= 1 and 0 <= measured.colour <= 1 and len(measured.lines()) == 2
-    off = obedience(load(runs["edges"], "cpu"), examples(DATA, "test"), 8, control={"edges": 0})
+    off = control_adherence(model, data, 8, model.sampling.merged({"control": {"edges": 0}}))
     assert (off.edges, off.colour) == (off.edges_without, off.colour_without)
 
 
 def test_a_converted_unet_is_a_base(runs, tmp_path):
     base = first(tmp_path / "run", predict="eps", noise={"name": "table"}, conditions=[{"name": "label", "drop": 0.1}])
-    export_run(base, tmp_path / "theirs", "last")
+    export(RunOptions(run=base), tmp_path / "theirs")
     run = second(tmp_path / "theirs", tmp_path / "edges", train=QUICK | {"lr": 1e-30})
     labels = {"label": [0, 1], "sampler": "ddim", "steps": 2}
     drawn = load(run, "cpu").sample(2, edges=hint("edges"), **labels)
@@ -217,13 +225,13 @@ def test_a_branch_that_learnt_with_another_condition_is_not_composed(runs, tmp_p
     base = first(tmp_path / "base", conditions=[], sample={"name": "ddim", "steps": 2})
     run = second(base, tmp_path / "edges", conditions=["label", {"name": "control", "hint": "edges"}])
     with pytest.raises(Usage, match="learnt to be told label, which the base was not"):
-        heard(load(base, "cpu"), base, [str(run)], 2, "cpu")
+        heard(load(base, "cpu"), base, [str(run)])
 
 
 def test_weights_that_nobody_mentions_are_the_runs_own(runs, tmp_path):
     run = second(runs["base"], tmp_path / "run", sample={"name": "ddim", "steps": 2, "control": {"edges": [0.7, 0.2, 5]}})
-    assert heard(load(run, "cpu"), run, ["edges"], 2)[1] == {"edges": [0.7, 0.2, 5]}
-    assert heard(load(run, "cpu"), run, ["edges:0.5"], 2)[1] == {"edges": [0.5]}
+    assert heard(load(run, "cpu"), run, ["edges"])[1] == {"edges": [0.7, 0.2, 5]}
+    assert heard(load(run, "cpu"), run, ["edges:0.5"])[1] == {"edges": [0.5]}
 
 
 def test_holes_by_chance_are_the_same_at_every_look():
@@ -280,10 +288,10 @@ def test_sample_with_controls_by_command(runs, pictures, monkeypatch, capsys):
     )
 
 
-def test_obedience_by_command(runs, monkeypatch, capsys):
+def test_adherence_by_command(runs, monkeypatch, capsys):
     composed = ("--control", runs["edges"], "--control", f"{runs['palette']}:0.8")
     code, said, _ = call(monkeypatch, capsys, "evaluate", runs["base"], "-n", 8, *composed)
-    found = json.loads((runs["base"] / "obedience.json").read_text())
+    found = json.loads((runs["base"] / "adherence.json").read_text())
     assert code == 0 and found["n"] == 8 and found["control"] == {"edges": [1.0], "palette": [0.8]}
     assert f"IoU {found['edges']:.3f}" in said and f"{found['colour']:.1%} right" in said
     for words, says in (((*composed, "--pairs"), "different questions"), (("--control", f"{runs['edges']}=e.png"), "there is no picture")):

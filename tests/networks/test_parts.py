@@ -8,9 +8,9 @@ from torch import nn
 
 from fromnoise.errors import Usage
 from fromnoise.networks import UNet, lay_weights_last
-from fromnoise.networks.layers.attention import CrossTransformer, SelfAttention, attend
+from fromnoise.networks.layers.attention import CrossTransformer, FeedForward, Gated, SelfAttention, attend
 from fromnoise.networks.layers.axes import beside, conv, fold, laid_last, unfold
-from fromnoise.networks.layers.embed import EMBEDDINGS, ClockEmbedding, Fourier, Sinusoidal
+from fromnoise.networks.layers.embed import EMBEDDINGS, Fourier, Sinusoidal, TimeEmbedding, embedding
 from fromnoise.networks.layers.norm import GroupNorm
 
 
@@ -81,22 +81,20 @@ def test_fresh_attention_is_the_identity():
 
 
 @pytest.mark.parametrize("size", [(7,), (4, 6), (2, 3, 4)])
-@pytest.mark.parametrize(
-    "make", [lambda placed: SelfAttention(12, 4, placed=placed), lambda placed: CrossTransformer(12, 5, 4, placed=placed)]
-)
-def test_attention_knows_where_it_is_if_and_only_if_it_is_placed(make, size):
+@pytest.mark.parametrize("make", [lambda on: SelfAttention(12, 4, positions=on), lambda on: CrossTransformer(12, 5, 4, positions=on)])
+def test_attention_knows_where_it_is_if_and_only_if_it_has_positions(make, size):
     x, tokens = torch.randn(2, 12, *size, dtype=torch.float64), torch.randn(2, 3, 5, dtype=torch.float64)
     order = torch.randperm(math.prod(size))
 
     def shuffled(x):
         return x.flatten(2)[..., order].reshape(x.shape)
 
-    for placed in (False, True):
-        layer = make(placed).double()
+    for positions in (False, True):
+        layer = make(positions).double()
         with torch.no_grad():
             for weight in layer.parameters():
                 weight.normal_()
-        assert torch.allclose(layer(shuffled(x), tokens), shuffled(layer(x, tokens))) is not placed
+        assert torch.allclose(layer(shuffled(x), tokens), shuffled(layer(x, tokens))) is not positions
 
 
 def test_sinusoidal_is_the_formula():
@@ -118,12 +116,43 @@ def test_fourier_features_have_unit_variance_and_survive_saving():
 @pytest.mark.parametrize("width", [8, 9])
 @pytest.mark.parametrize("kind", EMBEDDINGS)
 def test_embeddings_of_any_width_tell_near_times_apart(kind, width):
-    answer = ClockEmbedding(5, width, kind)(torch.tensor([0.5, 0.501, 0.5]))
-    assert answer.shape == (3, 5)
-    assert torch.equal(answer[0], answer[2]) and not torch.equal(answer[0], answer[1])
+    emb = TimeEmbedding(5, width, kind)(torch.tensor([0.5, 0.501, 0.5]))
+    assert emb.shape == (3, 5)
+    assert torch.allclose(emb[0], emb[2], atol=1e-6) and not torch.allclose(emb[0], emb[1], atol=1e-5)
 
 
-def test_the_clock_keeps_its_precision_under_bfloat16():
+class Ramp(nn.Module):
+    """A time embedding of one's own: t in every channel."""
+
+    def __init__(self, width, shift):
+        super().__init__()
+        self.width = width
+
+    def forward(self, t):
+        return t[:, None].expand(-1, self.width)
+
+
+def test_an_embedding_of_ones_own_by_its_name_or_itself():
+    for kind in (Ramp, f"{__name__}:Ramp"):
+        assert embedding(kind, 4)(torch.tensor([0.25])).tolist() == [[0.25] * 4]
+    with pytest.raises(Usage, match="no time embedding 'sine'"):
+        embedding("sine", 4)
+
+
+OWN = {
+    "relu": (torch.relu, lambda h: h.clamp(min=0)),
+    "gated by tanh": (Gated(torch.tanh), lambda h: h[:, :5] * torch.tanh(h[:, 5:])),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_activation_of_ones_own(name):
+    act, by_hand = OWN[name]
+    layer, x = FeedForward(3, 5, act), torch.randn(4, 3)
+    assert torch.allclose(layer(x), layer.proj_out(by_hand(layer.proj_in(x))))
+
+
+def test_t_keeps_its_precision_under_bfloat16():
     """Times that bfloat16 cannot tell apart have embeddings that differ."""
     near = torch.tensor([0.9001, 0.9003], dtype=torch.float32)
     assert near.bfloat16()[0] == near.bfloat16()[1]
@@ -139,9 +168,9 @@ def last(x: torch.Tensor) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["plain", "told"])
+@pytest.mark.parametrize("modulated", [False, True], ids=["plain", "modulated"])
 @pytest.mark.parametrize(("channels", "groups"), [(8, 8), (12, 3), (32, None), (6, 1)])
-def test_group_norm_is_the_formula_in_either_layout(channels, groups, told):
+def test_group_norm_is_the_formula_in_either_layout(channels, groups, modulated):
     """(x - mean) / sqrt(variance + eps) over each group (Wu & He 2018, eq. 1), then each sample's own scale and shift; and its gradients."""
     norm = GroupNorm(channels, groups).double()
     nn.init.normal_(norm.weight)
@@ -153,12 +182,13 @@ def test_group_norm_is_the_formula_in_either_layout(channels, groups, told):
         g = x.reshape(3, norm.num_groups, -1)
         g = (g - g.mean(2, keepdim=True)) / (g.var(2, correction=0, keepdim=True) + norm.eps).sqrt()
         h = g.reshape(x.shape) * norm.weight[:, None, None] + norm.bias[:, None, None]
-        return h * (1 + scale)[:, :, None, None] + shift[:, :, None, None] if told else h
+        return h * (1 + scale)[:, :, None, None] + shift[:, :, None, None] if modulated else h
 
-    wanted = [norm.weight, norm.bias, *((scale, shift) if told else ())]
+    given = (scale, shift) if modulated else ()
+    wanted = [norm.weight, norm.bias, *given]
     weigh = torch.randn_like(x)
     answers = []
-    for way in (by_hand, lambda x: norm(x, *((scale, shift) if told else ())), lambda x: norm(last(x), *((scale, shift) if told else ()))):
+    for way in (by_hand, lambda x: norm(x, *given), lambda x: norm(last(x), *given)):
         leaf = x.clone().requires_grad_()
         answer = way(leaf)
         answers.append([answer, *torch.autograd.grad((answer * weigh).sum(), [leaf, *wanted])])
@@ -172,13 +202,13 @@ def test_a_network_with_channels_last_is_the_same_network():
     with torch.no_grad():
         for p in network.parameters():
             p.add_(0.02 * torch.randn(p.shape))
-    x, clock, seen, gradients = torch.randn(2, 3, 9, 8), torch.rand(2), [], []
+    x, t, seen, gradients = torch.randn(2, 3, 9, 8), torch.rand(2), [], []
     for laid in (False, True):
         if laid:
             lay_weights_last(network, torch.device("cpu"))
             network.down[0][0].register_forward_hook(lambda module, given, answer: seen.append((laid_last(given[0]), laid_last(answer))))
         network.zero_grad()
-        answer = network(x, clock)
+        answer = network(x, t)
         answer.square().sum().backward()
         gradients.append([answer.detach(), *(p.grad.clone() for p in network.parameters())])
     assert seen == [(True, True)]

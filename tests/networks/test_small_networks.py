@@ -24,13 +24,13 @@ def test_two_linear_typed_out():
     network = TwoLinear(6, 16, 4)
     with torch.no_grad():
         network.layers[3].weight.normal_()
-    x, clock, told = torch.randn(3, 1, 2, 3), torch.rand(3), torch.randn(3, 4)
-    told_normed = (told - told.mean(1, keepdim=True)) / (told.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt()
-    h = torch.cat([x.reshape(3, 6), clock[:, None], told_normed], 1) @ network.layers[0].weight.T + network.layers[0].bias
+    x, t, vector = torch.randn(3, 1, 2, 3), torch.rand(3), torch.randn(3, 4)
+    normed = (vector - vector.mean(1, keepdim=True)) / (vector.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    h = torch.cat([x.reshape(3, 6), t[:, None], normed], 1) @ network.layers[0].weight.T + network.layers[0].bias
     h = h * torch.tanh(torch.log1p(h.exp()))  # Mish
     h = (h - h.mean(1, keepdim=True)) / (h.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt()
     expected = (h @ network.layers[3].weight.T).reshape(3, 1, 2, 3)
-    assert torch.allclose(network(x, clock, Context(vector=told)), expected, atol=1e-4)
+    assert torch.allclose(network(x, t, Context(vector=vector)), expected, atol=1e-4)
 
 
 NETS = {
@@ -50,27 +50,27 @@ class TestEach:
         network, shape = NETS[name]()
         for p in network.parameters():
             p.data.add_(0.1 * torch.randn_like(p))
-        x, clock, order = torch.randn(3, *shape), torch.rand(3), torch.tensor([1, 2, 0])
-        answer = network(x, clock)
+        x, t, order = torch.randn(3, *shape), torch.rand(3), torch.tensor([1, 2, 0])
+        answer = network(x, t)
         assert answer.shape == x.shape
-        assert torch.allclose(answer[order], network(x[order], clock[order]), atol=1e-5)
+        assert torch.allclose(answer[order], network(x[order], t[order]), atol=1e-5)
 
-    def test_hears_the_clock_and_the_vector(self, name):
+    def test_t_and_the_vector_matter(self, name):
         network, shape = NETS[name]()
         for p in network.parameters():
             p.data.add_(0.1 * torch.randn_like(p))
-        x, clock = torch.randn(3, *shape), torch.full((3,), 0.5)
-        plain, told = network(x, clock), Context(vector=torch.randn(3, network.dim))
-        assert not torch.allclose(plain, network(x, clock + 0.2), atol=1e-4)
-        assert not torch.allclose(plain, network(x, clock, told), atol=1e-4)
+        x, t = torch.randn(3, *shape), torch.full((3,), 0.5)
+        plain, context = network(x, t), Context(vector=torch.randn(3, network.dim))
+        assert not torch.allclose(plain, network(x, t + 0.2), atol=1e-4)
+        assert not torch.allclose(plain, network(x, t, context), atol=1e-4)
 
     def test_every_parameter_learns(self, name):
         network, shape = NETS[name]()
         optimizer = torch.optim.SGD(network.parameters(), 0.3)
         for _ in range(2):
             optimizer.zero_grad()
-            told = Context(vector=torch.randn(4, network.dim))
-            (network(torch.randn(4, *shape), torch.rand(4), told) - torch.randn(4, *shape)).square().mean().backward()
+            context = Context(vector=torch.randn(4, network.dim))
+            (network(torch.randn(4, *shape), torch.rand(4), context) - torch.randn(4, *shape)).square().mean().backward()
             optimizer.step()
         assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
 
@@ -127,8 +127,8 @@ def test_only_names_the_place_that_is_not_taken(held):
 
 def test_tokens_without_a_mask_all_count_beside_others_that_have_one():
     words, mask = torch.randn(2, 3, 4), torch.tensor([[1, 1, 0], [1, 0, 0]]).bool()
-    label, told = Context(tokens=torch.randn(2, 1, 4)), Context(tokens=words, mask=mask)
+    label, text = Context(tokens=torch.randn(2, 1, 4)), Context(tokens=words, mask=mask)
     whole = torch.ones(2, 1, dtype=torch.bool)
-    assert torch.equal(label.merged(told).mask, torch.cat([whole, mask], 1))
-    assert torch.equal(told.merged(label).mask, torch.cat([mask, whole], 1))
-    assert torch.equal(told.merged(Context(vector=torch.ones(2, 4))).mask, mask) and label.merged(label).mask is None
+    assert torch.equal(label.merged(text).mask, torch.cat([whole, mask], 1))
+    assert torch.equal(text.merged(label).mask, torch.cat([mask, whole], 1))
+    assert torch.equal(text.merged(Context(vector=torch.ones(2, 4))).mask, mask) and label.merged(label).mask is None

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from fromnoise.config import build
 from fromnoise.errors import Usage
-from fromnoise.networks import NETWORKS, PRESETS, Context, DiT, UViT, lay_weights_last, recompute
+from fromnoise.networks import NETWORKS, PRESETS, Compat, Context, DiT, UViT, lay_weights_last, recompute
 from fromnoise.networks.layers.attention import Attention, CrossAttention, FeedForward, LinearAttention, joined
 from fromnoise.networks.layers.position import rotation, sincos, turned
 from tests.parts import stirred
@@ -28,7 +29,7 @@ def size_of(preset: str, channels: int) -> int:
     """Parameters of a preset, counted without making them."""
     node = dict(PRESETS[preset])
     with torch.device("meta"):
-        return sum(p.numel() for p in NETWORKS[node.pop("name")](channels=channels, **node).parameters())
+        return sum(p.numel() for p in build(NETWORKS, node, "network", channels=channels).parameters())
 
 
 # Counts of the papers
@@ -57,7 +58,7 @@ def test_uvit_has_the_papers_parameters(preset, channels, millions):
 
 @pytest.mark.parametrize(("preset", "millions"), [("adm_64", 296), ("adm_128", 422), ("adm_256", 554), ("adm_512", 559)])
 def test_adm_has_the_papers_parameters(preset, millions):
-    """Dhariwal & Nichol 2021, table 4, which counts a learned variance and 1000 class vectors as wide as the clock's as well."""
+    """Dhariwal & Nichol 2021, table 4, which counts a learned variance and 1000 class vectors as wide as the time embedding as well."""
     node = PRESETS[preset]
     extra = round(node["width"] * node["levels"][0]) * 9 * 3 + 3 + 1000 * 4 * node["width"]
     assert (size_of(preset, 3) + extra) / 1e6 == pytest.approx(millions, rel=0.01)
@@ -104,52 +105,52 @@ def test_every_parameter_learns_once_the_zeros_have_moved(name):
         (network(torch.randn(4, 3, 8, 8), torch.rand(4), Context(vector=torch.randn(4, network.dim))) - 1).square().mean().backward()
         optimizer.step()
     still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
-    assert not [name for name in still if not name.startswith("kinds")]
+    assert not [name for name in still if not name.startswith("token_types")]
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_clock_and_the_vector_are_heard_and_samples_stay_apart(name):
+def test_t_and_the_vector_matter_and_samples_stay_apart(name):
     network = stirred(small(name))
-    x, clock, vector = torch.randn(3, 3, 9, 8), torch.tensor([0.1, 0.5, 0.9]), torch.randn(3, network.dim)
+    x, t, vector = torch.randn(3, 3, 9, 8), torch.tensor([0.1, 0.5, 0.9]), torch.randn(3, network.dim)
     with torch.no_grad():
-        plain = network(x, clock, Context(vector=vector))
-        assert not torch.allclose(network(x, clock.flip(0), Context(vector=vector)), plain, atol=1e-4)
-        assert not torch.allclose(network(x, clock, Context(vector=vector.flip(0))), plain, atol=1e-4)
+        plain = network(x, t, Context(vector=vector))
+        assert not torch.allclose(network(x, t.flip(0), Context(vector=vector)), plain, atol=1e-4)
+        assert not torch.allclose(network(x, t, Context(vector=vector.flip(0))), plain, atol=1e-4)
         order = torch.tensor([2, 0, 1])
-        assert torch.allclose(network(x[order], clock[order], Context(vector=vector[order])), plain[order], atol=1e-4)
+        assert torch.allclose(network(x[order], t[order], Context(vector=vector[order])), plain[order], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["dit", "uvit", "unet", "convnext_unet"])
-def test_a_picture_beside_x_is_heard(name):
+def test_a_picture_beside_x_matters(name):
     network = stirred(small(name, concat=2))
-    x, clock = torch.randn(2, 3, 8, 8), torch.rand(2)
+    x, t = torch.randn(2, 3, 8, 8), torch.rand(2)
     with torch.no_grad():
-        zeros, ones = (network(x, clock, Context(concat=torch.full((2, 2, 8, 8), float(v)))) for v in range(2))
+        zeros, ones = (network(x, t, Context(concat=torch.full((2, 2, 8, 8), float(v)))) for v in range(2))
     assert not torch.allclose(zeros, ones, atol=1e-4)
 
 
-TOLD = [("dit", {"place": "cross"}), ("dit", {"place": "token"}), ("uvit", {}), ("unet", {}), ("unet", {"place": "token"})]
+CASES = [("dit", {"place": "cross"}), ("dit", {"place": "token"}), ("uvit", {}), ("unet", {}), ("unet", {"place": "token"})]
 
 
-@pytest.mark.parametrize(("name", "settings"), TOLD, ids=str)
-def test_more_than_one_token_is_heard_masked_and_learnt_from(name, settings):
-    network = stirred(small(name, tokens=6, **settings))
-    x, clock, tokens = torch.randn(2, 3, 8, 8), torch.rand(2), torch.randn(2, 4, 6, requires_grad=True)
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
+def test_more_than_one_token_matters_is_masked_and_learnt_from(name, settings):
+    network = stirred(small(name, context_dim=6, **settings))
+    x, t, tokens = torch.randn(2, 3, 8, 8), torch.rand(2), torch.randn(2, 4, 6, requires_grad=True)
     mask = torch.tensor([[True, True, False, False], [True, True, True, True]])
-    answer = network(x, clock, Context(tokens=tokens, mask=mask))
+    answer = network(x, t, Context(tokens=tokens, mask=mask))
     (gradient,) = torch.autograd.grad(answer.square().sum(), tokens)
     heard = gradient.abs().sum(-1) > 1e-9
     assert torch.equal(heard, mask)  # the gradient reaches every token that counts, and no other
     with torch.no_grad():
         moved = tokens.clone()
         moved[0, 2:] += 1
-        assert torch.allclose(network(x, clock, Context(tokens=moved, mask=mask)), answer, atol=1e-6)
+        assert torch.allclose(network(x, t, Context(tokens=moved, mask=mask)), answer, atol=1e-6)
         swapped = tokens.clone()
         swapped[:, 1] += 1
-        assert not torch.allclose(network(x, clock, Context(tokens=swapped, mask=mask)), answer, atol=1e-5)
-        shorter = network(x[:1], clock[:1], Context(tokens=tokens[:1, :2]))
+        assert not torch.allclose(network(x, t, Context(tokens=swapped, mask=mask)), answer, atol=1e-5)
+        shorter = network(x[:1], t[:1], Context(tokens=tokens[:1, :2]))
         assert torch.allclose(shorter, answer[:1], atol=1e-5)  # a masked word is as no word
-        empty = network(x, clock, Context(tokens=tokens, mask=torch.zeros_like(mask)))
+        empty = network(x, t, Context(tokens=tokens, mask=torch.zeros_like(mask)))
         assert torch.isfinite(empty).all()
 
 
@@ -163,12 +164,12 @@ def test_tokens_are_refused_by_a_network_without_a_place_for_them(name):
 def test_recomputing_blocks_changes_no_gradient(name):
     """Dropout included: the second pass draws what the first drew."""
     network = stirred(small(name, **({} if name in ("conv_adaln", "convnext_unet") else {"dropout": 0.3}))).train()
-    x, clock, gradients = torch.randn(2, 3, 8, 8), torch.rand(2), []
+    x, t, gradients = torch.randn(2, 3, 8, 8), torch.rand(2), []
     for on in (False, True):
         assert recompute(network, on) >= 2
         torch.manual_seed(0)
         network.zero_grad()
-        network(x, clock).square().sum().backward()
+        network(x, t).square().sum().backward()
         gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
     assert len(gradients[0]) == len(gradients[1])
     assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(*gradients, strict=True))
@@ -178,12 +179,12 @@ def test_recomputing_goes_with_bfloat16_and_channels_last():
     """Where attention and norms have ways back of their own."""
     network, gradients = stirred(NETWORKS["unet"](3, 96, (1, 2), 1, [1])).train(), []
     lay_weights_last(network, CPU)
-    x, clock = torch.randn(2, 3, 8, 8), torch.rand(2)
+    x, t = torch.randn(2, 3, 8, 8), torch.rand(2)
     for on in (False, True):
         recompute(network, on)
         network.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
-            answer = network(x, clock)
+            answer = network(x, t)
         answer.float().square().sum().backward()
         gradients.append([p.grad.clone() for p in network.parameters()])
     assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max())) for a, b in zip(*gradients, strict=True))
@@ -197,8 +198,10 @@ def test_recomputing_goes_with_bfloat16_and_channels_last():
         ("dit", {"heads": 0}),
         ("dit", {"depth": 0}),
         ("dit", {"axes": 4}),
-        ("dit", {"eps": (1e-6,)}),
+        ("dit", {"compat": Compat(groups=8)}),
+        ("dit", {"compat": Compat(pad_late=True)}),
         ("dit", {"time": "sine"}),
+        ("dit", {"act": "relu6"}),
         ("uvit", {"depth": 4}),
         ("uvit", {"heads": 5}),
         ("uvit", {"patch": -1}),
@@ -206,7 +209,7 @@ def test_recomputing_goes_with_bfloat16_and_channels_last():
         ("conv_adaln", {"width": 0}),
         ("convnext_unet", {"levels": ()}),
         ("convnext_unet", {"axes": 0}),
-        ("unet", {"groups": 3}),
+        ("unet", {"compat": Compat(groups=3)}),
         ("unet", {"linear": [5]}),
     ],
     ids=str,
@@ -225,9 +228,9 @@ def test_dits_options_work_and_matter(settings):
     plain = stirred(small("dit"))
     torch.manual_seed(0)
     other = stirred(small("dit", **settings))
-    x, clock = torch.randn(2, 3, 8, 8), torch.rand(2)
+    x, t = torch.randn(2, 3, 8, 8), torch.rand(2)
     with torch.no_grad():
-        assert not torch.allclose(plain(x, clock), other(x, clock), atol=1e-4)
+        assert not torch.allclose(plain(x, t), other(x, t), atol=1e-4)
 
 
 def test_gated_layers_cost_about_what_plain_ones_do():
@@ -281,11 +284,11 @@ def test_linear_attention_is_the_formula_and_forgets_the_order_of_positions():
 def test_feed_forward_layers_are_the_formulas():
     x = torch.randn(3, 8, dtype=torch.float64)
     plain, gated = FeedForward(8, 16).double(), FeedForward(8, 16, "swiglu").double()
-    u = plain.enter(x)
+    u = plain.proj_in(x)
     gelu = 0.5 * u * (1 + torch.tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)))
-    assert torch.allclose(plain(x), plain.leave(gelu))
-    up, gate = gated.enter(x).chunk(2, -1)
-    assert torch.allclose(gated(x), gated.leave(up * gate * torch.sigmoid(gate)))
+    assert torch.allclose(plain(x), plain.proj_out(gelu))
+    up, gate = gated.proj_in(x).chunk(2, -1)
+    assert torch.allclose(gated(x), gated.proj_out(up * gate * torch.sigmoid(gate)))
 
 
 def test_positions_are_the_published_ones():

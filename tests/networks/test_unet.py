@@ -1,8 +1,11 @@
 import pytest
 import torch
+from torch import nn
 
+from fromnoise.config import build
 from fromnoise.errors import Usage
-from fromnoise.networks import Context, UNet
+from fromnoise.model import expanded
+from fromnoise.networks import NETWORKS, Context, UNet
 from tests.parts import stirred
 
 
@@ -51,31 +54,49 @@ def test_every_parameter_learns_once_the_zeros_have_moved():
     assert not still
 
 
-def test_the_clock_and_each_condition_are_heard():
+def test_t_and_each_condition_matter():
     network = stirred(small(concat=2))
-    x, clock = torch.randn(2, 3, 8, 8), torch.tensor([0.2, 0.7])
+    x, t = torch.randn(2, 3, 8, 8), torch.tensor([0.2, 0.7])
     beside = Context(concat=torch.zeros(2, 2, 8, 8))
     with torch.no_grad():
-        plain = network(x, clock, beside)
-        assert not torch.allclose(network(x, clock + 0.1, beside), plain, atol=1e-4)
-        assert not torch.allclose(network(x, clock, beside.merged(Context(vector=torch.ones(2, network.dim)))), plain, atol=1e-4)
-        assert not torch.allclose(network(x, clock, Context(concat=torch.ones(2, 2, 8, 8))), plain, atol=1e-4)
+        plain = network(x, t, beside)
+        assert not torch.allclose(network(x, t + 0.1, beside), plain, atol=1e-4)
+        assert not torch.allclose(network(x, t, beside.merged(Context(vector=torch.ones(2, network.dim)))), plain, atol=1e-4)
+        assert not torch.allclose(network(x, t, Context(concat=torch.ones(2, 2, 8, 8))), plain, atol=1e-4)
 
 
 def test_samples_of_a_batch_do_not_see_each_other():
     network = stirred(small())
-    x, clock, order = torch.randn(3, 3, 9, 8), torch.rand(3), torch.tensor([2, 0, 1])
+    x, t, order = torch.randn(3, 3, 9, 8), torch.rand(3), torch.tensor([2, 0, 1])
     with torch.no_grad():
-        assert torch.allclose(network(x, clock)[order], network(x[order], clock[order]), atol=1e-5)
-        assert torch.allclose(network(x, clock)[1:2], network(x[1:2], clock[1:2]), atol=1e-5)
+        assert torch.allclose(network(x, t)[order], network(x[order], t[order]), atol=1e-5)
+        assert torch.allclose(network(x, t)[1:2], network(x[1:2], t[1:2]), atol=1e-5)
 
 
 def test_dropout_acts_in_training_alone():
     network = stirred(small(dropout=0.5))
-    x, clock = torch.randn(1, 3, 8, 8), torch.rand(1)
-    assert torch.equal(network(x, clock), network(x, clock))
+    x, t = torch.randn(1, 3, 8, 8), torch.rand(1)
+    assert torch.equal(network(x, t), network(x, t))
     network.train()
-    assert not torch.equal(network(x, clock), network(x, clock))
+    assert not torch.equal(network(x, t), network(x, t))
+
+
+def test_a_published_networks_quirks_are_a_mapping_in_a_recipe():
+    node = {"name": "unet", "width": 16, "levels": [1], "compat": {"groups": 4, "eps": 1e-3, "pad_late": True, "shift": 1}}
+    network = build(NETWORKS, node, "network")
+    norms = {(module.num_groups, module.eps) for module in network.modules() if isinstance(module, nn.GroupNorm)}
+    assert norms == {(4, 1e-3)} and network.time_embedding.embed.shift == 1
+    with pytest.raises(Usage, match="network unet: compat has no setting 'group'; did you mean 'groups'"):
+        build(NETWORKS, node | {"compat": {"group": 4}}, "network")
+    with pytest.raises(Usage, match="compat is a mapping of settings, not 'ddpm'"):
+        build(NETWORKS, node | {"compat": "ddpm"}, "network")
+    with pytest.raises(Usage, match="compat: pad_late is true or false, not 3"):
+        build(NETWORKS, node | {"compat": {"pad_late": 3}}, "network")
+
+
+def test_a_presets_quirks_are_changed_one_by_one():
+    assert expanded({"name": "ddpm", "compat": {"shift": 0}})["compat"] == {"groups": 32, "eps": 1e-6, "pad_late": True, "shift": 0}
+    assert expanded("ddpm")["compat"]["shift"] == 1 and "compat" not in expanded("unet_32")
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_plateau_waits_then_halves_and_starts_waiting_anew():
     plateau = Plateau(patience=3, by=0.5, least=0.2)
     factors = []
     for value in (1.0, 0.9, 0.95, 0.92, 0.91, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9):
-        plateau.look(value)
+        plateau.update(value)
         factors.append(plateau.factor)
     assert factors == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.2]
 
@@ -140,14 +140,14 @@ def test_plateau_waits_then_halves_and_starts_waiting_anew():
 def test_plateau_counts_what_is_not_a_number_as_no_improvement():
     plateau = Plateau(patience=2)
     for value in (1.0, math.nan, math.nan):
-        plateau.look(value)
+        plateau.update(value)
     assert plateau.factor == 0.5 and plateau.best == 1.0
 
 
 def test_plateau_goes_on_from_its_state():
     one, two = Plateau(patience=2), Plateau(patience=2)
     for value in (1.0, 1.1):
-        one.look(value)
+        one.update(value)
     two.restore(one.state())
-    one.look(1.2), two.look(1.2)
+    one.update(1.2), two.update(1.2)
     assert one.state() == two.state() and two.factor == 0.5

@@ -1,4 +1,4 @@
-"""The gradient of a batch: the same in any number of passes, and however the memory runs out."""
+"""The gradient of a batch: the same in any number of micro-batches, and however the memory runs out."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("error", [CUDA, CPU], ids=["cuda", "cpu"])
 def test_where_memory_runs_out_batches_are_cut_finer_and_the_run_is_the_same(tmp_path, monkeypatch, error):
-    config = recipe(train={"batch": 12, "steps": 4, "looks": 0, "precision": "fp32"})
+    config = recipe(train={"batch": 12, "steps": 4, "evals": 0, "precision": "fp32"})
     train(config, tmp_path / "large", quiet=True)
     small = Small(monkeypatch, 5, error)
     run = train(config, tmp_path / "small", quiet=True)
@@ -66,7 +66,7 @@ def test_other_errors_are_not_taken_for_memory(tmp_path, monkeypatch):
 def test_recomputing_changes_no_run(tmp_path):
     network = {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "dropout": 0.3}
     for name, on in (("kept", False), ("recomputed", True)):
-        train(recipe(train={"steps": 4, "recompute": on, "looks": 0}) | {"network": network}, tmp_path / name, quiet=True)
+        train(recipe(train={"steps": 4, "recompute": on, "evals": 0}) | {"network": network}, tmp_path / name, quiet=True)
     one, two = weights(tmp_path / "kept"), weights(tmp_path / "recomputed")
     assert all(torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-6) for name in one)
 

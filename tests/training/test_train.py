@@ -15,18 +15,20 @@ import torch
 from safetensors.torch import load_file
 
 import fromnoise.training.loop as training
-from fromnoise.data.examples import examples
-from fromnoise.draws import mixed
+import fromnoise.training.step as gradients
+from fromnoise.draws import Draws, mixed
 from fromnoise.errors import Problem, Usage
 from fromnoise.model import load
 from fromnoise.runs.folder import Run
-from fromnoise.training.loop import stratified, train
+from fromnoise.training.loop import train
+from fromnoise.training.setup import examples
+from fromnoise.training.step import stratified
 
 RECIPE = {
     "data": {"name": "tests.parts:blobs"},
     "network": {"name": "conv", "width": 16},
     "conditions": [{"name": "label", "drop": 0.2}],
-    "train": {"steps": 20, "batch": 16, "save_every": 6, "looks": 2, "held_out": 8, "log_every": 1, "warmup": 2},
+    "train": {"steps": 20, "batch": 16, "save_every": 6, "evals": 2, "held_out": 8, "log_every": 1, "warmup": 32},
     "sample": {"name": "ddim", "steps": 2},
 }
 
@@ -56,15 +58,15 @@ def test_a_crashed_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeyp
     network = change.pop("network", RECIPE["network"])
     config = recipe(**change) | {"network": network}
     train(config, tmp_path / "whole", quiet=True)
-    step = training.Watch.step
+    step = training.Monitor.step
 
-    def crash(self, state, *rest):
-        if state.step == 15:
+    def crash(self, *rest):
+        if self.state.step == 15:
             raise MemoryError("the power went")
-        step(self, state, *rest)
+        step(self, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Watch, "step", crash)
+        patch.setattr(training.Monitor, "step", crash)
         with pytest.raises(MemoryError):
             train(config, tmp_path / "cut", quiet=True)
     train(config, tmp_path / "cut", quiet=True)
@@ -76,17 +78,17 @@ def test_a_crashed_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeyp
 
 
 def test_the_best_weights_by_held_out_loss_are_kept(tmp_path, monkeypatch):
-    """Three looks, the second the best: its weights stay, the last ones are the run's."""
+    """Three evaluations, the second the best: its weights stay, the last ones are the run's."""
     losses, seen = iter([0.5, 0.2, 0.4]), []
-    monkeypatch.setattr(training.Watch, "held_out", lambda self: {"0.5": next(losses)})
+    monkeypatch.setattr(training.Monitor, "held_out", lambda self: {"0.5": next(losses)})
     real = training.keep_best
 
-    def spy(run, step, model, ema, parameters, held_out):
-        seen.append([average.clone() for average in ema.average])
-        real(run, step, model, ema, parameters, held_out)
+    def spy(run, step, parts, held_out):
+        seen.append([average.clone() for average in parts.ema.average])
+        real(run, step, parts, held_out)
 
     monkeypatch.setattr(training, "keep_best", spy)
-    train(recipe(train={"looks": 3}), tmp_path / "run", quiet=True)
+    train(recipe(train={"evals": 3}), tmp_path / "run", quiet=True)
     best, last = (list(load(tmp_path / "run", "cpu", weights=name).parameters()) for name in ("best", "last"))
     assert all(torch.equal(p, q) for p, q in zip(best, seen[1], strict=True))
     assert all(torch.equal(p, q) for p, q in zip(last, seen[2], strict=True))
@@ -167,18 +169,18 @@ def test_a_step_that_is_not_finite_is_skipped(tmp_path):
 
 def failing(monkeypatch, calls: tuple[int, ...], norm: float = float("nan")) -> None:
     """Gradients whose norm is not finite at these steps, counted as they are taken, from 0."""
-    real, count = training.Gradient.__call__, itertools.count()
+    real, count = gradients.Gradient.__call__, itertools.count()
 
     def gradient(*args):
         value, real_norm = real(*args)
         return value, norm if next(count) in calls else real_norm
 
-    monkeypatch.setattr(training.Gradient, "__call__", gradient)
+    monkeypatch.setattr(gradients.Gradient, "__call__", gradient)
 
 
-def test_strikes_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monkeypatch):
+def test_bad_steps_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monkeypatch):
     failing(monkeypatch, (13, 14, 15), float("inf"))
-    train(recipe(train={"strikes": 3, "rate": "constant", "warmup": 0}), tmp_path / "run", quiet=True)
+    train(recipe(train={"max_bad_steps": 3, "rate": "constant", "warmup": 0}), tmp_path / "run", quiet=True)
     entries = list(Run(tmp_path / "run").entries())
     back = next(e for e in entries if e.get("event") == "rolled back")
     assert back["step"] == 12, "step 12 was the last to be saved"
@@ -187,14 +189,14 @@ def test_strikes_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monkey
 
 def test_a_run_that_fails_before_its_first_save_goes_back_to_its_beginning(tmp_path, monkeypatch):
     failing(monkeypatch, (4, 5, 6))
-    train(recipe(train={"strikes": 3, "save_every": None}), tmp_path / "run", quiet=True)
+    train(recipe(train={"max_bad_steps": 3, "save_every": None}), tmp_path / "run", quiet=True)
     back = next(e for e in Run(tmp_path / "run").entries() if e.get("event") == "rolled back")
     assert back["step"] == 0 and json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 20
 
 
-def test_a_save_that_falls_due_among_strikes_does_not_replace_the_last_good_one(tmp_path, monkeypatch):
+def test_a_save_that_falls_due_among_bad_steps_does_not_replace_the_last_good_one(tmp_path, monkeypatch):
     failing(monkeypatch, (11, 12, 13))
-    train(recipe(train={"strikes": 3}), tmp_path / "run", quiet=True)
+    train(recipe(train={"max_bad_steps": 3}), tmp_path / "run", quiet=True)
     back = next(e for e in Run(tmp_path / "run").entries() if e.get("event") == "rolled back")
     assert back["step"] == 6, "step 12 was due while steps failed"
 
@@ -204,23 +206,23 @@ def test_every_n_steps_weights_are_kept_also_where_nothing_else_is_saved(tmp_pat
     assert sorted(p.stem for p in (tmp_path / "run" / "weights").glob("step_*")) == ["step_00000008", "step_00000016"]
 
 
-def test_the_held_out_loss_looks_at_all_classes_of_a_sorted_set(tmp_path, monkeypatch):
-    seen, real = [], training.Watch.held_out
+def test_the_held_out_loss_is_of_all_classes_of_a_sorted_set(tmp_path, monkeypatch):
+    seen, real = [], training.Monitor.held_out
 
     def held_out(self):
-        get = self.unseen.get
-        self.unseen.get = lambda indices: seen.append(indices.tolist()) or get(indices)
+        get = self.parts.test.get
+        self.parts.test.get = lambda indices: seen.append(indices.tolist()) or get(indices)
         return real(self)
 
-    monkeypatch.setattr(training.Watch, "held_out", held_out)
-    train(recipe(train={"held_out": 4, "looks": 1, "steps": 2}), tmp_path / "run", quiet=True)
-    total = len(examples(recipe()["data"], "test"))
+    monkeypatch.setattr(training.Monitor, "held_out", held_out)
+    train(recipe(train={"held_out": 4, "evals": 1, "steps": 2}), tmp_path / "run", quiet=True)
+    total = len(examples(recipe(), "test"))
     assert seen[0] == [0, total // 4, total // 2, 3 * total // 4]
 
 
 def test_a_run_killed_between_its_last_save_and_its_end_is_finished_later(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(training.Watch, "finish", lambda *args: (_ for _ in ()).throw(MemoryError("the power went")))
+        patch.setattr(training.Monitor, "finish", lambda *args: (_ for _ in ()).throw(MemoryError("the power went")))
         with pytest.raises(MemoryError):
             train(recipe(), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run" / "summary.json").exists()
@@ -232,7 +234,7 @@ def test_a_run_killed_between_its_last_save_and_its_end_is_finished_later(tmp_pa
 def test_an_extended_run_does_not_show_its_old_summary(tmp_path, monkeypatch):
     train(recipe(), tmp_path / "run", quiet=True)
     with monkeypatch.context() as patch:
-        patch.setattr(training.Watch, "step", lambda *args: (_ for _ in ()).throw(MemoryError("the power went")))
+        patch.setattr(training.Monitor, "step", lambda *args: (_ for _ in ()).throw(MemoryError("the power went")))
         with pytest.raises(MemoryError):
             train(recipe(train={"steps": 30}), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run" / "summary.json").exists()
@@ -244,18 +246,18 @@ def test_an_extended_run_does_not_show_its_old_summary(tmp_path, monkeypatch):
         ({"sample": {"guidance": 2.0}, "conditions": []}, "no condition to guide by"),
         ({"sample": {"guidance": 2.0}, "conditions": [{"name": "label", "drop": 0.0}]}, "cannot be guided"),
         ({"sample": {"options": {"eta": [1]}}}, "option eta"),
-        ({"sample": {"options": {"eta": "much"}}}, "do not fit together|eta"),
+        ({"sample": {"options": {"eta": "much"}}}, "option eta is a number"),
         ({"sample": {"guidance": float("nan")}}, "finite"),
         ({"sample": {"low": 3, "high": 2}}, "low < high"),
         ({"train": {"betas": [0.9]}}, "two numbers"),
         ({"train": {"betas": [0.9, 1.5]}}, "two numbers"),
         ({"train": {"betas": [0.0, 0.9], "optimizer": "schedule_free"}}, "schedule_free"),
-        ({"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 2.0}}, "cannot be made"),
+        ({"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 2.0}}, "0 <= dropout < 1"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "time": "sinusoid"}}, "did you mean 'sinusoidal'"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "head": 0, "attention": [0]}}, "cannot be made"),
         ({"network": 5}, "network"),
         ({"noise": {"name": ["cosine"]}}, "noise"),
-        ({"noise": {"name": "karras", "rho": 0}}, "fit together|cannot be made"),
+        ({"noise": {"name": "karras", "rho": 0}}, "0 < rho"),
         ({"noise": "flow", "clock": "log", "predict": "v"}, "infinite at alpha = 0"),
         ({"noise": "cosine", "frame": "ve", "predict": "v"}, "infinite at alpha = 0"),
         ({"clock": ["flow"]}, "no clock"),
@@ -296,7 +298,7 @@ def test_accumulation_does_not_change_the_result(tmp_path):
 
 
 def test_stratified_times_meet_every_part_once():
-    t = stratified(64, torch.Generator().manual_seed(0))
+    t = stratified(Draws.fixed(64))
     assert sorted((t * 64).long().tolist()) == list(range(64))
 
 
@@ -314,7 +316,7 @@ def test_seeds_are_spread():
         ({"train": {"batch": 0}}, "train.batch is above 0"),
         ({"train": {"batch": "many"}}, "a whole number, not 'many'"),
         ({"train": {"stpes": 3}}, "did you mean 'steps'"),
-        ({"train": {"optimizer": "sgd"}}, "one of adamw"),
+        ({"train": {"optimizer": "sgd"}}, "no train.optimizer 'sgd'; one of: adamw"),
         ({"train": {"batch": 15, "accumulate": 2}}, "multiple"),
         ({"network": {"name": "cnov"}}, "did you mean 'conv'"),
         ({"predict": "epsilon"}, "no prediction type 'epsilon'"),
@@ -339,7 +341,7 @@ def run_cli(*words: str, **more) -> subprocess.Popen:
     )
 
 
-SLOWED = ["network.width=32", "train.steps=400", "train.minutes=null", "train.save_every=20", "train.looks=0", "train.log_every=1"]
+SLOWED = ["network.width=32", "train.steps=400", "train.save_every=20", "train.evals=0", "train.log_every=1"]
 
 
 def wait_for(log: Path, step: int, process: subprocess.Popen) -> None:
@@ -367,9 +369,9 @@ def test_kill_9_loses_nothing(tmp_path):
         "digits",
         "network.width=16",
         "train.steps=60",
-        "train.minutes=null",
+
         "train.save_every=7",
-        "train.looks=0",
+        "train.evals=0",
         "train.log_every=1",
     ]
     assert run_cli(*words, "--out", str(tmp_path / "whole")).wait(timeout=120) == 0
@@ -385,7 +387,7 @@ def test_kill_9_loses_nothing(tmp_path):
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
     """A limit on the size of files stands in for a full disk: the larger files of the second run cannot be written."""
-    words = ["train", "digits", "network.width=16", "train.minutes=null", "train.looks=0", "--out", str(tmp_path / "run")]
+    words = ["train", "digits", "network.width=16", "train.evals=0", "--out", str(tmp_path / "run")]
     assert run_cli(*words, "train.steps=4").wait(timeout=120) == 0
     before = (tmp_path / "run" / "last.ckpt").read_bytes()
 
@@ -410,8 +412,8 @@ def test_two_processes_share_a_batch(tmp_path):
         "digits",
         "network.width=16",
         "train.steps=4",
-        "train.minutes=null",
-        "train.looks=1",
+
+        "train.evals=1",
         "train.batch=32",
         "--device",
         "cpu",

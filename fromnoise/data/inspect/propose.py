@@ -35,7 +35,7 @@ class Proposal:
         lines += [
             "predict:    v",
             "noise:      {name: cosine}",
-            f"train:      {{minutes: 60, batch: {self.batch}, optimizer: muon, lr: 5.0e-3, warmup: 50}}",
+            f"train:      {{minutes: 60, batch: {self.batch}, optimizer: muon, lr: 5.0e-3, warmup: {50 * self.batch}}}",
             f"sample:     {{name: dpmpp_2m, steps: 20{guidance}}}",
             "seed: 0",
         ]

@@ -1,1 +1,44 @@
-"""Networks that see."""
+"""Networks that see pictures: what distances are measured in."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ...data import Dataset
+from ...errors import Problem
+from ...registry import lookup
+from .cached import cached_cnn
+from .clip import ClipScore
+from .cnn import CNN
+from .inception import Inception
+from .network import FeatureNet, as_saved, observe
+from .perceptual import NAME, SMALLEST, Perceptual, load_perceptual
+from .resnet import ResNet, resnet_of
+
+Factory = Callable[[Dataset, Dataset, torch.device], FeatureNet]  # (training, held-out examples, where it runs) -> network
+
+FEATURES: dict[str, Factory] = {"cnn": cached_cnn, "inception": lambda train, test, device: Inception(train.shape)}
+
+
+def load_features(spec: str | Path | Factory, train: Dataset, test: Dataset, device: torch.device | str = "cpu") -> FeatureNet:
+    """The feature network for a dataset of pictures, ready on a device.
+
+    spec  "cnn": a small classifier trained once on the training split and kept in the cache (a set without labels teaches it to tell how
+          far a picture was turned); "inception": that of FID, through the extra `fid`; a safetensors file of a CIFAR ResNet; or
+          `module:Name` of a function of your own, (train, test, device) -> FeatureNet.
+    """
+    if len(train.shape) != 3:
+        raise Problem(f"feature networks see pictures (C, H, W); the data is {tuple(train.shape)}")
+    if isinstance(spec, (str, Path)) and Path(spec).is_file():
+        net: FeatureNet = resnet_of(Path(spec), train.shape[0])
+    else:
+        name = str(spec) if isinstance(spec, Path) else spec
+        net = lookup(FEATURES, name, "feature network or file of weights (.safetensors)")(train, test, torch.device(device))
+    return net.to(device).eval().requires_grad_(False)
+
+
+__all__ = [
+    "CNN", "FEATURES", "NAME", "SMALLEST", "ClipScore", "Factory", "FeatureNet", "Perceptual", "ResNet", "as_saved", "load_features",
+    "load_perceptual", "observe",
+]  # fmt: skip

@@ -1,7 +1,6 @@
 """How well pictures fit their captions, as a CLIP model sees it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor
 from ...conditions.text.pretrained import loaded
 from ...device import best
 from ...errors import Problem
-from ..card import Card, Row
-from .features import as_saved
+from .network import as_saved
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # OpenAI's, where a folder names no others
 AT_ONCE = 64
@@ -25,15 +23,15 @@ class ClipScore:
     """
 
     def __init__(self, name: str, device: str | torch.device | None = None):
-        asked = {"what": "CLIP model", "instead": "leave --clip-model out"}
-        config = loaded("AutoConfig", name, **asked)
+        source = {"what": "CLIP model", "instead": "leave --clip-model out"}
+        config = loaded("AutoConfig", name, **source)
         if not hasattr(config, "vision_config") or not hasattr(config, "text_config"):
             raise Problem(
                 f"{name} is a {config.model_type}, which does not see both pictures and words; give a CLIP model's name or folder"
             )
         self.name = name
-        self.tokenizer = loaded("AutoTokenizer", name, **asked)
-        self.network = loaded("AutoModel", name, use_safetensors=True, **asked).float().eval().requires_grad_(False).to(best(device))
+        self.tokenizer = loaded("AutoTokenizer", name, **source)
+        self.network = loaded("AutoModel", name, use_safetensors=True, **source).float().eval().requires_grad_(False).to(best(device))
         self.size, self.length = config.vision_config.image_size, config.text_config.max_position_embeddings
         seen = _seen(name)
         self.mean, self.std = (torch.tensor(seen.get(key, own))[:, None, None] for key, own in (("image_mean", MEAN), ("image_std", STD)))
@@ -44,12 +42,9 @@ class ClipScore:
         scores = []
         for first in range(0, len(images), AT_ONCE):
             part = slice(first, first + AT_ONCE)
-            told = self.tokenizer(list(captions[part]), padding=True, truncation=True, max_length=self.length, return_tensors="pt")
-            seen = self.network(
-                input_ids=told["input_ids"].to(self.network.device),
-                attention_mask=told["attention_mask"].to(self.network.device),
-                pixel_values=self.prepared(images[part]).to(self.network.device),
-            )
+            words = self.tokenizer(list(captions[part]), padding=True, truncation=True, max_length=self.length, return_tensors="pt")
+            inputs = {key: words[key] for key in ("input_ids", "attention_mask")} | {"pixel_values": self.prepared(images[part])}
+            seen = self.network(**{key: value.to(self.network.device) for key, value in inputs.items()})
             scores.append(100 * F.cosine_similarity(seen.image_embeds, seen.text_embeds).clamp(min=0).cpu())
         return torch.cat(scores)
 
@@ -70,13 +65,3 @@ def _seen(name: str) -> dict[str, Any]:
         return ImageProcessingMixin.get_image_processor_dict(name)[0]
     except OSError:
         return {}
-
-
-def with_clip(card: Card, clip: ClipScore, samples: Tensor, captions: Sequence[str], real: tuple[Tensor, Sequence[str]]) -> Card:
-    """The card with the CLIP score put first, beside that of real pictures to their own captions; its notes say what captions at random reach."""
-    own, theirs = clip(samples, captions), clip(*real)
-    half = len(real[1]) // 2  # neighbours may be alike
-    others = clip(real[0], [*real[1][half:], *real[1][:half]])
-    row = Row("CLIP score", float(own.mean()), float(theirs.mean()), float(own.std() / len(own) ** 0.5), better="higher")
-    note = f"CLIP score by {clip.name}; real pictures with each other's captions reach {float(others.mean()):.2f}"
-    return replace(card, rows=[row, *card.rows], notes=[*card.notes, note])

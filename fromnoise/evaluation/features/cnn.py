@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...data.dataset import Dataset, scaled
 from ...device import precision
 from ...progress import track
-from .features import FeatureNet
+from .network import FeatureNet
 
 WIDTHS = (32, 64, 128, 128)
 LARGEST = 64  # pixels; a wider picture is averaged down to this before the first layer

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...errors import Problem
-from .features import FeatureNet
+from .network import FeatureNet
 
 
 @final

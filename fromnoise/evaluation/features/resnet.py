@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from itertools import count, takewhile
+from pathlib import Path
 from typing import final
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from .features import FeatureNet
+from ...errors import Problem
+from .network import FeatureNet, read_weights
 
 WIDTHS = (16, 32, 64)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the published weights were trained with
@@ -68,3 +71,17 @@ class ResNet(FeatureNet):
         x = F.relu(self.bn1(self.conv1(x)))
         features = self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
         return features, self.linear(features)
+
+
+def resnet_of(path: Path, channels: int) -> ResNet:
+    """The network of a file of weights, for pictures of so many channels; raises Problem where it is none, or sees others."""
+    try:
+        tensors, _ = read_weights(path)
+    except (SafetensorError, OSError) as error:
+        raise Problem(f"{path} is not a whole safetensors file; give one, or --features cnn") from error
+    if channels != 3:
+        raise Problem(f"{path.name} sees pictures with 3 channels, the data has {channels}; use --features cnn")
+    try:
+        return ResNet.from_tensors(tensors)
+    except (KeyError, RuntimeError) as error:
+        raise Problem(f"{path} does not hold a CIFAR ResNet (conv1, layer1.0.conv1, …, linear); give one, or --features cnn") from error

@@ -3,17 +3,7 @@
 import torch
 from torch import Tensor
 
-from ...data.dataset import Dataset
-from ...errors import Problem
-from ..card import Card, Row
-
 ROWS = 1024  # of a distance matrix at a time
-LARGEST = 10_000  # points of the reference
-
-PROTOCOL = (
-    "Reference: {m:,} test points. Real data: {r:,} training points, measured like the samples against the same reference. "
-    "Sliced Wasserstein-2 over 128 random directions; energy distance 2E|x-y| - E|x-x'| - E|y-y'|."
-)
 
 
 def distance_to_data(points: Tensor, data: Tensor) -> float:
@@ -47,25 +37,3 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = 128, seed: int = 
 def _at_quantiles(ordered: Tensor, size: int) -> Tensor:
     """The step quantile function of sorted rows (N, K) at the `size` middles of even parts of [0, 1], (size, K)."""
     return ordered[((torch.arange(size, dtype=torch.float64) + 0.5) / size * len(ordered)).long()]
-
-
-def score_points(samples: Tensor, train: Dataset, test: Dataset, seed: int = 0) -> Card:
-    """The card of sampled points (N, D): distance to the data both ways, sliced Wasserstein and energy distance, beside real points."""
-    if tuple(samples.shape[1:]) != tuple(test.shape):
-        raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
-    if not samples.isfinite().all():
-        raise Problem("some samples are not finite; take more steps or less guidance")
-    draw = torch.Generator().manual_seed(seed)
-    reference = test.get(torch.randperm(len(test), generator=draw)[:LARGEST])["x"].cpu()
-    real = train.get(torch.randperm(len(train), generator=draw)[: len(samples)])["x"].cpu()
-    samples = samples.detach().cpu()
-    measures = {
-        "distance to data": lambda x: distance_to_data(x, reference),
-        "distance of data to samples": lambda x: distance_to_data(reference, x),
-        "sliced Wasserstein distance": lambda x: sliced_wasserstein(x, reference, seed=seed),
-        "energy distance": lambda x: energy_distance(x, reference),
-    }
-    rows = [Row(name, measure(samples), measure(real)) for name, measure in measures.items()]
-    notes = [f"the real figures are of only {len(real):,} points: there are no more to train on"] if len(real) < len(samples) else []
-    protocol = PROTOCOL.format(m=len(reference), r=len(real))
-    return Card(f"{test.name}, {len(samples):,} samples", "coordinates", len(samples), len(reference), protocol, rows, notes)

@@ -1,9 +1,9 @@
-"""What a picture of drawn shapes shows, read by classical means, and how far it is what a caption asked for."""
+"""What a picture of drawn shapes shows, read by classical means, and how far that is what its caption says."""
 
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ...data.sets.scenes import NAMES, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, outline, read_caption
 from ...data.sets.shapes import COLOURS, FINER, GROUND
-from ..card import Card, Row
 
 SPECK = 5  # pixels: smaller ones are noise
 APART = 55.0  # from the ground's colour, of 0 to 255, from which a pixel belongs to a thing
@@ -95,13 +94,13 @@ def _drawn(thing: Thing, x: float, y: float, size: int) -> np.ndarray:
 
 @dataclass
 class Tally:
-    """How many pictures obey their captions, in all and by attribute, and what was drawn where something else was asked."""
+    """How many pictures obey their captions, in all and by attribute, and what was drawn where something else was wanted."""
 
     n: int = 0
     whole: int = 0
     right: Counter = field(default_factory=Counter)  # by attribute
-    asked: Counter = field(default_factory=Counter)
-    confused: dict[str, Counter] = field(default_factory=lambda: {name: Counter() for name in ATTRIBUTES})  # (asked, drawn)
+    checked: Counter = field(default_factory=Counter)
+    confused: dict[str, Counter] = field(default_factory=lambda: {name: Counter() for name in ATTRIBUTES})  # (wanted, drawn)
 
     def add(self, picture: np.ndarray, caption: str) -> bool:
         """Takes in a picture (H, W, 3) of 0 to 255; whether all of its caption is obeyed."""
@@ -118,7 +117,7 @@ class Tally:
                 lies = _lies(found, scene.relation, middle)
                 checks["relation"] = [(scene.relation, scene.relation if lies else _relation(found, middle))]
         for name, pairs in checks.items():
-            self.asked[name] += len(pairs)
+            self.checked[name] += len(pairs)
             self.right[name] += sum(wanted == got for wanted, got in pairs)
             self.confused[name].update(pairs)
         obeyed = all(wanted == got for pairs in checks.values() for wanted, got in pairs)
@@ -132,14 +131,14 @@ class Tally:
 
     def of(self, attribute: str) -> float:
         """The share of an attribute that is right; the others are only looked at where the count is."""
-        return self.right[attribute] / max(1, self.asked[attribute])
+        return self.right[attribute] / max(1, self.checked[attribute])
 
     def mistakes(self) -> list[str]:
-        """A line for each attribute that was not always right: what was drawn where something else was asked."""
+        """A line for each attribute that was not always right: what was drawn where something else was wanted."""
         lines = []
         for name, table in self.confused.items():
             wrong = [f"{wanted} as {got} ({times})" for (wanted, got), times in table.most_common() if wanted != got]
-            lines += [f"{name}, {self.asked[name]:,} looked at: {', '.join(wrong)}"] if wrong else []
+            lines += [f"{name}, {self.checked[name]:,} looked at: {', '.join(wrong)}"] if wrong else []
         return lines
 
 
@@ -177,13 +176,6 @@ def tallied(samples: Tensor, captions: Sequence[str]) -> Tally:
     for sample, caption in zip(samples.clamp(-1, 1).add(1).mul(127.5).permute(0, 2, 3, 1).cpu().numpy(), captions, strict=True):
         tally.add(sample, caption)
     return tally
-
-
-def judged(card: Card, found: Tally, real: Tally) -> Card:
-    """The card with how far the captions are obeyed put first, beside what the judge says of real pictures; what was confused goes into its notes."""
-    rows = [Row("captions obeyed", found.share, real.share, better="higher")]
-    rows += [Row(f"obeyed: {name}", found.of(name), real.of(name), better="higher") for name in ATTRIBUTES if found.asked[name]]
-    return replace(card, rows=[*rows, *card.rows], notes=[*found.mistakes(), *card.notes])
 
 
 # Datasets whose captions can be checked exactly, and by what.

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image, ImageSequence
 
 from ...files import replacing
+from ...progress import duration
 from ...runs.log import Log, read
 from ..animation import gif
 from ..curves import held_out, loss, rate, speed
@@ -75,7 +76,7 @@ def _headline(name: str, log: Log, environment: dict, summary: dict, config: str
         ("parameters", _count(summary.get("parameters"))),
         ("steps", _whole(summary.get("steps", last.get("step")))),
         ("images seen", _count(images)),
-        ("of training", duration(seconds)),
+        ("of training", _duration(seconds)),
         ("images per second", _whole(pace)),
         ("held-out loss", _figure(held)),
     ]
@@ -128,10 +129,10 @@ def _samples(run: Path) -> str:
     final = page.picture(run / "samples" / "final.png", "Samples from fixed noise, at the end of training.", PICTURE)
     words = "From noise to data: what is being denoised (left), and the model's estimate of the end (right)."
     moving = _animation(run / "samples" / "reverse.gif", words)
-    shown = [part for part in (final, moving) if part]
+    drawn = [part for part in (final, moving) if part]
     gone = [what for what, part in (("samples/final.png", final), ("samples/reverse.gif", moving)) if not part]
     note = page.missing(f"Missing, since drawn when training finishes: {', '.join(gone)}.") if gone else ""
-    return (f'<div class="row">{"".join(shown)}</div>' if shown else "") + note
+    return (f'<div class="row">{"".join(drawn)}</div>' if drawn else "") + note
 
 
 def _animation(file: Path, caption: str) -> str | None:
@@ -195,21 +196,15 @@ def _evaluation(card: dict) -> str:
     rows = [row for row in _list(card.get("rows")) if isinstance(row, dict)]
     if not rows:
         return page.missing("Not evaluated yet: `fromnoise evaluate RUN` adds its card here.")
-    cells = [
-        (
-            row.get("metric", ""),
-            *(_with_error(row.get(key), row.get(f"{key}_error" if key == "floor" else "error")) for key in ("value", "floor")),
-        )
-        for row in rows
-    ]
-    asked = card.get("asked") if isinstance(card.get("asked"), dict) else {}
+    pairs = (("value", "error"), ("floor", "floor_error"))
+    cells = [(row.get("metric", ""), *(_with_error(row.get(key), row.get(error)) for key, error in pairs)) for row in rows]
+    sampling = card.get("sampling") if isinstance(card.get("sampling"), dict) else {}
     when = [f"at step {card['step']:,}"] if _is_number(card.get("step")) else []
     when += [f"{card['weights']} weights"] if card.get("weights") else []
-    when += [f"{key} {value}" for key, value in asked.items()]
+    when += [f"{key} {value}" for key, value in sampling.items()]
     said = [", ".join([str(card.get("title", "")), *when]).strip(", "), card.get("protocol"), *_list(card.get("notes"))]
-    return page.table(("metric", "value", "real against real"), cells, right=(1, 2)) + "".join(
-        page.missing(str(words)) for words in said if words
-    )
+    notes = "".join(page.missing(str(words)) for words in said if words)
+    return page.table(("metric", "value", "real against real"), cells, right=(1, 2)) + notes
 
 
 def _list(value: Any) -> list:
@@ -227,7 +222,7 @@ def _environment(environment: dict) -> str:
 
 
 def _events(log: Log) -> str:
-    rows = [(f"{e['step']:,}", duration(e.get("seconds")), e["event"], e.get("why") or "") for e in log.events if e["event"] != "saved"]
+    rows = [(f"{e['step']:,}", _duration(e.get("seconds")), e["event"], e.get("why") or "") for e in log.events if e["event"] != "saved"]
     saved = sum(e["event"] == "saved" for e in log.events)
     if not rows:
         return page.missing("Nothing out of the ordinary." if log.training else "None yet.")
@@ -235,17 +230,6 @@ def _events(log: Log) -> str:
     note = f'<p class="soft">The last {EVENTS} of {len(rows):,}.</p>' if left > 0 else ""
     note += f'<p class="soft">Saved {saved:,} times.</p>' if saved else ""
     return note + page.table(("step", "time", "event", "why"), rows[-EVENTS:], right=(0, 1))
-
-
-def duration(seconds: Any) -> str:
-    """Seconds as people say them: 42 s, 5 min 3 s, 2 h 10 min; empty for none."""
-    if not _is_number(seconds):
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _is_number(value: Any) -> bool:
@@ -256,6 +240,10 @@ def _figure(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if _is_number(value) else str(value)
+
+
+def _duration(value: Any) -> str:
+    return duration(value) if _is_number(value) else ""
 
 
 def _count(value: Any) -> str:

@@ -23,7 +23,7 @@ class Change(nn.Module, ABC):
 class Adapted(nn.Module):
     """A layer whose weight is its own plus a change of it, W + change(W). Its own keeps its name in the state_dict, and stays as it is.
 
-    What is changed is the weight, not what the layer answers: so any layer can be, and in any precision it is the same as merged.
+    What is changed is the weight, not the layer's output: so any layer can be, and in any precision it is the same as merged.
     """
 
     change: Change
@@ -58,7 +58,7 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 @torch.no_grad()
 def merge(model: Kind) -> Kind:
-    """The model with its changes put into its weights, in place: the layers are plain ones again, and answer as before."""
+    """The model with its changes put into its weights, in place: the layers are plain ones again, with the same outputs."""
     for layer in [layer for layer in model.modules() if isinstance(layer, Adapted)]:
         layer.own.copy_(layer.weight)
         del layer.change
@@ -98,7 +98,7 @@ def dense(weights: Mapping[str, Tensor]) -> list[str]:
     """The layers that LoRA was made for, of these weights by layer: a network's linear ones, and convolutions of one pixel, which are linear too.
 
     Wide convolutions hold most of a small UNet, and their changes, over all taps, are no thin ones: with all layers, rank 8 is 15 % of `mnist`'s
-    parameters; with these, 2.9 %. Conditions are left out: what is asked stays, and the network learns to answer otherwise.
+    parameters; with these, 2.9 %. Conditions are left out: they stay, and the network learns to follow them otherwise.
     """
     names = [name for name, weight in weights.items() if weight[0, 0].numel() == 1 and not name.startswith("conditions.")]
     if not names:

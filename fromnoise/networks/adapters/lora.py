@@ -13,7 +13,7 @@ from .adapter import Adapter, Change
 class LowRank(Change):
     """A change of low rank, (alpha / rank) · B A, to a weight taken as a matrix (out, in · taps); A (rank, in · taps) normal, B (out, rank) zero at first.
 
-    No rank is above the weight's own, min(out, in · taps), which could not be told from it.
+    No rank is above the weight's own, min(out, in · taps), which would be the same as it.
     """
 
     def __init__(self, weight: Tensor, rank: int, alpha: float):
@@ -53,7 +53,7 @@ def _norms(weight: Tensor) -> Tensor:
 class LoRA(Adapter):
     """LoRA (Hu et al. 2022): weights change by (alpha / rank) · B A, products of two thin matrices of this rank.
 
-    alpha over rank sets how fast they change, so that another rank asks for no other learning rate.
+    alpha over rank sets how fast they change, so that another rank needs no other learning rate.
     """
 
     rank: int = 8

@@ -1,5 +1,8 @@
 """Attention."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,9 +11,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ...errors import Usage
+from ...registry import lookup
+from .dropout import Dropout
 from .embed import linear, zero
 from .norm import GroupNorm
-from .position import sincos, turned
+from .position import Rotation, sincos, turned
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -74,6 +79,13 @@ def divisor(channels: int, head: int) -> int:
     return next(n for n in range(max(1, channels // head), 0, -1) if channels % n == 0)
 
 
+def query_key_norms(dim: int, heads: int, on: bool) -> tuple[nn.Module, nn.Module]:
+    """Norms of the queries and keys of each head (nothing where not `on`); raises Usage where the width does not divide into the heads."""
+    if heads < 1 or dim % heads:
+        raise Usage(f"a width of {dim} does not divide into {heads} heads; choose a width that is a multiple of the heads")
+    return (nn.RMSNorm(dim // heads), nn.RMSNorm(dim // heads)) if on else (nn.Identity(), nn.Identity())
+
+
 class Attention(nn.Module):
     """Multi-head attention of tokens among themselves (Vaswani et al. 2017); (B, L, dim) -> the same.
 
@@ -82,14 +94,12 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, heads: int, qk_norm: bool = False, bias: bool = True):
         super().__init__()
-        if heads < 1 or dim % heads:
-            raise Usage(f"a width of {dim} does not divide into {heads} heads; choose a width that is a multiple of the heads")
         self.heads = heads
         self.qkv = linear(dim, 3 * dim, bias)
         self.out = linear(dim, dim)
-        self.q_norm, self.k_norm = (nn.RMSNorm(dim // heads) if qk_norm else nn.Identity() for _ in range(2))
+        self.q_norm, self.k_norm = query_key_norms(dim, heads, qk_norm)
 
-    def forward(self, x: Tensor, rotate: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, rotate: Rotation | None = None, mask: Tensor | None = None) -> Tensor:
         q, k, v = (heads_of(part, self.heads) for part in self.qkv(x).chunk(3, -1))
         q, k = self.q_norm(q).to(v), self.k_norm(k).to(v)
         if rotate is not None:
@@ -98,16 +108,14 @@ class Attention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention of x (B, L, dim) to tokens (B, M, told), such as the words of a prompt; mask (B, M): which count -> (B, L, dim)."""
+    """Attention of x (B, L, dim) to tokens (B, M, context_dim), such as the words of a prompt; mask (B, M): which count -> (B, L, dim)."""
 
-    def __init__(self, dim: int, told: int, heads: int, qk_norm: bool = False, bias: bool = True):
+    def __init__(self, dim: int, context_dim: int, heads: int, qk_norm: bool = False, bias: bool = True):
         super().__init__()
-        if heads < 1 or dim % heads:
-            raise Usage(f"a width of {dim} does not divide into {heads} heads; choose a width that is a multiple of the heads")
         self.heads = heads
-        self.q, self.kv = linear(dim, dim, bias), linear(told, 2 * dim, bias)
+        self.q, self.kv = linear(dim, dim, bias), linear(context_dim, 2 * dim, bias)
         self.out = linear(dim, dim)
-        self.q_norm, self.k_norm = (nn.RMSNorm(dim // heads) if qk_norm else nn.Identity() for _ in range(2))
+        self.q_norm, self.k_norm = query_key_norms(dim, heads, qk_norm)
 
     def forward(self, x: Tensor, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         q, (k, v) = self.q(x), self.kv(tokens.to(x.dtype)).chunk(2, -1)
@@ -119,21 +127,23 @@ class SelfAttention(nn.Module):
     """Multi-head attention among all positions of a feature map, added to it (Ho et al. 2020); (B, C, *S) -> the same.
 
     The last layer is zero at first, so a fresh block is the identity. Heads are `head` channels wide, or as little wider as divides the channels.
-    With `told` > 0, tokens (B, M, told) have keys and values beside those of the positions (Nichol et al. 2021); mask (B, M): which count.
-    With `placed`, every position is told where it is, by sines and cosines.
+    With `context_dim` > 0, tokens (B, M, context_dim) have keys and values beside those of the positions (Nichol et al. 2021); mask (B, M): which count.
+    With `positions`, sines and cosines of where it is are added to every position.
     """
 
-    def __init__(self, channels: int, head: int = 64, groups: int | None = None, eps: float = 1e-5, told: int = 0, placed: bool = False):
+    def __init__(
+        self, channels: int, head: int = 64, groups: int | None = None, eps: float = 1e-5, context_dim: int = 0, positions: bool = False
+    ):
         super().__init__()
-        self.heads, self.placed = divisor(channels, head), placed
+        self.heads, self.positions = divisor(channels, head), positions
         self.norm = GroupNorm(channels, groups, eps)
         self.qkv = nn.Linear(channels, 3 * channels)
-        self.kv = nn.Linear(told, 2 * channels) if told else None
+        self.kv = nn.Linear(context_dim, 2 * channels) if context_dim else None
         self.out = zero(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         h = self.norm(x).flatten(2).transpose(1, 2)
-        if self.placed:
+        if self.positions:
             h = h + sincos(tuple(x.shape[2:]), h.shape[-1], h.device).to(h)
         q, k, v = self.qkv(h).chunk(3, -1)
         among = None
@@ -161,59 +171,71 @@ class LinearAttention(nn.Module):
         q, k, v = (heads_of(part, self.heads) for part in self.qkv(self.norm(x).flatten(2).transpose(1, 2)).chunk(3, -1))
         q = q.softmax(-1).to(v) * q.shape[-1] ** -0.5
         context = k.softmax(-2).to(v).transpose(-2, -1) @ v  # (B, heads, head, head)
-        answer = (q @ context).transpose(1, 2).flatten(2)
-        return x + self.out(answer).transpose(1, 2).reshape(x.shape)
+        h = (q @ context).transpose(1, 2).flatten(2)
+        return x + self.out(h).transpose(1, 2).reshape(x.shape)
 
 
-GATES = {"swiglu": F.silu, "geglu": F.gelu}  # Shazeer 2020
+@dataclass(frozen=True)
+class Gated:
+    """A gated linear unit, x · gate(y), of twice the channels: x beside y (Shazeer 2020)."""
+
+    gate: Callable[[Tensor], Tensor]
+
+    def __call__(self, h: Tensor) -> Tensor:
+        x, y = h.chunk(2, -1)
+        return x * self.gate(y)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": partial(F.gelu, approximate="tanh"),
+    "swiglu": Gated(F.silu),
+    "geglu": Gated(F.gelu),
+}
+Act = str | Callable[[Tensor], Tensor]  # of ACTIVATIONS, module:name, or the function itself
 
 
 class FeedForward(nn.Module):
-    """Two linear layers, `inner` wide between, with a GELU (tanh's form), or gated by one of `GATES`; (…, dim) -> the same."""
+    """Two linear layers with an activation between them that is `inner` wide; (…, dim) -> the same."""
 
-    def __init__(self, dim: int, inner: int, act: str = "gelu", dropout: float = 0.0):
+    def __init__(self, dim: int, inner: int, act: Act = "gelu", dropout: float = 0.0):
         super().__init__()
-        self.gate = GATES.get(act)
-        self.enter = linear(dim, inner * (2 if self.gate else 1))
-        self.dropout = nn.Dropout(dropout)
-        self.leave = linear(inner, dim)
+        self.act = lookup(ACTIVATIONS, act, "activation")
+        self.proj_in = linear(dim, inner * (2 if isinstance(self.act, Gated) else 1))
+        self.dropout = Dropout(dropout)
+        self.proj_out = linear(inner, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.enter(x)
-        if self.gate:
-            h, gate = h.chunk(2, -1)
-            h = h * self.gate(gate)
-        else:
-            h = F.gelu(h, approximate="tanh")
-        return self.leave(self.dropout(h))
+        return self.proj_out(self.dropout(self.act(self.proj_in(x))))
 
 
 class CrossTransformer(nn.Module):
     """Self-attention, attention to tokens and a gated feed-forward layer on a feature map, added to it (Rombach et al. 2022, app. E.2.1).
 
-    x (B, C, *S), tokens (B, M, told), mask (B, M) -> (B, C, *S). The last layer is zero at first. Without tokens the second attention is left out.
-    With `placed`, every position is told where it is, by sines and cosines.
+    x (B, C, *S), tokens (B, M, context_dim), mask (B, M) -> (B, C, *S). The last layer is zero at first. Without tokens the second attention is left out.
+    With `positions`, sines and cosines of where it is are added to every position.
     """
 
-    def __init__(self, channels: int, told: int, head: int = 64, heads: int | None = None, groups: int | None = None, placed: bool = False):
+    def __init__(
+        self, channels: int, context_dim: int, head: int = 64, heads: int | None = None, groups: int | None = None, positions: bool = False
+    ):
         super().__init__()
-        heads, self.placed = heads or divisor(channels, head), placed
+        heads, self.positions = heads or divisor(channels, head), positions
         self.norm = GroupNorm(channels, groups, 1e-6)
-        self.enter, self.leave = nn.Linear(channels, channels), zero(nn.Linear(channels, channels))
+        self.proj_in, self.proj_out = nn.Linear(channels, channels), zero(nn.Linear(channels, channels))
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
         self.attention = Attention(channels, heads, bias=False)
-        self.cross = CrossAttention(channels, told, heads, bias=False)
+        self.cross = CrossAttention(channels, context_dim, heads, bias=False)
         self.mlp = FeedForward(channels, 4 * channels, "geglu")
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        h = self.enter(self.norm(x).flatten(2).transpose(1, 2))
-        if self.placed:
+        h = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
+        if self.positions:
             h = h + sincos(tuple(x.shape[2:]), h.shape[-1], h.device).to(h)
         h = h + self.attention(self.norm1(h))
         if tokens is not None:
             h = h + self.cross(self.norm2(h), tokens, mask)
         h = h + self.mlp(self.norm3(h))
-        return x + self.leave(h).transpose(1, 2).reshape(x.shape)
+        return x + self.proj_out(h).transpose(1, 2).reshape(x.shape)
 
 
 def joined(tokens: Tensor | None, mask: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor | None]:

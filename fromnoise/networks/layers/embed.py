@@ -1,17 +1,18 @@
-"""Embeddings of the clock."""
+"""Time embeddings, and layers by how their weights start."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import Usage, nearest
+from ...registry import lookup
 
 
 class Sinusoidal(nn.Module):
-    """Sines and cosines of the clock at geometrically falling frequencies (Vaswani et al. 2017; Ho et al. 2020); (B,) -> (B, dim).
+    """Sines and cosines of t at geometrically falling frequencies (Vaswani et al. 2017; Ho et al. 2020); (B,) -> (B, dim).
 
-    The clock, about 0 to 1, is taken times `scale`, so that 1000 gives what an index of 0 to 1000 would. The frequencies fall from 1 to
+    t, about 0 to 1, is taken times `scale`, so that 1000 gives what an index of 0 to 1000 would. The frequencies fall from 1 to
     1 / max_period, which the last one reaches where `shift` is 1 (Ho et al.'s code) and just misses where it is 0 (later ones).
     """
 
@@ -19,15 +20,15 @@ class Sinusoidal(nn.Module):
         super().__init__()
         self.dim, self.shift, self.scale, self.max_period = dim, shift, scale, max_period
 
-    def forward(self, clock: Tensor) -> Tensor:
-        dtype, half = torch.promote_types(clock.dtype, torch.float32), (self.dim + 1) // 2
-        falling = torch.arange(half, dtype=dtype, device=clock.device) / max(1, half - self.shift)
-        angle = self.scale * clock[:, None].to(dtype) * torch.exp(-math.log(self.max_period) * falling)
+    def forward(self, t: Tensor) -> Tensor:
+        dtype, half = torch.promote_types(t.dtype, torch.float32), (self.dim + 1) // 2
+        falling = torch.arange(half, dtype=dtype, device=t.device) / max(1, half - self.shift)
+        angle = self.scale * t[:, None].to(dtype) * torch.exp(-math.log(self.max_period) * falling)
         return torch.cat([angle.cos(), angle.sin()], 1)[:, : self.dim]
 
 
 class Fourier(nn.Module):
-    """Cosines of the clock at fixed random frequencies and phases (Tancik et al. 2020; Karras et al. 2024); (B,) -> (B, dim)."""
+    """Cosines of t at fixed random frequencies and phases (Tancik et al. 2020; Karras et al. 2024); (B,) -> (B, dim)."""
 
     def __init__(self, dim: int, shift: int = 0, scale: float = 4.0):
         super().__init__()
@@ -36,30 +37,31 @@ class Fourier(nn.Module):
         self.register_buffer("phases", 2 * math.pi * torch.rand(dim, generator=generator))
         self.dim = dim
 
-    def forward(self, clock: Tensor) -> Tensor:
-        return math.sqrt(2) * torch.cos(clock[:, None] * self.frequencies + self.phases)
+    def forward(self, t: Tensor) -> Tensor:
+        return math.sqrt(2) * torch.cos(t[:, None] * self.frequencies + self.phases)
 
 
 EMBEDDINGS: dict[str, type[nn.Module]] = {"sinusoidal": Sinusoidal, "fourier": Fourier}
 
 
-def embedding(kind: str, width: int, shift: int = 0) -> nn.Module:
-    """An embedding of the clock of this kind; (B,) -> (B, width)."""
-    if kind not in EMBEDDINGS:
-        raise Usage(f"no embedding of the clock {kind!r}{nearest(kind, EMBEDDINGS)}")
-    return EMBEDDINGS[kind](width, shift)
+Kind = str | Callable[..., nn.Module]  # of EMBEDDINGS, module:Name, or kind(width, shift) itself
 
 
-class ClockEmbedding(nn.Module):
-    """The clock as a vector that the layers read: an embedding of `EMBEDDINGS`, then two linear layers; (B,) -> (B, dim)."""
+def embedding(kind: Kind, width: int, shift: int = 0) -> nn.Module:
+    """A time embedding of this kind; (B,) -> (B, width)."""
+    return lookup(EMBEDDINGS, kind, "time embedding")(width, shift)
 
-    def __init__(self, dim: int, width: int, kind: str = "sinusoidal", shift: int = 0):
+
+class TimeEmbedding(nn.Module):
+    """t as a vector that the layers read: an embedding of `EMBEDDINGS`, then two linear layers; (B,) -> (B, dim)."""
+
+    def __init__(self, dim: int, width: int, kind: Kind = "sinusoidal", shift: int = 0):
         super().__init__()
         self.embed = embedding(kind, width, shift)
         self.mlp = nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim))
 
-    def forward(self, clock: Tensor) -> Tensor:
-        return self.mlp(self.embed(clock).to(self.mlp[0].weight.dtype))
+    def forward(self, t: Tensor) -> Tensor:
+        return self.mlp(self.embed(t).to(self.mlp[0].weight.dtype))
 
 
 def zero(layer: nn.Module) -> nn.Module:

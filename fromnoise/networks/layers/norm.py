@@ -12,7 +12,7 @@ from .axes import laid_last
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm (Wu & He 2018), scaled and shifted per sample where that is asked: norm(x) (1 + scale) + shift; x (B, C, *S), scale and shift (B, C).
+    """Group norm (Wu & He 2018), scaled and shifted per sample where they are given: norm(x) (1 + scale) + shift; x (B, C, *S), scale and shift (B, C).
 
     `groups` where they are given, else up to 32 of 4 or more channels: groups of one channel would take its mean from the network.
     """
@@ -21,19 +21,16 @@ class GroupNorm(nn.GroupNorm):
         if groups is None:
             groups = next(g for g in range(max(1, min(32, channels // 4)), 0, -1) if channels % g == 0)
         if groups < 1 or channels % groups:
-            raise Usage(
-                f"{channels} channels do not make {groups} groups; choose groups that divide every level's channels, or leave groups out"
-            )
+            raise Usage(f"{channels} channels do not make {groups} groups; choose groups that divide every level's channels, or none")
         super().__init__(groups, channels, eps)
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        told = scale is not None and shift is not None
         weight, bias = self.weight[None], self.bias[None]
-        if told:
+        if scale is not None and shift is not None:
             weight, bias = weight * (1 + scale), torch.addcmul(shift, bias, 1 + scale)  # (B, C)
         if laid_last(x) and x.device.type == "cpu":
             return _ChannelsLast.apply(x, weight, bias, self.num_groups, self.eps)
-        if not told:
+        if scale is None:
             return F.group_norm(x, self.num_groups, self.weight.to(x), self.bias.to(x), self.eps)
         # the channels of all samples as those of one: the kernel then scales and shifts each sample its own way, in the same pass
         flat = x.reshape(1, len(x) * x.shape[1], *x.shape[2:])
@@ -82,7 +79,7 @@ def _sums(z: Tensor) -> Tensor:
 
 
 def _grouped(sums: Tensor, groups: int) -> Tensor:
-    """What each channel's group sums to, told to every channel; (B, C)."""
+    """What each channel's group sums to, for every channel; (B, C)."""
     parts = sums.unflatten(1, (groups, -1))
     return parts.sum(2, keepdim=True).expand_as(parts).flatten(1)
 

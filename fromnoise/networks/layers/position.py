@@ -6,6 +6,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+Rotation = tuple[Tensor, Tensor]  # cosines and sines
+
 
 def _places(sizes: tuple[int, ...], device: torch.device) -> list[Tensor]:
     """The coordinates of every token along each axis, the last axis first (as MAE and DiT have it); each (L,)."""
@@ -30,7 +32,7 @@ def sincos(sizes: tuple[int, ...], dim: int, device: torch.device) -> Tensor:
 
 
 @lru_cache(64)
-def rotation(sizes: tuple[int, ...], head: int, before: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def rotation(sizes: tuple[int, ...], head: int, before: int, device: torch.device) -> Rotation:
     """Cosines and sines by which rotary embeddings turn queries and keys of width `head`; each (before + L, head // 2).
 
     Su et al. 2021, eq. 15, the pairs shared out among the axes. `before` tokens without a place, and pairs left over, are not turned.
@@ -44,7 +46,7 @@ def rotation(sizes: tuple[int, ...], head: int, before: int, device: torch.devic
     return angle.cos().float(), angle.sin().float()
 
 
-def turned(x: Tensor, by: tuple[Tensor, Tensor]) -> Tensor:
+def turned(x: Tensor, by: Rotation) -> Tensor:
     """x (B, heads, L, head) with each pair of channels (i, i + head // 2) turned by the angles (cos, sin) (L, head // 2)."""
     half = by[0].shape[1]
     cos, sin = (part.to(x) for part in by)

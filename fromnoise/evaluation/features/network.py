@@ -3,8 +3,10 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 
@@ -52,3 +54,9 @@ def observe(net: FeatureNet, batches: Iterator[Tensor]) -> tuple[Tensor, Tensor 
         if logits is not None:
             classes.append(logits.argmax(1).cpu())
     return torch.cat(features), torch.cat(classes) if classes else None
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file."""
+    with safe_open(path, "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118

@@ -1,15 +1,11 @@
-import sys
-
 import pytest
 import torch
 from torch import nn
 
 from fromnoise.data import Tensors
 from fromnoise.errors import Problem
-from fromnoise.evaluation import FeatureNet, score
-from fromnoise.evaluation.protocol import alike
-
-scoring = sys.modules[score.__module__]
+from fromnoise.evaluation import FeatureNet, measure, score_pictures
+from fromnoise.evaluation.measure import alike
 
 
 class Pixels(FeatureNet):
@@ -28,7 +24,7 @@ class Pixels(FeatureNet):
 
 @pytest.fixture(autouse=True)
 def few_subsets(monkeypatch):
-    monkeypatch.setattr(scoring, "SUBSETS", 5)
+    monkeypatch.setattr(measure, "SUBSETS", 5)
 
 
 def corners(count, seed, labels=True, shares=(0.25, 0.25, 0.25, 0.25)):
@@ -49,7 +45,7 @@ def of(dataset):
 
 
 def test_the_test_images_themselves_are_perfect():
-    card = score(*of(TEST), TRAIN, TEST, NET)
+    card = score_pictures(*of(TEST), TRAIN, TEST, NET)
     assert card["Fréchet distance · pixels"].value == pytest.approx(0, abs=1e-9) and card["Fréchet"].floor > 1e-5
     assert card["precision"].value == card["recall"].value == card["class accuracy · pixels"].value == 1
     assert card.n == 900 and card.reference == 900 and "weights " + NET.digest in card.protocol
@@ -58,7 +54,7 @@ def test_the_test_images_themselves_are_perfect():
 
 def test_more_real_images_reach_the_floor():
     """The floor is what a perfect model reaches: other real images score like it."""
-    card = score(*of(corners(900, 7)), TRAIN, TEST, NET)
+    card = score_pictures(*of(corners(900, 7)), TRAIN, TEST, NET)
     assert 0.3 < card["Fréchet"].ratio < 3
     assert abs(card["KID"].value - card["KID"].floor) < 0.02
     assert abs(card["recall"].value - card["recall"].floor) < 0.05
@@ -68,7 +64,7 @@ def test_class_accuracy_is_that_of_the_labels_asked_for():
     images, labels = of(corners(800, 3))
     wrong = labels.clone()
     wrong[labels == 2] = 3  # all of class 2 were asked to be 3
-    card = score(images, wrong, TRAIN, TEST, NET)
+    card = score_pictures(images, wrong, TRAIN, TEST, NET)
     assert card["class accuracy · pixels"].value == pytest.approx((labels != 2).double().mean().item())
     assert card["class accuracy: a"].value == 1 and card["class accuracy: a"].floor == 1
     assert card["class accuracy: d"].value == pytest.approx(((labels == 3).sum() / ((labels == 2) | (labels == 3)).sum()).item())
@@ -78,7 +74,7 @@ def test_class_accuracy_is_that_of_the_labels_asked_for():
 
 def test_samples_are_rounded_as_files_are():
     images, labels = of(corners(500, 3))
-    exact, off = (score(x, labels, TRAIN, TEST, NET) for x in (images, images + 0.003))
+    exact, off = (score_pictures(x, labels, TRAIN, TEST, NET) for x in (images, images + 0.003))
     assert exact == off
 
 
@@ -88,26 +84,29 @@ def test_the_floor_has_the_samples_classes():
     chosen = alike(TRAIN, labels, torch.Generator().manual_seed(0))
     assert torch.bincount(TRAIN.label[chosen], minlength=4).tolist() == [300, 0, 20, 0] and len(chosen.unique()) == 320
     images = TRAIN.get(alike(TRAIN, labels, torch.Generator().manual_seed(1)))["x"]
-    card = score(images, torch.tensor([0] * 320), TRAIN, TEST, NET)
+    card = score_pictures(images, torch.tensor([0] * 320), TRAIN, TEST, NET)
     assert card["Fréchet"].floor > 0.3  # one class alone is far from all four, real or not
 
 
 def test_labels_or_not():
     bare_train, bare_test = corners(3000, 0, labels=False), corners(900, 1, labels=False)
     images, labels = of(corners(900, 3))
-    for card in (score(images, None, bare_train, bare_test, NET), score(images, None, TRAIN, TEST, NET)):
+    for card in (score_pictures(images, None, bare_train, bare_test, NET), score_pictures(images, None, TRAIN, TEST, NET)):
         assert not any("accuracy" in row.metric for row in card.rows) and "class proportions" not in card.protocol
-    assert score(images, None, TRAIN, TEST, NET) == score(images, None, TRAIN, TEST, NET)
-    assert score(images, None, TRAIN, TEST, NET, seed=1)["Fréchet"].floor != score(images, None, TRAIN, TEST, NET)["Fréchet"].floor
+    assert score_pictures(images, None, TRAIN, TEST, NET) == score_pictures(images, None, TRAIN, TEST, NET)
+    assert (
+        score_pictures(images, None, TRAIN, TEST, NET, seed=1)["Fréchet"].floor
+        != score_pictures(images, None, TRAIN, TEST, NET)["Fréchet"].floor
+    )
 
 
 def test_few_samples_are_said_to_be_few():
     images, labels = of(corners(3000, 3))
-    assert any("cannot fill the 4 dimensions" in note for note in score(images[:4], labels[:4], TRAIN, TEST, NET).notes)
-    assert any("500 samples are few" in note for note in score(images[:500], labels[:500], TRAIN, TEST, NET).notes)
-    many = score(images, labels, TRAIN, corners(2500, 1), NET).notes
+    assert any("cannot fill the 4 dimensions" in note for note in score_pictures(images[:4], labels[:4], TRAIN, TEST, NET).notes)
+    assert any("500 samples are few" in note for note in score_pictures(images[:500], labels[:500], TRAIN, TEST, NET).notes)
+    many = score_pictures(images, labels, TRAIN, corners(2500, 1), NET).notes
     assert not any("few" in note or "reference" in note for note in many)
-    assert any("only 100 training images" in note for note in score(images, None, corners(100, 0), TEST, NET).notes)
+    assert any("only 100 training images" in note for note in score_pictures(images, None, corners(100, 0), TEST, NET).notes)
 
 
 def test_what_cannot_be_measured():
@@ -118,4 +117,4 @@ def test_what_cannot_be_measured():
              (images[:2], labels[:2], "more than 3")]  # fmt: skip
     for samples, asked, words in cases:
         with pytest.raises(Problem, match=words):
-            score(samples, asked, TRAIN, TEST, NET)
+            score_pictures(samples, asked, TRAIN, TEST, NET)

@@ -1,4 +1,4 @@
-"""The feature network that a user asked for by name or by file, ready on a device."""
+"""The classifier that a dataset is measured in, trained once and kept in the cache."""
 
 import hashlib
 import re
@@ -7,42 +7,20 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...data.dataset import Dataset
-from ...errors import Problem, Usage
+from ...data import Dataset
+from ...errors import Problem
 from ...files import cache, replacing
 from .cnn import CNN, train_cnn
-from .features import FeatureNet, observe
-from .inception import Inception
-from .resnet import ResNet
+from .network import observe, read_weights
 
 VERSION = "v1"  # of the CNN and how it is trained: a change makes other features, so a new file
 ROTATION = "v2"  # the same, of the CNN that tells turns: v1 saw mirrored pictures, in which 90 degrees look like 270
 CHECKED = 10_000  # test images that the accuracy is measured on
 HASHED = 2048  # examples that tell one dataset from another
-
-
-def load_features(spec: str | Path, train: Dataset, test: Dataset, device: torch.device | str = "cpu") -> FeatureNet:
-    """The feature network for a dataset of pictures.
-
-    spec  "cnn": a small classifier trained once on the training split and kept in the cache (a set without labels teaches it to tell how
-          far a picture was turned); "inception": that of FID, through the extra `fid`; or a safetensors file of a CIFAR ResNet.
-    """
-    device = torch.device(device)
-    if len(train.shape) != 3:
-        raise Problem(f"feature networks see pictures (C, H, W); the data is {tuple(train.shape)}")
-    if spec == "cnn":
-        net: FeatureNet = _cached_cnn(train, test, device)
-    elif spec == "inception":
-        net = Inception(train.shape)
-    elif Path(spec).is_file():
-        net = _resnet(Path(spec), train)
-    else:
-        raise Usage(f"no feature network {str(spec)!r}; give cnn, inception, or a file of weights (.safetensors)")
-    return net.to(device).eval().requires_grad_(False)
 
 
 @final
@@ -68,8 +46,8 @@ class Turned(Dataset):
         return {"x": x, "label": turns.to(x.device)}
 
 
-def _cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
-    """The CNN of this dataset from the cache, trained and put there first if need be."""
+def cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
+    """The CNN of this dataset from the cache, trained and put there first if need be; without labels it learns how far a picture was turned."""
     turned = len(train.classes) < 2
     if turned:
         train, test = Turned(train), Turned(test)
@@ -78,17 +56,15 @@ def _cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-")
     path = cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{version}.safetensors"
     try:
-        tensors, meta = _read(path)
+        tensors, meta = read_weights(path)
         net = CNN(train.shape, len(train.classes), meta["name"], float(meta["accuracy"]))
         net.load_state_dict(tensors)
         return net
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
         pass  # absent, cut short or another version's: made anew
     _writable(path.parent)
-    print(
-        f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}",
-        file=sys.stderr,
-    )
+    say = f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}"
+    print(say, file=sys.stderr)
     net = train_cnn(train, device, mirror=False if turned else None)
     net.accuracy = _accuracy(net, test)
     net.name = f"{train.name} CNN ({net.accuracy:.2%})".replace("%", " %")
@@ -124,21 +100,3 @@ def _fingerprint(dataset: Dataset) -> str:
         for key in ("x", "label"):
             digest.update(batch[key].cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    with safe_open(path, "pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-
-
-def _resnet(path: Path, train: Dataset) -> ResNet:
-    try:
-        tensors, _ = _read(path)
-    except (SafetensorError, OSError) as error:
-        raise Problem(f"{path} is not a whole safetensors file; give one, or --features cnn") from error
-    if train.shape[0] != 3:
-        raise Problem(f"{path.name} sees pictures with 3 channels, the data has {train.shape[0]}; use --features cnn")
-    try:
-        return ResNet.from_tensors(tensors)
-    except (KeyError, RuntimeError) as error:
-        raise Problem(f"{path} does not hold a CIFAR ResNet (conv1, layer1.0.conv1, …, linear); give one, or --features cnn") from error

@@ -1,0 +1,211 @@
+"""Cards of samples: pictures in features, points by their coordinates; as many real training examples are measured the same way beside them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from ..data import Dataset
+from ..errors import Problem
+from ..model import Model
+from ..progress import track
+from .card import Card, Row
+from .examples import spread
+from .features import ClipScore, FeatureNet, load_features, observe
+from .metrics import ATTRIBUTES, JUDGES, Tally, distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
+
+CHUNK = 500  # images at a time
+LARGEST, MOST_POINTS = 50_000, 10_000  # images, and points, of the reference
+FEW = 2048  # samples below which a Fréchet distance is mostly bias
+NEIGHBOURS = 3
+SUBSETS = 100
+
+PICTURES = (
+    "Reference: {m:,} test images. Real data: {r:,} random training images{alike}, measured like the samples against the same reference. "
+    "Samples rounded to 8 bits like saved files. Features: the penultimate layer of {net}, weights {digest}. "
+    "KID ± its standard deviation over {subsets} subsets of {size:,}; precision and recall with k = {k}."
+)
+POINTS = (
+    "Reference: {m:,} test points. Real data: {r:,} training points, measured like the samples against the same reference. "
+    "Sliced Wasserstein-2 over 128 random directions; energy distance 2E|x-y| - E|x-x'| - E|y-y'|."
+)
+
+
+@final
+class Measure:
+    """(samples, conditions) -> Card, for the samples of one model; what is the same of all of them, networks and real data, is made once."""
+
+    def __init__(
+        self,
+        model: Model,
+        train: Dataset,
+        test: Dataset,
+        features: str | Path | Callable[..., FeatureNet] = "cnn",
+        seed: int = 0,
+        clip: ClipScore | None = None,
+    ):
+        self.train, self.test, self.seed, self.clip = train, test, seed, clip
+        self.net = load_features(features, train, test, model.device) if len(train.shape) > 1 else None
+        self.judge = JUDGES.get(test.name) if "text" in model.conditions else None
+        self.real_judged = cache(lambda n: self.judge(*self.real(n)) if self.judge else None)
+
+    def real(self, n: int) -> tuple[Tensor, Sequence[str]]:
+        """n held-out pictures, all there are where they are fewer, and their captions."""
+        batch = self.test.get(spread(min(n, len(self.test)), len(self.test)))
+        return batch["x"], batch["text"]
+
+    def __call__(self, samples: Tensor, conditions: Mapping[str, Any]) -> Card:
+        if self.net is None:
+            return score_points(samples, self.train, self.test, self.seed)
+        card, n = score_pictures(samples, conditions.get("label"), self.train, self.test, self.net, self.seed), len(samples)
+        if self.judge:
+            card = with_captions(card, self.judge(samples, conditions["text"]), self.real_judged(n))
+        if self.clip:
+            card = with_clip(card, self.clip, samples, conditions["text"], self.real(n))
+        return card
+
+
+def with_captions(card: Card, found: Tally, real: Tally) -> Card:
+    """The card with how far the captions are obeyed put first, beside what the judge says of real pictures; what was confused goes into its notes."""
+    rows = [Row("captions obeyed", found.share, real.share, better="higher")]
+    rows += [Row(f"obeyed: {name}", found.of(name), real.of(name), better="higher") for name in ATTRIBUTES if found.checked[name]]
+    return replace(card, rows=[*rows, *card.rows], notes=[*found.mistakes(), *card.notes])
+
+
+def with_clip(card: Card, clip: ClipScore, samples: Tensor, captions: Sequence[str], real: tuple[Tensor, Sequence[str]]) -> Card:
+    """The card with the CLIP score put first, beside that of real pictures to their own captions; its notes say what captions at random reach."""
+    own, theirs = clip(samples, captions), clip(*real)
+    half = len(real[1]) // 2  # neighbours may be alike
+    others = clip(real[0], [*real[1][half:], *real[1][:half]])
+    row = Row("CLIP score", float(own.mean()), float(theirs.mean()), float(own.std() / len(own) ** 0.5), better="higher")
+    note = f"CLIP score by {clip.name}; real pictures with each other's captions reach {float(others.mean()):.2f}"
+    return replace(card, rows=[row, *card.rows], notes=[*card.notes, note])
+
+
+def score_pictures(samples: Tensor, labels: Tensor | None, train: Dataset, test: Dataset, features: FeatureNet, seed: int = 0) -> Card:
+    """The card of samples (N, C, H, W) in [-1, 1], drawn for labels (N,) int64, or None where they were drawn unconditionally.
+
+    Reference: the test split (50,000 random images of it if it has more). Every figure is given for the samples, and for as many random
+    training images (in the samples' class proportions where there are labels) against the same reference: what a perfect model would reach.
+    Samples are rounded to 8 bits, as a saved file would be. Fréchet distance (Heusel et al. 2017), KID (Bińkowski et al. 2018), precision
+    and recall (Kynkäänniemi et al. 2019), and the share of samples whose label the network recognises, beside that of test images.
+    """
+    _check(samples, labels, test)
+    draw = torch.Generator().manual_seed(seed)
+    n = len(samples)
+    # Without labels the network may still predict something (how far a picture is turned), which nobody asked for.
+    labels = None if labels is None or len(test.classes) < 2 else labels.cpu()
+    chosen = torch.randperm(len(test), generator=draw)[:LARGEST].sort().values
+    real = torch.randperm(len(train), generator=draw)[:n] if labels is None else alike(train, labels, draw)
+    reference, guessed_real = observe(features, _pictures(test, chosen, "looking at test images"))
+    beside, _ = observe(features, _pictures(train, real.sort().values, "looking at training images"))
+    found, guessed = observe(features, iter(samples.split(CHUNK)))
+    rows = _distances(found, beside, reference, features.name, seed)
+    knows = features.classes in (None, len(test.classes))
+    if labels is not None and guessed is not None and guessed_real is not None and knows:
+        rows += _accuracies(guessed == labels, labels, guessed_real, labels_of(test, chosen), test.classes, features.name)
+    size = min(1000, n, len(beside), len(reference))
+    same = " with the samples' class proportions" if labels is not None else ""
+    said = {"net": features.name, "digest": features.digest, "size": size, "subsets": SUBSETS, "k": NEIGHBOURS}
+    protocol = PICTURES.format(m=len(reference), r=len(beside), alike=same, **said)
+    return Card(f"{test.name}, {n:,} samples", features.name, n, len(reference), protocol, rows, _notes(found, beside, reference))
+
+
+def alike(train: Dataset, labels: Tensor, draw: torch.Generator) -> Tensor:
+    """Random examples of `train` with as many of each class as `labels` (N,) has, or all of a class that has fewer; (N,) indices."""
+    wanted = torch.bincount(labels, minlength=len(train.classes))
+    kept = []
+    for part in torch.randperm(len(train), generator=draw).split(4096):
+        theirs = labels_of(train, part)
+        for label in wanted.nonzero().flatten().tolist():
+            mine = part[theirs == label][: wanted[label]]
+            wanted[label] -= len(mine)
+            kept.append(mine)
+        if not wanted.any():
+            break
+    return torch.cat(kept)
+
+
+def labels_of(dataset: Dataset, indices: Tensor) -> Tensor:
+    """The labels (B,) of a dataset's examples, on the CPU."""
+    return torch.cat([dataset.take(part)["label"].cpu() for part in indices.split(CHUNK)])
+
+
+def _pictures(dataset: Dataset, indices: Tensor, words: str) -> Iterator[Tensor]:
+    parts = indices.split(CHUNK)
+    return (dataset.get(part)["x"] for part in track(parts, words, len(parts)))
+
+
+def _check(samples: Tensor, labels: Tensor | None, test: Dataset) -> None:
+    if tuple(samples.shape[1:]) != tuple(test.shape):
+        raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
+    if len(samples) <= NEIGHBOURS or len(test) <= NEIGHBOURS:
+        raise Problem(f"{len(samples)} samples and {len(test)} test images: give more than {NEIGHBOURS} of each, thousands to mean much")
+    if labels is not None and labels.shape != samples.shape[:1]:
+        raise Problem(f"{len(samples)} samples but labels of shape {tuple(labels.shape)}; give one for each")
+    bad = len(samples) - int(samples.flatten(1).isfinite().all(1).sum())
+    if bad:
+        raise Problem(f"{bad} of {len(samples)} samples hold NaN or infinity; take more steps, less guidance, or an earlier checkpoint")
+
+
+def _distances(found: Tensor, beside: Tensor, reference: Tensor, net: str, seed: int) -> list[Row]:
+    (kernel, kernel_std), (floor, floor_std) = (kid(x, reference, SUBSETS, seed=seed) for x in (found, beside))
+    precision, recall = zip(*(precision_recall(reference, x, NEIGHBOURS) for x in (found, beside)), strict=True)
+    return [
+        Row(f"Fréchet distance · {net}", frechet(found, reference), frechet(beside, reference)),
+        Row(f"KID · {net}", kernel, floor, kernel_std, floor_std),
+        Row(f"precision · {net}", *precision, better="higher"),
+        Row(f"recall · {net}", *recall, better="higher"),
+    ]
+
+
+def _accuracies(right: Tensor, labels: Tensor, guessed: Tensor, truth: Tensor, classes: tuple[str, ...], net: str) -> list[Row]:
+    real = guessed == truth
+
+    def share(hits: Tensor) -> float | None:
+        return hits.double().mean().item() if len(hits) else None
+
+    rows = [Row(f"class accuracy · {net}", right.double().mean().item(), share(real), better="higher")]
+    for label in labels.unique().tolist():
+        hits, beside = right[labels == label].double().mean().item(), share(real[truth == label])
+        rows.append(Row(f"class accuracy: {classes[label]}", hits, beside, better="higher"))
+    return rows
+
+
+def _notes(found: Tensor, beside: Tensor, reference: Tensor) -> list[str]:
+    notes, (n, dim) = [], found.shape
+    if n <= dim:
+        notes.append(f"{n:,} samples cannot fill the {dim} dimensions of the features: a Fréchet distance means little; draw more")
+    elif n < FEW:
+        notes.append(f"{n:,} samples are few: a Fréchet distance falls as n grows, compare it at one n only; {FEW:,} or more are usual")
+    if len(reference) < FEW:
+        notes.append(f"the reference has only {len(reference):,} images, which raises both Fréchet distances")
+    if len(beside) < n:
+        notes.append(f"there are only {len(beside):,} training images to compare with, which raises their Fréchet distance")
+    return notes
+
+
+def score_points(samples: Tensor, train: Dataset, test: Dataset, seed: int = 0) -> Card:
+    """The card of sampled points (N, D): distance to the data both ways, sliced Wasserstein and energy distance, beside real points."""
+    if tuple(samples.shape[1:]) != tuple(test.shape):
+        raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
+    if not samples.isfinite().all():
+        raise Problem("some samples are not finite; take more steps or less guidance")
+    draw = torch.Generator().manual_seed(seed)
+    reference = test.get(torch.randperm(len(test), generator=draw)[:MOST_POINTS])["x"].cpu()
+    real = train.get(torch.randperm(len(train), generator=draw)[: len(samples)])["x"].cpu()
+    samples = samples.detach().cpu()
+    measures = {
+        "distance to data": lambda x: distance_to_data(x, reference),
+        "distance of data to samples": lambda x: distance_to_data(reference, x),
+        "sliced Wasserstein distance": lambda x: sliced_wasserstein(x, reference, seed=seed),
+        "energy distance": lambda x: energy_distance(x, reference),
+    }
+    rows = [Row(name, measure(samples), measure(real)) for name, measure in measures.items()]
+    notes = [f"the real figures are of only {len(real):,} points: there are no more to train on"] if len(real) < len(samples) else []
+    protocol = POINTS.format(m=len(reference), r=len(real))
+    return Card(f"{test.name}, {len(samples):,} samples", "coordinates", len(samples), len(reference), protocol, rows, notes)

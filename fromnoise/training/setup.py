@@ -1,0 +1,131 @@
+"""What a run is made of before its first step: settings, data, model, optimizer, average."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..config import MADE, Recipe, call, coerce
+from ..data import Dataset
+from ..data.examples import examples
+from ..device import best, compiled, keep_memory, precision
+from ..draws import Draws, mixed
+from ..errors import Usage
+from ..evaluation.examples import example_conditions, spread
+from ..files import cache
+from ..model import Base, Model, build, example_of, expanded, inherited, read_base
+from ..networks import lay_weights_last, recompute
+from ..registry import lookup
+from .ema import EMA
+from .optim import OPTIMIZERS, Plateau
+from .settings import TrainSettings
+from .step import Gradient
+
+EXAMPLES = 64  # held-out examples whose conditions a run keeps, for samples of which nothing is said
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of a run.
+
+    recipe      with all that was found out: shapes, classes, a preset's settings
+    data, test  what is trained on, and what never is (None where nothing is evaluated);  flip  whether examples are mirrored by chance
+    model, trained, optimizer  the model as it is, and the model and the optimizer as the processes share them
+    parameters  those that are trained;  ema, plateau  of them, and of the held-out loss
+    """
+
+    settings: TrainSettings
+    recipe: Recipe
+    accelerator: Accelerator
+    data: Dataset
+    test: Dataset | None
+    flip: bool
+    model: Model
+    trained: nn.Module
+    optimizer: Any
+    parameters: list[Tensor]
+    ema: EMA
+    plateau: Plateau
+    gradient: Gradient
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes."""
+        return self.accelerator.is_main_process
+
+    @property
+    def rows(self) -> range:
+        """The places of this process's examples in a batch."""
+        share = self.settings.batch // self.accelerator.num_processes
+        return range(self.accelerator.process_index * share, (self.accelerator.process_index + 1) * share)
+
+
+def setup(recipe: Any, device: str | None = None, trust: bool = False, own_process: bool = False) -> Setup:
+    """Checks a recipe (the value, or a mapping) and makes what it describes; nothing is written.
+
+    `trust` allows a base parts of its own. `own_process`: memory may be kept for the next step, and a network that cannot be compiled may
+    go on without, which are settings of the whole process. Raises Usage for settings that cannot be.
+    """
+    recipe = Recipe.of(recipe)
+    if said := [key for key in MADE if getattr(recipe, key)]:
+        raise Usage(f"{said[0]} is what a run finds out of its data; leave it out of the recipe")
+    settings = call(TrainSettings, recipe.train, "train")
+    accelerator = _accelerator(device)
+    if settings.batch % (accelerator.num_processes * settings.accumulate):
+        parts = f"{accelerator.num_processes} x {settings.accumulate}"
+        raise Usage(f"train.batch is a multiple of processes x accumulate ({parts}), not {settings.batch}")
+    node = recipe.with_defaults().data
+    data = examples(node, "train")
+    test = examples(node, "test") if settings.evals and settings.held_out else None
+    flip = coerce(node.get("flip", False), bool, "data: flip", {})
+    if own_process:
+        keep_memory()
+    base = read_base(recipe.base, trust) if recipe.base else None
+    recipe = (inherited(recipe, base) if base else recipe).with_defaults()
+    recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, classes=data.classes, image=data.image_shape)
+    model = _model(recipe, base, test or data)
+    for condition in model.conditions.values():
+        condition.prepare(data)
+    model.dry_run()
+    model.denoiser.autocast = precision(accelerator.device, settings.precision)
+    for network in model.networks():
+        tuned(network, settings, accelerator.device, own_process)  # before anything is made like its weights
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    make = lookup(OPTIMIZERS, settings.optimizer, "train.optimizer")
+    trained, optimizer = accelerator.prepare(model, make(parameters, settings.lr, tuple(settings.betas), settings.weight_decay))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    ema = EMA(parameters, settings.ema, settings.ema_warmup)
+    gradient = Gradient(accelerator, trained, parameters, settings, settings.accumulate)
+    return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip,
+                 model, trained, optimizer, parameters, ema, Plateau(), gradient)  # fmt: skip
+
+
+def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:
+    """The model before its first step, its weights a function of the recipe's seed; the caller's random numbers are left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(mixed("weights", recipe.seed))
+        model = build(recipe, example_of(recipe), base)
+    values = example_conditions(model, held_out, rows := min(EXAMPLES, len(held_out)))
+    if model.source.key is not None:
+        values["source"] = model.source(held_out.get(spread(rows, len(held_out))), Draws.fixed(rows))
+    model.set_examples(values)
+    return model
+
+
+def _accelerator(device: str | None) -> Accelerator:
+    wanted = best(device) if device else None
+    accelerator = Accelerator(cpu=wanted is not None and wanted.type == "cpu", mixed_precision="no", gradient_accumulation_steps=1)
+    if wanted and wanted.type != accelerator.device.type:
+        raise Usage(f"training would run on {accelerator.device}, not on {wanted}; leave --device out, or use cpu")
+    return accelerator
+
+
+def tuned(network: nn.Module, settings: TrainSettings, device: torch.device, own_process: bool = False) -> None:
+    """Prepares a network for training: recomputed as the settings say, compiled too and, on a GPU, unless they say otherwise."""
+    if settings.recompute and not recompute(network):
+        raise Usage("train.recompute: this network is not made of fromnoise's Blocks, so there is nothing to recompute; leave it out")
+    lay_weights_last(network, device)
+    if settings.compile or (settings.compile is None and device.type == "cuda"):
+        compiled(network, cache() / "compiled" if own_process else None, own_process and not settings.compile)

@@ -1,0 +1,90 @@
+"""Where a run is: all that its log, its rate and its evaluations follow from."""
+
+import math
+from dataclasses import dataclass
+
+from ..registry import lookup
+from .optim import RATES, Plateau
+from .settings import TrainSettings
+
+SKIPPED, MEASURED = 3, 0.1  # first steps that say nothing of a run's speed; the share of its minutes after which the speed is taken
+SHARE = 0.03  # of a run's time, at most, goes into evaluations where its length is given in minutes
+
+
+@dataclass
+class State:
+    """Where a run is. It is saved with the run, so that a resumed one goes on exactly as it would have."""
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    total: int | None = None  # images of the whole run; None until the speed of its first part has been measured
+    evals: int = 0  # evaluations in the whole run
+    minutes: float | None = None  # that `total` was made of
+    evaluated: int = 0  # images at the last evaluation
+    evaluating: float = 0.0  # seconds that evaluations took
+    bad_steps: int = 0  # non-finite steps in a row
+    skipped: int = 0  # in all
+    factor: float = 1.0  # on the learning rate, halved at every going back
+    micro_batches: int = 1  # in how many parts a process takes its share of a batch
+    loss_sum: float = 0.0  # of the steps since the last line of the log; a tensor while training, so that no step waits for the device
+    loss_count: int = 0
+    loss_ema: float | None = None
+
+    @property
+    def done(self) -> float:
+        """How much of the run is done, 0 to 1; 0 until its length is known."""
+        return min(1.0, self.images / self.total) if self.total else 0.0
+
+    def begin(self, settings: TrainSettings) -> str | None:
+        """Takes the length from the settings, as far as they say it; a line where that changed what was known."""
+        before = self.total
+        if settings.minutes is None:
+            self.total, self.evals, self.minutes = settings.total, settings.evals, None
+        elif self.total is not None and self.minutes != settings.minutes:  # longer or shorter now: at the speed so far
+            self.total, self.evals = math.ceil(self.images * 60 * settings.minutes / max(self.seconds, 1e-9)), settings.evals
+            self.minutes = settings.minutes
+        self.evals = min(self.evals, settings.evals)
+        return f"{self.total:,} images from now on, not {before:,}" if before and self.total != before else None
+
+    def decide(self, settings: TrainSettings, speed: float, cost: float) -> str:
+        """Turns minutes into images, once, by the images a second and the seconds an evaluation takes; says so in a line."""
+        seconds = 60 * settings.minutes
+        self.evals = max(1, min(settings.evals, int(SHARE * seconds / max(cost, 1e-9)))) if settings.evals else 0
+        left = max(0.0, seconds - self.seconds - max(0, self.evals - 1) * cost)
+        steps = math.ceil((self.images + left * speed) / settings.batch)
+        self.total, self.minutes = steps * settings.batch, settings.minutes
+        taken = f", with {self.evals} evaluations of {cost:.1f} s" if self.evals else ""
+        return f"{settings.minutes:g} min are {self.total:,} images, at {speed:,.1f} a second{taken}"
+
+    def warmup(self, settings: TrainSettings) -> float:
+        """Images over which the rate rises: a tenth of the run, where the settings say more than the whole of it."""
+        return self.total / 10 if self.total and settings.warmup > self.total else settings.warmup
+
+    def rate(self, settings: TrainSettings, plateau: Plateau) -> float:
+        """The learning rate of the next step."""
+        warmup = self.warmup(settings)
+        rising = min(1.0, (self.images + settings.batch) / warmup) if warmup else 1.0
+        return settings.lr * rising * lookup(RATES, settings.rate, "train.rate")(self.done) * plateau.factor * self.factor
+
+    def evaluation_due(self, batch: int) -> bool:
+        """Whether this step passed i / evals of the run, 0 < i < evals: the end has an evaluation of its own. Not soon after another."""
+        if not self.total or not self.evals or self.images >= self.total:
+            return False
+        passed = self.images * self.evals // self.total > (self.images - batch) * self.evals // self.total
+        return passed and (self.images - self.evaluated) * self.evals * 2 >= self.total
+
+
+class Pace:
+    """Measures a run's speed, from some steps after its start on, until a share of its minutes has passed."""
+
+    def __init__(self, state: State, settings: TrainSettings):
+        self.start, self.first, self.minutes, self.mark = state.seconds, state.step, settings.minutes, (0.0, 0)
+
+    def speed(self, state: State) -> float | None:
+        """Images a second, once they are known."""
+        if not self.mark[1] or state.step - self.first <= SKIPPED or state.images <= self.mark[1]:
+            self.mark = (state.seconds, state.images)
+        elif state.seconds - self.start >= MEASURED * (60 * self.minutes - self.start):
+            return (state.images - self.mark[1]) / (state.seconds - self.mark[0])
+        return None
