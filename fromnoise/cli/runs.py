@@ -14,7 +14,8 @@ REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "predictions": "diffusion:PREDICT", "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS",
     "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
     "penalties": "diffusion:PENALTIES", "sources": "diffusion:SOURCES", "clocks": "diffusion:CLOCKS", "blends": "editing:BLENDS",
-    "optimizers": "training.optim:OPTIMIZERS",
+    "features": "evaluation.features:FEATURES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
+    "trackers": "training.trackers:TRACKERS",
 }  # fmt: skip
 
 
@@ -117,4 +118,4 @@ def lines(part: str) -> dict[str, str]:
 def _line(thing: object) -> str:
     if isinstance(thing, dict):  # a preset: the settings that it stands for
         return ", ".join(f"{key} {value}" for key, value in thing.items() if key != "name")
-    return (getattr(thing, "__doc__", None) or "").strip().split("\n")[0] if callable(thing) else ""
+    return (thing.__doc__ or "").strip().split("\n")[0] if callable(thing) else ""

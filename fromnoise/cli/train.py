@@ -27,11 +27,9 @@ def train(
     from .. import config
 
     settings, out = config.load(recipe, overrides or []), out or Path("runs") / Path(recipe).stem
-    from ..device import keep_memory
     from ..training.loop import train as run
 
-    keep_memory()
-    run(settings, out, fresh, quiet, device, trust)
+    run(settings, out, fresh, quiet, device, trust, own_process=True)
     if then:
         from .evaluate import measure_once
 
@@ -47,13 +45,11 @@ def estimate(recipe: Recipe, overrides: Overrides = None, seconds: Seconds = 10.
     from .. import config
 
     settings = config.load(recipe, overrides or [])
-    from ..device import keep_memory
     from ..training.estimate import estimate as measure
 
-    keep_memory()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="cyan")
     table.add_column()
-    for what, much in measure(settings, seconds, device, trust).lines():
+    for what, much in measure(settings, seconds, device, trust, own_process=True).lines():
         table.add_row(what, much)
     Console().print(table)

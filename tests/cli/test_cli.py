@@ -244,8 +244,8 @@ def test_a_run_knows_what_made_it(run):
 @pytest.fixture(scope="module")
 def exportable(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "unet"
-    network = {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "groups": 4}
-    train(recipe(train={"steps": 2, "looks": 0}) | {"network": network, "predict": "eps", "noise": {"name": "table"}}, folder, quiet=True)
+    network = {"name": "unet", "width": 8, "levels": [1, 2], "blocks": 1, "compat": {"groups": 4}}
+    train(recipe(train={"steps": 2, "evals": 0}) | {"network": network, "predict": "eps", "noise": {"name": "table"}}, folder, quiet=True)
     return folder
 
 
@@ -287,7 +287,7 @@ def test_estimate_by_command(monkeypatch, capsys):
 
 def test_train_and_evaluate_in_one_command_and_only_once(tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
-    settings = ("train.steps=2", "train.minutes=null", "train.evals=0", "evaluate.n=20")
+    settings = ("train.steps=2", "train.evals=0", "evaluate.n=20")
     words, cards = ("train", "digits", *settings, "--evaluate", "--quiet", "--out", out), []
     for step in (2, 2, 1):
         if cards:

@@ -8,7 +8,7 @@ from tests.training.test_train import recipe, train
 
 def test_by_command(files, tmp_path, monkeypatch, capsys):  # noqa: F811
     home = files[0]
-    train(told(train={"steps": 5, "looks": 0}), tmp_path / "run", quiet=True)
+    train(told(train={"steps": 5, "evals": 0}), tmp_path / "run", quiet=True)
     words = ["evaluate", tmp_path / "run", "-n", 6, "--pairs", "--trust"]
     code, said, _ = call(monkeypatch, capsys, *words)
     assert code == 0 and all(word in said for word in ("samples", "the input", "mean colour", "dB")) and "LPIPS" not in said
@@ -17,6 +17,6 @@ def test_by_command(files, tmp_path, monkeypatch, capsys):  # noqa: F811
     for more, says in ((["--sweep", "1,2"], "one at a time"), (["--perceptual", "x"], "two files"), (["--perceptual", both], "17 pixels")):
         code, _, said = call(monkeypatch, capsys, *words, *more)
         assert code == 2 and says in said and said.strip().count("\n") == 0
-    train(recipe(train={"steps": 2, "looks": 0}), tmp_path / "labels", quiet=True)
+    train(recipe(train={"steps": 2, "evals": 0}), tmp_path / "labels", quiet=True)
     code, _, said = call(monkeypatch, capsys, "evaluate", tmp_path / "labels", "--pairs", "--trust")
     assert code == 2 and "leave --pairs out" in said

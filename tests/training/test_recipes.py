@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch.utils import _pytree
-from tests.training.test_length import cut_at, lines
 
 from fromnoise import config, figures
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
+from tests.training.test_length import cut_at, lines
 
 HERE = ("digits", "moons")  # sets that are small and need no file
 SHORT = {"steps": 9, "batch": 8, "warmup": 40, "log_every": 4, "evals": 2, "held_out": 8, "save_every": 7}
