@@ -19,15 +19,9 @@ from .unet import UNet
 from .uvit import UViT
 
 NETWORKS: dict[str, type[Network]] = {
-    "mlp": MLP,
-    "two_linear": TwoLinear,
-    "conv": Conv,
-    "conv_adaln": ConvAdaLN,
-    "unet": UNet,
-    "convnext_unet": ConvNeXtUNet,
-    "dit": DiT,
-    "uvit": UViT,
-}
+    "mlp": MLP, "two_linear": TwoLinear, "conv": Conv, "conv_adaln": ConvAdaLN,
+    "unet": UNet, "convnext_unet": ConvNeXtUNet, "dit": DiT, "uvit": UViT,
+}  # fmt: skip
 ADAPTERS: dict[str, type[Adapter]] = {"lora": LoRA, "dora": DoRA}
 
 __all__ = [

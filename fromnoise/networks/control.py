@@ -17,6 +17,7 @@ class Branch(nn.Module):
 
     def __init__(self, network: Network, channels: int, axes: int):
         super().__init__()
+        network.check_control()
         self.encoder = network.encoder_copy().requires_grad_(True)
         self.channels, width = channels, network.width
         self.stem = nn.Sequential(

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import Usage
+from ..errors import at_least
 from .context import Context
 from .layers.axes import conv, lay_last
 from .layers.block import Block
@@ -38,9 +38,9 @@ class ConvAdaLN(Network):
 
     def __init__(self, channels: int = 8, width: int = 256, blocks: int = 8, groups: int = 8, axes: int = 2, concat: int = 0):
         super().__init__()
-        if width < 1 or blocks < 1:
-            raise Usage(f"conv_adaln needs a width and blocks of 1 or more, not {width} and {blocks}")
-        self.dim = width
+        at_least(1, "conv_adaln", width=width, blocks=blocks)
+        at_least(0, "conv_adaln", concat=concat)
+        self.dim, self.concat = width, concat
         self.norm = nn.LayerNorm(width)
         self.emb_proj = nn.Linear(1 + width, width)
         self.conv_in = conv(axes, channels + concat, width)

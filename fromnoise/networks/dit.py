@@ -1,33 +1,29 @@
 """The diffusion transformer: patches as tokens, adaptive norms that start at zero."""
 
-from copy import deepcopy
+import math
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import Usage
+from ..errors import Usage, at_least
 from ..registry import lookup
 from .compat import OURS, Compat
 from .context import Context
 from .layers.attention import ACTIVATIONS, Act, Attention, CrossAttention, FeedForward, Gated, joined
-from .layers.axes import fold, unfold
+from .layers.axes import conv_class
 from .layers.block import Block
 from .layers.embed import Kind, TimeEmbedding, linear, zero
-from .layers.position import Rotation, rotation, sincos
-from .network import Network
-
-
-def gated_width(dim: int, ratio: float) -> int:
-    """The inner width with which a gated feed-forward layer has as many parameters as a plain one of dim · ratio, in eights."""
-    return max(8, round(dim * ratio * 2 / 3 / 8) * 8)
+from .layers.position import Rotation
+from .transformer import Transformer
 
 
 class DiTBlock(Block):
     """Attention and a feed-forward layer, each normalised, scaled, shifted and gated by the embedding (adaLN-zero: the identity at first).
 
     x (B, L, dim), emb (B, dim) -> (B, L, dim). `context_dim` > 0 puts attention to tokens (B, M, context_dim) between the two (PixArt-α, Chen et al. 2023).
+    A gated feed-forward layer has as many parameters as a plain one of dim · ratio, its inner width being a multiple of 8.
     """
 
     def __init__(self, dim: int, heads: int, ratio: float, act: Act, qk_norm: bool, dropout: float, context_dim: int, eps: float):
@@ -38,7 +34,7 @@ class DiTBlock(Block):
         if self.cross:
             zero(self.cross.out)
         gated = isinstance(lookup(ACTIVATIONS, act, "activation"), Gated)
-        self.mlp = FeedForward(dim, gated_width(dim, ratio) if gated else int(dim * ratio), act, dropout)
+        self.mlp = FeedForward(dim, max(8, round(dim * ratio * 2 / 3 / 8) * 8) if gated else int(dim * ratio), act, dropout)
         self.modulation = zero(nn.Linear(dim, 6 * dim))
 
     def forward(
@@ -51,7 +47,7 @@ class DiTBlock(Block):
         return x + gate2 * self.mlp(torch.addcmul(shift2, self.norm2(x), 1 + scale2))
 
 
-class DiT(Network):
+class DiT(Transformer):
     """Diffusion transformer (Peebles & Xie 2023); x (B, channels, *S), t (B,) -> like x, for any size of 1 to 3 axes.
 
     width, depth, heads  of the transformer;  ratio  the feed-forward layers' width over it
@@ -63,34 +59,22 @@ class DiT(Network):
     compat     eps and shift of published models
     """
 
+    name = "dit"
     ways = {"adaln": {}, "cross": {"place": "cross"}, "token": {"place": "token"}, "concat": {}, "control": {}}
+    decoder = ("norm", "modulation", "proj_out")
 
     def __init__(
-        self,
-        channels: int = 3,
-        width: int = 384,
-        depth: int = 12,
-        heads: int = 6,
-        patch: int = 2,
-        ratio: float = 4.0,
-        positions: Literal["sincos", "rope"] = "sincos",
-        act: Act = "gelu",
-        qk_norm: bool = False,
-        dropout: float = 0.0,
-        context_dim: int = 0,
-        place: Literal["cross", "token"] = "cross",
-        time: Kind = "sinusoidal",
-        axes: int = 2,
-        concat: int = 0,
-        compat: Compat = OURS,
-    ):
+        self, channels: int = 3, width: int = 384, depth: int = 12, heads: int = 6, patch: int = 2, ratio: float = 4.0,
+        positions: Literal["sincos", "rope"] = "sincos", act: Act = "gelu", qk_norm: bool = False, dropout: float = 0.0, context_dim: int = 0,
+        place: Literal["cross", "token"] = "cross", time: Kind = "sinusoidal", axes: int = 2, concat: int = 0, compat: Compat = OURS,
+    ):  # fmt: skip
         super().__init__()
-        if patch < 1 or depth < 1 or axes not in (1, 2, 3):
-            raise Usage(f"a DiT needs patch and depth of 1 or more and examples of 1 to 3 axes, not {patch}, {depth} and {axes}")
+        self.set_sizes(width, heads, patch, positions, context_dim, concat)
+        at_least(1, "dit", depth=depth)
+        at_least(0, "dit", ratio=ratio)
+        conv_class(axes)  # it has none, and the same axes
         if compat != Compat(eps=compat.eps, shift=compat.shift):
             raise Usage("a DiT has no group norms and no strided convolutions: leave groups and pad_late out of compat")
-        self.dim = self.width = width
-        self.patch, self.context_dim, self.positions, self.head = patch, context_dim, positions, width // max(1, heads)
         self.time_embedding = TimeEmbedding(width, 256, time, compat.shift)
         for layer in (self.time_embedding.mlp[0], self.time_embedding.mlp[2]):
             nn.init.normal_(layer.weight, std=0.02)
@@ -98,44 +82,28 @@ class DiT(Network):
         self.context_proj = linear(context_dim, width) if context_dim and place == "token" else None
         cross, eps = context_dim if place == "cross" else 0, 1e-6 if compat.eps is None else compat.eps
         self.blocks = nn.ModuleList(DiTBlock(width, heads, ratio, act, qk_norm, dropout, cross, eps) for _ in range(depth))
-        self.encoder_depth = (depth + 1) // 2  # blocks that a control branch has as well: PixArt-δ's 13 of 28, about
+        self.encoder_depth = (depth + 1) // 2  # PixArt-δ's control branch has 13 of 28, about
         self.norm = nn.LayerNorm(width, 1e-6, elementwise_affine=False)
         self.modulation = zero(nn.Linear(width, 2 * width))
         self.proj_out = zero(nn.Linear(width, channels * patch**axes))
 
-    def encoder_copy(self) -> "DiT":
-        copy = deepcopy(self)
-        del copy.blocks[self.encoder_depth :], copy.norm, copy.modulation, copy.proj_out
-        return copy
-
-    def zero_convs(self) -> list[nn.Module]:
-        return [zero(nn.Linear(self.dim, self.dim)) for _ in range(self.encoder_depth)]
-
     def encode(self, x: Tensor, t: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], tuple[Any, ...]]:
         """The features are the sequence after each of the first blocks (PixArt-δ, Chen et al. 2024, sec. 3.2)."""
         emb = self.embedding(t, context)
-        h = fold(context.beside(x), self.patch)
-        grid = tuple(h.shape[2:])
-        h = self.proj_in(h.flatten(2).transpose(1, 2))  # (B, L, width)
-        if hint is not None:
-            h = h + hint.flatten(2).transpose(1, 2)
-        if self.positions == "sincos":
-            h = h + sincos(grid, self.dim, h.device).to(h)
-        length, among, tokens = h.shape[1], None, context.tokens
+        h, grid = self.patches(x, context, hint)
+        among, tokens = None, context.tokens
         if self.context_proj is not None and tokens is not None:
             h, among = joined(self.context_proj(tokens.to(self.context_proj.weight.dtype)), context.mask, h)
             tokens = None
-        rotate = rotation(grid, self.head, h.shape[1] - length, h.device) if self.positions == "rope" else None
-        inputs, features = (emb, rotate, among, tokens, context.mask), []
+        inputs, features = (emb, self.rotation(grid, h), among, tokens, context.mask), []
         for i, block in enumerate(list(self.blocks)[: self.encoder_depth]):
             (h,) = context.add_residuals([block(h, *inputs)], i)
             features.append(h)
-        return features, (grid, length, *inputs)
+        return features, (grid, *inputs)
 
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:
-        (*_, h), (grid, length, *inputs) = self.encode(x, t, self.accepted(context))
+        (*_, h), (grid, *inputs) = self.encode(x, t, self.accepted(context))
         for block in list(self.blocks)[self.encoder_depth :]:
             h = block(h, *inputs)
         shift, scale = self.modulation(F.silu(inputs[0]))[:, None].chunk(2, -1)
-        h = self.proj_out(torch.addcmul(shift, self.norm(h[:, -length:]), 1 + scale))
-        return unfold(h.transpose(1, 2).unflatten(2, grid), self.patch, tuple(x.shape[2:]))
+        return self.picture(self.proj_out(torch.addcmul(shift, self.norm(h[:, -math.prod(grid) :]), 1 + scale)), grid, x)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -16,7 +17,9 @@ class Network(nn.Module, ABC):
     ways         how a condition can enter, by names of `PLACES`, and the settings that each calls for; `control` where a control branch can
     dim          width of the time embedding, and so of the context's vector
     context_dim  width of the context's tokens; 0 where it takes none
+    concat       channels of the context's picture; 0 where it takes none
 
+    decoder      names of the parts that follow `encode` (for control branches)
     patch        pixels a side that are folded into channels before the first layer (for control branches)
     width        channels after the first layer, where a hint is added (for control branches)
     """
@@ -24,6 +27,8 @@ class Network(nn.Module, ABC):
     ways: ClassVar[Mapping[str, Mapping[str, Any]]] = {"add": {}}
     dim: int
     context_dim: int = 0
+    concat: int = 0
+    decoder: ClassVar[Sequence[str]] = ()
     patch: int
     width: int
 
@@ -36,11 +41,15 @@ class Network(nn.Module, ABC):
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor: ...
 
     def accepted(self, context: Context | None) -> Context:
-        """The context, an empty one for None; raises Usage where it holds what this network would overlook."""
+        """The context, an empty one for None; raises Usage where it holds what this network would overlook, or lacks what it is laid out for."""
         places = dict.fromkeys(PLACES.get(way, "residuals") for way in self.ways)
-        return (context or NOTHING).only(
-            *(place for place in places if place != "tokens" or self.context_dim), *(("mask",) if self.context_dim else ())
-        )
+        if not self.context_dim:
+            places.pop("tokens", None)
+        context = (context or NOTHING).only(*places, *(("mask",) if self.context_dim else ()))
+        channels = 0 if context.concat is None else context.concat.shape[1]
+        if channels != self.concat:
+            raise Usage(f"this network has {self.concat} channels beside x (concat), and the conditions {channels}; leave network.concat out")
+        return context
 
     def embedding(self, t: Tensor, context: Context) -> Tensor:
         """The time embedding with the context's vector added; t (B,) -> (B, dim)."""
@@ -49,20 +58,23 @@ class Network(nn.Module, ABC):
 
     # What a control branch needs (ControlNet, Zhang et al. 2023)
 
+    @classmethod
+    def check_control(cls) -> None:
+        """Raises Usage where a control branch has nothing to add to."""
+        if "control" not in cls.ways:
+            raise Usage(f"{cls.__name__} has no features that a control branch could add to; choose network unet, dit or uvit")
+
     def encoder_copy(self) -> Self:
         """A copy of the network without what follows `encode`."""
-        raise self._without_control()
+        copy = deepcopy(self)
+        for name in self.decoder:
+            delattr(copy, name)
+        return copy
 
     def zero_convs(self) -> list[nn.Module]:
         """A layer for each feature of `encode` through which a control branch adds to it, zero at first."""
-        raise self._without_control()
+        raise NotImplementedError
 
     def encode(self, x: Tensor, t: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], Any]:
-        """(the features, with the context's residuals added; what the rest of the network needs).
-
-        hint  (B, width, *S / patch), added to x after the first layer
-        """
-        raise self._without_control()
-
-    def _without_control(self) -> Usage:
-        return Usage(f"{type(self).__name__} has no features that a control branch could add to; choose network unet, dit or uvit")
+        """(the features, residuals added; what `forward` needs beside them); hint (B, width, *S / patch) is added after the first layer."""
+        raise NotImplementedError

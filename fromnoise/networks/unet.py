@@ -1,14 +1,13 @@
 """The UNet of diffusion models: residual blocks down and up, with skips across and attention where it is wanted."""
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from functools import partial
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import Usage
+from ..errors import Usage, at_least
 from .compat import OURS, Compat
 from .context import Context
 from .layers.attention import CrossTransformer, LinearAttention, SelfAttention
@@ -96,14 +95,12 @@ class ConvOut(Block, nn.Sequential):
     """Norm, SiLU and the last convolution, which is zero at first."""
 
 
-def widths_of(width: int, levels: Sequence[float], attending: Sequence[int], blocks: int, patch: int) -> list[int]:
+def widths_of(what: str, width: int, levels: Sequence[float]) -> list[int]:
     """The channels of every level of a UNet; raises Usage where there is no such UNet."""
-    if any(not 0 <= level < len(levels) for level in attending):
-        raise Usage(f"attention and linear name levels 0 to {len(levels) - 1} of the UNet, not {list(attending)}")
+    at_least(2, what, width=width)
     widths = [round(width * multiple) for multiple in levels]
-    if width < 2 or min(widths, default=0) < 1 or blocks < 1 or patch < 1:
-        given = f"{width}, {list(levels)}, {blocks}, {patch}"
-        raise Usage(f"a UNet needs width >= 2, levels of at least 1 channel, blocks >= 1 and patch >= 1, not {given}")
+    if min(widths, default=0) < 1:
+        raise Usage(f"{what}: levels are multiples of the width that leave every level 1 channel or more, not {list(levels)}")
     return widths
 
 
@@ -125,40 +122,25 @@ class UNet(Network):
     """
 
     ways = {
-        "adaln": {"scale_shift": True},
-        "add": {"scale_shift": False},
-        "cross": {"place": "cross"},
-        "token": {"place": "token"},
-        "concat": {},
-        "control": {},
-    }
+        "adaln": {"scale_shift": True}, "add": {"scale_shift": False}, "cross": {"place": "cross"}, "token": {"place": "token"},
+        "concat": {}, "control": {},
+    }  # fmt: skip
+    decoder = ("up", "upsample", "conv_out")
 
     def __init__(
-        self,
-        channels: int = 3,
-        width: int = 64,
-        levels: Sequence[float] = (1, 2, 2),
-        blocks: int = 2,
-        attention: Sequence[int] = (),
-        patch: int = 1,
-        head: int = 64,
-        heads: int | None = None,
-        scale_shift: bool = True,
-        dropout: float = 0.0,
-        time: Kind = "sinusoidal",
-        axes: int = 2,
-        concat: int = 0,
-        context_dim: int = 0,
-        place: Literal["cross", "token"] = "cross",
-        positions: bool = False,
-        linear: Sequence[int] = (),
-        middle: bool | None = None,
-        resample: Literal["conv", "residual"] = "conv",
-        compat: Compat = OURS,
-    ):
+        self, channels: int = 3, width: int = 64, levels: Sequence[float] = (1, 2, 2), blocks: int = 2, attention: Sequence[int] = (),
+        patch: int = 1, head: int = 64, heads: int | None = None, scale_shift: bool = True, dropout: float = 0.0, time: Kind = "sinusoidal",
+        axes: int = 2, concat: int = 0, context_dim: int = 0, place: Literal["cross", "token"] = "cross", positions: bool = False,
+        linear: Sequence[int] = (), middle: bool | None = None, resample: Literal["conv", "residual"] = "conv", compat: Compat = OURS,
+    ):  # fmt: skip
         super().__init__()
-        widths = widths_of(width, levels, [*attention, *linear], blocks, patch)
-        self.dim, self.width, self.patch, self.context_dim, self.axes = 4 * width, widths[0], patch, context_dim, axes
+        widths = widths_of("unet", width, levels)
+        at_least(1, "unet", blocks=blocks, patch=patch, head=head, heads=heads or 1)
+        at_least(0, "unet", concat=concat, context_dim=context_dim)
+        if any(not 0 <= level < len(levels) for level in (*attention, *linear)):
+            raise Usage(f"unet: attention and linear name levels 0 to {len(levels) - 1}, not {[*attention, *linear]}")
+        self.dim, self.width, self.patch, self.axes = 4 * width, widths[0], patch, axes
+        self.context_dim, self.concat = context_dim, concat
         groups, eps = compat.groups, 1e-5 if compat.eps is None else compat.eps
 
         def block(channels_in: int, channels_out: int) -> ResBlock:
@@ -202,11 +184,6 @@ class UNet(Network):
             now = wide
             if i:
                 self.upsample.append(resample(wide, wide))
-
-    def encoder_copy(self) -> "UNet":
-        copy = deepcopy(self)
-        del copy.up, copy.upsample, copy.conv_out
-        return copy
 
     def zero_convs(self) -> list[nn.Module]:
         return [zero(conv(self.axes, channels, channels, 1)) for channels in self.features]

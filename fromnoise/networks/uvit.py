@@ -1,19 +1,19 @@
 """U-ViT: a transformer in which everything is a token, with long skips from its first half to its second."""
 
-from copy import deepcopy
+import math
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import Usage
+from ..errors import Usage, at_least
 from .context import Context
 from .layers.attention import Attention, FeedForward, joined
-from .layers.axes import conv, fold, unfold
+from .layers.axes import conv
 from .layers.block import Block
 from .layers.embed import Kind, embedding, linear, zero
-from .layers.position import Rotation, rotation, sincos
-from .network import Network
+from .layers.position import Rotation
+from .transformer import Transformer
 
 
 class UViTBlock(Block):
@@ -33,7 +33,7 @@ class UViTBlock(Block):
         return x + self.mlp(self.norm2(x))
 
 
-class UViT(Network):
+class UViT(Transformer):
     """U-ViT (Bao et al. 2023); x (B, channels, *S), t (B,) -> like x, for any size of 1 to 3 axes. t, the class and words are tokens.
 
     width, depth, heads  of the transformer, depth odd: half before the middle block, half behind it with skips;  ratio  the feed-forward width
@@ -43,57 +43,33 @@ class UViT(Network):
     concat     channels of the picture condition that is laid beside x
     """
 
+    name = "uvit"
     ways = {"add": {}, "token": {}, "concat": {}, "control": {}}  # what would be added to the time embedding is a token beside it
+    decoder = ("norm", "proj_out", "conv_out")
 
     def __init__(
-        self,
-        channels: int = 3,
-        width: int = 512,
-        depth: int = 13,
-        heads: int = 8,
-        patch: int = 2,
-        ratio: float = 4.0,
-        positions: Literal["sincos", "rope"] = "sincos",
-        qk_norm: bool = False,
-        dropout: float = 0.0,
-        context_dim: int = 0,
-        time: Kind = "sinusoidal",
-        axes: int = 2,
-        concat: int = 0,
-    ):
+        self, channels: int = 3, width: int = 512, depth: int = 13, heads: int = 8, patch: int = 2, ratio: float = 4.0,
+        positions: Literal["sincos", "rope"] = "sincos", qk_norm: bool = False, dropout: float = 0.0, context_dim: int = 0,
+        time: Kind = "sinusoidal", axes: int = 2, concat: int = 0,
+    ):  # fmt: skip
         super().__init__()
-        if patch < 1 or depth < 1 or not depth % 2 or axes not in (1, 2, 3):
-            raise Usage(f"a U-ViT needs an odd depth, patch of 1 or more and examples of 1 to 3 axes, not {depth}, {patch} and {axes}")
-        self.dim = self.width = width
-        self.patch, self.context_dim, self.positions, self.head = patch, context_dim, positions, width // max(1, heads)
+        self.set_sizes(width, heads, patch, positions, context_dim, concat)
+        at_least(0, "uvit", ratio=ratio)
+        if depth < 1 or not depth % 2:
+            raise Usage(f"uvit: depth is odd, 1 or more, not {depth}")
         self.time_embedding = embedding(time, width)
         self.proj_in = linear((channels + concat) * patch**axes, width)
         self.context_proj = linear(context_dim, width) if context_dim else None
         self.token_types = nn.Parameter(0.02 * torch.randn(3, width))  # of time, class and words
-        self.encoder_depth = depth // 2  # blocks before the middle one
-        self.blocks = nn.ModuleList(UViTBlock(width, heads, ratio, qk_norm, dropout, i > self.encoder_depth) for i in range(depth))
+        self.encoder_depth = depth // 2 + 1  # to the middle block
+        self.blocks = nn.ModuleList(UViTBlock(width, heads, ratio, qk_norm, dropout, i >= self.encoder_depth) for i in range(depth))
         self.norm = nn.LayerNorm(width)
         self.proj_out = linear(width, channels * patch**axes)
         self.conv_out = zero(conv(axes, channels, channels))
 
-    def encoder_copy(self) -> "UViT":
-        copy = deepcopy(self)
-        del copy.blocks[self.encoder_depth + 1 :], copy.norm, copy.proj_out, copy.conv_out
-        return copy
-
-    def zero_convs(self) -> list[nn.Module]:
-        return [zero(nn.Linear(self.dim, self.dim)) for _ in range(self.encoder_depth + 1)]
-
     def encode(self, x: Tensor, t: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], tuple[Any, ...]]:
         """The features are every long skip and the middle."""
-        h = fold(context.beside(x), self.patch)
-        grid = tuple(h.shape[2:])
-        h = self.proj_in(h.flatten(2).transpose(1, 2))
-        if hint is not None:
-            h = h + hint.flatten(2).transpose(1, 2)
-        if self.positions == "sincos":
-            h = h + sincos(grid, self.dim, h.device).to(h)
-        length = h.shape[1]
+        h, grid = self.patches(x, context, hint)
         among = None
         if context.tokens is not None and self.context_proj is not None:
             tokens = self.context_proj(context.tokens.to(self.context_proj.weight.dtype))
@@ -104,16 +80,14 @@ class UViT(Network):
         h = torch.cat([torch.stack(extra, 1).to(h.dtype), h], 1)
         if among is not None:
             among = torch.cat([among.new_ones(len(h), len(extra)), among], 1)
-        rotate = rotation(grid, self.head, h.shape[1] - length, h.device) if self.positions == "rope" else None
-        features = []
-        for block in list(self.blocks)[: self.encoder_depth + 1]:
+        rotate, features = self.rotation(grid, h), []
+        for block in list(self.blocks)[: self.encoder_depth]:
             h = block(h, None, rotate, among)
             features.append(h)
-        return context.add_residuals(features), (grid, length, rotate, among)
+        return context.add_residuals(features), (grid, rotate, among)
 
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:
-        (*skips, h), (grid, length, *inputs) = self.encode(x, t, self.accepted(context))
-        for block in list(self.blocks)[self.encoder_depth + 1 :]:
+        (*skips, h), (grid, *inputs) = self.encode(x, t, self.accepted(context))
+        for block in list(self.blocks)[self.encoder_depth :]:
             h = block(h, skips.pop(), *inputs)
-        h = self.proj_out(self.norm(h[:, -length:]))
-        return self.conv_out(unfold(h.transpose(1, 2).unflatten(2, grid), self.patch, tuple(x.shape[2:])))
+        return self.conv_out(self.picture(self.proj_out(self.norm(h[:, -math.prod(grid) :])), grid, x))

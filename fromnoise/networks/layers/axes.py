@@ -12,11 +12,16 @@ from ...errors import Usage
 CONVS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
+def conv_class(axes: int) -> type[nn.Module]:
+    """The convolution on 1, 2 or 3 axes; raises Usage for other numbers."""
+    if axes not in CONVS:
+        raise Usage(f"this network needs examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp")
+    return CONVS[axes]
+
+
 def conv(axes: int, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Module:
     """A convolution that keeps the size (over the stride), on 1, 2 or 3 axes."""
-    if axes not in CONVS:
-        raise Usage(f"convolutions need examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp")
-    return CONVS[axes](channels_in, channels_out, kernel, stride, kernel // 2)
+    return conv_class(axes)(channels_in, channels_out, kernel, stride, kernel // 2)
 
 
 def fold(x: Tensor, patch: int) -> Tensor:
