@@ -1,7 +1,7 @@
 """A map of weights: which of theirs make one of ours, and back."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -64,7 +64,12 @@ def shared(ours: str, theirs: Sequence[str]) -> Row:
 
 def remade(row: Row, there: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor]) -> Row:
     """The row with ours = there(theirs) and theirs = back(ours), such as another order of channels."""
-    return Row(row.ours, row.theirs, lambda parts: there(row.join(parts)), lambda tensor, n: row.split(back(tensor), n))
+    return replace(row, join=lambda parts: there(row.join(parts)), split=lambda tensor, n: row.split(back(tensor), n))
+
+
+def of_network(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a network's weights, under their names in a run."""
+    return [replace(row, ours=f"denoiser.network.{row.ours}") for row in rows]
 
 
 def to_ours(rows: Sequence[Row], theirs: Tensors) -> dict[str, Tensor]:

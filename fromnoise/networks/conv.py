@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ..errors import at_least
+from ..errors import Usage, at_least
 from .context import Context
 from .layers.axes import conv
 from .layers.embed import Kind, TimeEmbedding
@@ -16,8 +16,10 @@ class Conv(Network):
 
     def __init__(self, channels: int = 1, width: int = 64, kernel: int = 5, axes: int = 2, time: Kind = "sinusoidal", concat: int = 0):
         super().__init__()
-        at_least(1, "conv", width=width, kernel=kernel)
+        at_least(1, "conv", width=width)
         at_least(0, "conv", concat=concat)
+        if kernel < 1 or not kernel % 2:
+            raise Usage(f"conv: kernel is odd, 1 or more, not {kernel}")
         self.dim, self.concat = width, concat
         self.time_embedding = TimeEmbedding(width, width, time)
         self.emb_proj = nn.Linear(width, width)

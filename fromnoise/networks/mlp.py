@@ -25,7 +25,7 @@ class MLP(Points):
 
     def __init__(self, channels: int = 2, width: int = 128, depth: int = 4, time: Kind = "fourier"):
         super().__init__()
-        at_least(1, "mlp", width=width, depth=depth)
+        at_least(1, "mlp", width=width)
         self.dim = width
         self.time_embedding = TimeEmbedding(width, 64, time)
         self.proj_in = nn.Linear(channels, width)
