@@ -135,8 +135,8 @@ class ConditionOptions:
         "Any condition, one of your own as well; several values with commas, in turn; 'none' for none; repeatable.", metavar="NAME=VALUE"
     )
     image: Path | None = flag(
-        "What to make the samples of: a picture, or a folder of them in turn; an ordinary one where the model was trained on hints "
-        "(grey, low_resolution, masked), which are made from it. Held-out ones that the run keeps unless given."
+        "What to make the samples of: a picture, or a folder of them in turn; where the model was trained on a hint, the picture to make it of. "
+        "Held-out ones that the run keeps unless given."
     )
     mask: Path | None = flag("White where --image is to be made anew, for a model that fills holes.")
     control: list[str] | None = flag(
