@@ -72,12 +72,12 @@ class Model(nn.Module):
         **measure: Any,
     ) -> Tensor:
         """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`."""
-        context = NOTHING
+        context, n = NOTHING, len(batch["x"])
+        draws = draws or Draws(("batch", int(torch.randint(2**62, ()))), range(n), n)  # of the global stream
         with self.denoiser.precision(batch["x"].device):
             for key, condition in self.conditions.items():
-                chance = draws and draws.of("condition", key)
-                value = condition.read(batch, chance and chance.of("value"))
-                context = context.merged(condition.train_context(value, chance and chance.of("drop")))
+                value = condition.read(batch, draws.of("condition", key))
+                context = context.merged(condition.train_context(value, draws.of("drop", key)))
         return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
 
     # Sampling

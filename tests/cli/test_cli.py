@@ -108,7 +108,7 @@ def cut(name: str):
 
 def newer(folder: Path) -> None:
     file = folder / "config.yaml"
-    file.write_text(file.read_text().replace("version: 1", "version: 99"))
+    file.write_text(file.read_text().replace("version: 2", "version: 99"))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         def __reduce__(self):
             return (Path.touch, (tmp_path / "pwned",))
 
-    copy = broken(run, tmp_path / "copy", lambda folder: torch.save({"version": 1, "state": Evil()}, folder / "last.ckpt"))
+    copy = broken(run, tmp_path / "copy", lambda folder: torch.save({"version": 2, "state": Evil()}, folder / "last.ckpt"))
     from fromnoise.errors import Problem
 
     with pytest.raises(Problem):
@@ -233,7 +233,7 @@ def test_a_run_with_parts_of_its_own_wants_trust(free, tmp_path, monkeypatch, ca
 def test_showing_a_runs_noise_runs_no_code(tmp_path, monkeypatch, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(
-        f"version: 1\ndata: {{name: digits}}\nnoise: {{name: 'os:system', command: 'touch {tmp_path}/pwned'}}\n"
+        f"version: 2\ndata: {{name: digits}}\nnoise: {{name: 'os:system', command: 'touch {tmp_path}/pwned'}}\n"
     )
     code, _, err = call(monkeypatch, capsys, "show", "forward", tmp_path / "run", "--out", tmp_path / "f.png")
     assert code == 1 and "--trust" in err and not (tmp_path / "pwned").exists()
