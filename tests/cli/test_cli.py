@@ -131,7 +131,7 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         def __reduce__(self):
             return (Path.touch, (tmp_path / "pwned",))
 
-    copy = broken(run, tmp_path / "copy", lambda folder: torch.save({"version": 1, "state": Evil()}, folder / "last.ckpt"))
+    copy = broken(run, tmp_path / "copy", lambda folder: torch.save({"version": 2, "state": Evil()}, folder / "last.ckpt"))
     from fromnoise.errors import Problem
 
     with pytest.raises(Problem):
