@@ -13,17 +13,17 @@ import argparse  # noqa: E402
 import json  # noqa: E402
 import statistics  # noqa: E402
 import time  # noqa: E402
-from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import torch  # noqa: E402
 from accelerate import Accelerator  # noqa: E402
 
 from fromnoise.device import keep_memory, machine, precision  # noqa: E402
+from fromnoise.draws import Draws  # noqa: E402
 from fromnoise.model import build  # noqa: E402
-from fromnoise.training.loop import Train, begin, stratified  # noqa: E402
 from fromnoise.training.optim import adamw  # noqa: E402
-from fromnoise.training.step import Gradient  # noqa: E402
+from fromnoise.training.settings import TrainSettings  # noqa: E402
+from fromnoise.training.step import Gradient, stratified  # noqa: E402
 
 CASES = {  # network, example, batch, their images a second
     "two_linear 7.4 M": ({"name": "two_linear"}, (1, 28, 28), 256, 2185.0),
@@ -45,13 +45,14 @@ def rate(node: dict, shape: tuple[int, ...], n: int, seconds: float = 8.0) -> tu
     device = torch.device("cpu")
     model = build({"network": node, "noise": "cosine"}, shape)
     model.denoiser.autocast = precision(device)
-    parameters, accelerator, plan = list(model.parameters()), Accelerator(cpu=True, mixed_precision="no"), Train(steps=1)
+    parameters, accelerator, settings = list(model.parameters()), Accelerator(cpu=True, mixed_precision="no"), TrainSettings(steps=1)
     optimizer = adamw(parameters, 1e-4, (0.9, 0.99), 0.0)
-    gradient, spread, pick = Gradient(accelerator, model, parameters, plan, 1), torch.Generator(), torch.Generator()
+    gradient = Gradient(accelerator, model, parameters, settings, 1)
     x, times = torch.randn(n, *shape), []
     while len(times) < 3 or sum(times) < seconds:
         began = time.perf_counter()
-        gradient(model.noise(stratified(n, spread)), {"x": x}, torch.randn_like(x), pick, partial(begin, pick, 0, 0, 0))
+        draws = Draws.fixed(n, len(times))
+        gradient(model.noise(stratified(draws.of("levels"))), {"x": x}, draws.randn(*shape), draws)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         times.append(time.perf_counter() - began)

@@ -63,16 +63,16 @@ def main() -> None:
     clock.wrap(Accelerator, "backward", "work")
     clock.wrap(AcceleratedOptimizer, "step", "work")
     clock.wrap_stream(training, "feed", "loader")
-    watched = training.Watch.step
+    watched = training.Monitor.step
 
     def step(self, *args):
         watched(self, *args)
         clock.step()
 
-    training.Watch.step = step
-    settings = config.load(sys.argv[1], [*sys.argv[2:], f"train.steps={SKIP + STEPS}", "train.minutes=null", "train.looks=0"])
+    training.Monitor.step = step
+    settings = config.load(sys.argv[1], [*sys.argv[2:], f"train.steps={SKIP + STEPS}", "train.evals=0"])
     with tempfile.TemporaryDirectory() as folder:
-        training.train(settings, Path(folder) / "run", quiet=True)
+        training.train(settings, Path(folder) / "run", quiet=True, own_process=True)
     whole = [b - a for a, b in zip(clock.marks[SKIP:], clock.marks[SKIP + 1 :], strict=False)]
     work, loader = (
         [b[name] - a[name] for a, b in zip(clock.spent[SKIP:], clock.spent[SKIP + 1 :], strict=False)] for name in ("work", "loader")

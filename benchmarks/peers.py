@@ -25,11 +25,13 @@ from diffusers.training_utils import EMAModel
 
 from fromnoise.convert import dit, to_theirs, unet
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
+from fromnoise.draws import Draws
 from fromnoise.model import Model, build, expanded
 from fromnoise.training.ema import EMA
-from fromnoise.training.loop import Train, begin, stratified, tuned
 from fromnoise.training.optim import adamw
-from fromnoise.training.step import Gradient
+from fromnoise.training.settings import TrainSettings
+from fromnoise.training.setup import tuned
+from fromnoise.training.step import Gradient, stratified
 
 SMALL = {  # the 1.7 M UNet2DModel of diffusers' own course, but for how the class enters
     "name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 2, "attention": [1, 2], "head": 8, "compat": {"groups": 32}, "scale_shift": False,
@@ -55,19 +57,18 @@ def ours(case: str, device: torch.device, plain: bool) -> tuple[Model, Callable[
         for p in model.parameters():  # nothing zero, as after some training
             p.add_(0.02 * torch.randn(p.shape))
     model.to(device)
-    plan = Train(steps=1000, precision="fp32" if plain else "auto", compile=False if plain else None)
-    model.denoiser.autocast = precision(device, plan.precision)
-    tuned(model.denoiser.network, plan, device)
+    settings = TrainSettings(steps=1000, precision="fp32" if plain else "auto", compile=False if plain else None)
+    model.denoiser.autocast = precision(device, settings.precision)
+    tuned(model.denoiser.network, settings, device)
     parameters = list(model.parameters())
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     trained, optimizer = accelerator.prepare(model, adamw(parameters, 1e-4, (0.9, 0.999), 0.0))
-    gradient, ema = Gradient(accelerator, trained, parameters, plan, 1), EMA(parameters, 500_000)
-    spread, pick, count = torch.Generator(), torch.Generator(), [0]
+    gradient, ema = Gradient(accelerator, trained, parameters, settings, 1), EMA(parameters, 500_000)
+    count = [0]
 
     def step(x: torch.Tensor, label: torch.Tensor) -> None:
-        gradient(
-            model.noise(stratified(len(x), spread)), {"x": x, "label": label}, torch.randn_like(x), pick, partial(begin, pick, 0, 0, 0)
-        )
+        draws = Draws.fixed(len(x), count[0])
+        gradient(model.noise(stratified(draws.of("levels"))), {"x": x, "label": label}, draws.randn(*x.shape[1:], device=device), draws)
         optimizer.step()
         count[0] += 1
         if count[0] % 4 == 0:

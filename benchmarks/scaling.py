@@ -12,18 +12,19 @@ import math
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
+from fromnoise.draws import Draws
 from fromnoise.model import build
 from fromnoise.training.estimate import flop
-from fromnoise.training.loop import Train, begin, stratified, tuned
 from fromnoise.training.optim import adamw
-from fromnoise.training.step import Gradient
+from fromnoise.training.settings import TrainSettings
+from fromnoise.training.setup import tuned
+from fromnoise.training.step import Gradient, stratified
 
 BASE = {"name": "unet", "width": 64, "levels": [1, 2, 2], "blocks": 2, "attention": [2]}
 SWEEPS: dict[str, list[dict]] = {
@@ -47,17 +48,18 @@ def row(case: dict) -> dict:
     model = build({"network": case["node"], "noise": "cosine"}, shape)
     work = 3 * n * flop(model.denoiser.network, shape)
     model.to(device)
-    plan = Train(steps=1, recompute=case.get("recompute", False))
+    settings = TrainSettings(steps=1, recompute=case.get("recompute", False))
     model.denoiser.autocast = precision(device)
-    tuned(model.denoiser.network, plan, device)
+    tuned(model.denoiser.network, settings, device)
     parameters, accelerator = list(model.parameters()), Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     optimizer = adamw(parameters, 1e-4, (0.9, 0.99), 0.0)
-    gradient, spread, pick = Gradient(accelerator, model, parameters, plan, 1), torch.Generator(), torch.Generator()
+    gradient = Gradient(accelerator, model, parameters, settings, 1)
 
     def step(rows: int) -> float:
         x = torch.randn(rows, *shape, device=device)
         began = time.perf_counter()
-        gradient(model.noise(stratified(rows, spread)), {"x": x}, torch.randn_like(x), pick, partial(begin, pick, 0, 0, 0))
+        draws = Draws.fixed(rows)
+        gradient(model.noise(stratified(draws.of("levels"))), {"x": x}, draws.randn(*shape, device=device), draws)
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()

@@ -8,7 +8,7 @@ from typing import Any
 from .errors import Usage, nearest
 
 PLUGIN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Name
-PATHS = ("path", "root", "base", "classes")  # whose values are a user's words, such as C:pictures, and name no part
+PATHS = ("path", "root")  # settings whose values are a user's words, such as C:pictures, and name no part
 
 
 def lookup(table: Mapping[str, Any], name: Any, what: str) -> Any:

@@ -10,13 +10,13 @@ from fromnoise.config import Recipe
 from fromnoise.data import Tensors
 from fromnoise.diffusion import Source
 from fromnoise.model import Model, build
+from fromnoise.networks import Network
 
 
 def built(recipe, shape, classes=()) -> Model:
     """The model of a recipe, given as a mapping, for examples of this shape."""
     recipe = Recipe.of(recipe)
     return build(recipe, Example(tuple(shape), tuple(classes), recipe.image))
-from fromnoise.networks import Network
 
 
 def blobs(count: int = 256, size: int = 8, split: str = "train") -> Tensors:
@@ -135,3 +135,53 @@ def leap(denoise, x, levels, share: float = 1.0):
     """A sampler: to the end at once, or `share` of the way."""
     x0, _ = denoise(x, levels[0])
     yield x + share * (x0 - x), x0
+
+
+def sgd(params, lr, betas, weight_decay):
+    """An optimizer of one's own."""
+    return torch.optim.SGD(params, lr)
+
+
+def falling(done):
+    """A rate of one's own."""
+    return 1 - done
+
+
+def twice(level, c_out, data_std):
+    """A weight of one's own."""
+    return 2 * torch.ones_like(c_out)
+
+
+def cubed(a, b):
+    """A distance of one's own."""
+    return (a - b).abs() ** 3
+
+
+class Tracker:
+    """A tracker of one's own: the steps that it was told of, in a file."""
+
+    def __init__(self, run):
+        self.file = run.path / "tracked.txt"
+
+    def add(self, figures, step):
+        self._write(step)
+
+    def close(self):
+        self._write("closed")
+
+    def _write(self, word):
+        with open(self.file, "a") as file:
+            file.write(f"{word}\n")
+
+
+def stand_in(like: str, split: str = "train") -> Tensors:
+    """64 random examples of the kind of a data set that is large, or not on every machine."""
+    generator = torch.Generator().manual_seed(len(like) + (split == "test"))
+    channels = 1 if "mnist" in like else 3
+    size = 16 if like == "pairs" else 8  # as large as the recipe's levels call for
+    x = torch.randint(256, (64, channels, size, size), generator=generator, dtype=torch.uint8)
+    if like == "pairs":
+        return Tensors(like, x, image=x[:, :1])
+    if like in ("folder", "shapes_text"):
+        return Tensors(like, x, text=[f"the {word} number {i % 7}" for i, word in enumerate(["cat", "dog", "sun", "cup"] * 16)])
+    return Tensors(like, x, torch.arange(64) % 10, classes=tuple("0123456789"))

@@ -75,7 +75,7 @@ def test_every_pair_of_choices_trains_and_samples(row):
         "sample": {"name": sampler, "steps": 3},
     }
     if label in Label.ways and label not in NETWORKS[network].ways:
-        with pytest.raises(Usage, match=f"cannot enter {network} by {label}; it can by"):
+        with pytest.raises(Usage, match=f"cannot enter {NETWORKS[network].__name__} by {label}; it can by"):
             built(config, SHAPE, ("a", "b", "c"))
         return
     labelled = label != "none"

@@ -82,6 +82,13 @@ class DataOptions(RunOptions):
 
     root: str | None = flag("Where the data lies, if not where training found it.")
 
+    @property
+    def recipe(self) -> "Recipe":
+        """The recipe that it was trained by; raises Problem where its data would run code of somebody's own."""
+        recipe = super().recipe
+        recipe.check_trusted(self.trust, self.run, data=True)
+        return recipe
+
     @cached_property
     def data(self) -> tuple["Dataset", "Dataset"]:
         """Training and held-out examples."""

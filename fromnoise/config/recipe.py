@@ -76,9 +76,14 @@ class Recipe:
         """The recipe with the default of every part that it does not name."""
         return replace(self, **{key: value for key, value in DEFAULTS.items() if getattr(self, key) is None})
 
-    def check_trusted(self, trust: bool, where: Any) -> None:
-        """Raises Problem where parts are somebody's own (`module:Name`), whose code would run, unless they are trusted."""
-        if not trust and (own := next(plugins(self.as_dict()), None)):
+    def check_trusted(self, trust: bool, where: Any, data: bool = False) -> None:
+        """Raises Problem where parts of the model are somebody's own (`module:Name`), whose code would run, unless they are trusted.
+
+        data: of the data and its evaluation as well, where those are to be made.
+        """
+        out = ("base", "classes") if data else ("base", "classes", "data", "train", "evaluate")
+        parts = {key: node for key, node in self.as_dict().items() if key not in out}
+        if not trust and (own := next(plugins(parts), None)):
             raise Problem(f"{where} names {own}, a part of somebody's own; loading it runs that code: say trust=True (--trust) if you trust it")
 
     def text(self) -> str:

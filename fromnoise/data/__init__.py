@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from .dataset import Dataset, Tensors
-from .feed import Plan, feed
+from .feed import feed
 from .files.folder import folder
 from .files.pairs import pairs
+from .plan import Plan
 from .sets.arrays import npz
 from .sets.between import Between
 from .sets.cifar import cifar10

@@ -51,10 +51,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def take(self, indices: Tensor) -> dict[str, Any]:
-        """The examples at `indices` (B,) as they are stored: x uint8 or float32 (B, C, *S), label int64 (B,), text list of str, image like x."""
+        """The examples at `indices` (B,) as they are stored: x uint8 or float32 (B, C, *S), label int64 (B,), text list of str, image and source like x."""
 
     def get(self, indices: Tensor) -> dict[str, Any]:
-        """The examples at `indices` (B,): x float32 (B, C, *S) in [-1, 1] (points as they are), label int64 (B,), text list of str, image like x."""
+        """The examples at `indices` (B,): x float32 (B, C, *S) in [-1, 1] (points as they are), label int64 (B,), text list of str, image and source like x."""
         batch = self.take(indices)
         return {**batch, **{key: scaled(batch[key]) for key in PICTURES if key in batch}}
 

@@ -12,20 +12,14 @@ from ..errors import Problem, Usage
 from .dataset import PICTURES, Dataset, scaled
 from .plan import Plan
 
-__all__ = ["Plan", "feed"]
-
 
 def feed(
-    dataset: Dataset,
-    plan: Plan,
-    start: int = 0,
-    device: torch.device | str = "cpu",
-    flip: bool = False,
-    workers: int = 0,
+    dataset: Dataset, plan: Plan, start: int = 0, device: torch.device | str = "cpu", flip: bool = False, workers: int = 0
 ) -> Iterator[dict[str, Any]]:
-    """The endless batches of `plan` from step `start`: dicts of x float32 (B, C, *S) in [-1, 1], label int64 (B,), text list of str, image like x.
+    """The endless batches of `plan` from step `start`: dicts of x float32 (B, C, *S) in [-1, 1], label int64 (B,), text list of str,
+    image and source like x.
 
-    `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step, rank). A set in memory moves to
+    `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step) and its place in the batch. A set in memory moves to
     `device` once and is gathered there; one that streams from files is decoded by `workers` processes (0: in this one). Nothing
     here waits for the device.
     """
@@ -66,7 +60,7 @@ def _streamed(dataset: Dataset, plan: Plan, start: int, device: torch.device, wo
 
 
 class _Planned:
-    """A dataset as DataLoader wants it: a whole batch by its indices, a Problem handed over rather than raised.
+    """A dataset as DataLoader takes it: a whole batch by its indices, a Problem handed over rather than raised.
 
     Raised in a worker, a Problem would arrive wrapped in that worker's traceback.
     """

@@ -69,7 +69,7 @@ def rescale_guidance(x0: Tensor, like: Tensor, share: float = 1.0) -> Tensor:
 
 
 def clip(denoise: Denoise, bound: float = 1.0, keep_eps: bool = False) -> Denoise:
-    """x0 held within [-bound, bound], with the eps that then makes x (DDPM), or with the old one (`keep_eps`: DDIM as first published)."""
+    """x0 clipped to [-bound, bound], with the eps that then makes x (DDPM), or with the old one (`keep_eps`: DDIM as first published)."""
 
     def clipped(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         x0, eps = denoise(x, level)

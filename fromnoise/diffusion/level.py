@@ -5,11 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LENGTH = {
-    "ve": lambda alpha, sigma: alpha,
-    "vp": torch.hypot,
-    "rf": lambda alpha, sigma: alpha + sigma,
-}
+LENGTH = {"ve": lambda alpha, sigma: alpha, "vp": torch.hypot, "rf": lambda alpha, sigma: alpha + sigma}
 
 
 @dataclass(frozen=True, eq=False)

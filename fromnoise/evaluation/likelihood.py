@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from ..data import Dataset
-from ..diffusion import Coupled, Gaussian, Seeded
+from ..diffusion import Coupled, Gaussian, Karras, Level, Schedule, Seeded
 from ..diffusion.likelihood import bits_per_dim, log_likelihood
 from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
 from .examples import check_data, read_conditions, spread
 
-FARTHEST = 1e4  # of sigma / alpha at the noisiest level: beyond it the integral has no end
+# Of sigma / alpha: nearer, noise is less than the cell of an 8-bit level; farther, the integral has no end.
+NEAREST, FARTHEST = 0.002, 1e4
 
 PICTURES = "256 levels a channel, with uniform noise of one level (Theis et al. 2016)"
 POINTS = "the density of points"
@@ -45,17 +46,14 @@ class Likelihood:
 def likelihood(model: Model, data: Dataset, n: int, sampling: Sampling, probes: int | None = None, seed: int = 0) -> Likelihood:
     """Bits a dimension of n examples (all there are, where they are fewer) under the model and their own conditions, by the probability-flow ODE.
 
-    sampling  its schedule, steps (of Heun's method), batch and control; the likelihood is the model's own, so guidance and clip take no part
+    sampling  its steps (of Heun's method: 20 left an error of 0.3 bits on small pictures, 100 of 0.01), batch, control, and how far its schedule
+              reaches; the likelihood is the model's own, so guidance and clip take no part
     probes    how many random directions estimate the divergence of each example (Hutchinson); 0 is exact, at a backward pass a dimension.
               None: 1 for pictures, exact for points
     seed      of the probes, and of the noise that makes a picture's levels continuous. See `diffusion.likelihood.log_likelihood`.
     """
     check_data(model, data)
-    levels, pictures = model.sampling_schedule(sampling).levels(sampling.steps), len(model.shape) > 1
-    if levels[0].sigma > FARTHEST * levels[0].alpha:
-        raise Usage(
-            "the likelihood needs alpha > 0 at the noisiest level: set sample.schedule to one that ends before it, such as {name: cosine, high: 0.99}"
-        )
+    levels, pictures = levels_of(model.sampling_schedule(sampling), sampling.steps), len(model.shape) > 1
     if model.source not in (Gaussian(), Coupled()):
         raise Usage(f"the likelihood needs a model that starts from standard normal noise, not from source {model.source}")
     n, probes = min(n, len(data)), int(pictures) if probes is None else probes
@@ -76,10 +74,17 @@ def likelihood(model: Model, data: Dataset, n: int, sampling: Sampling, probes: 
     log_p, dims = torch.cat(parts), math.prod(model.shape)
     bits: Tensor = bits_per_dim(log_p, dims) if pictures else -log_p / (dims * math.log(2))
     how = f"divergence by {probes} probe{'s' * (probes > 1)} an example" if probes else "exact divergence"
-    protocol = (
-        f"Probability-flow ODE by Heun's method over {len(levels) - 1} levels, {how}, no guidance; {PICTURES if pictures else POINTS}."
-    )
+    protocol = f"Probability-flow ODE by Heun's method in {sampling.steps} steps, {how}, no guidance; {PICTURES if pictures else POINTS}."
     return Likelihood(n, bits.mean().item(), bits.std().item() / n**0.5, protocol)
+
+
+def levels_of(schedule: Schedule, steps: int) -> list[Level]:
+    """steps + 1 levels, as dense near the data as Heun's method needs them (Karras et al. 2022, eq. 5), over the range of a schedule."""
+    low, high = (float(level.sigma / level.alpha) for level in (schedule(torch.zeros(())), schedule(torch.ones(()))))
+    if high > FARTHEST:
+        cure = "set sample.schedule to one that ends before it, such as {name: cosine, high: 0.99}"
+        raise Usage(f"the likelihood needs alpha > 0 at the noisiest level: {cure}")
+    return Karras(sigma_min=max(low, NEAREST), sigma_max=high).levels(steps + 1)[:-1]
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def score_pairs(
     progress: Progress | None = None,
 ) -> Pairs:
     """How near a sample of each of n held-out inputs (all there are, where they are fewer) comes to its target."""
-    condition = model.conditions["image"] if "image" in model.conditions else None
+    condition: Any = model.conditions["image"] if "image" in model.conditions else None
     if condition is None or len(model.shape) != 3:
         raise Usage("this model makes no pictures of pictures, so there are no pairs to measure; leave --pairs out")
     if perceptual and min(model.shape[1:]) < SMALLEST:

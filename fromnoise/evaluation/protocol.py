@@ -11,9 +11,10 @@ from ..data import Dataset
 from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
 from .card import Card
-from .examples import check_data, example_conditions
-from .features import ClipScore, FeatureNet
-from .measure import Measure
+from .examples import check_data, example_conditions, spread
+from .features import ClipScore, FeatureNet, load_features
+from .metrics import JUDGES
+from .score import score_pictures, score_points, with_captions, with_clip
 from .speed import Comparison, Timed, count_calls, time_sampling
 from .sweep import Sweep, guided_by, ways
 
@@ -79,13 +80,15 @@ def evaluate(
         check_data(model, data)
     if protocol.clip and ("text" not in model.conditions or not test.text):
         raise Usage("a CLIP score is of pictures and their captions; this run has none, so leave --clip-model out")
-    n, measure = protocol.n, Measure(model, train, test, protocol.features, protocol.seed, protocol.clip)
+    n, measure = protocol.n, measuring(model, train, test, protocol)
     conditions = model.with_defaults(n, example_conditions(model, test, n))
     found: list[Card] = []
 
     def card(own: Sampling) -> Card:
-        before = n * len(found)
-        counted = None if progress is None else lambda done: progress(before + done, n * len(samplings))
+        def counted(done: int) -> None:
+            if progress:
+                progress(n * len(found) + done, n * len(samplings))
+
         return measure(drawn(model, n, own, conditions, counted), conditions)
 
     if protocol.compare:
@@ -99,6 +102,26 @@ def evaluate(
         found.append(card(own))
     each = len(protocol.scales)
     return Sweep(protocol.scales, {name: found[i * each : (i + 1) * each] for i, name in enumerate(lines)}) if lines else found[0]
+
+
+def measuring(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -> Callable[[Tensor, Mapping[str, Any]], Card]:
+    """(samples, their conditions) -> Card; networks, and the figures of real captions, are made once."""
+    if len(train.shape) == 1:
+        return lambda samples, conditions: score_points(samples, train, test, protocol.seed)
+    net = load_features(protocol.features, train, test, model.device)
+    judge, clip, few = JUDGES.get(test.name) if "text" in model.conditions else None, protocol.clip, min(protocol.n, len(test))
+    real = test.get(spread(few, len(test))) if judge or clip else {}
+    real_tally = judge(real["x"], real["text"]) if judge else None
+
+    def measure(samples: Tensor, conditions: Mapping[str, Any]) -> Card:
+        card = score_pictures(samples, conditions.get("label"), train, test, net, protocol.seed)
+        if judge and real_tally:
+            card = with_captions(card, judge(samples, conditions["text"]), real_tally)
+        if clip:
+            card = with_clip(card, clip, samples, conditions["text"], (real["x"], real["text"]))
+        return card
+
+    return measure
 
 
 def drawn(model: Model, n: int, sampling: Sampling, conditions: Mapping[str, Any], progress: Callable[[int], Any] | None = None) -> Tensor:

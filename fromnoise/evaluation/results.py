@@ -46,7 +46,7 @@ def write_result(run: Run, found: Any, how: Mapping[str, Any]) -> str:
 
 
 def is_evaluated(run: Run, settings: EvaluateSettings, sampling: Sampling) -> bool:
-    """Whether evaluation.json holds the evaluation of the run's last weights that its recipe asks for."""
+    """Whether evaluation.json holds the evaluation of the run's last weights by its recipe's settings."""
     file = run.path / FILES[Card]
     if not file.is_file():
         return False

@@ -129,11 +129,17 @@ class Model(nn.Module):
         return (sampling or self.sampling).schedule or self.noise
 
     def start(self, n: int, seed: int = 0, first: int = 0, schedule: Schedule | None = None) -> Tensor:
-        """What samples first … first + n - 1 of a seed start from, (n, C, *S); each a function of (seed, its number) alone."""
-        numbers = range(first, first + n)
-        eps = self.source.start(n, self.shape, Seeded(seed, numbers), self.source_values)
+        """What samples first … first + n - 1 of a seed start from, (n, C, *S): the source at the noisiest level.
+
+        For noise that is N(0, alpha² data_std² + sigma²), each sample's a function of (seed, its number) alone.
+        """
         noisiest = (schedule or self.sampling_schedule())(torch.ones(()))
-        return (torch.hypot(noisiest.alpha * self.denoiser.data_std, noisiest.sigma) * eps.double()).float().to(self.device)
+        spread = noisiest.sigma if self.source.key else torch.hypot(noisiest.alpha * self.denoiser.data_std, noisiest.sigma)
+        return (spread * self.eps(n, seed, first).double()).float().to(self.device)
+
+    def eps(self, n: int, seed: int = 0, first: int = 0) -> Tensor:
+        """The source of samples first … first + n - 1 of a seed, (n, C, *S): noise, or the source's examples in turn."""
+        return self.source.start(n, self.shape, Seeded(seed, range(first, first + n)), self.source_values)
 
     def chosen(self, sampling: Sampling | None, words: Mapping[str, Any]) -> tuple[Sampling, dict[str, Any]]:
         """(how to draw, the conditions): the words of `sample` sorted into both. `sampling` None is the model's own."""

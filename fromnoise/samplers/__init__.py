@@ -1,7 +1,7 @@
 """Samplers under the field's own names: generators that walk x down a list of levels, one yield (x, x0) a step."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -64,26 +64,6 @@ def walk(sampler: str | Callable[..., Steps], denoise: Denoise, x: Tensor, level
 
 
 __all__ = [
-    "ORDER",
-    "SAMPLERS",
-    "Denoise",
-    "Iterator",
-    "Level",
-    "Randn",
-    "Steps",
-    "ddim",
-    "ddpm",
-    "dpmpp_2m",
-    "dpmpp_2m_sde",
-    "dpmpp_3m",
-    "edm",
-    "euler",
-    "euler_ancestral",
-    "heun",
-    "iadb",
-    "invert",
-    "repaint",
-    "stepper",
-    "unipc",
-    "walk",
-]
+    "ddim", "ddpm", "Denoise", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m", "edm", "euler", "euler_ancestral", "heun", "iadb", "invert",
+    "ORDER", "Randn", "repaint", "SAMPLERS", "stepper", "Steps", "unipc", "walk",
+]  # fmt: skip

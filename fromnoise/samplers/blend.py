@@ -6,12 +6,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ..diffusion.denoiser import Denoise
 from ..diffusion.level import Level
 from ..errors import Usage
 
 Steps = Iterator[tuple[Tensor, Tensor]]  # (x, x0) after every step
 Randn = Callable[[Tensor], Tensor]
-Denoise = Callable[[Tensor, Level], tuple[Tensor, Tensor]]
 
 
 def remix(nxt: Level, now: Level, x0: Tensor, eps: Tensor, eta: float, randn: Randn) -> Tensor:

@@ -10,7 +10,7 @@ from ..diffusion.level import Level
 from .blend import Denoise, Randn, Steps, remix
 
 
-def _ahead(nxt: Level, now: Level, was: Level) -> Tensor:
+def ahead(nxt: Level, now: Level, was: Level) -> Tensor:
     """This step in lambda as a share of the one before; 0 where that one was infinite (from alpha = 0)."""
     return (nxt.half_logsnr - now.half_logsnr) / (now.half_logsnr - was.half_logsnr)
 
@@ -23,7 +23,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, levels: Sequence[Level], eta: float = 
         better = x0
         if last and not nxt.clean:
             was, x0_was = last
-            better = x0 + _ahead(nxt, now, was).to(x0) / 2 * (x0 - x0_was)
+            better = x0 + ahead(nxt, now, was).to(x0) / 2 * (x0 - x0_was)
             eps = now.eps(x, better)
         last = now, x0
         x = remix(nxt, now, better, eps, eta, randn)
@@ -57,7 +57,7 @@ def dpmpp_3m(denoise: Denoise, x: Tensor, levels: Sequence[Level], curvature: fl
 def _correction(nxt: Level, trail: list[tuple[Level, Tensor]], curvature: float) -> Tensor:
     """better - x0, from two or three values of x0 at falling noise."""
     (now, x0), (was, x0_was), *older = trail
-    r0 = 1 / _ahead(nxt, now, was)
+    r0 = 1 / ahead(nxt, now, was)
     first = (x0 - x0_was) / r0.to(x0)
     h = nxt.half_logsnr - now.half_logsnr
     if not older or not torch.isfinite(older[0][0].half_logsnr) or h == 0:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..diffusion.level import Level
 from .blend import Denoise, Steps
+from .dpmpp import ahead
 
 
 def unipc(denoise: Denoise, x: Tensor, levels: Sequence[Level]) -> Steps:
@@ -22,8 +23,7 @@ def unipc(denoise: Denoise, x: Tensor, levels: Sequence[Level]) -> Steps:
         better = x0
         if trail and not nxt.clean:
             was, _, x0_was = trail[0]
-            ahead = (nxt.half_logsnr - now.half_logsnr) / (now.half_logsnr - was.half_logsnr)
-            better = x0 + ahead.to(x0) / 2 * (x0 - x0_was)
+            better = x0 + ahead(nxt, now, was).to(x0) / 2 * (x0 - x0_was)
         trail = [(now, x, x0), *trail[:1]]
         x = nxt.mix(better, now.eps(x, better))
         yield x, x0

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import fromnoise
 from fromnoise import convert
+from fromnoise.config import Recipe
 from fromnoise.errors import Problem
 from fromnoise.runs.folder import Run
 from fromnoise.samplers import SAMPLERS
@@ -33,13 +34,13 @@ def run_with(path, settings: dict, shape=(3, 16, 16), classes=()) -> Run:
     stirred(model)
     run = Run(path)
     run.save_weights(model, 1)
-    run.write_config(settings | {"shape": list(shape), "classes": list(classes)})
+    run.write_recipe(Recipe.of(settings | {"shape": list(shape), "classes": list(classes)}))
     return run
 
 
 def exported(run: Run, folder) -> str:
-    config, model = run.config(), fromnoise.load(run.path, "cpu")
-    return convert.write(folder, config, config["network"], model.state_dict(), model.grid)
+    config, model = run.recipe(True).as_dict(), fromnoise.load(run.path, "cpu")
+    return convert.write(folder, config, config["network"], model.state_dict(), model.sampling_schedule())
 
 
 def drawn(pipeline, start: torch.Tensor, **words) -> torch.Tensor:
@@ -87,7 +88,7 @@ def test_a_continuous_schedule_is_told_at_a_thousand_times(tmp_path):
     model.denoiser.autocast = None
     x = torch.randn(2, 3, 16, 16)
     for i in (1, 400, 990):
-        level = model.grid(torch.tensor(i / 1000, dtype=torch.float64))
+        level = model.sampling_schedule()(torch.tensor(i / 1000, dtype=torch.float64))
         assert float(pipeline.scheduler.alphas_cumprod[i]) == pytest.approx(float(level.alpha**2), rel=2e-3, abs=1e-5)
         with torch.no_grad():
             expected = pipeline.unet(x, torch.tensor(i)).sample
@@ -132,7 +133,7 @@ def test_a_dit_goes_there_and_comes_back(tmp_path):
     theirs = DiTTransformer2DModel.from_pretrained(tmp_path / "theirs" / "transformer").eval()
     model = fromnoise.load(run.path, "cpu")
     model.denoiser.autocast = None
-    x, level = torch.randn(2, 3, 16, 16), model.grid.at(437)
+    x, level = torch.randn(2, 3, 16, 16), model.sampling_schedule().at(437)
     with torch.no_grad():
         expected = theirs(x, torch.tensor([437, 437]), class_labels=torch.tensor([2, 3])).sample
         context = model.context(1, {"label": 2}).cat(model.context(1, {}))

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 import fromnoise
 from fromnoise import convert
+from fromnoise.config import Recipe
 from fromnoise.convert.peft import factors
 from fromnoise.errors import Problem
 from fromnoise.networks import ADAPTERS, changes, merge
@@ -27,7 +28,7 @@ def run_of(path, adapter) -> Run:
     model = stirred_changes(built(config, (3, 16, 16)), 0.1)
     run = Run(path / "run")
     run.save_weights(model, 1)
-    run.write_config(config | {"shape": [3, 16, 16], "classes": []})
+    run.write_recipe(Recipe.of(config | {"shape": [3, 16, 16], "classes": []}))
     return run
 
 
@@ -70,8 +71,8 @@ def test_one_layer_of_ours_is_several_of_theirs_each_of_our_rank(tmp_path):
     model = fromnoise.load(tmp_path / "base", "cpu")
     ADAPTERS["lora"](rank=2).attach(model)
     stirred_changes(model, 0.1)
-    config = Run(tmp_path / "base").config()
-    convert.write(tmp_path / "theirs", config, DIT, {k: v for k, v in model.state_dict().items() if ".change." not in k}, model.grid)
+    config = Run(tmp_path / "base").recipe(True).as_dict()
+    convert.write(tmp_path / "theirs", config, DIT, {k: v for k, v in model.state_dict().items() if ".change." not in k}, model.sampling_schedule())
     file = load_file(convert.write_adapter(tmp_path / "adapter", config, DIT, model.state_dict(), changes(model)))
     ranks = {len(tensor) for name, tensor in file.items() if name.endswith("lora_A.weight")}
     assert ranks == {2}
@@ -94,7 +95,7 @@ def test_factors_are_of_the_changes_own_rank():
 
 def test_what_was_not_trained_is_not_written(tmp_path):
     run = run_of(tmp_path, {"name": "lora"})
-    config, model = run.config(), fromnoise.load(tmp_path / "base", "cpu")
+    config, model = run.recipe(True).as_dict(), fromnoise.load(tmp_path / "base", "cpu")
     ADAPTERS["lora"]().attach(model)
     with pytest.raises(Problem, match="has not changed any weight yet"):
         convert.write_adapter(tmp_path / "out", config, NET, model.state_dict(), changes(model))

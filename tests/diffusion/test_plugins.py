@@ -81,7 +81,7 @@ def test_a_sampler_of_ones_own(sampler):
         (lambda: loss(Denoiser(Seen()), X0, LEVEL, distance=lambda a, b: (a - b).mean(1)), r"gives \(5, 4, 4\) where it must give \(5, 1, 4, 4\)"),
         (lambda: loss(Denoiser(Seen()), X0, LEVEL, penalty=lambda a, b: (a - b).mean()), r"gives \(\) where it must give \(5,\)"),
         (lambda: Table(betas=lambda n, start, end: torch.full((n - 1,), 0.1), steps=10), "betas are 10 numbers"),
-        (lambda: Table(betas=lambda n, start, end: torch.zeros(n), steps=10), "betas are 10 numbers between 0 and 1"),
+        (lambda: Table(betas=lambda n, start, end: torch.zeros(n), steps=10), "betas are 10 numbers between 0 and 1.*these are 10, among them 0"),
         (lambda: Table(spacing=lambda n, steps: torch.arange(n)).levels(4), "falling"),
         (lambda: stepper("dppm"), "no sampler 'dppm'; did you mean"),
     ],

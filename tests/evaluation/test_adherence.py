@@ -54,7 +54,7 @@ def test_the_colour_of_a_drawn_shape_is_the_one_in_its_caption(size):
 def drawing(data, follows=True):
     """A model that draws the example of its hint, or always the first where it is not followed, or not given."""
     conditions = {
-        key: SimpleNamespace(guides=key == "label", read=lambda batch, key=key: batch["x" if key == "edges" else key])
+        key: SimpleNamespace(guidable=key == "label", read=lambda batch, key=key: batch["x" if key == "edges" else key])
         for key in ("label", "edges")
     }
     seen = []

@@ -8,7 +8,7 @@ transformers = pytest.importorskip("transformers")
 
 from fromnoise.errors import Problem  # noqa: E402
 from fromnoise.evaluation import Card, ClipScore, Row  # noqa: E402
-from fromnoise.evaluation.measure import with_clip  # noqa: E402
+from fromnoise.evaluation.score import with_clip  # noqa: E402
 from tests.conditions.test_pretrained import made  # noqa: E402
 
 CAPTIONS = ["a red circle", "a blue square left of a red circle", "of"]

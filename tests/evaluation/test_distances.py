@@ -7,15 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fromnoise.errors import Problem
-from fromnoise.evaluation import Statistics, frechet, kid, precision_recall
+from fromnoise.evaluation import frechet, kid, precision_recall
+from fromnoise.evaluation.metrics.distances import frechet_of_gaussians
 
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def gaussian(mean, covariance, count=1000):
-    return Statistics(count, mean, covariance * (count - 1))
 
 
 def rotation(size, seed=0):
@@ -30,7 +27,7 @@ def test_frechet_of_gaussians_with_one_set_of_axes():
     turn, mean = rotation(5), normal(5, seed=1)
     a, b = normal(2, 5, seed=2).square()
     expected = (a.sqrt() - b.sqrt()).square().sum() + mean.square().sum()
-    found = frechet(gaussian(torch.zeros(5).double(), turn @ a.diag() @ turn.T), gaussian(mean, turn @ b.diag() @ turn.T))
+    found = frechet_of_gaussians(torch.zeros(5).double(), turn @ a.diag() @ turn.T, mean, turn @ b.diag() @ turn.T)
     assert found == pytest.approx(expected.item(), rel=1e-12)
 
 
@@ -76,26 +73,13 @@ def test_frechet_says_what_is_wrong():
         frechet(normal(9, 3), normal(9, 4))
 
 
-# Statistics
-
-
-@settings(max_examples=20, deadline=None)
-@given(cuts=st.lists(st.integers(1, 199), max_size=6, unique=True), seed=st.integers(0, 1000))
-def test_statistics_of_any_batches_in_any_order(cuts, seed):
-    rows = normal(200, 5, seed=seed) * 2 + 1e4  # far from the origin, where E[x²] - E[x]² would lose it
-    parts = [rows[i:j] for i, j in zip([0, *sorted(cuts)], [*sorted(cuts), 200], strict=True)]
-    order = np.random.default_rng(seed).permutation(len(parts))
-    total = Statistics.of(parts[order[0]])
-    for i in order[1:]:
-        total = total + Statistics.of(parts[i])
-    assert total.count == 200
-    assert torch.allclose(total.mean, rows.mean(0), rtol=1e-13)
-    assert np.allclose(total.covariance.numpy(), np.cov(rows.numpy(), rowvar=False), rtol=1e-9)
-
-
-def test_statistics_take_half_precision_features_in_full():
-    rows = normal(500, 4).half()
-    assert torch.allclose(Statistics.of(rows).mean, rows.double().mean(0), rtol=1e-14)
+def test_frechet_far_from_the_origin_and_of_half_precision():
+    """Features of a mean of 1e4, where E[x²] - E[x]² would lose the spread, and of 16 bits, whose sums would overflow."""
+    a, b = normal(300, 5) * 2, normal(200, 5, seed=1)
+    assert frechet(a + 1e4, b + 1e4) == pytest.approx(frechet(a, b), rel=1e-8)
+    assert frechet(a.half() * 100, b.half() * 100) == pytest.approx(
+        frechet((a.half() * 100).double(), (b.half() * 100).double()), rel=1e-12
+    )
 
 
 # KID

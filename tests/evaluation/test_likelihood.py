@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fromnoise.data import Tensors
-from fromnoise.diffusion import Denoiser, Flow, Gaussian, Karras, exact
+from fromnoise.diffusion import Cosine, Denoiser, Flow, Gaussian, Karras, exact
 from fromnoise.errors import Usage
 from fromnoise.evaluation import likelihood
 from fromnoise.model import Model, Sampling
@@ -34,13 +34,14 @@ def normal(n, *shape, mean=0.0):
     return mean + STD * torch.randn(n, *shape, generator=torch.Generator().manual_seed(0))
 
 
-def test_points_have_their_entropy():
+@pytest.mark.parametrize("schedule", [Karras(), Cosine(high=0.99)])
+def test_points_have_their_entropy(schedule):
     """A mean of -log2 p / D over n points, whose standard error is sqrt(D / 2) / (D ln 2 sqrt(n))."""
-    n, model = 2000, Model(Exact(), Karras(), (2,))
-    found = likelihood(model, Tensors("normal", normal(n, 2)), n, FINE)
+    n, model, sampling = 2000, Model(Exact(), Cosine(), (2,)), Sampling("ddim", 60, schedule=schedule)
+    found = likelihood(model, Tensors("normal", normal(n, 2)), n, sampling)
     assert found.error == pytest.approx(1 / (2 * math.log(2) * math.sqrt(n)), rel=0.1)
     assert found.bits_per_dim == pytest.approx(ENTROPY, abs=4 * found.error) and "exact divergence" in found.protocol
-    assert found == likelihood(model, Tensors("normal", normal(n, 2)), 5000, FINE)  # all there are
+    assert found == likelihood(model, Tensors("normal", normal(n, 2)), 5000, sampling)  # all there are
 
 
 def test_pictures_have_their_entropy_in_levels():

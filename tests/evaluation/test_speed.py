@@ -17,8 +17,8 @@ from fromnoise.evaluation import (
     Timed,
     count_calls,
     evaluate,
-    measure,
     parse_samplers,
+    protocol,
     time_sampling,
 )
 from fromnoise.model import Model, Sampling
@@ -131,7 +131,7 @@ def test_a_conditional_run_is_measured_over_every_class_in_turn(monkeypatch, fea
 @pytest.fixture
 def unguided(monkeypatch):
     """A model that never trained without its label, and its data; whoever wants a feature network wants it too early."""
-    monkeypatch.setattr(measure, "load_features", lambda *ignored: pytest.fail("a network is trained before the settings are checked"))
+    monkeypatch.setattr(protocol, "load_features", lambda *ignored: pytest.fail("a network is trained before the settings are checked"))
     data = blobs()
     return built(RECIPE | {"conditions": [{"name": "label", "drop": 0}]}, data.shape, data.classes), data
 

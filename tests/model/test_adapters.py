@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 
 import fromnoise
 from fromnoise import config as settings
+from fromnoise.config import Recipe
 from fromnoise.errors import Problem, Usage
 from fromnoise.model.compose import composed
 from fromnoise.runs.folder import Run
@@ -53,7 +54,7 @@ def weights(run) -> dict[str, torch.Tensor]:
 def typed_out(base, run, share=1.0) -> dict[str, torch.Tensor]:
     """share · (W' - W) for what a run of LoRA or one tuned whole has learnt, from its file alone."""
     begun, file, found = weights(base), weights(run), {}
-    node = Run(run).config().get("adapter") or {}
+    node = Run(run).recipe(True).as_dict().get("adapter") or {}
     for name, tensor in file.items():
         if name.endswith(".change.B"):
             at = name.removesuffix(".change.B")
@@ -78,7 +79,7 @@ def test_a_run_keeps_its_adapter_alone_and_loads_over_its_base(base, runs):
 
 def test_what_loads_is_the_base_and_what_the_file_says(base, runs):
     """W + s B A, put together by hand in a plain model: the same samples to the last bit."""
-    config = Run(base).config()
+    config = Run(base).recipe(True).as_dict()
     plain = built(config, SHAPE, CLASSES)
     tensors, file = weights(base), weights(runs["lora"])
     for name, change in typed_out(base, runs["lora"]).items():
@@ -127,7 +128,7 @@ def test_one_run_put_on_its_base_is_that_run(base, runs, name):
 def test_an_adapter_can_be_begun_with_and_adapted_again(runs, tmp_path):
     again = tuned(runs["dora"], tmp_path / "again", {"name": "lora", "rank": 1}, steps=1, lr=1e-30)
     a, b = (fromnoise.load(path, "cpu", trust=True) for path in (again, runs["dora"]))
-    assert torch.equal(a.sample(2), b.sample(2)) and "adapter" not in Run(tuned(runs["dora"], tmp_path / "whole", None, steps=1)).config()
+    assert torch.equal(a.sample(2), b.sample(2)) and "adapter" not in Run(tuned(runs["dora"], tmp_path / "whole", None, steps=1)).recipe(True).as_dict()
 
 
 def test_a_condition_that_the_base_has_not_is_learnt(tmp_path):
@@ -145,7 +146,7 @@ def test_a_condition_that_the_base_has_not_is_learnt(tmp_path):
 
 
 def test_an_adapter_needs_a_base(tmp_path):
-    with pytest.raises(Usage, match="name that run: base=runs/mnist"):
+    with pytest.raises(Usage, match="set base to its run, as in base=runs/mnist"):
         train(recipe(train=SHORT) | {"adapter": "lora"}, tmp_path / "run", quiet=True)
 
 
@@ -164,9 +165,9 @@ def test_adapters_that_cannot_be(base, tmp_path, adapter, says):
 
 
 def test_overrides_of_an_adapter():
-    assert settings.load("fashion_lora", ["adapter=dora"])["adapter"] == {"name": "dora"}
-    assert settings.load("fashion_lora", ["adapter.rank=4"])["adapter"]["rank"] == 4
-    assert settings.load("fashion_lora", ["adapter=null"])["adapter"] is None
+    assert settings.load("fashion_lora", ["adapter=dora"]).adapter == {"name": "dora"}
+    assert settings.load("fashion_lora", ["adapter.rank=4"]).adapter["rank"] == 4
+    assert settings.load("fashion_lora", ["adapter=null"]).adapter is None
 
 
 def test_what_an_adapter_takes_is_estimated_with_its_base(base):
@@ -212,7 +213,7 @@ def test_sample_with_adapters(base, runs, tmp_path, monkeypatch, capsys):
 def test_merge_writes_a_plain_run(base, runs, tmp_path, monkeypatch, capsys):
     code, out, err = call(monkeypatch, capsys, "merge", runs["dora"], "--out", tmp_path / "plain", "--trust")
     assert code == 0 and "a plain run of" in out, err
-    config = Run(tmp_path / "plain").config()
+    config = Run(tmp_path / "plain").recipe(True).as_dict()
     assert not {"base", "adapter"} & set(config) and weights(tmp_path / "plain").keys() == weights(base).keys()
     a, b = (fromnoise.load(path, "cpu", trust=True).sample(3) for path in (tmp_path / "plain", runs["dora"]))
     assert torch.equal(a, b)
@@ -242,13 +243,13 @@ def test_wrong_words_are_one_line(base, runs, tmp_path, monkeypatch, capsys):
 
 def test_a_base_that_moved_or_changed_is_named(base, runs, tmp_path, monkeypatch, capsys):
     run = Run(runs["lora"])
-    config = run.config()
+    config = run.recipe(True).as_dict()
     for node, says in [
         (config["base"] | {"run": str(tmp_path / "gone")}, "is not there; "),
         (config["base"] | {"run": str(runs["whole"])}, "holds other weights than the ones this run began with"),
     ]:
         copy = Run(tmp_path / says[:9].strip())
-        copy.write_config(config | {"base": node})
+        copy.write_recipe(Recipe.of(config | {"base": node}))
         (copy.path / "model.safetensors").write_bytes(run.weights.read_bytes())
         code, _, err = call(monkeypatch, capsys, "sample", copy.path, "--trust", "--out", tmp_path / "x.png")
         assert code == 1 and says in err and err.count("\n") == 1

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 import fromnoise
 from fromnoise import model as base
+from fromnoise.config import Recipe
 from fromnoise.errors import Problem, Usage
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
@@ -26,7 +27,7 @@ def test_a_run_begins_with_anothers_weights_and_settings(first, tmp_path):
     train(config | {"base": str(first)}, tmp_path / "second", quiet=True)
     was, now = (load_file(path / "model.safetensors") for path in (first, tmp_path / "second"))
     assert was.keys() == now.keys() and all(torch.allclose(was[name], now[name], atol=1e-9) for name in was)
-    mine, theirs = Run(tmp_path / "second").config(), Run(first).config()
+    mine, theirs = Run(tmp_path / "second").recipe(True).as_dict(), Run(first).recipe(True).as_dict()
     assert all(mine[key] == theirs[key] for key in ("network", "noise", "predict") if key in theirs)
     assert mine["base"]["run"] == str(first.resolve())
     assert torch.equal(fromnoise.load(tmp_path / "second", "cpu").sample(2), fromnoise.load(tmp_path / "second", "cpu").sample(2))
@@ -69,8 +70,8 @@ def test_parts_of_its_own_are_run_only_when_trusted(tmp_path):
 
 @pytest.mark.parametrize("node", [{"name": "mlp", "time": "tests.parts:Plain"}, {"name": "dit", "act": "tests.parts:blobs"}], ids=str)
 def test_parts_of_ones_own_within_a_network_are_not_run_either(node):
-    with pytest.raises(Problem, match=r"the network has your own tests\.parts:\w+; loading it runs that code"):
-        base.build({"network": node}, (1, 8, 8), plugins=False)
+    with pytest.raises(Problem, match=r"names tests\.parts:\w+, a part of somebody.s own; loading it runs that code"):
+        Recipe.of({"network": node}).check_trusted(False, "runs/x")
 
 
 def test_what_ones_own_network_keeps_frozen_is_saved(tmp_path):
@@ -81,12 +82,12 @@ def test_what_ones_own_network_keeps_frozen_is_saved(tmp_path):
 
 
 def test_conditions_keep_the_bases_order_and_are_named(first, tmp_path):
-    theirs = base.Base({"conditions": [{"name": "label"}, {"name": "image", "hint": "grey"}]}, {}, {"run": "x"})
-    mine = {"conditions": ["text", {"name": "label", "drop": 0.3}]}
-    assert [node["name"] for node in base.inherited(mine, theirs)["conditions"]] == ["label", "image", "text"]
-    assert base.inherited(mine, theirs)["conditions"][0] == {"name": "label", "drop": 0.3}
-    for conditions in ([{"hint": "edges"}], 5):
-        with pytest.raises(Usage, match="each condition is a name, or a mapping with one"):
+    theirs = base.Base(Recipe.of({"conditions": [{"name": "label"}, {"name": "image", "hint": "grey"}]}), {}, {"run": "x"})
+    mine = Recipe.of({"conditions": ["text", {"name": "label", "drop": 0.3}]})
+    assert [node["name"] for node in base.inherited(mine, theirs).conditions] == ["label", "image", "text"]
+    assert base.inherited(mine, theirs).conditions[0] == {"name": "label", "drop": 0.3}
+    for conditions, says in (([{"hint": "edges"}], "each condition is a name, or a mapping with one"), (5, "conditions is a name, or a mapping")):
+        with pytest.raises(Usage, match=says):
             train(recipe(train={"steps": 1}) | {"base": str(first), "conditions": conditions}, tmp_path / "run", quiet=True)
 
 

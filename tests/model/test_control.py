@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 
 from fromnoise import load
 from fromnoise.cli.options import RunOptions, parse_controls
-from fromnoise.cli.runs import export
 from fromnoise.conditions.hints import HINTS
 from fromnoise.data.examples import examples
 from fromnoise.errors import Problem, Usage
@@ -28,6 +27,13 @@ NETWORKS = {
     "uvit": {"name": "uvit", "width": 16, "depth": 3, "heads": 2, "patch": 4},
 }
 QUICK = {"steps": 3, "batch": 8, "evals": 0, "warmup": 0, "lr": 0.02}
+
+
+def parsed(model, run, words):
+    """--control as the command line reads it, for a model that is loaded already."""
+    options = RunOptions(run=run, device="cpu")
+    options.__dict__["model"] = model
+    return parse_controls(options, words)
 
 
 def first(path, network="unet", **changes):
@@ -126,7 +132,7 @@ def test_guidance_leads_away_from_no_label_and_both_of_its_answers_hear_the_hint
     edges = hint("edges")
     with torch.no_grad():
         strong, weak = model.denoise(2, label=1, edges=edges), model.denoise(2, edges=edges)
-        wanted = walk(ddim, guided(strong, weak, 3.0), model.start(2), model.grid.levels(3)).clamp(-1, 1)
+        wanted = walk(ddim, guided(strong, weak, 3.0), model.start(2), model.sampling_schedule().levels(3)).clamp(-1, 1)
     assert torch.allclose(model.sample(2, label=1, edges=edges, guidance=3.0), wanted, atol=1e-5)
 
 
@@ -141,32 +147,25 @@ def test_two_branches_trained_together(runs, tmp_path):
     assert not any(torch.equal(a, b) for i, a in enumerate([*answers, plain]) for b in answers[:i])
 
 
-def heard(model, run, words):
-    """The hints and weights of --control."""
-    options = RunOptions(run=run, device="cpu")
-    vars(options)["model"] = model
-    return parse_controls(options, words)
-
-
 def test_branches_trained_apart_are_composed(runs):
     base, edges, palette = (load(runs[name], "cpu") for name in ("base", "edges", "palette"))
     hints = {"edges": hint("edges"), "palette": hint("palette")}
     alone = [edges.sample(2, label=1, edges=hints["edges"]), palette.sample(2, label=1, palette=hints["palette"])]
-    _, control = heard(base, runs["base"], [f"{runs['edges']}", f"{runs['palette']}:0.5:0:80"])
+    _, control = parsed(base, runs["base"], [f"{runs['edges']}", f"{runs['palette']}:0.5:0:80"])
     assert control == {"edges": [1.0], "palette": [0.5, 0.0, 80.0]} and list(base.conditions) == ["label", "edges", "palette"]
     for weights, wanted in ((control | {"palette": 0}, alone[0]), ({"edges": 0}, alone[1])):
         assert torch.equal(base.sample(2, label=1, control=weights, **hints), wanted)
     both = base.sample(2, label=1, control=control, **hints)
     assert not any(torch.equal(both, one) for one in alone)
-    heard(edges, runs["edges"], [str(runs["palette"])])  # onto a run that has a branch already
+    parsed(edges, runs["edges"], [str(runs["palette"])])  # onto a run that has a branch already
     assert torch.equal(edges.sample(2, label=1, control=control, **hints), both)
 
 
 def test_what_nobody_asks_is_asked_as_remembered_examples_do_labels_too(runs):
     model = load(runs["edges"], "cpu")
     batch = examples(DATA, "train").get(torch.arange(4))  # no look, so nothing is held out
-    assert torch.equal(model.asked(4, {})["label"], batch["label"])
-    assert torch.equal(model.asked(4, {})["edges"], HINTS["edges"](batch["x"], None))
+    assert torch.equal(model.with_defaults(4, {})["label"], batch["label"])
+    assert torch.equal(model.with_defaults(4, {})["edges"], HINTS["edges"](batch["x"], None))
 
 
 def test_adherence_measures_the_same_samples_with_and_without(runs):
@@ -177,9 +176,9 @@ def test_adherence_measures_the_same_samples_with_and_without(runs):
     assert (off.edges, off.colour) == (off.edges_without, off.colour_without)
 
 
-def test_a_converted_unet_is_a_base(runs, tmp_path):
+def test_a_converted_unet_is_a_base(runs, tmp_path, monkeypatch, capsys):
     base = first(tmp_path / "run", predict="eps", noise={"name": "table"}, conditions=[{"name": "label", "drop": 0.1}])
-    export(RunOptions(run=base), tmp_path / "theirs")
+    assert call(monkeypatch, capsys, "export", base, tmp_path / "theirs")[0] == 0
     run = second(tmp_path / "theirs", tmp_path / "edges", train=QUICK | {"lr": 1e-30})
     labels = {"label": [0, 1], "sampler": "ddim", "steps": 2}
     drawn = load(run, "cpu").sample(2, edges=hint("edges"), **labels)
@@ -191,12 +190,12 @@ def test_a_converted_unet_is_a_base(runs, tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"base": None}, Usage, "is trained on a network that has learnt already: set base"),
+        ({"base": None}, Usage, "is trained on a network that has been trained already; set base"),
         ({"base": "nowhere"}, Problem, "is not there"),
-        ({"conditions": [{"name": "control"}]}, Usage, "has no hint named, and the data no image"),
+        ({"conditions": [{"name": "control"}]}, Usage, "conditioned on an image, and the data has none; name a hint"),
         ({"conditions": [{"name": "control", "hint": "edges", "key": "steps"}]}, Usage, "a word of sampling already"),
-        ({"conditions": [{"name": "control", "hint": "edges"}] * 2}, Usage, "two conditions are told by edges"),
-        ({"conditions": [{"name": "control", "hint": "edges", "key": "label"}]}, Usage, "two conditions are told by label"),
+        ({"conditions": [{"name": "control", "hint": "edges"}] * 2}, Usage, "two conditions are called edges"),
+        ({"conditions": [{"name": "control", "hint": "edges", "key": "label"}]}, Usage, "two conditions are called label"),
         ({"sample": {"name": "ddim", "control": {"edges": "much"}}}, Usage, "is a weight, or"),
         ({"sample": {"name": "ddim", "control": {"edges": [1, 5, 2]}}}, Usage, "low < high"),
         ({"sample": {"name": "ddim", "control": {"lines": 1}}}, Usage, "no control 'lines'"),
@@ -212,26 +211,26 @@ def test_control_runs_that_cannot_be(runs, tmp_path, change, error, says):
 
 
 def test_a_base_without_features_is_refused(tmp_path):
-    with pytest.raises(Usage, match="conv has no features that a control branch could add to"):
+    with pytest.raises(Usage, match="Conv has no features that a control branch could add to"):
         built({"network": "conv", "base": "x", "conditions": [{"name": "control", "hint": "edges"}]}, SHAPE)
 
 
 def test_a_control_run_is_no_base_of_another(runs, tmp_path):
-    with pytest.raises(Problem, match="steered by branches of its own"):
+    with pytest.raises(Problem, match="has control branches of its own"):
         second(runs["edges"], tmp_path / "run", "lines")
 
 
 def test_a_branch_that_learnt_with_another_condition_is_not_composed(runs, tmp_path):
     base = first(tmp_path / "base", conditions=[], sample={"name": "ddim", "steps": 2})
     run = second(base, tmp_path / "edges", conditions=["label", {"name": "control", "hint": "edges"}])
-    with pytest.raises(Usage, match="learnt to be told label, which the base was not"):
-        heard(load(base, "cpu"), base, [str(run)])
+    with pytest.raises(Usage, match="learnt the condition label, which the base has not"):
+        parsed(load(base, "cpu"), base, [str(run)])
 
 
 def test_weights_that_nobody_mentions_are_the_runs_own(runs, tmp_path):
     run = second(runs["base"], tmp_path / "run", sample={"name": "ddim", "steps": 2, "control": {"edges": [0.7, 0.2, 5]}})
-    assert heard(load(run, "cpu"), run, ["edges"])[1] == {"edges": [0.7, 0.2, 5]}
-    assert heard(load(run, "cpu"), run, ["edges:0.5"])[1] == {"edges": [0.5]}
+    assert parsed(load(run, "cpu"), run, ["edges"])[1] == {"edges": [0.7, 0.2, 5]}
+    assert parsed(load(run, "cpu"), run, ["edges:0.5"])[1] == {"edges": [0.5]}
 
 
 def test_holes_by_chance_are_the_same_at_every_look():
@@ -338,11 +337,11 @@ def test_the_same_control_twice_is_one_line(runs, pictures, monkeypatch, capsys)
 
 
 def test_show_estimate_and_export_by_command(runs, tmp_path, monkeypatch, capsys):
-    code, _, _ = call(monkeypatch, capsys, "show", "control", runs["edges"], "-n", 2, "--rows", 3, "-o", tmp_path / "c.png")
+    code, _, _ = call(monkeypatch, capsys, "show", "condition", runs["edges"], "-n", 2, "--rows", 3, "-o", tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as picture:
         assert code == 0 and picture.width > 4 * 60 and picture.height > 3 * 60
-    code, _, said = call(monkeypatch, capsys, "show", "control", runs["base"], "-o", tmp_path / "d.png")
-    assert code == 2 and "told no picture" in said
+    code, _, said = call(monkeypatch, capsys, "show", "condition", runs["base"], "-o", tmp_path / "d.png")
+    assert code == 0
     code, _, said = call(monkeypatch, capsys, "export", runs["edges"], tmp_path / "theirs")
     assert code == 1 and "export its base" in said and not (tmp_path / "theirs").exists()
     words = (f"base={runs['base']}", "data.size=12", f"data.count={COUNT}", "--seconds", 0.2)
@@ -372,5 +371,5 @@ def test_hints_are_made_by_command(tmp_path, monkeypatch, capsys):
 
 
 def test_the_run_says_what_it_was_trained_on(runs):
-    config = Run(runs["edges"]).config()
+    config = Run(runs["edges"]).recipe(True).as_dict()
     assert config["base"]["run"] == str(runs["base"].resolve()) and len(config["base"]["digest"]) == 16

@@ -4,11 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from fromnoise.data import Tensors
+from fromnoise.diffusion import SOURCES
+from fromnoise.draws import Draws
 from fromnoise.errors import Problem
 from fromnoise.model import Model
 from fromnoise.training.loop import train
+from fromnoise.training.settings import TrainSettings
+from fromnoise.training.step import Gradient, noise, stratified
+from tests.parts import built, stirred
 from tests.training.test_train import recipe
 
 
@@ -101,3 +108,34 @@ def test_recomputing_keeps_far_less():
     plain = saved(network, 32)
     recompute(network)
     assert saved(network, 32) < 0.4 * plain  # what lies between the blocks is kept all the same
+
+
+def two_conditions(image: str) -> tuple[Model, dict[str, torch.Tensor]]:
+    """A model of labels and pictures, or of labels and words, both left out by chance, with dropout; and a batch."""
+    torch.manual_seed(0)
+    other = {"name": "image", "hint": "masked", "drop": 0.3} if image == "image" else {"name": "text", "encoder": "words", "width": 8, "drop": 0.3}
+    network = {"name": "unet", "width": 8, "levels": [1, 1], "blocks": 1, "attention": [1], "dropout": 0.3}
+    model = built({"network": network, "conditions": [{"name": "label", "drop": 0.3}, other], "predict": "v", "noise": "cosine"},
+                  (1, 8, 8), ("a", "b"))  # fmt: skip
+    model.source = SOURCES["gaussian"]()
+    text = ["red circle", "", "a blue square", "red"] * 4
+    batch = {"x": torch.randn(16, 1, 8, 8), "label": torch.arange(16) % 2, "text": text}
+    for condition in model.conditions.values():
+        condition.prepare(Tensors("tiny", batch["x"], batch["label"], text, ("a", "b")))
+    return stirred(model).train(), batch
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_a_batch_in_parts_has_the_same_gradient_with_two_conditions_and_dropout(kind):
+    """Which conditions are left out, where holes and dropped elements are, noise and levels: all by the example's place in the batch."""
+    accelerator, settings, found = Accelerator(cpu=True), TrainSettings(steps=1, batch=16, clip=1e9), []
+    for parts in (1, 2, 4, 16):
+        model, batch = two_conditions(kind)
+        parameters, draws = [p for p in model.parameters() if p.requires_grad], Draws((0, 3), range(16), 16)
+        gradient = Gradient(accelerator, model, parameters, settings, parts)
+        eps = noise(model, batch, draws.of("noise"), accelerator)
+        value, norm = gradient(model.noise(stratified(draws.of("levels"))), batch, eps, draws)
+        found.append(torch.cat([value[None], torch.tensor([norm]), *(p.grad.flatten() for p in parameters if p.grad is not None)]))
+    assert all(torch.allclose(found[0], other, rtol=1e-5, atol=1e-5) for other in found[1:])
+    gradient(model.noise(stratified(draws.of("levels"))), batch, eps, Draws((0, 4), range(16), 16))
+    assert not torch.allclose(found[0][2:], torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]), atol=1e-2)

@@ -13,13 +13,13 @@ import numpy as np
 
 from ...errors import Problem
 from ..dataset import Tensors, check_split
-from ..files.sources import Source
+from ..files.published import Published
 
 ARCHIVE = "cifar-10-python.tar.gz"
 FOLDER = "cifar-10-batches-py"
 BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CIFAR10 = Source(
+CIFAR10 = Published(
     name="cifar10",
     layouts=("CIFAR10", "cifar10", "cifar-10", ""),
     mirrors=("https://www.cs.toronto.edu/~kriz/",),

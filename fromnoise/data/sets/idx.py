@@ -11,12 +11,12 @@ import numpy as np
 
 from ...errors import Problem
 from ..dataset import Tensors, check_split
-from ..files.sources import Source
+from ..files.published import Published
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 PREFIX = {"train": "train", "test": "t10k"}
 
-MNIST = Source(
+MNIST = Published(
     name="mnist",
     layouts=("MNIST/raw", "MNIST", "mnist/raw", "mnist", "raw", ""),
     mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -27,7 +27,7 @@ MNIST = Source(
         "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
     },
 )
-FASHION_MNIST = Source(
+FASHION_MNIST = Published(
     name="fashion_mnist",
     layouts=("FashionMNIST/raw", "FashionMNIST", "fashion_mnist/raw", "fashion_mnist", "fashion-mnist", "fashion", "raw", ""),
     mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
@@ -60,7 +60,7 @@ def fashion_mnist(root: str | None = None, split: str = "train", download: bool 
     return _load(FASHION_MNIST, root, split, download)
 
 
-def _load(source: Source, root: str | None, split: str, download: bool) -> Tensors:
+def _load(source: Published, root: str | None, split: str, download: bool) -> Tensors:
     check_split(split)
     pair = find(source, root, split, unfinished=source.target(root) if download else None)
     if pair is None:
@@ -81,7 +81,7 @@ def read_pair(name: str, images_path: Path, labels_path: Path) -> Tensors:
     return Tensors(name, images[:, None], labels.astype(np.int64), classes=classes)
 
 
-def find(source: Source, root: str | Path | None, split: str, unfinished: Path | None = None) -> tuple[Path, Path] | None:
+def find(source: Published, root: str | Path | None, split: str, unfinished: Path | None = None) -> tuple[Path, Path] | None:
     """The files of images and of labels, or None where there are none.
 
     Raises Problem where one lies there without the other, except in the folder `unfinished`, where a download may go on.

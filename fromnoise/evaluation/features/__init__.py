@@ -24,8 +24,8 @@ FEATURES: dict[str, Factory] = {"cnn": cached_cnn, "inception": lambda train, te
 def load_features(spec: str | Path | Factory, train: Dataset, test: Dataset, device: torch.device | str = "cpu") -> FeatureNet:
     """The feature network for a dataset of pictures, ready on a device.
 
-    spec  "cnn": a small classifier trained once on the training split and kept in the cache (a set without labels teaches it to tell how
-          far a picture was turned); "inception": that of FID, through the extra `fid`; a safetensors file of a CIFAR ResNet; or
+    spec  "cnn": a small classifier trained once on the training split and kept in the cache (a set without labels teaches it how far
+          a picture was turned); "inception": that of FID, through the extra `fid`; a safetensors file of a CIFAR ResNet; or
           `module:Name` of a function of your own, (train, test, device) -> FeatureNet.
     """
     if len(train.shape) != 3:

@@ -18,9 +18,9 @@ from .cnn import CNN, train_cnn
 from .network import observe, read_weights
 
 VERSION = "v1"  # of the CNN and how it is trained: a change makes other features, so a new file
-ROTATION = "v2"  # the same, of the CNN that tells turns: v1 saw mirrored pictures, in which 90 degrees look like 270
+ROTATION = "v2"  # the same, of the CNN that learns turns: v1 saw mirrored pictures, in which 90 degrees look like 270
 CHECKED = 10_000  # test images that the accuracy is measured on
-HASHED = 2048  # examples that tell one dataset from another
+HASHED = 2048  # examples that identify a dataset
 
 
 @final

@@ -69,7 +69,7 @@ def _kept(dataset: Dataset, chosen: Tensor, device: torch.device) -> tuple[Tenso
 
 
 def augmented(images: Tensor, mirror: bool, generator: torch.Generator) -> Tensor:
-    """Images (B, C, H, W), turned by up to 10 degrees, scaled by up to 10 %, shifted by up to 7 %; half of them mirrored if asked."""
+    """Images (B, C, H, W), turned by up to 10 degrees, scaled by up to 10 %, shifted by up to 7 %; with `mirror`, half of them mirrored."""
     uniform = torch.rand(len(images), 5, generator=generator).mul(2).sub(1)
     angle, scale = uniform[:, 0] * math.radians(10), 1 + uniform[:, 1] / 10
     side = torch.where(uniform[:, 4] < 0, -1.0, 1.0) if mirror else torch.ones(len(images))

@@ -27,7 +27,7 @@ class FeatureNet(nn.Module, ABC):
 
     @property
     def digest(self) -> str:
-        """Eight hex digits that tell these weights from others."""
+        """Eight hex digits of these weights."""
         found = hashlib.sha256()
         for key, value in sorted(self.state_dict().items()):
             found.update(key.encode() + value.cpu().contiguous().numpy().tobytes())

@@ -1,8 +1,5 @@
 """Distances between two sets of feature vectors (N, D): Fréchet, KID, precision and recall; all in float64."""
 
-from dataclasses import dataclass
-from typing import final
-
 import torch
 from torch import Tensor
 
@@ -11,56 +8,32 @@ from ...errors import Problem
 ROWS = 1024  # of a distance matrix at a time
 
 
-@final
-@dataclass(frozen=True)
-class Statistics:
-    """How many vectors were seen, their mean (D,) and their scatter Σ (x - mean)(x - mean)ᵀ (D, D), in float64.
+def frechet(a: Tensor, b: Tensor) -> float:
+    """The Fréchet distance of the Gaussians that fit features a (N, D) and b (M, D) (Heusel et al. 2017, (6)); in Inception's features it is FID.
 
-    `Statistics.of(a) + Statistics.of(b)` are those of a and b together, so a stream is summed in constant memory and in any order
-    (Chan, Golub, LeVeque 1983).
+    It falls as the number of samples grows, so only distances at the same n compare.
     """
-
-    count: int
-    mean: Tensor
-    scatter: Tensor
-
-    @classmethod
-    def of(cls, features: Tensor) -> "Statistics":
-        """The statistics of features (N, D), N >= 1."""
-        if features.ndim != 2 or len(features) == 0:
-            raise Problem(f"features are {tuple(features.shape)}; they must be (N, D) with at least one row")
-        features = features.double()
-        mean = features.mean(0)
-        centred = features - mean
-        return cls(len(features), mean, centred.T @ centred)
-
-    def __add__(self, other: "Statistics") -> "Statistics":
-        count = self.count + other.count
-        gap = other.mean - self.mean
-        scatter = self.scatter + other.scatter + torch.outer(gap, gap) * (self.count * other.count / count)
-        return Statistics(count, self.mean + gap * (other.count / count), scatter)
-
-    @property
-    def covariance(self) -> Tensor:
-        """The unbiased covariance (D, D); raises Problem for fewer than two vectors."""
-        if self.count < 2:
-            raise Problem("a covariance needs at least 2 samples; draw more with -n")
-        return self.scatter / (self.count - 1)
+    if a.shape[1:] != b.shape[1:]:
+        raise Problem(f"features of {a.shape[1]} and {b.shape[1]} dimensions do not compare; measure both in one network")
+    return frechet_of_gaussians(*_moments(a), *_moments(b))
 
 
-def frechet(a: Tensor | Statistics, b: Tensor | Statistics) -> float:
-    """The Fréchet distance of two Gaussians, |μa - μb|² + tr(Ca + Cb - 2 (Ca Cb)^½), from features (N, D) or their Statistics.
+def frechet_of_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
+    """|μa - μb|² + tr(Ca + Cb - 2 (Ca Cb)^½); means (D,), covariances (D, D), in float64.
 
-    Heusel et al. 2017, (6); in Inception's features it is FID. With Ca = A Aᵀ and Cb = B Bᵀ the trace of the root is the sum of
-    the singular values of Aᵀ B, which takes no root of a product that is not symmetric, and stands covariances without full rank. It falls
-    as the number of samples grows, so only distances at the same n compare.
+    With Ca = A Aᵀ and Cb = B Bᵀ the trace of the root is the sum of the singular values of Aᵀ B, which takes no root of a product that is not
+    symmetric, and stands covariances without full rank.
     """
-    a, b = (x if isinstance(x, Statistics) else Statistics.of(x) for x in (a, b))
-    if a.mean.shape != b.mean.shape:
-        raise Problem(f"features of {len(a.mean)} and {len(b.mean)} dimensions do not compare; measure both in one network")
-    overlap = torch.linalg.svdvals(_factor(a.covariance).T @ _factor(b.covariance)).sum()
-    distance = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * overlap
-    return max(distance.item(), 0.0)
+    overlap = torch.linalg.svdvals(_factor(cov_a).T @ _factor(cov_b)).sum()
+    return max(((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * overlap).item(), 0.0)
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean (D,) and the unbiased covariance (D, D) of features (N, D), in float64."""
+    if len(features) < 2:
+        raise Problem("a covariance needs at least 2 samples; draw more with -n")
+    features = features.double()
+    return features.mean(0), features.T.cov().reshape(features.shape[1], -1)
 
 
 def _factor(covariance: Tensor) -> Tensor:

@@ -1,22 +1,17 @@
 """Cards of samples: pictures in features, points by their coordinates; as many real training examples are measured the same way beside them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
-from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from ..data import Dataset
 from ..errors import Problem
-from ..model import Model
 from ..progress import track
 from .card import Card, Row
-from .examples import spread
-from .features import ClipScore, FeatureNet, load_features, observe
-from .metrics import ATTRIBUTES, JUDGES, Tally, distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
+from .features import ClipScore, FeatureNet, observe
+from .metrics import ATTRIBUTES, Tally, distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
 
 CHUNK = 500  # images at a time
 LARGEST, MOST_POINTS = 50_000, 10_000  # images, and points, of the reference
@@ -33,40 +28,6 @@ POINTS = (
     "Reference: {m:,} test points. Real data: {r:,} training points, measured like the samples against the same reference. "
     "Sliced Wasserstein-2 over 128 random directions; energy distance 2E|x-y| - E|x-x'| - E|y-y'|."
 )
-
-
-@final
-class Measure:
-    """(samples, conditions) -> Card, for the samples of one model; what is the same of all of them, networks and real data, is made once."""
-
-    def __init__(
-        self,
-        model: Model,
-        train: Dataset,
-        test: Dataset,
-        features: str | Path | Callable[..., FeatureNet] = "cnn",
-        seed: int = 0,
-        clip: ClipScore | None = None,
-    ):
-        self.train, self.test, self.seed, self.clip = train, test, seed, clip
-        self.net = load_features(features, train, test, model.device) if len(train.shape) > 1 else None
-        self.judge = JUDGES.get(test.name) if "text" in model.conditions else None
-        self.real_judged = cache(lambda n: self.judge(*self.real(n)) if self.judge else None)
-
-    def real(self, n: int) -> tuple[Tensor, Sequence[str]]:
-        """n held-out pictures, all there are where they are fewer, and their captions."""
-        batch = self.test.get(spread(min(n, len(self.test)), len(self.test)))
-        return batch["x"], batch["text"]
-
-    def __call__(self, samples: Tensor, conditions: Mapping[str, Any]) -> Card:
-        if self.net is None:
-            return score_points(samples, self.train, self.test, self.seed)
-        card, n = score_pictures(samples, conditions.get("label"), self.train, self.test, self.net, self.seed), len(samples)
-        if self.judge:
-            card = with_captions(card, self.judge(samples, conditions["text"]), self.real_judged(n))
-        if self.clip:
-            card = with_clip(card, self.clip, samples, conditions["text"], self.real(n))
-        return card
 
 
 def with_captions(card: Card, found: Tally, real: Tally) -> Card:
@@ -97,12 +58,12 @@ def score_pictures(samples: Tensor, labels: Tensor | None, train: Dataset, test:
     _check(samples, labels, test)
     draw = torch.Generator().manual_seed(seed)
     n = len(samples)
-    # Without labels the network may still predict something (how far a picture is turned), which nobody asked for.
+    # Without labels the network may still predict something (how far a picture is turned), which is no class.
     labels = None if labels is None or len(test.classes) < 2 else labels.cpu()
     chosen = torch.randperm(len(test), generator=draw)[:LARGEST].sort().values
     real = torch.randperm(len(train), generator=draw)[:n] if labels is None else alike(train, labels, draw)
-    reference, guessed_real = observe(features, _pictures(test, chosen, "looking at test images"))
-    beside, _ = observe(features, _pictures(train, real.sort().values, "looking at training images"))
+    reference, guessed_real = observe(features, _pictures(test, chosen, "measuring test images"))
+    beside, _ = observe(features, _pictures(train, real.sort().values, "measuring training images"))
     found, guessed = observe(features, iter(samples.split(CHUNK)))
     rows = _distances(found, beside, reference, features.name, seed)
     knows = features.classes in (None, len(test.classes))

@@ -18,7 +18,7 @@ TIMEOUT = 30  # seconds without a byte before a mirror is given up
 
 
 @dataclass(frozen=True)
-class Source:
+class Published:
     """A published set of files: its name, the folders that it is usually found in, its mirrors, and each file's md5."""
 
     name: str

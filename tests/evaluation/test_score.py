@@ -4,8 +4,8 @@ from torch import nn
 
 from fromnoise.data import Tensors
 from fromnoise.errors import Problem
-from fromnoise.evaluation import FeatureNet, measure, score_pictures
-from fromnoise.evaluation.measure import alike
+from fromnoise.evaluation import FeatureNet, score, score_pictures
+from fromnoise.evaluation.score import alike
 
 
 class Pixels(FeatureNet):
@@ -24,7 +24,7 @@ class Pixels(FeatureNet):
 
 @pytest.fixture(autouse=True)
 def few_subsets(monkeypatch):
-    monkeypatch.setattr(measure, "SUBSETS", 5)
+    monkeypatch.setattr(score, "SUBSETS", 5)
 
 
 def corners(count, seed, labels=True, shares=(0.25, 0.25, 0.25, 0.25)):

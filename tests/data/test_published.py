@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from fromnoise.data import DATASETS
-from fromnoise.data.files.sources import Source, Unreached, fetch
+from fromnoise.data.files.published import Published, Unreached, fetch
 from fromnoise.data.sets import cifar
 from fromnoise.data.sets import idx as module
 from fromnoise.errors import Problem
@@ -84,7 +84,7 @@ def mnist_like(served, monkeypatch, broken_first=True):
         served[f"/good/{name}"] = content, None
         served[f"/bad/{name}"] = (b"other" if broken_first else content), None
     mirrors = tuple(f"{served['address']}/{which}/" for which in ("bad", "good"))
-    source = Source("mnist", module.MNIST.layouts, mirrors, {name: md5(content) for name, content in contents.items()})
+    source = Published("mnist", module.MNIST.layouts, mirrors, {name: md5(content) for name, content in contents.items()})
     monkeypatch.setattr(module, "MNIST", source)
 
 
@@ -113,8 +113,8 @@ def test_a_download_that_broke_off_goes_on(served, tmp_path, monkeypatch):
 
 def test_offline_names_both_cures(tmp_path, monkeypatch):
     closed = "http://127.0.0.1:9/"
-    monkeypatch.setattr(module, "FASHION_MNIST", Source("fashion_mnist", ("x",), (closed,), dict(module.FASHION_MNIST.md5)))
-    monkeypatch.setattr(cifar, "CIFAR10", Source("cifar10", ("x",), (closed,), dict(cifar.CIFAR10.md5)))
+    monkeypatch.setattr(module, "FASHION_MNIST", Published("fashion_mnist", ("x",), (closed,), dict(module.FASHION_MNIST.md5)))
+    monkeypatch.setattr(cifar, "CIFAR10", Published("cifar10", ("x",), (closed,), dict(cifar.CIFAR10.md5)))
     for name, file in (("fashion_mnist", "t10k-labels-idx1-ubyte.gz"), ("cifar10", "cifar-10-python.tar.gz")):
         with pytest.raises(Problem, match="could not be downloaded") as caught:
             DATASETS[name](root=str(tmp_path))
