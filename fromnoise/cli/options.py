@@ -82,19 +82,14 @@ class DataOptions(RunOptions):
 
     root: str | None = flag("Where the data lies, if not where training found it.")
 
-    @property
-    def recipe(self) -> "Recipe":
-        """The recipe that it was trained by; raises Problem where its data would run code of somebody's own."""
-        recipe = super().recipe
-        recipe.check_trusted(self.trust, self.run, data=True)
-        return recipe
-
     @cached_property
     def data(self) -> tuple["Dataset", "Dataset"]:
-        """Training and held-out examples."""
+        """Training and held-out examples; raises Problem where they would run code of somebody's own that is not trusted."""
         from ..data.examples import examples, with_root
 
-        node = with_root(self.recipe.data, self.root)
+        recipe = self.recipe
+        recipe.check_trusted(self.trust, self.run, data=True)
+        node = with_root(recipe.data, self.root)
         return examples(node, "train"), examples(node, "test")
 
 
