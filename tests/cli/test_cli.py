@@ -216,11 +216,12 @@ def test_a_run_with_parts_of_its_own_wants_trust(free, tmp_path, monkeypatch, ca
     assert code == 1 and "--trust" in err
 
 
-def test_showing_a_runs_noise_runs_no_code(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("part", ["noise", "data"])
+def test_showing_a_run_runs_no_code(tmp_path, monkeypatch, capsys, part):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text(
-        f"version: {VERSION}\ndata: {{name: digits}}\nnoise: {{name: 'os:system', command: 'touch {tmp_path}/pwned'}}\n"
-    )
+    parts = {"data": "{name: digits}", part: f"{{name: 'os:system', command: 'touch {tmp_path}/pwned'}}"}
+    text = "\n".join(f"{key}: {node}" for key, node in parts.items())
+    (tmp_path / "run" / "config.yaml").write_text(f"version: {VERSION}\n{text}\n")
     code, _, err = call(monkeypatch, capsys, "show", "forward", tmp_path / "run", "--out", tmp_path / "f.png")
     assert code == 1 and "--trust" in err and not (tmp_path / "pwned").exists()
 
