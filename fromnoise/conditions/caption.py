@@ -25,13 +25,8 @@ class Text(Condition):
     ways = ("cross", "token", "adaln", "add", "concat")
 
     def __init__(
-        self,
-        encoder: str | Callable = "words",
-        drop: float = 0.1,
-        enter: str | None = None,
-        length: int | None = None,
-        width: int | None = None,
-    ):
+        self, encoder: str | Callable = "words", drop: float = 0.1, enter: str | None = None, length: int | None = None, width: int | None = None
+    ):  # fmt: skip
         super().__init__(drop, enter)
         self.encoder = encoder_of(encoder, length, width)
 
@@ -50,8 +45,9 @@ class Text(Condition):
 
     def values(self, value: Any, n: int) -> list[str]:
         texts = [value] if isinstance(value, str) else list(value)
-        if not all(isinstance(text, str) for text in texts):
-            raise Usage(f"a caption is words, not {next(text for text in texts if not isinstance(text, str))!r}")
+        for text in texts:
+            if not isinstance(text, str):
+                raise Usage(f"a caption is words, not {text!r}")
         if len(texts) not in (1, n):
             raise Usage(f"{n} samples need one caption or {n} of them, not {len(texts)}")
         return texts * n if len(texts) == 1 else texts
@@ -61,9 +57,8 @@ class Text(Condition):
         return text
 
     def forward(self, value: Sequence[str]) -> Context:
-        tokens, mask = self.encoder(value)
         device = next(self.parameters()).device
-        tokens, mask = tokens.to(device), mask.to(device)
+        tokens, mask = (part.to(device) for part in self.encoder(value))
         if self.place == "tokens":
             return Context(tokens=self.norm(tokens), mask=mask)
         counted = mask[..., None].to(tokens.dtype)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Usage
-from ..networks import Branch
+from ..networks import Branch, Network
 from ..networks.context import Context, ControlHint
 from .condition import Example
 from .picture import Picture
@@ -29,39 +29,29 @@ class Control(Picture):
     on_nan = 0.0
 
     def __init__(
-        self,
-        hint: str | Callable | None = None,
-        options: Mapping[str, Any] | None = None,
-        drop: float = 0.0,
-        key: str | None = None,
+        self, hint: str | Callable | None = None, options: Mapping[str, Any] | None = None, drop: float = 0.0, key: str | None = None
     ):
         self.key = key or (hint.rpartition(":")[2] if isinstance(hint, str) else getattr(hint, "__name__", "hint"))
         super().__init__(hint, options, drop)
         if not self.key.isidentifier() or hasattr(nn.ModuleDict, self.key):
             raise Usage(f"a control's key is a plain word, such as edges, not {self.key!r}")
-        self.name = f"hint {self.key}"
+        self.name, self.option = f"hint {self.key}", f"a hint comes from a file: --control {self.key}="
 
-    def plan(self, network: type[nn.Module], example: Example) -> dict:
-        try:
-            self.way(network)
-        except Usage:
-            raise Usage(f"{network.__name__} has no features that a control branch could add to; choose network unet, dit or uvit") from None
+    def plan(self, network: type[Network], example: Example) -> dict[str, Any]:
+        network.check_control()
         self.value_shape(example)
         return {}
 
-    def init_layers(self, network: nn.Module, example: Example) -> None:
+    def init_layers(self, network: Network, example: Example) -> None:
         super().init_layers(network, example)
         self.attach(network)
 
-    def attach(self, network: nn.Module) -> None:
+    def attach(self, network: Network) -> None:
         """Makes the branch, which begins as a copy of what the network is now."""
         self.branch = Branch(network, self.shape[0], len(self.shape) - 1)
 
     def networks(self) -> list[nn.Module]:
         return [self.branch]
-
-    def parse(self, text: str) -> Any:
-        raise Usage(f"a hint comes from a file: --control {self.key}={text}")
 
     def default(self, n: int) -> Tensor:
         """The example values; the null condition where there are none."""

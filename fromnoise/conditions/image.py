@@ -1,12 +1,8 @@
 """Pictures that a sample is made from."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from ..errors import Usage
 from ..networks.context import Context
 from .condition import Example
 from .picture import Picture
@@ -22,31 +18,21 @@ class Image(Picture):
     """
 
     key = name = "image"
+    option = "an image comes from a file: --image "
     ways = ("concat",)
     zeros: Tensor
-
-    def __init__(
-        self,
-        hint: str | Callable | None = None,
-        options: Mapping[str, Any] | None = None,
-        drop: float = 0.1,
-        enter: str | None = None,
-    ):
-        super().__init__(hint, options, drop, enter)
 
     def init_layers(self, network: nn.Module, example: Example) -> None:
         super().init_layers(network, example)
         self.register_buffer("zeros", torch.zeros(self.shape), persistent=False)
 
-    def parse(self, text: str) -> Any:
-        raise Usage(f"an image comes from a file: --image {text}")
-
     def picture(self, value: Tensor) -> Tensor:
         """The values themselves, holes in a colour of their own."""
-        known = self.known(value)
-        if known is None or known[0].shape[1] not in (1, 3):
-            return value if known is None else known[0]
-        pixels, counts = known
+        if self.known_of is None:
+            return value
+        pixels, counts = self.known_of(value)
+        if pixels.shape[1] not in (1, 3):
+            return pixels
         colour = pixels.new_tensor(HOLE).reshape(1, 3, *[1] * (pixels.ndim - 2))
         return torch.where(counts > 0, pixels, colour)
 

@@ -22,12 +22,15 @@ class Picture(Condition):
     """
 
     name: str  # what error messages call it
+    option: str  # how the command line takes it
     on_nan: float = torch.inf  # what a NaN counts as when values are checked: an infinite number is no picture
 
-    def __init__(self, hint: str | Callable | None, options: Mapping[str, Any] | None, drop: float, enter: str | None = None):
+    def __init__(
+        self, hint: str | Callable | None = None, options: Mapping[str, Any] | None = None, drop: float = 0.1, enter: str | None = None
+    ):
         super().__init__(drop, enter)
         if options and hint is None:
-            raise Usage(f"the {self.key} condition has options and no hint that they could be of; name it, as in hint: {next(iter(HINTS))}")
+            raise Usage(f"the {self.key} condition has options and no hint that they could be of; name it, as in hint: grey")
         self.hint, self.make_hint = hint, None if hint is None else hint_of(hint, options)
         self.known_of = None if hint is None else getattr(lookup(HINTS, hint, "hint"), "known", None)
 
@@ -47,9 +50,8 @@ class Picture(Condition):
     def value_shape(self, example: Example) -> tuple[int, ...]:
         """(C', *S) of the pictures of an example; raises Usage where the data has none, or of another size than x."""
         if not (self.make_hint or example.image):
-            raise Usage(
-                f"the model is conditioned on an image, and the data has none; name a hint that makes one of x ({', '.join(HINTS)}), or use data: pairs"
-            )
+            cure = f"name a hint that makes one of x ({', '.join(HINTS)}), or use data: pairs"
+            raise Usage(f"the model is conditioned on an image, and the data has none; {cure}")
         shape = tuple(self.make_hint(torch.zeros(1, *example.shape), None).shape[1:] if self.make_hint else example.image)
         if shape[1:] != tuple(example.shape[1:]):
             raise Usage(f"a picture beside x has its size: {shape} does not lie beside {tuple(example.shape)}")
@@ -60,6 +62,9 @@ class Picture(Condition):
 
     def init_layers(self, network: nn.Module, example: Example) -> None:
         self.shape = self.value_shape(example)
+
+    def parse(self, text: str) -> Any:
+        raise Usage(self.option + text)
 
     def values(self, value: Any, n: int) -> Tensor:
         fits = isinstance(value, Tensor) and value.is_floating_point()

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from ...errors import at_least
 from ...networks.layers.position import sincos
 from ...networks.uvit import UViTBlock
 from .encoder import Encoder, rounded
@@ -38,6 +39,7 @@ class Words(Encoder):
 
     def __init__(self, width: int = 256, length: int = 64, depth: int = 2):
         super().__init__()
+        at_least(1, "text", width=width, length=length)
         self.width, self.length = width, length
         self.table = nn.EmbeddingBag(BUCKETS, width, mode="mean")
         nn.init.normal_(self.table.weight)
