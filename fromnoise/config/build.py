@@ -19,6 +19,7 @@ WORDS = {
     type(None): "null",
     list: "a list",
     dict: "a mapping",
+    collections.abc.Mapping: "a mapping",
     collections.abc.Callable: "a function",
 }
 

@@ -35,8 +35,7 @@ def fold(x: Tensor, patch: int) -> Tensor:
         return F.pixel_unshuffle(x, patch)
     blocks = [part for size in x.shape[2:] for part in (size // patch, patch)]
     x = x.reshape(*x.shape[:2], *blocks)  # (B, C, S1, p, S2, p, …)
-    order = [0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)]
-    return x.permute(order).flatten(1, 1 + axes)
+    return x.permute(0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)).flatten(1, 1 + axes)
 
 
 def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
@@ -48,9 +47,8 @@ def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
         x = F.pixel_shuffle(x, patch)
     else:
         x = x.unflatten(1, (-1, *[patch] * axes))  # (B, C, p, p, …, S1, S2, …)
-        order = [0, 1] + [place for axis in range(axes) for place in (2 + axes + axis, 2 + axis)]
-        x = x.permute(order)
-        x = x.reshape(*x.shape[:2], *[x.shape[2 + 2 * axis] * patch for axis in range(axes)])
+        x = x.permute(0, 1, *[place for axis in range(axes) for place in (2 + axes + axis, 2 + axis)])
+        x = x.reshape(*x.shape[:2], *[side * patch for side in x.shape[2::2]])
     return x[(..., *[slice(s) for s in size])]
 
 

@@ -12,38 +12,35 @@ from ...registry import lookup
 class Sinusoidal(nn.Module):
     """Sines and cosines of t at geometrically falling frequencies (Vaswani et al. 2017; Ho et al. 2020); (B,) -> (B, dim).
 
-    t, about 0 to 1, is taken times `scale`, so that 1000 gives what an index of 0 to 1000 would. The frequencies fall from 1 to
-    1 / max_period, which the last one reaches where `shift` is 1 (Ho et al.'s code) and just misses where it is 0 (later ones).
+    t, about 0 to 1, is taken times 1000, as if it were an index of 0 to 1000. The frequencies fall from 1 to 1 / 10000, which the
+    last one reaches where `shift` is 1 (Ho et al.'s code) and just misses where it is 0 (later ones).
     """
 
-    def __init__(self, dim: int, shift: int = 0, scale: float = 1000.0, max_period: float = 10000.0):
+    def __init__(self, dim: int, shift: int = 0):
         super().__init__()
-        self.dim, self.shift, self.scale, self.max_period = dim, shift, scale, max_period
+        self.dim, self.shift = dim, shift
 
     def forward(self, t: Tensor) -> Tensor:
         dtype, half = torch.promote_types(t.dtype, torch.float32), (self.dim + 1) // 2
         falling = torch.arange(half, dtype=dtype, device=t.device) / max(1, half - self.shift)
-        angle = self.scale * t[:, None].to(dtype) * torch.exp(-math.log(self.max_period) * falling)
+        angle = 1000.0 * t[:, None].to(dtype) * torch.exp(-math.log(10000.0) * falling)
         return torch.cat([angle.cos(), angle.sin()], 1)[:, : self.dim]
 
 
 class Fourier(nn.Module):
     """Cosines of t at fixed random frequencies and phases (Tancik et al. 2020; Karras et al. 2024); (B,) -> (B, dim)."""
 
-    def __init__(self, dim: int, shift: int = 0, scale: float = 4.0):
+    def __init__(self, dim: int, shift: int = 0):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.register_buffer("frequencies", 2 * math.pi * scale * torch.randn(dim, generator=generator))
+        self.register_buffer("frequencies", 8 * math.pi * torch.randn(dim, generator=generator))
         self.register_buffer("phases", 2 * math.pi * torch.rand(dim, generator=generator))
-        self.dim = dim
 
     def forward(self, t: Tensor) -> Tensor:
         return math.sqrt(2) * torch.cos(t[:, None] * self.frequencies + self.phases)
 
 
 EMBEDDINGS: dict[str, type[nn.Module]] = {"sinusoidal": Sinusoidal, "fourier": Fourier}
-
-
 Kind = str | Callable[..., nn.Module]  # of EMBEDDINGS, module:Name, or kind(width, shift) itself
 
 

@@ -9,11 +9,12 @@ from torch import Tensor
 Rotation = tuple[Tensor, Tensor]  # cosines and sines
 
 
-def _places(sizes: tuple[int, ...], device: torch.device) -> list[Tensor]:
-    """The coordinates of every token along each axis, the last axis first (as MAE and DiT have it); each (L,)."""
+def _angles(sizes: tuple[int, ...], share: int, device: torch.device) -> list[Tensor]:
+    """The coordinates of every token times `share` falling frequencies, for each axis, the last one first (as MAE and DiT have it); each (L, share)."""
     dtype = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
+    falling = torch.exp(-math.log(10000) * torch.arange(share, dtype=dtype, device=device) / max(1, share))
     axes = torch.meshgrid(*(torch.arange(size, dtype=dtype, device=device) for size in sizes), indexing="ij")
-    return [axis.flatten() for axis in reversed(axes)]
+    return [axis.flatten()[:, None] * falling for axis in reversed(axes)]
 
 
 @lru_cache(64)
@@ -22,13 +23,9 @@ def sincos(sizes: tuple[int, ...], dim: int, device: torch.device) -> Tensor:
 
     Vaswani et al. 2017, sec. 3.5, one axis after the other as in MAE and DiT (Peebles & Xie 2023). What the share leaves over is zero.
     """
-    share = dim // len(sizes) // 2
-    parts = []
-    for place in _places(sizes, device):
-        angle = place[:, None] * torch.exp(-math.log(10000) * torch.arange(share, dtype=place.dtype, device=device) / share)
-        parts += [angle.sin(), angle.cos()]
-    spare = parts[0].new_zeros(len(parts[0]), dim - 2 * share * len(sizes))
-    return torch.cat([*parts, spare], 1).float()
+    parts = [part for angle in _angles(sizes, dim // len(sizes) // 2, device) for part in (angle.sin(), angle.cos())]
+    table = torch.cat(parts, 1).float()
+    return torch.nn.functional.pad(table, (0, dim - table.shape[1]))
 
 
 @lru_cache(64)
@@ -37,11 +34,7 @@ def rotation(sizes: tuple[int, ...], head: int, before: int, device: torch.devic
 
     Su et al. 2021, eq. 15, the pairs shared out among the axes. `before` tokens without a place, and pairs left over, are not turned.
     """
-    share = head // 2 // len(sizes)
-    angles = []
-    for place in _places(sizes, device):
-        angles.append(place[:, None] * torch.exp(-math.log(10000) * torch.arange(share, dtype=place.dtype, device=device) / max(1, share)))
-    angle = torch.cat(angles, 1)
+    angle = torch.cat(_angles(sizes, head // 2 // len(sizes), device), 1)
     angle = torch.nn.functional.pad(angle, (0, head // 2 - angle.shape[1], before, 0))
     return angle.cos().float(), angle.sin().float()
 
