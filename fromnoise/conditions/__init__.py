@@ -7,5 +7,3 @@ from .image import Image
 from .label import Label
 
 CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text, "image": Image, "control": Control}
-
-__all__ = ["CONDITIONS", "Condition", "Control", "Example", "Image", "Label", "Text"]

@@ -53,17 +53,14 @@ def read(path: str | Path) -> Taken:
     config = _json(place / "config.json")
     kind = config.get("_class_name")
     if kind == unet_condition.CLASS:
-        raise Problem(
-            f"{place} works on an autoencoder's latents, which fromnoise does not read yet; its network alone is `convert.unet_condition`"
-        )
+        raise Problem(f"{place} works on an autoencoder's latents, which fromnoise does not read yet; `convert.unet_condition` has its network")
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
     part = KINDS[kind]
-    noise = path / "scheduler" / "scheduler_config.json"
-    process = scheduler.read(_json(noise)) if noise.is_file() else scheduler.read({})
+    process = scheduler.read(_json(path / "scheduler" / "scheduler_config.json", True))
     network = part.network(config)
     classes, null = part.label(config)
-    own = _json(path / "fromnoise.json") if (path / "fromnoise.json").is_file() else {}
+    own = _json(path / "fromnoise.json", True)
     if own.get("null") and not null and classes:
         classes, null = classes - 1, True
     size = config.get("sample_size") or 32
@@ -82,7 +79,6 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     path = vacant(path)
     part, theirs, null = counterpart(config, node, tensors)
     sample = config.get("sample") or {}
-    sample = {"name": sample} if isinstance(sample, str) else sample
     noise = scheduler.write(schedule, config.get("predict", "v"), sample.get("name", "dpmpp_2m"), sample.get("clip", "none"))
     weights = to_theirs(part.rows(theirs), tensors)
     pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
@@ -101,9 +97,7 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     return pipeline or part.CLASS
 
 
-def counterpart(
-    config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> tuple[ModuleType, dict[str, Any], bool]:
+def counterpart(config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[ModuleType, dict[str, Any], bool]:
     """Their network that a run's is: the module of this package that knows it, its config.json, and whether the labels have a row for none."""
     part = NETWORKS.get(str(node.get("name")))
     if part is None:
@@ -115,7 +109,6 @@ def counterpart(
         raise Problem(f"diffusers' {part.CLASS} is for pictures (C, H, W), not for examples of shape {tuple(shape)}")
     table = tensors.get("conditions.label.embed.weight")
     conditions = config.get("conditions") or []
-    conditions = [{"name": c} if isinstance(c, str) else c for c in (conditions if isinstance(conditions, list) else [conditions])]
     for c in conditions:
         if c["name"] != "label" or c.get("enter") not in (None, "add", "adaln"):
             own = c["name"] if c["name"] != "label" else f"label by {c['enter']}"
@@ -125,7 +118,9 @@ def counterpart(
     return part, part.config(node, shape, classes, null), null
 
 
-def _json(file: Path) -> dict[str, Any]:
+def _json(file: Path, optional: bool = False) -> dict[str, Any]:
+    if optional and not file.is_file():
+        return {}
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError) as error:
@@ -154,11 +149,11 @@ def _tensors(place: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     whole, index, pickle = (place / f"{WEIGHTS}{end}" for end in (".safetensors", ".safetensors.index.json", ".bin"))
-    files: Sequence[Path] = [whole]
-    if not whole.is_file() and index.is_file():
+    files: Sequence[Path] = [pickle] if pickle.is_file() else [whole]
+    if whole.is_file():
+        files = [whole]
+    elif index.is_file():
         files = [place / Path(str(name)).name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
-    elif not whole.is_file() and pickle.is_file():
-        files = [pickle]
     tensors: dict[str, Tensor] = {}
     for file in files:
         if not file.is_file():
@@ -174,8 +169,7 @@ def _tensors(place: Path) -> dict[str, Tensor]:
 
 def _names(path: Path, classes: int) -> list[str]:
     """The classes' names, where the pipeline's index has them."""
-    index = path / "model_index.json"
-    named = _json(index).get("id2label") if index.is_file() else None
+    named = _json(path / "model_index.json", True).get("id2label")
     if not isinstance(named, dict) or sorted(named) != sorted(map(str, range(classes))):
         return [str(i) for i in range(classes)]
     return [str(named[str(i)]) for i in range(classes)]

@@ -23,9 +23,3 @@ NETWORKS: dict[str, type[Network]] = {
     "unet": UNet, "convnext_unet": ConvNeXtUNet, "dit": DiT, "uvit": UViT,
 }  # fmt: skip
 ADAPTERS: dict[str, type[Adapter]] = {"lora": LoRA, "dora": DoRA}
-
-__all__ = [
-    "ADAPTERS", "NETWORKS", "NOTHING", "PLACES", "PRESETS", "Adapter", "Branch", "Compat", "Context", "ControlHint", "Conv", "ConvAdaLN",
-    "ConvNeXtUNet", "DiT", "DoRA", "Dropout", "LoRA", "MLP", "Network", "TwoLinear", "UNet", "UViT", "changes", "lay_weights_last", "merge",
-    "recompute", "set_dropout_keys",
-]  # fmt: skip

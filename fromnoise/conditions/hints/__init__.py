@@ -37,6 +37,3 @@ def hint_of(name: str | Hint, options: Mapping[str, Any] | None = None) -> Hint:
         if key not in known:
             raise Usage(f"hint {name} has no option {key!r}" + (nearest(key, known) if known else "; it takes none"))
     return partial(hint, **(options or {}))
-
-
-__all__ = ["HINTS", "Hint", "edges", "grey", "hint_of", "holed", "holes", "lines", "low_resolution", "masked", "palette", "segments"]

@@ -22,6 +22,3 @@ def encoder(name: str | Callable[..., Encoder], length: int | None = None, width
     if width is not None:
         raise Usage(f"a pretrained encoder has a width of its own; leave width {width} out, or use encoder: words")
     return Pretrained(name, length)
-
-
-__all__ = ["ENCODERS", "Encoder", "Pretrained", "Words", "encoder"]

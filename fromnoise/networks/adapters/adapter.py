@@ -13,28 +13,19 @@ from torch import Tensor, nn
 from ...errors import Usage
 
 
-class Change(nn.Module, ABC):
-    """What an adapter adds to one weight: forward(weight) -> like weight, zero at first."""
-
-    @abstractmethod
-    def forward(self, weight: Tensor) -> Tensor: ...
-
-
 class Adapted(nn.Module):
     """A layer whose weight is its own plus a change of it, W + change(W). Its own keeps its name in the state_dict, and stays as it is.
 
     What is changed is the weight, not the layer's output: so any layer can be, and in any precision it is the same as merged.
     """
 
-    change: Change
+    change: nn.Module  # forward(weight) -> like weight, zero at first
 
     @property
     def own(self) -> Tensor:
-        """W."""
         return cast(Tensor, self._parameters["weight"])
 
     def changed(self) -> Tensor:
-        """change(W)."""
         with torch.autocast(self.own.device.type, enabled=False):  # bfloat16 is for the layer, not for making its weight
             return self.change(self.own)
 
@@ -78,14 +69,15 @@ class Adapter(ABC):
     also: Sequence[str] = ()
 
     @abstractmethod
-    def change(self, weight: Tensor) -> Change:
+    def change(self, weight: Tensor) -> nn.Module:
         """A fresh change to a weight (out, in, *taps)."""
 
     def attach(self, model: Kind) -> Kind:
         """The model with changes to its weights that are zero as yet, in place; raises Usage where a pattern finds nothing."""
         free = {name: p for name, p in model.named_parameters() if p.requires_grad}
         whole = set(_found(self.also, free))
-        weights = {name: free[f"{name}.weight"] for name in _layers(model) if f"{name}.weight" in free.keys() - whole}
+        layers = [name for name, layer in model.named_modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
+        weights = {name: free[f"{name}.weight"] for name in layers if f"{name}.weight" in free.keys() - whole}
         for name in dense(weights) if self.pattern is None else _found([self.pattern], weights):
             layer = model.get_submodule(name)
             layer.__class__, layer.change = _adapted(type(layer)), self.change(weights[name])
@@ -106,17 +98,15 @@ def dense(weights: Mapping[str, Tensor]) -> list[str]:
     return names
 
 
-def _layers(model: nn.Module) -> list[str]:
-    return [name for name, layer in model.named_modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
-
-
 def _found(patterns: Sequence[str], names: Iterable[str]) -> list[str]:
     """The names, in their order, in which a pattern is found; raises Usage where one is found in none."""
+    found = set()
     for pattern in patterns:
         try:
-            there = any(re.search(pattern, name) for name in names)
+            there = [name for name in names if re.search(pattern, name)]
         except re.error as error:
             raise Usage(f"adapter: {pattern!r} is no regular expression: {error}") from error
         if not there:
             raise Usage(f"adapter: {pattern!r} is found in no name; there are {', '.join(list(names)[:3])} …")
-    return [name for name in names if any(re.search(pattern, name) for pattern in patterns)]
+        found.update(there)
+    return [name for name in names if name in found]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...errors import Usage
-from .adapter import Adapter, Change
+from ...errors import Usage, at_least
+from .adapter import Adapter
 
 
-class LowRank(Change):
+class LowRank(nn.Module):
     """A change of low rank, (alpha / rank) · B A, to a weight taken as a matrix (out, in · taps); A (rank, in · taps) normal, B (out, rank) zero at first.
 
     No rank is above the weight's own, min(out, in · taps), which would be the same as it.
@@ -60,17 +60,16 @@ class LoRA(Adapter):
     alpha: float = 8.0
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise Usage(f"adapter: rank is 1 or more, not {self.rank}")
+        at_least(1, "adapter", rank=self.rank)
         if not 0 < self.alpha < math.inf:
             raise Usage(f"adapter: alpha is above 0, not {self.alpha:g}")
 
-    def change(self, weight: Tensor) -> Change:
+    def change(self, weight: Tensor) -> LowRank:
         return LowRank(weight, self.rank, self.alpha)
 
 
 class DoRA(LoRA):
     """DoRA (Liu et al. 2024): LoRA for the weights' directions, and a number for each channel out for their magnitudes."""
 
-    def change(self, weight: Tensor) -> Change:
+    def change(self, weight: Tensor) -> LowRank:
         return Redirected(weight, self.rank, self.alpha)
