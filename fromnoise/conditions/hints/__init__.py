@@ -18,14 +18,8 @@ Hint = Callable[[Tensor, Draws | None], Tensor]  # (B, C, *S) in [-1, 1], what i
 
 # One that has a method known(value) -> (pixels (B, C, *S), 1 where they are known (B, 1, *S)) fixes these pixels of the samples, as `masked` does.
 HINTS: dict[str, Hint] = {
-    "grey": grey,
-    "low_resolution": low_resolution,
-    "masked": masked,
-    "edges": edges,
-    "lines": lines,
-    "segments": segments,
-    "palette": palette,
-}
+    "grey": grey, "low_resolution": low_resolution, "masked": masked, "edges": edges, "lines": lines, "segments": segments, "palette": palette,
+}  # fmt: skip
 
 
 def hint_of(name: str | Hint, options: Mapping[str, Any] | None = None) -> Hint:

@@ -23,12 +23,9 @@ def blur(x: Tensor, sigma: float) -> Tensor:
 def sobel(x: Tensor) -> Tensor:
     """The derivative of x (B, C, *S) along each axis by Sobel's kernels, (axes, B, C, *S)."""
     smooth, slope = x.new_tensor([0.25, 0.5, 0.25]), x.new_tensor([-0.5, 0.0, 0.5])
-    found = []
-    for which in range(2, x.ndim):
-        part = x
-        for axis in range(2, x.ndim):
-            part = along(part, slope if axis == which else smooth, axis)
-        found.append(part)
+    found = [x] * (x.ndim - 2)
+    for axis in range(2, x.ndim):
+        found = [along(part, slope if axis == which else smooth, axis) for which, part in enumerate(found, 2)]
     return torch.stack(found)
 
 

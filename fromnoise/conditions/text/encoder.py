@@ -12,6 +12,7 @@ class Encoder(nn.Module, ABC):
 
     width: int
     length: int  # tokens at most
+    said: bool = False  # that a text was cut
 
     @abstractmethod
     def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]: ...
@@ -21,8 +22,8 @@ class Encoder(nn.Module, ABC):
 
     def cut(self, text: str, length: int) -> None:
         """Says, once for each run of the program, that a text is longer than the encoder takes."""
-        if not getattr(self, "_said", False):
-            self._said = True
+        if not self.said:
+            self.said = True
             short = text if len(text) < 60 else text[:57] + "…"
             print(f"fromnoise: {short!r} is {length} tokens long; the encoder takes {self.length}, so its end is cut", file=sys.stderr)
 

@@ -54,19 +54,16 @@ class Words(Encoder):
             if len(parts) > self.length - 1:
                 self.cut(text, len(parts) + 1)
                 del parts[self.length - 1 :]
-        lengths = torch.tensor([len(parts) + 1 for parts in words])
+        lengths = torch.tensor([len(parts) + 1 for parts in words], device=device)
         longest = rounded(int(lengths.max()), self.length)
         rows = [buckets(word) for parts in words for word in parts]
         x = self.first.expand(len(texts), longest, self.width).clone()
-        mask = torch.arange(longest) < lengths[:, None]
+        places = torch.arange(longest, device=device)
+        mask = places < lengths[:, None]
         if rows:
-            ends = torch.tensor([0, *map(len, rows)]).cumsum(0)[:-1]
-            flat = self.table(torch.tensor([row for word in rows for row in word], device=device), ends.to(device))
-            inner = mask.clone()
-            inner[:, 0] = False
-            x[inner.to(device)] = flat
+            starts = torch.tensor([0, *map(len, rows)]).cumsum(0)[:-1].to(device)
+            x[mask & (places > 0)] = self.table(torch.tensor([row for word in rows for row in word], device=device), starts)
         x = x + sincos((longest,), self.width, device)
-        mask = mask.to(device)
         for block in self.blocks:
             x = block(x, among=mask)
         return self.norm(x), mask
