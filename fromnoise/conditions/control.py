@@ -10,7 +10,7 @@ from ..errors import Usage
 from ..networks import Branch, Network
 from ..networks.context import Context, ControlHint
 from .condition import Example
-from .picture import Picture
+from .image import Picture
 
 
 class Control(Picture):

@@ -1,11 +1,84 @@
-"""Pictures that a sample is made from."""
+"""Pictures as conditions: the data's second one, or a hint made of x."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..draws import Draws
+from ..errors import Usage
 from ..networks.context import Context
-from .condition import Example
-from .picture import Picture
+from ..registry import lookup
+from .condition import Condition, Example
+from .hints import HINTS, hint_of
+
+LARGEST = 20  # beyond it numbers are bytes that somebody forgot to scale
+
+
+class Picture(Condition):
+    """A picture for each sample; value (B, C', *S) in [-1, 1].
+
+    hint  a name of `HINTS`, or your own (`module:name`), with its `options`: the picture is made of x itself. Without one it is the data's second picture
+    """
+
+    name: str  # what error messages call it
+    option: str  # how the command line takes it
+    on_nan: float = torch.inf  # what a NaN counts as when values are checked: an infinite number is no picture
+
+    def __init__(
+        self, hint: str | Callable | None = None, options: Mapping[str, Any] | None = None, drop: float = 0.1, enter: str | None = None
+    ):
+        super().__init__(drop, enter)
+        if options and hint is None:
+            raise Usage(f"the {self.key} condition has options and no hint that they could be of; name it, as in hint: grey")
+        self.hint, self.make_hint = hint, None if hint is None else hint_of(hint, options)
+        self.known_of = None if hint is None else getattr(lookup(HINTS, hint, "hint"), "known", None)
+
+    @property
+    def source(self) -> str:
+        return "image" if self.hint is None else "x"
+
+    @property
+    def fills_holes(self) -> bool:
+        """Whether its pictures have holes, which samples fill in."""
+        return self.known_of is not None
+
+    def made(self, source: Tensor, draws: Draws | None = None) -> Tensor:
+        """The values that pictures (B, C, *S) make: the hint of x, or the data's second pictures as they are."""
+        return self.make_hint(source, draws) if self.make_hint else source
+
+    def value_shape(self, example: Example) -> tuple[int, ...]:
+        """(C', *S) of the pictures of an example; raises Usage where the data has none, or of another size than x."""
+        if not (self.make_hint or example.image):
+            cure = f"name a hint that makes one of x ({', '.join(HINTS)}), or use data: pairs"
+            raise Usage(f"the model is conditioned on an image, and the data has none; {cure}")
+        shape = tuple(self.make_hint(torch.zeros(1, *example.shape), None).shape[1:] if self.make_hint else example.image)
+        if shape[1:] != tuple(example.shape[1:]):
+            raise Usage(f"a picture beside x has its size: {shape} does not lie beside {tuple(example.shape)}")
+        return shape
+
+    def width(self, place: str, example: Example) -> int:
+        return self.value_shape(example)[0]
+
+    def init_layers(self, network: nn.Module, example: Example) -> None:
+        self.shape = self.value_shape(example)
+
+    def parse(self, text: str) -> Any:
+        raise Usage(self.option + text)
+
+    def values(self, value: Any, n: int) -> Tensor:
+        fits = isinstance(value, Tensor) and value.is_floating_point()
+        if not fits or (value.numel() and not float(value.abs().nan_to_num(self.on_nan).max()) <= LARGEST):
+            raise Usage(f"the {self.name} is a tensor of floats in [-1, 1]; bytes are brought there by x / 127.5 - 1")
+        value = value[None] if value.ndim == len(self.shape) else value
+        if value.ndim != 1 + len(self.shape) or len(value) not in (1, n):
+            raise Usage(f"{n} samples need one {self.name} or {n} of them, each {self.shape}, not {tuple(value.shape)}")
+        if tuple(value.shape[1:]) != self.shape:
+            there, here = ("x".join(map(str, shape)) for shape in (value.shape[1:], self.shape))
+            raise Usage(f"the {self.name} is {there} (channels first), this model's are {here}; bring it to that size")
+        return value.float().expand(n, *self.shape)
+
 
 HOLE = (-0.76, -0.23, 0.32)  # a blue, where a picture shows that something is to be filled in
 

@@ -53,7 +53,9 @@ def read(path: str | Path) -> Taken:
     config = _json(place / "config.json")
     kind = config.get("_class_name")
     if kind == unet_condition.CLASS:
-        raise Problem(f"{place} works on an autoencoder's latents, which fromnoise does not read yet; `convert.unet_condition` has its network")
+        raise Problem(
+            f"{place} works on an autoencoder's latents, which fromnoise does not read yet; `convert.unet_condition` has its network"
+        )
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
     part = KINDS[kind]
@@ -97,7 +99,9 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     return pipeline or part.CLASS
 
 
-def counterpart(config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[ModuleType, dict[str, Any], bool]:
+def counterpart(
+    config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[ModuleType, dict[str, Any], bool]:
     """Their network that a run's is: the module of this package that knows it, its config.json, and whether the labels have a row for none."""
     part = NETWORKS.get(str(node.get("name")))
     if part is None:

@@ -1,12 +1,10 @@
 """Networks: network(x (B, C, *S), t (B,), context) -> like x. They know nothing of diffusion; `Network` is what all of them have."""
 
-from .adapters.adapter import Adapter, changes, merge
-from .adapters.lora import DoRA, LoRA
+from .adapters import Adapter, DoRA, LoRA, changes, merge
 from .compat import Compat
 from .context import NOTHING, PLACES, Context, ControlHint
 from .control import Branch
-from .conv import Conv
-from .conv_adaln import ConvAdaLN
+from .conv import Conv, ConvAdaLN
 from .convnext import ConvNeXtUNet
 from .dit import DiT
 from .layers.axes import lay_weights_last

@@ -78,7 +78,7 @@ def test_words_and_classes_together_and_what_does_not_fit():
         built({"network": {"name": "dit", "context_dim": 32}, "conditions": nodes[:1]}, (2, 8, 8))
     with pytest.raises(Usage, match="a text enters by"):
         model("dit", "sideways")
-    with pytest.raises(Usage, match="two conditions have the key text"):
+    with pytest.raises(Usage, match="two conditions are called text"):
         built({"network": "dit", "conditions": ["text", "text"]}, (2, 8, 8))
 
 
