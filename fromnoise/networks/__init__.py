@@ -1,20 +1,16 @@
 """Networks: network(x (B, C, *S), t (B,), context) -> like x. They know nothing of diffusion; `Network` is what all of them have."""
 
 from .adapters import Adapter, DoRA, LoRA, changes, merge
-from .compat import Compat
 from .context import NOTHING, PLACES, Context, ControlHint
-from .control import Branch
-from .conv import Conv, ConvAdaLN
 from .convnext import ConvNeXtUNet
-from .dit import DiT
 from .layers.axes import lay_weights_last
 from .layers.block import recompute
 from .layers.dropout import Dropout, set_dropout_keys
-from .mlp import MLP, TwoLinear
-from .network import Network
+from .network import Branch, Compat, Network
 from .presets import PRESETS
+from .small import MLP, Conv, ConvAdaLN, TwoLinear
+from .transformer import DiT, UViT
 from .unet import UNet
-from .uvit import UViT
 
 NETWORKS: dict[str, type[Network]] = {
     "mlp": MLP, "two_linear": TwoLinear, "conv": Conv, "conv_adaln": ConvAdaLN,

@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
 from ..errors import Usage
 from .context import NOTHING, PLACES, Context
+from .layers.axes import conv, fold
+from .layers.embed import zero
 
 
 class Network(nn.Module, ABC):
@@ -80,3 +83,44 @@ class Network(nn.Module, ABC):
     def encode(self, x: Tensor, t: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], Any]:
         """(the features, residuals added; what `forward` needs beside them); hint (B, width, *S / patch) is added after the first layer."""
         raise NotImplementedError
+
+
+class Branch(nn.Module):
+    """A copy of a network's encoder that reads a hint as well (ControlNet, Zhang et al. 2023, sec. 3.1).
+
+    r_i = Z_i(h_i(x + Z(stem(hint)), t, context)), one for each feature h_i of the network, which adds it to its own. All Z are zero at
+    first, so a fresh branch changes nothing. x (B, C, *S), t (B,), hint (B, channels, *S) -> residuals like the network's features.
+    """
+
+    def __init__(self, network: Network, channels: int, axes: int):
+        super().__init__()
+        network.check_control()
+        self.encoder = network.encoder_copy().requires_grad_(True)
+        self.channels, width = channels, network.width
+        self.stem = nn.Sequential(
+            conv(axes, channels * network.patch**axes, width), nn.SiLU(), conv(axes, width, width), nn.SiLU(), zero(conv(axes, width, width, 1))
+        )  # fmt: skip
+        self.zero_convs = nn.ModuleList(network.zero_convs())
+
+    def forward(self, x: Tensor, t: Tensor, context: Context, hint: Tensor) -> tuple[Tensor, ...]:
+        features, _ = self.encoder.encode(x, t, context, self.stem(fold(hint, self.encoder.patch)))
+        return tuple(layer(feature) for layer, feature in zip(self.zero_convs, features, strict=True))
+
+
+@dataclass(frozen=True)
+class Compat:
+    """What weights of a published network call for; by default, what ours are trained with.
+
+    groups    of every group norm (null: up to 32 of 4 or more channels)
+    eps       of the UNet's norms (null: 1e-5), or of the DiT's norm before the feed-forward layer (null: 1e-6)
+    pad_late  the UNet's strided convolutions pad behind alone, as the first DDPM's did
+    shift     1: the time embedding's frequencies fall to 1 / 10000 (Ho et al. 2020); 0: they just miss it
+    """
+
+    groups: int | None = None
+    eps: float | None = None
+    pad_late: bool = False
+    shift: int = 0
+
+
+OURS = Compat()

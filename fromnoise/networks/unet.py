@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import Usage, at_least
-from .compat import OURS, Compat
 from .context import Context
 from .layers.attention import CrossTransformer, LinearAttention, SelfAttention
 from .layers.axes import beside, conv, fold, lay_last, resized, unfold
@@ -16,7 +15,7 @@ from .layers.block import Block
 from .layers.dropout import Dropout
 from .layers.embed import Kind, TimeEmbedding, zero
 from .layers.norm import GroupNorm
-from .network import Network
+from .network import OURS, Compat, Network
 
 
 class ResBlock(Block):

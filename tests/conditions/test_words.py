@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fromnoise.conditions.text import Words, encoder
-from fromnoise.conditions.text.words import BUCKETS, buckets, split
+from fromnoise.conditions.text.encoder import BUCKETS, buckets, split
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ from ...draws import Draws
 from ...errors import Usage, nearest
 from ...registry import lookup
 from .masks import holed, holes, masked
-from .resolution import low_resolution
-from .sketch import edges, grey, lines, palette, segments
+from .sketch import edges, grey, lines, low_resolution, palette, segments
 
 Hint = Callable[[Tensor, Draws | None], Tensor]  # (B, C, *S) in [-1, 1], what is left to chance -> (B, C', *S) in [-1, 1]
 

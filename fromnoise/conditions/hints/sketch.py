@@ -1,10 +1,11 @@
-"""What a draughtsman would take from a picture: its edges, lines, regions, colours."""
+"""What is left of a picture: its edges, lines, regions, colours, or fewer pixels."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...draws import Draws
+from ...errors import Usage, nearest
 from ...networks.layers.axes import resized
 from .filters import blur, dilated, directions, shifted, sobel
 
@@ -98,3 +99,21 @@ def palette(x: Tensor, draws: Draws | None = None) -> Tensor:
     """Which colours are where, without shapes: means over a grid of 8 cells a side, as flat squares (Mou et al. 2023, sec. 3.3); like x."""
     coarse = [min(8, n) for n in x.shape[2:]]
     return F.interpolate(resized(x.float(), coarse), size=x.shape[2:], mode="nearest")
+
+
+RESAMPLE = {"nearest": "nearest-exact", "bicubic": "bicubic"}
+
+
+def low_resolution(x: Tensor, draws: Draws | None = None, factor: int = 4, up: str = "nearest") -> Tensor:
+    """The means of squares of `factor` pixels a side, brought back to size, for super-resolution; (B, C, *S) in [-1, 1] -> the same shape.
+
+    up: nearest, or bicubic (pictures alone). Where factor does not divide a size, the squares are as even as they can be.
+    """
+    if not isinstance(factor, int) or factor < 2:
+        raise Usage(f"low_resolution: factor is a whole number from 2, not {factor!r}")
+    if up not in RESAMPLE:
+        raise Usage(f"low_resolution: no up {up!r}{nearest(up, RESAMPLE)}")
+    if up == "bicubic" and x.ndim != 4:
+        raise Usage(f"low_resolution: bicubic is for pictures, not for examples of shape {tuple(x.shape[1:])}; use up: nearest")
+    small = F.interpolate(x, [-(-size // factor) for size in x.shape[2:]], mode="area")
+    return F.interpolate(small, x.shape[2:], mode=RESAMPLE[up]).clamp(-1, 1)

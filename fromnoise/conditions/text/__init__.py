@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 from ...errors import Usage
 from ...registry import PLUGIN, lookup
-from .encoder import Encoder
+from .encoder import Encoder, Words
 from .pretrained import Pretrained
-from .words import Words
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {"words": Words}
 

@@ -13,9 +13,8 @@ from torch.autograd.function import once_differentiable
 from ...errors import Usage
 from ...registry import lookup
 from .dropout import Dropout
-from .embed import linear, zero
+from .embed import Rotation, linear, sincos, turned, zero
 from .norm import GroupNorm
-from .position import Rotation, sincos, turned
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
