@@ -75,7 +75,7 @@ class Condition(nn.Module, ABC):
         """Of its tokens (`place` tokens), or of its channels beside x (concat)."""
         raise NotImplementedError(f"{type(self).__name__} enters as {place}: give it a method width(place, example), or other ways")
 
-    def prepare(self, data: Any) -> None:  # noqa: B027 (nothing, unless there is something to gain)
+    def prepare(self, data: Any) -> None:  # noqa: B027 (most need not)
         """Gets ready for a dataset, before training."""
 
     def networks(self) -> list[nn.Module]:

@@ -33,7 +33,7 @@ class Label(Condition):
     def plan(self, network: type[Network], example: Example) -> dict[str, Any]:
         if self.classes is None and not example.classes:
             raise Usage(
-                "the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders"
+                "the model is conditioned on labels, and the data has none; put the examples in class folders, or leave the label out"
             )
         if self.classes is not None and self.classes < len(example.classes):
             raise Usage(f"conditions label: classes is {self.classes}, but the data has {len(example.classes)}; leave it out")

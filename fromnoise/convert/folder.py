@@ -44,18 +44,14 @@ def read(path: str | Path) -> Taken:
     if not is_foreign(path):
         what = "is not there" if not path.exists() else "holds neither model_index.json nor config.json"
         raise Usage(f"{path} {what}; give a folder as diffusers' save_pretrained writes it")
-    place = path
-    if (path / "model_index.json").is_file():
-        places = [path / part for part in PLACES.values() if (path / part / "config.json").is_file()]
-        if not places:
-            raise Problem(f"{path} has none of the parts {', '.join(PLACES.values())}; the pipeline is of a kind that fromnoise has not")
-        place = places[0]
+    parts = PLACES.values() if (path / "model_index.json").is_file() else ["."]
+    place = next((path / part for part in parts if (path / part / "config.json").is_file()), None)
+    if place is None:
+        raise Problem(f"{path} has none of the parts {', '.join(parts)}; the pipeline is of a kind that fromnoise has not")
     config = _json(place / "config.json")
     kind = config.get("_class_name")
     if kind == unet_condition.CLASS:
-        raise Problem(
-            f"{place} works on an autoencoder's latents, which fromnoise does not read yet; `convert.unet_condition` has its network"
-        )
+        raise Problem(f"{place} works on an autoencoder's latents, which fromnoise does not read yet; see `convert.unet_condition`")
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
     part = KINDS[kind]
@@ -153,10 +149,8 @@ def _tensors(place: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     whole, index, pickle = (place / f"{WEIGHTS}{end}" for end in (".safetensors", ".safetensors.index.json", ".bin"))
-    files: Sequence[Path] = [pickle] if pickle.is_file() else [whole]
-    if whole.is_file():
-        files = [whole]
-    elif index.is_file():
+    files: Sequence[Path] = [pickle] if pickle.is_file() and not whole.is_file() else [whole]
+    if index.is_file() and not whole.is_file():
         files = [place / Path(str(name)).name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
     tensors: dict[str, Tensor] = {}
     for file in files:

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ..errors import Problem
 
-Tensors = Mapping[str, Tensor]
-
 
 def _one(parts: Sequence[Tensor]) -> Tensor:
     return parts[0]
@@ -72,24 +70,20 @@ def of_network(rows: Sequence[Row]) -> list[Row]:
     return [replace(row, ours=f"denoiser.network.{row.ours}") for row in rows]
 
 
-def to_ours(rows: Sequence[Row], theirs: Tensors) -> dict[str, Tensor]:
+def to_ours(rows: Sequence[Row], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our tensors from theirs; raises Problem where one is missing, or one would be left over."""
     wanted = {name for row in rows for name in row.theirs}
     if missing := sorted(wanted - set(theirs)):
-        raise Problem(f"the weights lack {missing[0]}{_more(missing)}; the file and its config.json do not belong together")
+        raise Problem(f"the weights lack {', '.join(missing[:3])}; the file and its config.json do not belong together")
     if extra := sorted(set(theirs) - wanted):
-        raise Problem(f"the weights hold {extra[0]}{_more(extra)}, which config.json does not account for; they do not belong together")
+        raise Problem(f"the weights hold {', '.join(extra[:3])}, which config.json does not account for; they do not belong together")
     return {row.ours: row.join([theirs[name] for name in row.theirs]).contiguous() for row in rows}
 
 
-def to_theirs(rows: Sequence[Row], ours: Tensors) -> dict[str, Tensor]:
+def to_theirs(rows: Sequence[Row], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors from ours."""
     named = {}
     for row in rows:
         parts = row.split(ours[row.ours], len(row.theirs))
         named |= {name: part.contiguous() for name, part in zip(row.theirs, parts, strict=True)}
     return named
-
-
-def _more(names: Sequence[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -62,9 +62,9 @@ def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bo
     widths = [stages[-1].block.conv2.out_channels for stages in net.down]
     found = {m.num_groups for m in net.modules() if isinstance(m, torch.nn.GroupNorm)}
     if len(found) > 1:
+        several = ", ".join(map(str, sorted(found)))
         raise Problem(
-            f"this network's group norms have {', '.join(map(str, sorted(found)))} groups at different widths, "
-            "diffusers' UNet2DModel one number; train with network.compat.groups set"
+            f"this network's norms have {several} groups, diffusers' UNet2DModel one number; train with network.compat.groups set"
         )
     attention, middle = list(node.get("attention", ())), net.middle[0].attend is not None
     attending = [m for m in net.modules() if hasattr(m, "heads")]

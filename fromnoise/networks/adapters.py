@@ -143,13 +143,8 @@ class Redirected(LowRank):
 
     def forward(self, weight: Tensor) -> Tensor:
         turned = weight + super().forward(weight)
-        ratio = (_norms(weight) + self.longer) / _norms(turned).detach()
-        return ratio.view(-1, *[1] * (weight.ndim - 1)) * turned - weight
-
-
-def _norms(weight: Tensor) -> Tensor:
-    """(out, in, *taps) -> (out,), of channels that are zero next to nothing."""
-    return torch.linalg.vector_norm(weight.flatten(1), dim=1).clamp_min(1e-12)
+        before, now = (torch.linalg.vector_norm(w.flatten(1), dim=1).clamp_min(1e-12) for w in (weight, turned))  # (out,)
+        return ((before + self.longer) / now.detach()).view(-1, *[1] * (weight.ndim - 1)) * turned - weight
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,9 +51,7 @@ class Network(nn.Module, ABC):
         context = (context or NOTHING).only(*places, *(("mask",) if self.context_dim else ()))
         channels = 0 if context.concat is None else context.concat.shape[1]
         if channels != self.concat:
-            raise Usage(
-                f"this network has {self.concat} channels beside x (concat), and the conditions {channels}; leave network.concat out"
-            )
+            raise Usage(f"this network takes {self.concat} channels beside x, and the conditions have {channels}; leave network.concat out")
         return context
 
     def embedding(self, t: Tensor, context: Context) -> Tensor:

@@ -44,10 +44,7 @@ class ResBlock(Block):
         if size is not None:
             h, x = resized(h, size), resized(x, size)
         h = self.conv1(h)
-        if self.scale_shift:
-            h = self.norm2(h, *emb.chunk(2, 1))
-        else:
-            h = self.norm2(h + emb.reshape(*emb.shape, *[1] * (x.ndim - 2)))
+        h = self.norm2(h, *emb.chunk(2, 1)) if self.scale_shift else self.norm2(h + emb.reshape(*emb.shape, *[1] * (x.ndim - 2)))
         return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
 
 
@@ -160,29 +157,23 @@ class UNet(Network):
         self.time_embedding = TimeEmbedding(self.dim, width, time, compat.shift)
         self.conv_in = conv(axes, (channels + concat) * patch**axes, self.width)
         self.down, self.up, self.downsample, self.upsample = (nn.ModuleList() for _ in range(4))
-        self._add_down(widths, blocks, stage, block if resample == "residual" else lambda c, _: Downsample(c, axes, compat.pad_late))
-        middle, now = bool(attention or linear) or context_dim > 0 if middle is None else middle, widths[-1]
-        self.middle = nn.ModuleList([stage(now, now, None, middle), stage(now, now, None)])
-        self._add_up(widths, blocks, stage, block if resample == "residual" else lambda c, _: Upsample(c, axes))
-        self.conv_out = ConvOut(GroupNorm(widths[0], groups, eps), nn.SiLU(), zero(conv(axes, widths[0], channels * patch**axes)))
-
-    def _add_down(self, widths: Sequence[int], blocks: int, stage: Callable[..., Stage], resample: Callable[..., nn.Module]) -> None:
-        features = [widths[0]]  # the channels of each: of every skip, and of the middle
-        for i, wide in enumerate(widths):
-            self.down.append(nn.ModuleList(stage(features[-1] if j == 0 else wide, wide, i) for j in range(blocks)))
-            features += [wide] * blocks
-            if i < len(widths) - 1:
-                self.downsample.append(resample(wide, wide))
-                features.append(wide)
-        self.features = [*features, widths[-1]]
-
-    def _add_up(self, widths: Sequence[int], blocks: int, stage: Callable[..., Stage], resample: Callable[..., nn.Module]) -> None:
-        *skips, now = self.features
-        for i, wide in reversed(list(enumerate(widths))):
-            self.up.append(nn.ModuleList(stage((now if j == 0 else wide) + skips.pop(), wide, i) for j in range(blocks + 1)))
+        now, skips = widths[0], [widths[0]]  # channels
+        for level, wide in enumerate(widths):
+            self.down.append(nn.ModuleList(stage(wide if j else now, wide, level) for j in range(blocks)))
+            skips += [wide] * blocks
+            if level < len(widths) - 1:
+                self.downsample.append(block(wide, wide) if resample == "residual" else Downsample(wide, axes, compat.pad_late))
+                skips.append(wide)
             now = wide
-            if i:
-                self.upsample.append(resample(wide, wide))
+        self.features = [*skips, now]  # channels of each: of every skip, and of the middle
+        middle = bool(attention or linear) or context_dim > 0 if middle is None else middle
+        self.middle = nn.ModuleList([stage(now, now, None, middle), stage(now, now, None)])
+        for level, wide in reversed(list(enumerate(widths))):
+            self.up.append(nn.ModuleList(stage((wide if j else now) + skips.pop(), wide, level) for j in range(blocks + 1)))
+            if level:
+                self.upsample.append(block(wide, wide) if resample == "residual" else Upsample(wide, axes))
+            now = wide
+        self.conv_out = ConvOut(GroupNorm(widths[0], groups, eps), nn.SiLU(), zero(conv(axes, widths[0], channels * patch**axes)))
 
     def zero_convs(self) -> list[nn.Module]:
         return [zero(conv(self.axes, channels, channels, 1)) for channels in self.features]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fromnoise.conditions import Control, Example, Image, Label, Text
-from fromnoise.conditions.text import ENCODERS, Encoder, encoder
+from fromnoise.conditions.text import ENCODERS, Encoder, encoder_of
 from fromnoise.config import Recipe
 from fromnoise.draws import Draws
 from fromnoise.errors import Problem, Usage
@@ -166,6 +166,6 @@ def test_a_text_encoder_of_ones_own():
     stirred(model.denoiser.network)
     a, b = (model.sample(1, text=text, steps=2) for text in ("cat", "dog"))
     assert a.shape == (1, 1, 8, 8) and not torch.allclose(a, b, atol=1e-4)
-    assert isinstance(encoder(Letters, length=3), Letters) and set(ENCODERS) == {"words"}
+    assert isinstance(encoder_of(Letters, length=3), Letters) and set(ENCODERS) == {"words"}
     with pytest.raises(Usage, match="leave width 16 out"):
-        encoder("some/pretrained", width=16)
+        encoder_of("some/pretrained", width=16)

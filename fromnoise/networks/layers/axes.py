@@ -31,8 +31,6 @@ def fold(x: Tensor, patch: int) -> Tensor:
     axes = x.ndim - 2
     pad = [amount for size in reversed(x.shape[2:]) for amount in (0, -size % patch)]
     x = F.pad(x, pad, mode="replicate") if any(pad) else x
-    if axes == 2:
-        return F.pixel_unshuffle(x, patch)
     blocks = [part for size in x.shape[2:] for part in (size // patch, patch)]
     x = x.reshape(*x.shape[:2], *blocks)  # (B, C, S1, p, S2, p, …)
     return x.permute(0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)).flatten(1, 1 + axes)
