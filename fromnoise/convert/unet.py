@@ -23,6 +23,7 @@ DEFAULTS = {  # diffusers', for what an older config.json leaves out
     "add_attention": True, "attention_head_dim": 8, "norm_num_groups": 32, "attn_norm_num_groups": None, "norm_eps": 1e-5,
     "freq_shift": 0, "flip_sin_to_cos": True, "downsample_padding": 1, "resnet_time_scale_shift": "default", "num_class_embeds": None,
 }  # fmt: skip
+BLOCK = {"norm1": "norm1", "conv1": "conv1", "emb_proj": "time_emb_proj", "norm2": "norm2", "conv2": "conv2", "skip": "conv_shortcut"}
 KINDS = ("DownBlock2D", "UpBlock2D", "AttnDownBlock2D", "AttnUpBlock2D")
 
 
@@ -53,19 +54,22 @@ def network(config: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def built(node: Mapping[str, Any]) -> UNet:
+    """The network of a node, without weights."""
+    with torch.device("meta"):
+        return UNet(**{key: value for key, value in node.items() if key not in ("name", "compat")}, compat=Compat(**node.get("compat", {})))
+
+
 def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bool) -> dict[str, Any]:
     """diffusers' config.json of our network; raises Problem where UNet2DModel has no such network. null: the label's table has a row for no class."""
     exportable({**node, "linear": list(node.get("linear", ()))}, OURS, CLASS)
     compat = Compat(**node.get("compat", {}))
-    with torch.device("meta"):
-        net = UNet(**{**{key: value for key, value in node.items() if key != "name"}, "compat": compat})
+    net = built(node)
     widths = [stages[-1].block.conv2.out_channels for stages in net.down]
     found = {m.num_groups for m in net.modules() if isinstance(m, torch.nn.GroupNorm)}
     if len(found) > 1:
         several = ", ".join(map(str, sorted(found)))
-        raise Problem(
-            f"this network's norms have {several} groups, diffusers' UNet2DModel one number; train with network.compat.groups set"
-        )
+        raise Problem(f"this network's norms have {several} groups, diffusers' {CLASS} one number; train with network.compat.groups set")
     attention, middle = list(node.get("attention", ())), net.middle[0].attend is not None
     attending = [m for m in net.modules() if hasattr(m, "heads")]
     heads = {m.qkv.in_features // m.heads for m in attending}
@@ -95,37 +99,25 @@ def _attend(ours: str, theirs: str) -> list[Row]:
 def rows(config: Mapping[str, Any], attend: Callable[[str, str], list[Row]] = _attend) -> list[Row]:
     """The map of weights of a UNet2DModel of this config.json; `attend` maps an attention block of ours to one of theirs."""
     c = {**DEFAULTS, **config}
-    widths, blocks = list(c["block_out_channels"]), c["layers_per_block"]
-    count, found = len(widths), [*layer("conv_in", "conv_in"), *layer("conv_out.0", "conv_norm_out"), *layer("conv_out.2", "conv_out")]
+    net, blocks = built(network(c)), c["layers_per_block"]
+
+    def stage(ours: str, theirs: str, j: int) -> list[Row]:
+        part = net.get_submodule(ours)
+        parts = {name: their for name, their in BLOCK.items() if not isinstance(getattr(part.block, name), torch.nn.Identity)}
+        found = [row for name, their in parts.items() for row in layer(f"{ours}.block.{name}", f"{theirs}.resnets.{j}.{their}")]
+        return found + (attend(ours, f"{theirs}.attentions.{j}") if part.attend is not None else [])
+
     first, second = (layer(f"time_embedding.mlp.{i}", f"time_embedding.linear_{j}") for i, j in ((0, 1), (2, 2)))
     if not c["flip_sin_to_cos"]:
         first[0] = remade(first[0], _swapped, _swapped)
-    found += [*first, *second]
-
-    def block(ours: str, theirs: str, channels_in: int, channels_out: int) -> list[Row]:
-        parts = {"norm1": "norm1", "conv1": "conv1", "emb_proj": "time_emb_proj", "norm2": "norm2", "conv2": "conv2"}
-        parts |= {"skip": "conv_shortcut"} if channels_in != channels_out else {}
-        return [row for a, b in parts.items() for row in layer(f"{ours}.block.{a}", f"{theirs}.{b}")]
-
-    now, skips = widths[0], [widths[0]]
-    for i, wide in enumerate(widths):
-        for j in range(blocks):
-            found += block(f"down.{i}.{j}", f"down_blocks.{i}.resnets.{j}", now, wide)
-            found += attend(f"down.{i}.{j}", f"down_blocks.{i}.attentions.{j}") if c["down_block_types"][i].startswith("Attn") else []
-            now = wide
-            skips.append(now)
-        if i < count - 1:
-            found += layer(f"downsample.{i}.conv", f"down_blocks.{i}.downsamplers.0.conv")
-            skips.append(now)
-    found += [row for j in range(2) for row in block(f"middle.{j}", f"mid_block.resnets.{j}", now, now)]
-    found += attend("middle.0", "mid_block.attentions.0") if c["add_attention"] else []
-    for i in range(count):
-        wide = widths[count - 1 - i]
-        for j in range(blocks + 1):
-            found += block(f"up.{i}.{j}", f"up_blocks.{i}.resnets.{j}", now + skips.pop(), wide)
-            found += attend(f"up.{i}.{j}", f"up_blocks.{i}.attentions.{j}") if c["up_block_types"][i].startswith("Attn") else []
-            now = wide
-        found += layer(f"upsample.{i}.conv", f"up_blocks.{i}.upsamplers.0.conv") if i < count - 1 else []
+    found = [*first, *second, *layer("conv_in", "conv_in"), *layer("conv_out.0", "conv_norm_out"), *layer("conv_out.2", "conv_out")]
+    for i in range(len(net.down)):
+        found += [row for j in range(blocks) for row in stage(f"down.{i}.{j}", f"down_blocks.{i}", j)]
+        found += [row for j in range(blocks + 1) for row in stage(f"up.{i}.{j}", f"up_blocks.{i}", j)]
+    for i in range(len(net.downsample)):
+        found += layer(f"downsample.{i}.conv", f"down_blocks.{i}.downsamplers.0.conv")
+        found += layer(f"upsample.{i}.conv", f"up_blocks.{i}.upsamplers.0.conv")
+    found += [row for j in range(2) for row in stage(f"middle.{j}", "mid_block", j)]
     return of_network(found) + ([Row("conditions.label.embed.weight", ("class_embedding.weight",))] if c["num_class_embeds"] else [])
 
 
