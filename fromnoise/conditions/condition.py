@@ -51,10 +51,8 @@ class Condition(nn.Module, ABC):
             raise Usage(f"a {self.key} enters by {', '.join(self.ways)}, not by {enter!r}")
         self.drop, self.enter = drop, enter
 
-    # Building: `plan` before there is a network, `init_layers` once there is one.
-
     def plan(self, network: type[Network], example: Example) -> dict[str, Any]:
-        """The settings of the network that the condition calls for; changes nothing. Raises Usage where the network has no way for it."""
+        """The settings of the network, not yet built, that the condition calls for; changes nothing. Raises Usage where the network has no way for it."""
         way = self.way(network)
         settings = dict(network.ways[way]) if self.enter else {}
         return settings if PLACES[way] == "vector" else {**settings, WIDTHS[PLACES[way]]: self.width(PLACES[way], example)}
@@ -81,8 +79,6 @@ class Condition(nn.Module, ABC):
     def networks(self) -> list[nn.Module]:
         """What it has that runs beside the network at every step, and is laid out and compiled like it."""
         return []
-
-    # Values
 
     @property
     def source(self) -> str:
@@ -130,8 +126,6 @@ class Condition(nn.Module, ABC):
     def known(self, value: Any) -> tuple[Tensor, Tensor] | None:
         """What the values (n) fix of the samples themselves, as for inpainting: (pixels (n, C, *S), 1 where they are known (n, 1, *S)); else None."""
         return None
-
-    # Contexts
 
     @abstractmethod
     def forward(self, value: Any) -> Context: ...

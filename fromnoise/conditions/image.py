@@ -15,6 +15,7 @@ from .condition import Condition, Example
 from .hints import HINTS, hint_of
 
 LARGEST = 20  # beyond it numbers are bytes that somebody forgot to scale
+HOLE = (-0.76, -0.23, 0.32)  # a blue, where a picture shows that something is to be filled in
 
 
 class Picture(Condition):
@@ -34,16 +35,12 @@ class Picture(Condition):
         if options and hint is None:
             raise Usage(f"the {self.key} condition has options and no hint that they could be of; name it, as in hint: grey")
         self.hint, self.make_hint = hint, None if hint is None else hint_of(hint, options)
+        # of pictures with holes, which samples fill in
         self.known_of = None if hint is None else getattr(lookup(HINTS, hint, "hint"), "known", None)
 
     @property
     def source(self) -> str:
         return "image" if self.hint is None else "x"
-
-    @property
-    def fills_holes(self) -> bool:
-        """Whether its pictures have holes, which samples fill in."""
-        return self.known_of is not None
 
     def made(self, source: Tensor, draws: Draws | None = None) -> Tensor:
         """The values that pictures (B, C, *S) make: the hint of x, or the data's second pictures as they are."""
@@ -79,9 +76,6 @@ class Picture(Condition):
             there, here = ("x".join(map(str, shape)) for shape in (value.shape[1:], self.shape))
             raise Usage(f"the {self.name} is {there} (channels first), this model's are {here}; bring it to that size")
         return value.float().expand(n, *self.shape)
-
-
-HOLE = (-0.76, -0.23, 0.32)  # a blue, where a picture shows that something is to be filled in
 
 
 class Image(Picture):

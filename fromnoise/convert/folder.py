@@ -22,6 +22,7 @@ NETWORKS = {"unet": unet, "dit": dit}  # ours
 PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer"}
 PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  # of a UNet2DModel; DiTPipeline wants an autoencoder as well
 WEIGHTS = "diffusion_pytorch_model"
+FILE = "pytorch_lora_weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,6 @@ def _names(path: Path, classes: int) -> list[str]:
     if not isinstance(named, dict) or sorted(named) != sorted(map(str, range(classes))):
         return [str(i) for i in range(classes)]
     return [str(named[str(i)]) for i in range(classes)]
-
-
-FILE = "pytorch_lora_weights.safetensors"
 
 
 def write_adapter(

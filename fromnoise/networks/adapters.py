@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import Usage, at_least
 
+Kind = TypeVar("Kind", bound=nn.Module)
+
 
 class Adapted(nn.Module):
     """A layer whose weight is its own plus a change of it, W + change(W). Its own keeps its name in the state_dict, and stays as it is.
@@ -43,9 +45,6 @@ def _adapted(kind: type[nn.Module]) -> type[nn.Module]:
 def changes(model: nn.Module) -> dict[str, Tensor]:
     """What is added to the model's weights, by their names."""
     return {f"{name}.weight": layer.changed() for name, layer in model.named_modules() if isinstance(layer, Adapted)}
-
-
-Kind = TypeVar("Kind", bound=nn.Module)
 
 
 @torch.no_grad()

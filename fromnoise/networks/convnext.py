@@ -9,10 +9,9 @@ from ..errors import at_least
 from .context import Context
 from .layers.attention import LinearAttention, SelfAttention
 from .layers.axes import beside, conv, conv_class, lay_last, resized
-from .layers.block import Block
 from .layers.embed import Kind, TimeEmbedding, zero
 from .layers.norm import GroupNorm
-from .network import Network
+from .network import Block, Network
 from .unet import widths_of
 
 

@@ -1,4 +1,4 @@
-"""What every network is: the interface that conditions, control branches, adapters and the denoiser rely on."""
+"""What every network is: the interface that conditions, control branches, adapters and the denoiser rely on; and its repeated part."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import Usage
 from .context import NOTHING, PLACES, Context
@@ -58,8 +60,6 @@ class Network(nn.Module, ABC):
         """The time embedding with the context's vector added; t (B,) -> (B, dim)."""
         emb = self.time_embedding(t)
         return emb if context.vector is None else emb + context.vector
-
-    # What a control branch needs (ControlNet, Zhang et al. 2023)
 
     @classmethod
     def check_control(cls) -> None:
@@ -122,3 +122,25 @@ class Compat:
 
 
 OURS = Compat()
+
+
+class Block(nn.Module):
+    """A repeated part of a network. Where `recompute` is set, training keeps only what goes in, and computes the rest again on the way back.
+
+    Gradient checkpointing (Chen et al. 2016): the activations of one block at a time, for about a third more time. Dropout draws alike twice.
+    """
+
+    recompute = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(super().__call__, *args, use_reentrant=False, **kwargs)
+        return super().__call__(*args, **kwargs)
+
+
+def recompute(network: nn.Module, on: bool = True) -> int:
+    """Sets every outermost `Block` of the network to be recomputed; how many there are."""
+    if isinstance(network, Block):
+        network.recompute = on
+        return 1
+    return sum(recompute(child, on) for child in network.children())

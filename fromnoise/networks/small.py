@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from ..errors import Usage, at_least
 from .context import Context
 from .layers.axes import conv, lay_last
-from .layers.block import Block
 from .layers.embed import Kind, TimeEmbedding, zero
 from .layers.norm import GroupNorm
-from .network import Network
+from .network import Block, Network
 
 
 class Points(Network):

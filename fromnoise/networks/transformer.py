@@ -12,9 +12,8 @@ from ..registry import lookup
 from .context import Context
 from .layers.attention import ACTIVATIONS, Act, Attention, CrossAttention, FeedForward, Gated, joined
 from .layers.axes import conv, conv_class, fold, unfold
-from .layers.block import Block
 from .layers.embed import Kind, Rotation, TimeEmbedding, embedding, linear, rotation, sincos, zero
-from .network import OURS, Compat, Network
+from .network import OURS, Block, Compat, Network
 
 
 class Transformer(Network):
@@ -25,6 +24,7 @@ class Transformer(Network):
     encoder_depth: int
 
     def set_sizes(self, width: int, heads: int, patch: int, positions: str, context_dim: int, concat: int) -> None:
+        """Checks and keeps the settings that both have."""
         at_least(1, self.name, width=width, heads=heads, patch=patch)
         at_least(0, self.name, context_dim=context_dim, concat=concat)
         self.dim = self.width = width

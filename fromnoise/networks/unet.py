@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from ..errors import Usage, at_least
 from .context import Context
 from .layers.attention import CrossTransformer, LinearAttention, SelfAttention
-from .layers.axes import beside, conv, fold, lay_last, resized, unfold
-from .layers.block import Block
+from .layers.axes import beside, conv, conv_class, fold, lay_last, resized, unfold
 from .layers.dropout import Dropout
 from .layers.embed import Kind, TimeEmbedding, zero
 from .layers.norm import GroupNorm
-from .network import OURS, Compat, Network
+from .network import OURS, Block, Compat, Network
 
 
 class ResBlock(Block):
@@ -65,15 +64,13 @@ class Downsample(Block):
 
     def __init__(self, channels: int, axes: int, pad_late: bool):
         super().__init__()
-        self.conv = conv(axes, channels, channels, stride=2)
+        self.conv = conv_class(axes)(channels, channels, 3, 2, 0 if pad_late else 1)
         self.pad_late = pad_late
 
     def forward(self, x: Tensor, emb: Tensor, size: Sequence[int]) -> Tensor:
-        if not self.pad_late:
-            return self.conv(x)
-        # one pixel of zeros behind, and one more where the size is odd, which a last window of its own would need
-        x = F.pad(x, [amount for n in reversed(x.shape[2:]) for amount in (0, 1 + n % 2)])
-        return (F.conv1d, F.conv2d, F.conv3d)[x.ndim - 3](x, self.conv.weight, self.conv.bias, stride=2)
+        if self.pad_late:  # one pixel of zeros, and one more where the size is odd, which a last window of its own would need
+            x = F.pad(x, [amount for n in reversed(x.shape[2:]) for amount in (0, 1 + n % 2)])
+        return self.conv(x)
 
 
 class Upsample(Block):

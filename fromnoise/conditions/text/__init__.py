@@ -13,6 +13,7 @@ from .encoder import Encoder, Words
 from .pretrained import Pretrained
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {"words": Words}
+CHANNELS = 16  # beside x, where a caption enters so
 
 
 def encoder_of(name: str | Callable[..., Encoder], length: int | None = None, width: int | None = None) -> Encoder:
@@ -26,9 +27,6 @@ def encoder_of(name: str | Callable[..., Encoder], length: int | None = None, wi
     if width is not None:
         raise Usage(f"a pretrained encoder has a width of its own; leave width {width} out, or use encoder: words")
     return Pretrained(name, length)
-
-
-CHANNELS = 16  # beside x, where a caption enters so
 
 
 class Text(Condition):

@@ -15,6 +15,9 @@ from ...errors import at_least
 from ...networks.layers.embed import sincos
 from ...networks.transformer import UViTBlock
 
+BUCKETS = 8192
+GRAMS = (3, 4, 5)  # bytes
+
 
 class Encoder(nn.Module, ABC):
     """Texts as sequences of vectors: forward(n texts) -> (tokens (n, L, width), mask (n, L) bool: which of them count), at least one for each."""
@@ -40,10 +43,6 @@ class Encoder(nn.Module, ABC):
 def rounded(tokens: int, most: int) -> int:
     """A number of tokens in steps of 8, so that sequences come in few lengths (compiled networks are made for each)."""
     return min(most, -(-tokens // 8) * 8)
-
-
-BUCKETS = 8192
-GRAMS = (3, 4, 5)  # bytes
 
 
 @lru_cache(65536)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...errors import Usage
 
 CONVS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+WIDE = 96  # channels from which a CPU's convolutions gain more from channels last than its other layers lose, as measured
 
 
 def conv_class(axes: int) -> type[nn.Module]:
@@ -19,9 +20,9 @@ def conv_class(axes: int) -> type[nn.Module]:
     return CONVS[axes]
 
 
-def conv(axes: int, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Module:
-    """A convolution that keeps the size (over the stride), on 1, 2 or 3 axes."""
-    return conv_class(axes)(channels_in, channels_out, kernel, stride, kernel // 2)
+def conv(axes: int, channels_in: int, channels_out: int, kernel: int = 3) -> nn.Module:
+    """A convolution that keeps the size, on 1, 2 or 3 axes."""
+    return conv_class(axes)(channels_in, channels_out, kernel, padding=kernel // 2)
 
 
 def fold(x: Tensor, patch: int) -> Tensor:
@@ -62,9 +63,6 @@ def resized(x: Tensor, size: Sequence[int]) -> Tensor:
 def beside(a: Tensor, b: Tensor) -> Tensor:
     """Two feature maps (B, C, *S) with their channels side by side."""
     return _Beside.apply(a, b) if laid_last(a) and laid_last(b) else torch.cat([a, b], 1)
-
-
-WIDE = 96  # channels from which a CPU's convolutions gain more from channels last than its other layers lose, as measured
 
 
 def lay_weights_last(network: nn.Module, device: torch.device) -> None:

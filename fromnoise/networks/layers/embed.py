@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from ...registry import lookup
 
+Rotation = tuple[Tensor, Tensor]  # cosines and sines
+
 
 class Sinusoidal(nn.Module):
     """Sines and cosines of t at geometrically falling frequencies (Vaswani et al. 2017; Ho et al. 2020); (B,) -> (B, dim).
@@ -76,9 +78,6 @@ def linear(channels_in: int, channels_out: int, bias: bool = True) -> nn.Linear:
     if bias:
         nn.init.zeros_(layer.bias)
     return layer
-
-
-Rotation = tuple[Tensor, Tensor]  # cosines and sines
 
 
 def _angles(sizes: tuple[int, ...], share: int, device: torch.device) -> list[Tensor]:
