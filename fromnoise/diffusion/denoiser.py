@@ -12,6 +12,7 @@ from ..errors import Usage, nearest
 from ..registry import lookup
 from . import predict as prediction
 from .level import LENGTH, Level
+from .predict import Row
 from .schedule import Cosine, Flow, Schedule
 
 Denoise = Callable[[Tensor, Level], tuple[Tensor, Tensor]]  # (x, level) -> (x0, eps) with level.mix(x0, eps) == x
@@ -54,12 +55,7 @@ class Denoiser(nn.Module):
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        predict: str | prediction.Row = "v",
-        clock: str | Clock | Schedule = "angle",
-        frame: str = "vp",
-        data_std: float = 1.0,
+        self, network: nn.Module, predict: str | Row = "v", clock: str | Clock | Schedule = "angle", frame: str = "vp", data_std: float = 1.0
     ):
         super().__init__()
         if frame not in LENGTH:
@@ -95,9 +91,8 @@ class Denoiser(nn.Module):
         if getattr(t, "shape", None) != noisiest.alpha.shape:
             raise Usage("the clock must give a tensor t of the shape of level.alpha")
         if not bool(torch.isfinite(t)) or float(length / torch.hypot(noisiest.alpha, noisiest.sigma)) < 1e-6:
-            raise Usage(
-                "the clock or the frame is infinite at alpha = 0: set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp"
-            )
+            cure = "set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp"
+            raise Usage(f"the clock or the frame is infinite at alpha = 0: {cure}")
 
     def c_out(self, level: Level) -> Tensor:
         """By how much an error of the network becomes one in x0."""

@@ -37,15 +37,9 @@ DISTANCES: dict[str, Distance] = {"mse": mse, "l1": l1, "huber": huber}
 
 
 def loss(
-    denoiser: Denoiser,
-    x0: Tensor,
-    level: Level,
-    context: Any = None,
-    eps: Tensor | None = None,
-    weight: str | Weight = "flat",
-    distance: str | Distance = "mse",
-    penalty: str | Penalty | None = None,
-) -> Tensor:
+    denoiser: Denoiser, x0: Tensor, level: Level, context: Any = None, eps: Tensor | None = None,
+    weight: str | Weight = "flat", distance: str | Distance = "mse", penalty: str | Penalty | None = None,
+) -> Tensor:  # fmt: skip
     """weight(level) · mean over all but the batch of distance(F, a x0 + b eps), (B,).
 
     x0 (B, C, *S) clean data; level with (B,) weights; eps like x0, standard normal when it isn't given. `penalty(x0_hat, x0) -> (B,)` is
@@ -73,14 +67,13 @@ def _shaped(found: Tensor, shape: torch.Size, what: str, name: Any) -> Tensor:
 
 def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     """1 - SSIM of two batches of pictures in [-1, 1] (Wang et al. 2004), with a flat window, as a penalty; (B, C, H, W) -> (B,)."""
-    a, b = a / 2 + 0.5, b / 2 + 0.5
+    a, b, side = a / 2 + 0.5, b / 2 + 0.5, min(window, *a.shape[-2:])
 
     def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, min(window, *a.shape[-2:]), 1)
+        return F.avg_pool2d(x, side, 1)
 
     mean_a, mean_b = mean(a), mean(b)
-    n = min(window, *a.shape[-2:]) ** 2
-    unbiased = n / (n - 1)  # sample covariance, as in scikit-image
+    unbiased = side**2 / (side**2 - 1)  # sample covariance, as in scikit-image
     var_a, var_b = (mean(a * a) - mean_a**2) * unbiased, (mean(b * b) - mean_b**2) * unbiased
     cov = (mean(a * b) - mean_a * mean_b) * unbiased
     c1, c2 = 0.01**2, 0.03**2

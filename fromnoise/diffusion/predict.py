@@ -59,10 +59,8 @@ def mean(table: Table) -> Row:
 
     def row(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
         index = table.index(level).round().long()
-        previous = table.at((index - 1).clamp(min=0))
-        first = index == 0  # below index 0 lies clean data
-        alpha = torch.where(first, 1.0, previous.alpha)
-        sigma = torch.where(first, 0.0, previous.sigma)
+        previous, first = table.at((index - 1).clamp(min=0)), index == 0  # below index 0 lies clean data
+        alpha, sigma = torch.where(first, 1.0, previous.alpha), torch.where(first, 0.0, previous.sigma)
         return alpha, sigma * Level(alpha, sigma).kept(level)
 
     return row

@@ -46,13 +46,8 @@ Betas = Callable[[int, float, float], Tensor]  # (steps, start, end) -> (steps,)
 Spacing = Callable[[int, int], Tensor]  # (n, steps) -> at most n falling indices below steps, int64
 
 BETAS: dict[str, Betas] = {
-    "linear": linear,
-    "quadratic": quadratic,
-    "scaled_linear": quadratic,
-    "sqrt_linear": sqrt_linear,
-    "sigmoid": sigmoid,
-    "cosine": cosine,
-}
+    "linear": linear, "quadratic": quadratic, "scaled_linear": quadratic, "sqrt_linear": sqrt_linear, "sigmoid": sigmoid, "cosine": cosine,
+}  # fmt: skip
 
 
 def leading(n: int, steps: int) -> Tensor:

@@ -27,15 +27,9 @@ def heun(denoise: Denoise, x: Tensor, levels: Sequence[Level]) -> Steps:
 
 
 def edm(
-    denoise: Denoise,
-    x: Tensor,
-    levels: Sequence[Level],
-    churn: float = 0.0,
-    churn_min: float = 0.0,
-    churn_max: float = float("inf"),
-    churn_noise: float = 1.0,
-    randn: Randn = torch.randn_like,
-) -> Steps:
+    denoise: Denoise, x: Tensor, levels: Sequence[Level],
+    churn: float = 0.0, churn_min: float = 0.0, churn_max: float = float("inf"), churn_noise: float = 1.0, randn: Randn = torch.randn_like,
+) -> Steps:  # fmt: skip
     """EDM's stochastic sampler (Karras et al. 2022, algorithm 2): noise is added before each step of Heun's method.
 
     gamma = min(churn / n, sqrt 2 - 1) where churn_min <= sigma / alpha <= churn_max; churn_noise is S_noise. Without churn it is `heun`. The
