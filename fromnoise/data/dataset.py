@@ -69,6 +69,23 @@ class Dataset(ABC):
         return self
 
 
+class Wrapped(Dataset):
+    """A set that is made of another, and has what that one has unless it says otherwise."""
+
+    def __init__(self, base: Dataset):
+        self.base, self.name, self.shape, self.classes, self.keys = base, base.name, base.shape, base.classes, base.keys
+        self.image_shape, self.in_memory, self.text = base.image_shape, base.in_memory, base.text
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        return self.base.take(indices)
+
+    def to(self, device: torch.device | str) -> Dataset:
+        return self.base.to(device) if self.in_memory else self
+
+
 @final
 class Tensors(Dataset):
     """A dataset that lives in memory as one tensor x (N, C, *S), or (N, D) for points.
@@ -82,23 +99,16 @@ class Tensors(Dataset):
     in_memory = True
 
     def __init__(
-        self,
-        name: str,
-        x: Tensor | np.ndarray,
-        label: Tensor | np.ndarray | Sequence[int] | None = None,
-        text: Sequence[str] | None = None,
-        classes: Sequence[str] = (),
-        image: Tensor | np.ndarray | None = None,
-    ):
-        self.name = name
-        self.x = _examples(name, x)
+        self, name: str, x: Tensor | np.ndarray, label: Tensor | np.ndarray | Sequence[int] | None = None,
+        text: Sequence[str] | None = None, classes: Sequence[str] = (), image: Tensor | np.ndarray | None = None,
+    ):  # fmt: skip
+        self.name, self.x = name, _examples(name, x)
         self.label = None if label is None else _labels(name, label, len(self.x))
         self.text = None if text is None else list(text)
         if self.text is not None and len(self.text) != len(self.x):
             raise Problem(f"{name}: {len(self.x)} examples but {len(self.text)} texts; give one for each")
-        self.shape = tuple(self.x.shape[1:])
         self.image = None if image is None else _examples(name, image)
-        self.image_shape = () if self.image is None else tuple(self.image.shape[1:])
+        self.shape, self.image_shape = tuple(self.x.shape[1:]), () if self.image is None else tuple(self.image.shape[1:])
         if self.image is not None and (len(self.image) != len(self.x) or self.image.shape[2:] != self.x.shape[2:]):
             raise Problem(f"{name}: x is {tuple(self.x.shape)} but image {tuple(self.image.shape)}; give one of the same size for each")
         known = (("label", self.label), ("text", self.text), ("image", self.image))
@@ -153,7 +163,6 @@ def _classes(name: str, label: Tensor | None, classes: Sequence[str]) -> tuple[s
     if label is None:
         return ()
     highest = int(label.max())
-    classes = tuple(map(str, classes)) or tuple(map(str, range(highest + 1)))
-    if highest >= len(classes):
+    if classes and highest >= len(classes):
         raise Problem(f"{name}: a label is {highest}, but there are only {len(classes)} classes")
-    return classes
+    return tuple(map(str, classes or range(highest + 1)))

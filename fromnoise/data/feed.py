@@ -29,7 +29,11 @@ def feed(
 
 
 def _batches(dataset: Dataset, plan: Plan, start: int, device: torch.device, flip: bool, workers: int) -> Iterator[dict[str, Any]]:
-    raw = _gathered(dataset.to(device), plan, start) if dataset.in_memory else _streamed(dataset, plan, start, device, workers)
+    if dataset.in_memory:
+        moved = dataset.to(device)
+        raw = (moved.take(plan(step)) for step in count(start))
+    else:
+        raw = _streamed(dataset, plan, start, device, workers)
     for step, batch in enumerate(raw, start):
         batch = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
         pictures = {key: batch[key] for key in PICTURES if key in batch}
@@ -39,21 +43,10 @@ def _batches(dataset: Dataset, plan: Plan, start: int, device: torch.device, fli
         yield {**batch, **{key: scaled(x) for key, x in pictures.items()}}
 
 
-def _gathered(dataset: Dataset, plan: Plan, start: int) -> Iterator[dict[str, Any]]:
-    for step in count(start):
-        yield dataset.take(plan(step))
-
-
 def _streamed(dataset: Dataset, plan: Plan, start: int, device: torch.device, workers: int) -> Iterator[dict[str, Any]]:
-    loader = DataLoader(
-        _Planned(dataset),  # type: ignore[arg-type]
-        batch_size=None,
-        sampler=(plan(step) for step in count(start)),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        pin_memory=device.type == "cuda",
-    )
-    for batch in loader:
+    settings = {"num_workers": workers, "prefetch_factor": 4 if workers else None, "pin_memory": device.type == "cuda"}
+    steps = (plan(step) for step in count(start))
+    for batch in DataLoader(_Planned(dataset), batch_size=None, sampler=steps, **settings):  # type: ignore[arg-type]
         if isinstance(batch, Problem):
             raise batch
         yield batch

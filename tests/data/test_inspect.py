@@ -101,7 +101,7 @@ def test_transparent_ones_are_laid_on_white(tmp_path):
     found = inspect(tmp_path)
     assert found.alpha and found.high == 1 and found.mean > 0.9
     _, _, data = loads(propose(found).recipe())
-    assert data.shape[0] == 3 and data.x.float().mean() > 200
+    assert data.shape[0] == 3 and data.base.x.float().mean() > 200
 
 
 def test_captions_that_speak_of_sides(tmp_path):

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar, final
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ...errors import Problem, Usage
 from ...progress import track
-from ..dataset import Dataset, Tensors, check_split
+from ..dataset import Dataset, Tensors, Wrapped, check_split
 from .listing import Listing, split_listing
 from .pictures import Broken, Header, Look, check, colour, header, quiet
 
@@ -22,18 +23,8 @@ NAMED = 3  # broken files that a message names
 SKIPPING = {True: ", or set data.skip_broken=true", False: ""}
 
 
-def folder(
-    path: str,
-    size: int | Sequence[int] | None = None,
-    fit: str = "crop",
-    channels: str | None = None,
-    background: str | Sequence[int] = "white",
-    labels: bool = True,
-    held_out: float = 0.05,
-    memory: bool | None = None,
-    skip_broken: bool = False,
-    split: str = "train",
-) -> Dataset:
+@final
+class Folder(Wrapped):
     """Your own folder of pictures: class sub-folders or none, captions and labels from metadata.jsonl.
 
     size: side, or [height, width]; needed where the pictures differ. fit: crop, pad or resize. channels: grey, rgb or rgba; as the
@@ -42,36 +33,37 @@ def folder(
     decoded in memory, false reads them as they are needed; by their size where not given.
     Raises Problem where pictures cannot be read or differ in size, with the first few names and what to do.
     """
-    check_split(split)
-    check(fit, channels)
-    whole, chosen = split_listing(path, labels, split, held_out)
-    headers, broken = headers_of(whole, skip_broken)
-    if broken and whole.root == chosen.root:
-        bad = {name for name, _ in broken}
-        chosen = chosen.at([i for i, name in enumerate(chosen.files) if name not in bad])
-    look = look_of(headers, size, fit, channels, background)
-    if memory if memory is not None else look.bytes * len(chosen) < IN_MEMORY:
-        return decoded(chosen, look, skip_broken)
-    return Folder(chosen, look, skip_broken)
+
+    def __init__(
+        self, path: str, size: int | Sequence[int] | None = None, fit: str = "crop", channels: str | None = None,
+        background: str | Sequence[int] = "white", labels: bool = True, held_out: float = 0.05, memory: bool | None = None,
+        skip_broken: bool = False, split: str = "train",
+    ):  # fmt: skip
+        check_split(split)
+        check(fit, channels)
+        whole, chosen = split_listing(path, labels, split, held_out)
+        headers, broken = headers_of(whole, skip_broken)
+        if broken and whole.root == chosen.root:
+            bad = {name for name, _ in broken}
+            chosen = chosen.at([i for i, name in enumerate(chosen.files) if name not in bad])
+        look = look_of(headers, size, fit, channels, background)
+        kept = memory if memory is not None else look.bytes * len(chosen) < IN_MEMORY
+        super().__init__((decoded if kept else Streamed)(chosen, look, skip_broken))
 
 
 def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[list[T | None], list[tuple[str, str]]]:
     """`work` done on every file of the listing, and (name, reason) of those that are broken, whose result is None."""
 
-    def one(name: str) -> T | str:
+    def one(name: str) -> T | Broken:
         try:
             return work(str(listing.root / name))
         except Broken as reason:
-            return _Reason(reason)
+            return reason
 
     with quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         results = list(track(pool.map(one, listing.files), words, len(listing)))
-    broken = [(name, str(result)) for name, result in zip(listing.files, results, strict=True) if isinstance(result, _Reason)]
-    return [None if isinstance(result, _Reason) else result for result in results], broken  # type: ignore[misc]
-
-
-class _Reason(str):
-    """Why a file is broken, in place of what its reading would have given."""
+    broken = [(name, str(result)) for name, result in zip(listing.files, results, strict=True) if isinstance(result, Broken)]
+    return [None if isinstance(result, Broken) else result for result in results], broken
 
 
 def headers_of(listing: Listing, skip: bool | None) -> tuple[list[Header], list[tuple[str, str]]]:
@@ -93,12 +85,10 @@ def _report_broken(broken: list[tuple[str, str]], count: int, skip: bool | None)
 
 def look_of(headers: list[Header], size: Any, fit: str, channels: str | None, background: Any) -> Look:
     """What the pictures become, as far as the settings leave it to the files."""
-    red, green, blue = colour(background)
     wanted = _sides(size) if size is not None else _same_size(headers)
     if channels is None:
         channels = "rgba" if any(h.alpha for h in headers) else "rgb" if any(h.colour for h in headers) else "grey"
-    deep = any(h.depth > 8 for h in headers)
-    return Look(wanted, channels, fit, f"#{red:02x}{green:02x}{blue:02x}", deep)
+    return Look(wanted, channels, fit, "#{:02x}{:02x}{:02x}".format(*colour(background)), any(h.depth > 8 for h in headers))
 
 
 def _sides(size: Any) -> tuple[int, int]:
@@ -119,36 +109,33 @@ def _same_size(headers: list[Header]) -> tuple[int, int]:
 
 def decoded(listing: Listing, look: Look, skip: bool | None) -> Tensors:
     """The set in memory, decoded by threads into one tensor."""
-    x = np.empty((len(listing), *look.shape), np.float32 if look.deep else np.uint8)
     paths = [str(listing.root / name) for name in listing.files]
-    rows = {path: i for i, path in reversed(list(enumerate(paths)))}
-    unique = listing.at(sorted(rows.values()))  # a picture with several captions is decoded once
+    first: dict[str, str] = {}  # a picture with several captions is decoded once
+    for path, name in zip(paths, listing.files, strict=True):
+        first.setdefault(path, name)
+    place = {path: i for i, path in enumerate(first)}
+    x = np.empty((len(first), *look.shape), np.float32 if look.deep else np.uint8)
 
-    def one(path: str) -> int:
-        x[rows[path]] = look(path)
-        return rows[path]
+    def one(path: str) -> bool:
+        x[place[path]] = look(path)
+        return True
 
-    _, broken = in_threads(one, unique, "decoding pictures")
-    _report_broken(broken, len(unique), skip)
-    repeats = [i for i, path in enumerate(paths) if rows[path] != i]
-    for i in repeats:
-        x[i] = x[rows[paths[i]]]
-    if broken:
-        bad = {str(listing.root / name) for name, _ in broken}
-        good = [i for i, path in enumerate(paths) if path not in bad]
-        x, listing = x[good], listing.at(good)
+    found, broken = in_threads(one, replace(listing, files=tuple(first.values())), "decoding pictures")
+    _report_broken(broken, len(first), skip)
+    if broken or len(first) < len(paths):
+        good = [i for i, path in enumerate(paths) if found[place[path]]]
+        x, listing = x[[place[paths[i]] for i in good]], listing.at(good)
     return Tensors("folder", x, listing.label, listing.text, listing.classes)
 
 
 @final
-class Folder(Dataset):
+class Streamed(Dataset):
     """Pictures read from their files as they are needed."""
 
-    def __init__(self, listing: Listing, look: Look, skip_broken: bool | None = False):
+    def __init__(self, listing: Listing, look: Look, skip_broken: bool | None):
         self.listing, self.look, self.skip_broken = listing, look, skip_broken
-        self.name, self.shape, self.classes = "folder", look.shape, listing.classes
+        self.name, self.shape, self.classes, self.text = "folder", look.shape, listing.classes, listing.text
         self.keys = tuple(key for key in ("label", "text") if getattr(listing, key) is not None)
-        self.text = listing.text
 
     def __len__(self) -> int:
         return len(self.listing)

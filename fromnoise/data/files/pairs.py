@@ -8,29 +8,16 @@ from typing import Any, Literal, final
 from torch import Tensor
 
 from ...errors import Problem, Usage
-from ..dataset import Dataset, Tensors, check_split
-from .folder import IN_MEMORY, NAMED, Folder, decoded, headers_of, look_of
+from ..dataset import Tensors, Wrapped, check_split
+from .folder import IN_MEMORY, NAMED, Streamed, decoded, headers_of, look_of
 from .listing import Listing, partners, split_listing
 from .pictures import Header, check, half_box
 
 OTHER = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 
 
-def pairs(
-    path: str,
-    image: str | None = None,
-    target: str | None = None,
-    halves: Literal["left", "right", "top", "bottom"] | None = None,
-    size: int | Sequence[int] | None = None,
-    fit: str = "crop",
-    channels: str | None = None,
-    image_channels: str | None = None,
-    background: str | Sequence[int] = "white",
-    labels: bool = True,
-    held_out: float = 0.05,
-    memory: bool | None = None,
-    split: str = "train",
-) -> Dataset:
+@final
+class Pairs(Wrapped):
     """Your own pairs of pictures, for translation: two folders with the same file names, or one whose pictures hold both side by side.
 
     image, target: the folders, under `path`, of the inputs and of what is to be made of them; their names agree up to the endings. halves:
@@ -38,26 +25,31 @@ def pairs(
     rest is as in `folder`: labels and captions are the target's. Input and target are cut and mirrored alike.
     Raises Problem where pictures have no counterpart, cannot be read, or differ in size, with the first few names and what to do.
     """
-    check_split(split)
-    for each in (channels, image_channels):
-        check(fit, each)
-    if (image is None) != (target is None) or (image is None) == (halves is None):
-        raise Usage(
-            "pairs are two folders (data.image=INPUTS data.target=TARGETS, under data.path), or halves of each picture (data.halves=left is the input)"
-        )
-    root = Path(path).expanduser()
-    whole, chosen = split_listing(root / (target or ""), labels, split, held_out)
-    theirs, mine = (_partners(listing, root, target, image) for listing in (whole, chosen))
-    ones, others = _headers(whole, halves and OTHER[halves]), _headers(theirs, halves)
-    _check_sizes(whole.files, ones, others, size, fit)
-    look, look_image = (
-        replace(look_of(headers, size, fit, wanted, background), half=half)
-        for headers, wanted, half in ((ones, channels, halves and OTHER[halves]), (others, image_channels, halves))
-    )
-    if memory if memory is not None else (look.bytes + look_image.bytes) * len(chosen) < IN_MEMORY:
-        x = decoded(chosen, look, None)
-        return Tensors("pairs", x.x, x.label, x.text, x.classes, decoded(mine, look_image, None).x)
-    return Pairs(Folder(chosen, look, None), Folder(mine, look_image, None))
+
+    def __init__(
+        self, path: str, image: str | None = None, target: str | None = None,
+        halves: Literal["left", "right", "top", "bottom"] | None = None, size: int | Sequence[int] | None = None, fit: str = "crop",
+        channels: str | None = None, image_channels: str | None = None, background: str | Sequence[int] = "white", labels: bool = True,
+        held_out: float = 0.05, memory: bool | None = None, split: str = "train",
+    ):  # fmt: skip
+        check_split(split)
+        for each in (channels, image_channels):
+            check(fit, each)
+        if (image is None) != (target is None) or (image is None) == (halves is None):
+            two, one = "data.image=INPUTS data.target=TARGETS, under data.path", "data.halves=left is the input"
+            raise Usage(f"pairs are two folders ({two}), or halves of each picture ({one})")
+        root, half = Path(path).expanduser(), halves and OTHER[halves]
+        whole, chosen = split_listing(root / (target or ""), labels, split, held_out)
+        theirs, mine = (_partners(listing, root, target, image) for listing in (whole, chosen))
+        ones, others = _headers(whole, half), _headers(theirs, halves)
+        _check_sizes(whole.files, ones, others, size, fit)
+        look = replace(look_of(ones, size, fit, channels, background), half=half)
+        look_image = replace(look_of(others, size, fit, image_channels, background), half=halves)
+        if memory if memory is not None else (look.bytes + look_image.bytes) * len(chosen) < IN_MEMORY:
+            x = decoded(chosen, look, None)
+            super().__init__(Tensors("pairs", x.x, x.label, x.text, x.classes, decoded(mine, look_image, None).x))
+        else:
+            super().__init__(_Streamed(Streamed(chosen, look, None), Streamed(mine, look_image, None)))
 
 
 def _partners(listing: Listing, root: Path, target: str | None, image: str | None) -> Listing:
@@ -92,17 +84,12 @@ def _check_sizes(names: Sequence[str], ones: Sequence[Header], others: Sequence[
         raise Problem(f"{len(bad)} of {len(names)} targets differ from their inputs in {what} ({named}{more}); {cure}")
 
 
-@final
-class Pairs(Dataset):
+class _Streamed(Wrapped):
     """Pairs read from their files as they are needed."""
 
-    def __init__(self, target: Folder, image: Folder):
-        self.target, self.image = target, image
-        self.name, self.shape, self.classes, self.image_shape = "pairs", target.shape, target.classes, image.shape
-        self.keys, self.text = (*target.keys, "image"), target.text
-
-    def __len__(self) -> int:
-        return len(self.target)
+    def __init__(self, target: Streamed, image: Streamed):
+        super().__init__(target)
+        self.image, self.image_shape, self.name, self.keys = image, image.shape, "pairs", (*target.keys, "image")
 
     def take(self, indices: Tensor) -> dict[str, Any]:
-        return {**self.target.take(indices), "image": self.image.take(indices)["x"]}
+        return {**self.base.take(indices), "image": self.image.take(indices)["x"]}

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from ...draws import mixed
 from ...errors import Usage
-from ..dataset import Dataset
+from ..dataset import Dataset, Wrapped
 
 
 @final
-class Between(Dataset):
+class Between(Wrapped):
     """The examples of `x`, each with one of another set as its source, for alpha-blending between the two (`source: paired`).
 
     Which source goes with which x is chance, decided by `seed`: the i-th x goes with the i-th of the sources in a random order, which begins
@@ -20,16 +20,12 @@ class Between(Dataset):
 
     def __init__(self, x: Dataset, source: Dataset, seed: int = 0):
         if x.shape != source.shape:
-            raise Usage(
-                f"data: x ({x.name}) has examples of shape {x.shape}, source ({source.name}) of {source.shape}; bring the two to one shape"
-            )
-        self.base, self.source, self.seed = x, source, seed
-        self.name, self.shape, self.classes, self.image_shape, self.text = x.name, x.shape, x.classes, x.image_shape, x.text
+            both = f"x ({x.name}) has examples of shape {x.shape}, source ({source.name}) of {source.shape}"
+            raise Usage(f"data: {both}; bring the two to one shape")
+        super().__init__(x)
+        self.source, self.seed = source, seed
         self.keys, self.in_memory = (*x.keys, "source"), x.in_memory and source.in_memory
         self.order = torch.randperm(len(source), generator=torch.Generator().manual_seed(mixed("between", seed, len(source))))
-
-    def __len__(self) -> int:
-        return len(self.base)
 
     def take(self, indices: Tensor) -> dict[str, Any]:
         return {**self.base.take(indices), "source": self.source.take(self.order[indices % len(self.source)])["x"]}

@@ -1,30 +1,24 @@
 """Drawn scenes with captions: one shape and perhaps its side, or two and how they lie, to learn words by and to measure what is obeyed."""
 
 import itertools
-import math
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from ...draws import mixed
 from ...errors import Usage
 from ..dataset import Tensors, check_split
-from .shapes import COLOURS, FINER, GROUND, OUTLINES
+from . import shapes
+from .shapes import COLOURS, FINER, drawn
 
 NAMES = ("circle", "square", "triangle", "cross")
 PAINTS = ("red", "green", "blue", "yellow", "purple", "white")
 RADII = {"small": 0.115, "large": 0.2}  # shares of the picture's side
 RELATIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}  # the way from the second to the first
-SIDES = {
-    "on the left": (-1, 0),
-    "on the right": (1, 0),
-    "at the top": (0, -1),
-    "at the bottom": (0, 1),
-}  # the way from the middle to a thing alone
+SIDES = {"on the left": (-1, 0), "on the right": (1, 0), "at the top": (0, -1), "at the bottom": (0, 1)}  # from the middle to a thing alone
 OTHER_WAY = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 HELD_OUT = 0.1  # of all scenes, by what they show
 
@@ -83,8 +77,7 @@ def shapes_text(size: int = 32, count: int = 20_000, seed: int = 0, split: str =
     places = [_places(scene, draw) for scene in scenes]
     turns = draw.normal(0, 0.08, (count, 2))
     with ThreadPoolExecutor() as pool:
-        pictures = list(pool.map(lambda i: picture(size, scenes[i].things, places[i], turns[i]), range(count)))
-    x = np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))
+        x = shapes.stacked(pool.map(lambda i: picture(size, scenes[i].things, places[i], turns[i]), range(count)))
     return Tensors("shapes_text", x, text=[str(scene) for scene in scenes])
 
 
@@ -127,13 +120,10 @@ def _places(scene: Scene, draw: np.random.Generator) -> list[tuple[float, float]
 def picture(size: int, things: Sequence[Thing], places: Sequence[tuple[float, float]], turns: Sequence[float]) -> np.ndarray:
     """The things at their places, (size, size, 3) bytes; `turns` are slight rotations in radians."""
     side = size * FINER
-    canvas = Image.new("RGB", (side, side), GROUND)
-    for thing, (cx, cy), turn in zip(things, places, turns, strict=False):
-        ImageDraw.Draw(canvas).polygon(outline(thing, cx * side, cy * side, side, turn), fill=COLOURS[thing.colour])
-    return np.asarray(canvas.reduce(FINER))
+    placed = zip(things, places, turns, strict=False)
+    return drawn(size, [(outline(thing, x * side, y * side, side, turn), COLOURS[thing.colour]) for thing, (x, y), turn in placed])
 
 
 def outline(thing: Thing, cx: float, cy: float, side: float, turn: float = 0.0) -> list[tuple[float, float]]:
     """The corners of a thing around (cx, cy) in a picture with this side."""
-    radius, cos, sin = RADII[thing.size] * side, math.cos(turn), math.sin(turn)
-    return [(cx + radius * (x * cos - y * sin), cy + radius * (x * sin + y * cos)) for x, y in OUTLINES[thing.name]]
+    return shapes.outline(thing.name, RADII[thing.size] * side, cx, cy, turn)

@@ -1,6 +1,7 @@
 """Drawn shapes with labels and captions: a text-to-image set that needs no file."""
 
 import math
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,6 +17,7 @@ COLOURS = {
 }  # fmt: skip
 SIZES = {"small": 0.17, "medium": 0.27, "large": 0.38}  # radius as a share of the picture's side
 GROUND = (24, 26, 34)
+Polygon, Colour = list[tuple[float, float]], tuple[int, ...]
 FINER = 4  # drawn this many times larger, then reduced: smooth edges
 
 
@@ -51,29 +53,36 @@ def shapes(size: int = 32, count: int = 8192, seed: int = 0, split: str = "train
     colour, large = draw.integers(len(colours), size=count), draw.integers(len(sizes), size=count)
     where, turn = draw.random((count, 2)), draw.normal(0, 0.12, count)
 
-    def picture(i: int) -> tuple[np.ndarray, np.ndarray]:
-        placed = (size, names[label[i]], sizes[large[i]], where[i], turn[i])
-        near = round(255 * SIZES[sizes[large[i]]] / max(SIZES.values()))
-        image = _picture(*placed, (near,) * 3, (0, 0, 0))[..., :1] if depth else np.empty(0)
-        return _picture(*placed, COLOURS[colours[colour[i]]], GROUND), image
+    def picture(i: int, near: bool) -> np.ndarray:
+        """Shape i, wholly inside the picture, or how near it is."""
+        share = SIZES[sizes[large[i]]]
+        radius = share * size * FINER
+        corners = outline(names[label[i]], radius, *(radius + where[i] * (size * FINER - 2 * radius)), turn[i])
+        if near:
+            return drawn(size, [(corners, (round(255 * share / max(SIZES.values())),) * 3)], (0, 0, 0))[..., :1]
+        return drawn(size, [(corners, COLOURS[colours[colour[i]]])])
 
     with ThreadPoolExecutor() as pool:
-        drawn = list(pool.map(picture, range(count)))
-    x, image = (
-        np.ascontiguousarray(np.stack(part).transpose(0, 3, 1, 2)) if part[0].ndim == 3 else None for part in zip(*drawn, strict=True)
-    )
+        x = stacked(pool.map(picture, range(count), [False] * count))
+        image = stacked(pool.map(picture, range(count), [True] * count)) if depth else None
     text = [f"a {sizes[s]} {colours[c]} {names[n]}" for s, c, n in zip(large, colour, label, strict=True)]
     return Tensors("shapes", x, label, text, names, image)
 
 
-def _picture(
-    size: int, name: str, large: str, where: np.ndarray, turn: float, colour: tuple[int, ...], ground: tuple[int, ...]
-) -> np.ndarray:
-    """One shape (size, size, 3), wholly inside the picture; `where` in [0, 1]² is its place, `turn` a slight rotation in radians."""
-    side, radius = size * FINER, SIZES[large] * size * FINER
-    cx, cy = radius + where * (side - 2 * radius)
+def stacked(pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """Pictures (H, W, C) as one array (N, C, H, W)."""
+    return np.ascontiguousarray(np.stack(list(pictures)).transpose(0, 3, 1, 2))
+
+
+def outline(name: str, radius: float, cx: float, cy: float, turn: float = 0.0) -> list[tuple[float, float]]:
+    """The corners of a shape around (cx, cy), turned by `turn` radians."""
     cos, sin = math.cos(turn), math.sin(turn)
-    corners = [(cx + radius * (x * cos - y * sin), cy + radius * (x * sin + y * cos)) for x, y in OUTLINES[name]]
-    canvas = Image.new("RGB", (side, side), ground)
-    ImageDraw.Draw(canvas).polygon(corners, fill=colour)
+    return [(cx + radius * (x * cos - y * sin), cy + radius * (x * sin + y * cos)) for x, y in OUTLINES[name]]
+
+
+def drawn(size: int, polygons: Iterable[tuple[Polygon, Colour]], ground: Colour = GROUND) -> np.ndarray:
+    """Coloured polygons, their corners in a picture FINER times as large, as (size, size, 3) bytes."""
+    canvas = Image.new("RGB", (size * FINER, size * FINER), ground)
+    for corners, colour in polygons:
+        ImageDraw.Draw(canvas).polygon(corners, fill=colour)
     return np.asarray(canvas.reduce(FINER))
