@@ -1,9 +1,8 @@
-"""Settings that suit a set of pictures, with the reason for each."""
+"""A recipe that suits a set of pictures, with the reason for each setting."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from .inspect import Inspection
@@ -13,33 +12,6 @@ ON_CPU, ON_GPU = 64, 256  # the largest side proposed
 LARGE_SET = 10_000
 NOT_WORDS = ("true", "false", "null", "yes", "no", "on", "off")  # in YAML
 SIDEWAYS = re.compile(r"\b(left|right|leftwards?|rightwards?|clockwise|counterclockwise|anticlockwise)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """The sections of a recipe and why they are as they are."""
-
-    data: Mapping[str, Any]
-    network: Mapping[str, Any]
-    batch: int
-    labelled: bool
-    reasons: Sequence[str] = field(default=())
-
-    def recipe(self) -> str:
-        """The recipe as YAML, its reasons as comments."""
-        lines = ["# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in self.reasons)]
-        lines += [f"data:       {_flow(self.data)}", f"network:    {_flow(self.network)}"]
-        if self.labelled:
-            lines.append("conditions: [{name: label, drop: 0.1}]")
-        guidance = ", guidance: 1.5" if self.labelled else ""
-        lines += [
-            "predict:    v",
-            "noise:      {name: cosine}",
-            f"train:      {{minutes: 60, batch: {self.batch}, optimizer: muon, lr: 5.0e-3, warmup: {50 * self.batch}}}",
-            f"sample:     {{name: dpmpp_2m, steps: 20{guidance}}}",
-            "seed: 0",
-        ]
-        return "\n".join(lines) + "\n"
 
 
 def _flow(section: Mapping[str, Any]) -> str:
@@ -53,10 +25,12 @@ def _scalar(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def propose(found: Inspection) -> Proposal:
-    """The recipe that suits what was found."""
+def propose(found: Inspection) -> str:
+    """The recipe that suits what was found, as YAML, with the reasons as comments."""
     reasons: list[str] = []
     data: dict[str, Any] = {"name": found.kind, ("path" if found.kind in ("folder", "npz") else "root"): str(found.path)}
+    width, height = next(iter(found.sizes))
+    sides = [height, width]
     if found.kind == "folder":
         sides = _sides(found.sizes, found.short_side, reasons)
         data |= {"size": sides if sides[0] != sides[1] else sides[0], "fit": _fit(found.sizes, sides, found.alpha, reasons)}
@@ -66,15 +40,23 @@ def propose(found: Inspection) -> Proposal:
         if found.broken:
             data["skip_broken"] = True
             reasons.append("skip_broken: some files cannot be read and are left out")
-    else:
-        width, height = next(iter(found.sizes))
-        sides = [height, width]
     data["flip"] = _flip(found.colour, found.short_side, found.captions, reasons)
-    batch = _batch(found.count, max(sides))
+    batch, labelled = _batch(found.count, max(sides)), len(found.labels) > 1
     reasons.append(f"batch: {batch}, for {found.count:,} pictures of {sides[1]}x{sides[0]}")
     if found.captions:
         reasons.append(f"captions: {len(found.captions):,} are there; this recipe does not use them")
-    return Proposal(data, _network(sides), batch, len(found.labels) > 1, tuple(reasons))
+    lines = [
+        "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
+        f"data:       {_flow(data)}",
+        f"network:    {_flow(_network(max(sides)))}",
+        *(["conditions: [{name: label, drop: 0.1}]"] if labelled else []),
+        "predict:    v",
+        "noise:      {name: cosine}",
+        f"train:      {{minutes: 60, batch: {batch}, optimizer: muon, lr: 5.0e-3, warmup: {50 * batch}}}",
+        f"sample:     {{name: dpmpp_2m, steps: 20{', guidance: 1.5' if labelled else ''}}}",
+        "seed: 0",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
 
 
 def _sides(sizes: Mapping[tuple[int, int], int], short_side: int, reasons: list[str]) -> list[int]:
@@ -94,8 +76,7 @@ def _sides(sizes: Mapping[tuple[int, int], int], short_side: int, reasons: list[
 
 
 def _fit(sizes: Mapping[tuple[int, int], int], sides: list[int], alpha: bool, reasons: list[str]) -> str:
-    wide = sides[1] / sides[0]
-    odd = sum(n for (width, height), n in sizes.items() if not 0.9 < width / height / wide < 1.1)
+    odd = sum(n for (width, height), n in sizes.items() if not 0.9 < width / height * sides[0] / sides[1] < 1.1)
     if alpha and odd:
         reasons.append(f"fit: pad, so that nothing is cut off {odd:,} pictures of another shape")
         return "pad"
@@ -121,7 +102,6 @@ def _batch(count: int, side: int) -> int:
     return max(1, min(wanted, count * 9 // 10))
 
 
-def _network(sides: list[int]) -> dict[str, Any]:
-    side = max(sides)
+def _network(side: int) -> dict[str, Any]:
     patch = 1 if side <= 16 else 2 if side <= 64 else 4
     return {"name": "unet", "width": 64, "levels": [1, 2, 2] if side // patch >= 16 else [1, 2], "patch": patch}

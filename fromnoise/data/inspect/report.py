@@ -14,37 +14,31 @@ SHOWN = 12  # classes listed by name
 
 def report(path: str | Path, console: Console | None = None) -> str:
     """Inspect `path`, print what it holds, and return the proposed recipe (YAML)."""
-    inspection = inspect(path)
-    console = console or Console()
-    console.print(table(inspection))
-    for warning in inspection.warnings():
-        console.print(f"! {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    recipe = propose(inspection).recipe()
-    console.print()
-    console.print(recipe, markup=False, highlight=False, soft_wrap=True, end="")
-    return recipe
-
-
-def table(found: Inspection) -> Table:
-    """What the set holds, a row for each question."""
+    found, console = inspect(path), console or Console()
     rows = Table(show_header=False, box=None, pad_edge=False)
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
     for question, answer in _rows(found):
         rows.add_row(question, answer)
-    return rows
+    console.print(rows)
+    for warning in found.warnings():
+        console.print(f"! {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    recipe = propose(found)
+    console.print(f"\n{recipe}", markup=False, highlight=False, soft_wrap=True, end="")
+    return recipe
 
 
 def _rows(found: Inspection) -> list[tuple[str, str]]:
-    sizes = sorted(found.sizes.elements(), key=lambda size: size[0] * size[1])
-    common, times = found.sizes.most_common(1)[0]
-    ratios = sorted(width / height for width, height in sizes)
+    """What the set holds, a row for each question."""
+    sizes = [f"{width}x{height}" for width, height in sorted(found.sizes.elements(), key=lambda size: size[0] * size[1])]
+    (width, height), times = found.sizes.most_common(1)[0]
+    ratios = sorted(width / height for width, height in found.sizes.elements())
     middle = len(sizes) // 2
-    rows = [
+    return [
         ("path", f"{found.path} ({found.kind})"),
         ("pictures", f"{found.count:,}" + (f" and {found.held_out:,} in a test folder" if found.held_out else "")),
-        ("size", _times(common) if len(found.sizes) == 1 else f"{_times(sizes[0])} to {_times(sizes[-1])}, median {_times(sizes[middle])}"),
-        ("most common", f"{_times(common)}, {times / len(sizes):.0%} of them"),
+        ("size", sizes[0] if len(found.sizes) == 1 else f"{sizes[0]} to {sizes[-1]}, median {sizes[middle]}"),
+        ("most common", f"{width}x{height}, {times / len(sizes):.0%} of them"),
         ("width/height", f"{ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[middle]:.2f}"),
         ("mode", _counted(found.modes)),
         ("bits", _counted({str(depth): n for depth, n in found.depths.items()})),
@@ -55,11 +49,6 @@ def _rows(found: Inspection) -> list[tuple[str, str]]:
         ("duplicates", str(sum(len(group) - 1 for group in found.duplicates))),
         ("one colour", str(len(found.constant))),
     ]
-    return rows
-
-
-def _times(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:
