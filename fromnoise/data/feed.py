@@ -25,10 +25,7 @@ def feed(
     """
     if flip and len(dataset.shape) < 3:
         raise Usage(f"flip mirrors pictures; {dataset.name} holds examples of shape {dataset.shape}: set data.flip=false")
-    return _batches(dataset, plan, start, torch.device(device), flip, workers)
-
-
-def _batches(dataset: Dataset, plan: Plan, start: int, device: torch.device, flip: bool, workers: int) -> Iterator[dict[str, Any]]:
+    device = torch.device(device)
     if dataset.in_memory:
         moved = dataset.to(device)
         raw = (moved.take(plan(step)) for step in count(start))

@@ -94,10 +94,6 @@ class Denoiser(nn.Module):
             cure = "set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp"
             raise Usage(f"the clock or the frame is infinite at alpha = 0: {cure}")
 
-    def c_out(self, level: Level) -> Tensor:
-        """By how much an error of the network becomes one in x0."""
-        return prediction.c_out(self.predict, level, self.data_std)
-
 
 @dataclass(frozen=True, eq=False)
 class Bound:

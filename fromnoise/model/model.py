@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..conditions import Condition
 from ..diffusion import Bound, Denoise, Denoiser, Gaussian, Level, Schedule, Seeded, Source, loss
 from ..diffusion import predict as prediction
-from ..diffusion.weight import Weight, flat
+from ..diffusion.loss import Weight, flat
 from ..draws import Draws
 from ..errors import Usage, nearest
 from ..networks import NOTHING, Context

@@ -10,11 +10,9 @@ from torch import Tensor
 from ..diffusion.level import Level
 from ..errors import Usage, nearest
 from ..registry import lookup
-from .blend import Denoise, Randn, Steps, ddim, ddpm, euler, euler_ancestral, iadb
-from .heun import edm, heun
 from .invert import invert
 from .multistep import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, unipc
-from .repaint import repaint
+from .onestep import Denoise, Randn, Steps, ddim, ddpm, edm, euler, euler_ancestral, heun, iadb, repaint
 
 Sampler = Callable[..., Steps]  # (denoise, x, levels, options …) -> steps
 SAMPLERS: dict[str, Sampler] = {

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.level import Level
-from .blend import Denoise, Steps
+from .onestep import Denoise, Steps
 
 
 def invert(denoise: Denoise, x: Tensor, levels: Sequence[Level], iterations: int = 3) -> Steps:

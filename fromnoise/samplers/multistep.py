@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.level import Level
-from .blend import Denoise, Randn, Steps, remix
+from .onestep import Denoise, Randn, Steps, remix
 
 
 def ahead(nxt: Level, now: Level, was: Level) -> Tensor:

@@ -57,7 +57,7 @@ def test_flip_is_the_same_for_any_number_of_processes():
 
 def test_points_cannot_be_mirrored():
     with pytest.raises(Usage, match="flip=false"):
-        feed(DATASETS["moons"](count=10), Plan(10, 2), flip=True)
+        next(feed(DATASETS["moons"](count=10), Plan(10, 2), flip=True))
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from rich.console import Console
 
 from fromnoise.data import DATASETS
 from fromnoise.data.inspect.inspect import inspect
-from fromnoise.data.inspect.propose import propose
-from fromnoise.data.inspect.report import report
+from fromnoise.data.inspect.report import propose, report
 from fromnoise.errors import Problem
 
 

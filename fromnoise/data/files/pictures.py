@@ -194,7 +194,10 @@ def _plan(look: Look, width: int, height: int) -> tuple[Callable[[Image.Image], 
 def _plain(look: Look, image: Image.Image) -> np.ndarray:
     """The picture (C, H, W) uint8, by Pillow alone."""
     image.draft(image.mode, (2 * max(look.size),) * 2)  # a JPEG much larger than needed is decoded at a half, quarter or eighth
-    image = ImageOps.exif_transpose(_eight_bits(image))
+    if image.mode.startswith("I") or image.mode == "F":  # Pillow's own conversion would clip these greys rather than scale them
+        image = Image.fromarray(np.rint(_turned(_shares(image), image) * 255).astype(np.uint8))
+    else:
+        image = ImageOps.exif_transpose(image)
     if look.half:
         image = image.crop(half_box(look.half, *image.size))
     mode = CHANNELS[look.channels][0]
@@ -213,19 +216,8 @@ def _plain(look: Look, image: Image.Image) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image).reshape(*look.size, -1).transpose(2, 0, 1))
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit and float greys as 8-bit ones, which Pillow's own conversion would clip rather than scale."""
-    if not (image.mode.startswith("I") or image.mode == "F"):
-        return image
-    exif = image.getexif()
-    grey = Image.fromarray(np.rint(_shares(image) * 255).astype(np.uint8))
-    if ORIENTATION in exif and image.format != "TIFF":
-        grey.getexif()[ORIENTATION] = exif[ORIENTATION]
-    return grey
-
-
 def _shares(image: Image.Image) -> np.ndarray:
-    """A grey picture of more than 8 bits as float32 in [0, 1]. Raises Broken where its numbers are not to be understood."""
+    """A grey picture (H, W) of more than 8 bits as float32 in [0, 1]. Raises Broken where its numbers are not to be understood."""
     image.load()  # before its shape is read: Pillow turns a TIFF while loading
     values = np.asarray(image)
     top = 1.0 if image.mode == "F" else 65535.0
@@ -293,10 +285,10 @@ def _low_bytes(path: str | Path) -> np.ndarray:
 
 
 def _turned(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
-    """Pixels (H, W, C) of an image as its EXIF orientation 1 to 8 means them to be seen; a TIFF's are turned already."""
+    """Pixels (H, W, …) of an image as its EXIF orientation 1 to 8 means them to be seen; a TIFF's are turned already."""
     orientation = None if image.format == "TIFF" else image.getexif().get(ORIENTATION)
     if orientation in TURNED:
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):

@@ -1,4 +1,4 @@
-"""One move, five names: take x apart into (x0, eps), mix them again with less noise."""
+"""Samplers without memory: take x apart into (x0, eps), mix them again with less noise."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -63,4 +63,62 @@ def ddpm(denoise: Denoise, x: Tensor, levels: Sequence[Level], large: bool = Fal
             kept = nxt.kept(now)
             spread = (1 - kept**2).clamp(min=0).sqrt() * now.framed("vp").sigma / nxt.framed("vp").sigma
             x = nxt.mix(x0, kept.to(eps) * eps + spread.to(eps) * randn(eps))
+        yield x, x0
+
+
+def repaint(
+    denoise: Denoise, x: Tensor, levels: Sequence[Level], jumps: int = 10, length: int = 10, randn: Randn = torch.randn_like
+) -> Steps:
+    """DDPM with resampling (Lugmayr et al. 2022, sec. 4.2): each stretch of `length` steps is walked `jumps` times, noised again in between.
+
+    Stretches are counted from the clean end; the noisiest is walked once, for there is nothing yet to agree on. About `jumps` evaluations
+    a step. With jumps = 1 it is DDPM. Yields (x, x0) of each stretch's last walk.
+    """
+    if min(jumps, length) < 1 or jumps % 1 or length % 1:
+        raise Usage(f"jumps and length are whole numbers from 1, not {jumps:g} and {length:g}")
+    steps = len(levels) - 1
+    ends = [0, *reversed(range(steps, 0, -int(length)))]
+    for first, last in pairwise(ends):
+        stretch, walked = levels[first : last + 1], []
+        for jump in range(int(jumps) if first else 1):
+            if jump:
+                x = stretch[0].noisier(x, stretch[-1], randn(x))
+            walked = list(ddpm(denoise, x, stretch, randn=randn))
+            x = walked[-1][0]
+        yield from walked
+
+
+def _heun_step(denoise: Denoise, x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
+    """(x, x0) after a step along the chord between two levels, its slope averaged over both ends."""
+    chord = Level(nxt.alpha - now.alpha, nxt.sigma - now.sigma)
+    x0, eps = denoise(x, now)
+    slope = chord.mix(x0, eps)
+    if not nxt.clean:
+        slope = (slope + chord.mix(*denoise(x + slope, nxt))) / 2
+    return x + slope, x0
+
+
+def heun(denoise: Denoise, x: Tensor, levels: Sequence[Level]) -> Steps:
+    """Heun's method in the frame of the levels: dx = alpha' x0 + sigma' eps. Two evaluations a step, one in the last."""
+    for now, nxt in pairwise(levels):
+        x, x0 = _heun_step(denoise, x, now, nxt)
+        yield x, x0
+
+
+def edm(
+    denoise: Denoise, x: Tensor, levels: Sequence[Level],
+    churn: float = 0.0, churn_min: float = 0.0, churn_max: float = float("inf"), churn_noise: float = 1.0, randn: Randn = torch.randn_like,
+) -> Steps:  # fmt: skip
+    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2): noise is added before each step of Heun's method.
+
+    gamma = min(churn / n, sqrt 2 - 1) where churn_min <= sigma / alpha <= churn_max; churn_noise is S_noise. Without churn it is `heun`. The
+    published algorithm has alpha = 1 (a Karras grid); other levels are stepped in their own frame.
+    """
+    gamma = min(churn / (len(levels) - 1), 2**0.5 - 1)
+    for now, nxt in pairwise(levels):
+        sigma = float(now.sigma / now.alpha)
+        if gamma and churn_min <= sigma <= churn_max and sigma != float("inf"):
+            stirred = Level(now.alpha, now.sigma * (1 + gamma))
+            x, now = stirred.noisier(x, now, churn_noise * randn(x)), stirred
+        x, x0 = _heun_step(denoise, x, now, nxt)
         yield x, x0
