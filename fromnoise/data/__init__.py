@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 
-from .dataset import Dataset, Tensors
+from .dataset import Between, Dataset, Tensors
 from .feed import feed
 from .files.folder import Folder
 from .files.pairs import Pairs
 from .plan import Plan
 from .sets.arrays import npz
-from .sets.between import Between
 from .sets.cifar import cifar10
 from .sets.digits import digits
 from .sets.idx import fashion_mnist, mnist
-from .sets.scenes import shapes_text
-from .sets.shapes import shapes
+from .sets.shapes import shapes, shapes_text
 from .sets.toys import checkerboard, moons, pinwheel, swiss_roll
 
 DATASETS: dict[str, Callable[..., Dataset]] = {

@@ -50,10 +50,7 @@ def _streamed(dataset: Dataset, plan: Plan, start: int, device: torch.device, wo
 
 
 class _Planned:
-    """A dataset as DataLoader takes it: a whole batch by its indices, a Problem handed over rather than raised.
-
-    Raised in a worker, a Problem would arrive wrapped in that worker's traceback.
-    """
+    """A dataset as DataLoader takes it: a whole batch by its indices; a Problem is handed over, since raised it would come with a worker's traceback."""
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset

@@ -25,10 +25,7 @@ ORDER: dict[str, int] = {"ddim": 1, "euler": 1, "iadb": 1, "heun": 2, "edm": 2, 
 
 
 def stepper(sampler: str | Sampler, randn: Randn | None = None, options: Mapping[str, Any] | None = None) -> Sampler:
-    """The sampler, of `SAMPLERS`, `module:name` or itself, with its options and noise stream bound: (denoise, x, levels) -> steps.
-
-    Raises Usage for an unknown name or option.
-    """
+    """The sampler (of `SAMPLERS`, `module:name` or itself) with options and noise bound: (denoise, x, levels) -> steps. Raises Usage for unknown ones."""
     sampler = lookup(SAMPLERS, sampler, "sampler")
     parameters = inspect.signature(sampler).parameters
     known, name = [key for key in list(parameters)[3:] if key != "randn"], getattr(sampler, "__name__", sampler)

@@ -158,10 +158,7 @@ def check(fit: str, channels: str | None) -> None:
 
 
 def picture(path: str | Path, channels: int, size: tuple[int, int] | None = None, fit: str = "crop", background: str = "white") -> Tensor:
-    """One picture file as (channels, height, width) float32 in [-1, 1], of its own size where none is given.
-
-    Raises Usage where there is no such file, Problem where it cannot be read.
-    """
+    """One picture file (channels, height, width) in [-1, 1], of its own size where none is given; raises Usage without a file, Problem for a broken one."""
     if not Path(path).exists():
         raise Usage(f"there is no picture {path}")
     known = {count: name for name, (_, count) in CHANNELS.items()}

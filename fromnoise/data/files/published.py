@@ -36,10 +36,7 @@ class Published:
         return next((home for home, place in there if os.access(place, os.W_OK)), cache() / "data") / self.layouts[0]
 
     def download(self, files: Iterable[str], root: str | Path | None, allowed: bool = True) -> Path:
-        """Fetch those of `files` that are not there yet from the mirrors into the folder `target`, and return it.
-
-        Raises Problem where downloading is not allowed, or no mirror has them whole, with the reason of each and what to do about it.
-        """
+        """Fetch those of `files` that are not there yet into the folder `target`, and return it; raises Problem where that is not allowed or fails."""
         if not allowed:
             where = root or "$FROMNOISE_DATA or the cache"
             raise Problem(f"{self.name} is not under {where}. {self.cure}, or set data.download=true")
@@ -67,16 +64,11 @@ class Published:
 
 def homes(root: str | Path | None) -> list[Path]:
     """The folders under which datasets are looked for, in order. Raises Problem where one that the user named does not exist."""
-    if root is not None:
-        return [_existing(Path(root).expanduser(), "data.root")]
-    named = os.environ.get("FROMNOISE_DATA")
-    return ([_existing(Path(named).expanduser(), "$FROMNOISE_DATA")] if named else []) + [cache() / "data"]
-
-
-def _existing(folder: Path, setting: str) -> Path:
-    if not folder.is_dir():
-        raise Problem(f"{setting} is {folder}, which is not a folder; name an existing one, or leave it out to download")
-    return folder
+    named = root if root is not None else os.environ.get("FROMNOISE_DATA") or None
+    if named is not None and not Path(named).expanduser().is_dir():
+        setting = "$FROMNOISE_DATA" if root is None else "data.root"
+        raise Problem(f"{setting} is {Path(named).expanduser()}, which is not a folder; name an existing one, or leave it out to download")
+    return ([] if named is None else [Path(named).expanduser()]) + ([cache() / "data"] if root is None else [])
 
 
 class Unreached(Exception):
@@ -84,10 +76,7 @@ class Unreached(Exception):
 
 
 def fetch(url: str, target: Path, md5: str) -> None:
-    """Download `url` to `target`, which appears only when it is whole and its md5 is right.
-
-    Raises Unreached where the mirror fails, Problem where `target` cannot be written.
-    """
+    """Download `url` to `target`, whole and with the right md5, or not at all; raises Unreached for the mirror, Problem for the disk."""
     digest = hashlib.md5(usedforsecurity=False)
     with replacing(target) as temporary, open(temporary, "wb") as out:
         for chunk in _chunks(url, target.name):

@@ -88,10 +88,7 @@ class _Facts(NamedTuple):
 
 
 def inspect(path: str | Path) -> Inspection:
-    """What the pictures at `path` are: a folder of them, a folder with idx or CIFAR-10 files, or a .npz of arrays.
-
-    Every picture is decoded. Raises Problem where there is nothing to read.
-    """
+    """What the pictures at `path` are, all decoded: a folder of them, one with idx or CIFAR-10 files, or a .npz. Raises Problem where there are none."""
     path = Path(path).expanduser().absolute()
     if path.suffix == ".npz":
         images, labels = arrays.read(path)

@@ -79,10 +79,7 @@ def _batch(where: str, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unpickle(raw: bytes, where: str) -> Any:
-    """What a CIFAR pickle holds: dicts, lists, numbers, bytes and inert Arrays; nothing in it is imported or called.
-
-    Raises Problem where the pickle wants anything else, naming what, or where it is damaged.
-    """
+    """What a CIFAR pickle holds, nothing imported or called: dicts, lists, numbers, bytes and inert Arrays; raises Problem for anything else."""
     try:
         return _Reader(io.BytesIO(raw), where).load()
     except Problem:

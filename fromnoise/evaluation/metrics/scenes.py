@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ...data.sets.scenes import NAMES, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, outline, read_caption
-from ...data.sets.shapes import COLOURS, FINER, GROUND
+from ...data.sets.shapes import COLOURS, FINER, GROUND, NAMES, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, outline, read_caption
 
 SPECK = 5  # pixels: smaller ones are noise
 APART = 55.0  # from the ground's colour, of 0 to 255, from which a pixel belongs to a thing
