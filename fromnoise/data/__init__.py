@@ -9,10 +9,9 @@ from .files.pairs import Pairs
 from .plan import Plan
 from .sets.arrays import npz
 from .sets.cifar import cifar10
-from .sets.digits import digits
 from .sets.idx import fashion_mnist, mnist
 from .sets.shapes import shapes, shapes_text
-from .sets.toys import checkerboard, moons, pinwheel, swiss_roll
+from .sets.toys import checkerboard, digits, moons, pinwheel, swiss_roll
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10, "folder": Folder, "pairs": Pairs, "npz": npz,

@@ -111,10 +111,9 @@ class Coupled(Source):
             from scipy.optimize import linear_sum_assignment
         except ImportError as error:
             raise Problem('source: coupled needs SciPy; run pip install "fromnoise[ot]"') from error
-        x0, eps = batch["x"], _normals(draws)(batch["x"])
-        cost = torch.cdist(x0.flatten(1).double(), eps.flatten(1).double()).square()
-        _, chosen = linear_sum_assignment(cost.cpu().numpy())
-        return eps[torch.as_tensor(chosen, device=eps.device)]
+        eps = _normals(draws)(batch["x"])
+        cost = torch.cdist(batch["x"].flatten(1).double(), eps.flatten(1).double()).square()
+        return eps[torch.as_tensor(linear_sum_assignment(cost.cpu().numpy())[1], device=eps.device)]
 
     def start(self, n: int, shape: Sequence[int], noise: Seeded, examples: Tensor | None = None) -> Tensor:
         return noise(torch.empty(n, *shape))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import Problem, Usage
 from ...progress import track
-from ..dataset import Dataset, Tensors, Wrapped, check_split
+from ..dataset import Dataset, Tensors, Wrapped
 from .listing import Listing, split_listing
 from .pictures import Broken, Header, Look, check, colour, header, quiet
 
@@ -39,7 +39,6 @@ class Folder(Wrapped):
         background: str | Sequence[int] = "white", labels: bool = True, held_out: float = 0.05, memory: bool | None = None,
         skip_broken: bool = False, split: str = "train",
     ):  # fmt: skip
-        check_split(split)
         check(fit, channels)
         whole, chosen = split_listing(path, labels, split, held_out)
         headers, broken = headers_of(whole, skip_broken)

@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 from torch import Tensor
 
 from ...errors import Problem, Usage
-from ..dataset import Tensors, Wrapped, check_split
+from ..dataset import Tensors, Wrapped
 from .folder import IN_MEMORY, NAMED, Streamed, decoded, headers_of, look_of
 from .listing import Listing, partners, split_listing
 from .pictures import Header, check, half_box
@@ -32,7 +32,6 @@ class Pairs(Wrapped):
         channels: str | None = None, image_channels: str | None = None, background: str | Sequence[int] = "white", labels: bool = True,
         held_out: float = 0.05, memory: bool | None = None, split: str = "train",
     ):  # fmt: skip
-        check_split(split)
         for each in (channels, image_channels):
             check(fit, each)
         if (image is None) != (target is None) or (image is None) == (halves is None):

@@ -1,11 +1,13 @@
-"""Points in the plane: distributions that train in seconds and can be looked at whole."""
+"""Small sets that train in seconds: points in the plane, which can be looked at whole, and scikit-learn's handwritten digits."""
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...draws import mixed
+from ...errors import Problem
 from ..dataset import Tensors, check_split
 
 
@@ -54,3 +56,17 @@ def _generator(seed: int, split: str) -> torch.Generator:
 
 def _noisy(x: Tensor, noise: float, draw: torch.Generator) -> Tensor:
     return x + noise * torch.randn(x.shape, generator=draw)
+
+
+def digits(split: str = "train") -> Tensors:
+    """scikit-learn's 1,797 handwritten digits, 8x8 grey, 1,500 to train and 297 to test; no download."""
+    check_split(split)
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise Problem('digits come with scikit-learn, which is not installed: pip install "fromnoise[demo]"') from error
+    images, labels = load_digits(return_X_y=True)  # (1797, 64) in 0..16
+    order = np.random.RandomState(0).permutation(len(labels))  # the legacy generator's stream never changes; writers are mixed
+    chosen = order[:1500] if split == "train" else order[1500:]
+    x = images[chosen].reshape(-1, 1, 8, 8).astype(np.float32) / 8 - 1
+    return Tensors("digits", x, labels[chosen], classes=tuple("0123456789"))
