@@ -73,8 +73,8 @@ class Run:
         """The model's weights as safetensors; what its base lends it stays there."""
         from safetensors.torch import save
 
-        lent = getattr(model, "frozen_from_base", ())
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in lent}
+        frozen = getattr(model, "frozen_from_base", ())
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in frozen}
         packed = save(tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step)})
         with replacing(self.weights_named(name)) as temporary:
             temporary.write_bytes(packed)
@@ -98,9 +98,9 @@ class Run:
             raise Problem(
                 f"{file} cannot be read, it may be cut short ({error}); run the training command again to rewrite it, or restore a copy"
             ) from error
-        lent = getattr(model, "frozen_from_base", ())
+        frozen = getattr(model, "frozen_from_base", ())
         missing, unexpected = model.load_state_dict(tensors, strict=False) if self._fits(model, tensors, file) else ([], [])
-        missing = [name for name in missing if name not in lent]
+        missing = [name for name in missing if name not in frozen]
         if missing or unexpected:
             name = (missing or unexpected)[0]
             word = "lacks" if missing else "has besides"
