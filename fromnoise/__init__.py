@@ -3,39 +3,38 @@
 The names that a notebook needs. Each is imported when it is first used, so that `fromnoise --help` does not wait for torch.
 """
 
+import ast
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from .conditions import Label
-    from .data import Tensors, checkerboard, moons, pinwheel, swiss_roll
-    from .diffusion import Denoiser, Level, Table, clip, guided, loss, threshold
-    from .diffusion.schedule import Cosine, Flow, Karras, Linear, LogitNormal, LogNormal, Shifted
-    from .figures import gif, grid
-    from .model import Model, Sampling, load
-    from .networks import MLP, Context, Conv, TwoLinear, UNet
-    from .samplers import ddim, ddpm, dpmpp_2m, heun, unipc, walk
+if TYPE_CHECKING:  # read by type checkers, and by `_homes`
+    from .conditions import Label as Label
+    from .config import Recipe as Recipe
+    from .data import Tensors as Tensors, checkerboard as checkerboard, moons as moons, pinwheel as pinwheel, swiss_roll as swiss_roll
+    from .diffusion import Cosine as Cosine, Denoiser as Denoiser, Flow as Flow, Karras as Karras, Level as Level, Linear as Linear
+    from .diffusion import LogitNormal as LogitNormal, LogNormal as LogNormal, Shifted as Shifted, Table as Table
+    from .diffusion import clip as clip, guided as guided, loss as loss, threshold as threshold
+    from .figures import gif as gif, grid as grid
+    from .model import Model as Model, Sampling as Sampling, load as load
+    from .networks import MLP as MLP, Context as Context, Conv as Conv, Network as Network, TwoLinear as TwoLinear, UNet as UNet
+    from .samplers import ddim as ddim, ddpm as ddpm, dpmpp_2m as dpmpp_2m, heun as heun, unipc as unipc, walk as walk
+    from .training import train as train
 
-__all__ = [
-    "MLP", "Context", "Conv", "Cosine", "Denoiser", "Flow", "Karras", "Label", "Level", "Linear", "LogNormal", "LogitNormal", "Model",
-    "Sampling", "Shifted", "Table", "Tensors", "TwoLinear", "UNet", "checkerboard", "clip", "ddim", "ddpm", "dpmpp_2m", "gif", "grid",
-    "guided", "heun", "load", "loss", "moons", "pinwheel", "swiss_roll", "threshold", "unipc", "walk",
-]  # fmt: skip
-HOMES = {
-    "conditions": "Label",
-    "data": "Tensors checkerboard moons pinwheel swiss_roll",
-    "diffusion": "Cosine Denoiser Flow Karras Level Linear LogNormal LogitNormal Shifted Table clip guided loss threshold",
-    "figures": "gif grid",
-    "model": "Model Sampling load",
-    "networks": "MLP Context Conv TwoLinear UNet",
-    "samplers": "ddim ddpm dpmpp_2m heun unipc walk",
-}
+
+def _homes() -> dict[str, str]:
+    """The package of every public name, as the imports above say it."""
+    block = next(node for node in ast.parse(Path(__file__).read_text()).body if isinstance(node, ast.If))
+    return {alias.name: line.module or "" for line in block.body if isinstance(line, ast.ImportFrom) for alias in line.names}
+
+
+HOMES = _homes()
+__all__ = sorted(HOMES)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in HOMES.items():
-        if name in names.split():
-            return getattr(import_module(f".{home}", __name__), name)
+    if name in HOMES:
+        return getattr(import_module(f".{HOMES[name]}", __name__), name)
     raise AttributeError(f"fromnoise has no {name!r}")
 
 

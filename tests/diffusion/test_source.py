@@ -104,13 +104,15 @@ def test_coupling_leaves_pictures_with_their_labels():
     assert float(eps[label == 0].max()) < float(eps[label == 1].min())
 
 
-def test_a_batch_is_matched_as_a_whole():
-    """A part of it that is matched alone holds the same noise, farther from its examples."""
+def test_what_is_matched_must_be_seen_at_once():
+    """Which is why processes put their batches together for it (`whole`): parts apart are matched worse."""
+    assert Coupled.whole and not Gaussian.whole and not Paired.whole
     x0 = torch.randn(12, 2, generator=generator())
-    whole = Coupled()({"x": x0}, draws(12))
-    parts = torch.cat([Coupled()({"x": x0[rows]}, draws(12).part(rows)) for rows in (slice(0, 4), slice(4, 8), slice(8, 12))])
-    assert not torch.equal(parts, whole) and torch.equal(parts.sort(0).values, whole.sort(0).values)
-    assert float((x0 - whole).square().sum()) < float((x0 - parts).square().sum())
+    alone = Coupled()({"x": x0}, draws(12))
+    ranks = [slice(0, 4), slice(4, 8), slice(8, 12)]
+    apart = torch.cat([Coupled()({"x": x0[rows]}, draws(12).part(rows)) for rows in ranks])
+    assert not torch.equal(apart, alone) and torch.equal(apart.sort(0).values, alone.sort(0).values)
+    assert float((x0 - alone).square().sum()) < float((x0 - apart).square().sum())
 
 
 def test_coupled_samples_start_from_plain_noise():
