@@ -50,11 +50,7 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 
 def compiled(network: torch.nn.Module, kept: Path | None = None, fallback: bool = False) -> None:
-    """Compiles a network in place, each shape for itself.
-
-    What the whole process will do from then on, for a program of its own: kept, where what was compiled stays; fallback, go on without
-    compiling where it fails.
-    """
+    """Compiles a network in place, each shape for itself; for a whole process, `kept` holds what is compiled and `fallback` goes on where that fails."""
     import torch._dynamo
 
     if kept:

@@ -19,9 +19,8 @@ def feed(
     """The endless batches of `plan` from step `start`: dicts of x float32 (B, C, *S) in [-1, 1], label int64 (B,), text list of str,
     image and source like x.
 
-    `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step) and its place in the batch. A set in memory moves to
-    `device` once and is gathered there; one that streams from files is decoded by `workers` processes (0: in this one). Nothing
-    here waits for the device.
+    `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step) and its place in the batch. A set in memory moves to `device` once
+    and is gathered there; one that streams from files is decoded by `workers` processes (0: in this one). Nothing here waits for the device.
     """
     if flip and len(dataset.shape) < 3:
         raise Usage(f"flip mirrors pictures; {dataset.name} holds examples of shape {dataset.shape}: set data.flip=false")

@@ -73,10 +73,7 @@ class Gaussian(Source):
 
 @dataclass(frozen=True)
 class Paired(Source):
-    """Another entry of the batch, in place of noise: alpha-blending between two sets of examples (Heitz et al. 2023, sec. 5).
-
-    Sample i starts from example i of those that are given, beginning again after the last.
-    """
+    """Another entry of the batch in place of noise: alpha-blending between two sets (Heitz et al. 2023, sec. 5); sample i starts from example i, in turn."""
 
     key: str = "source"
 

@@ -7,8 +7,8 @@ import torch
 
 from fromnoise.conditions import Control, Example, Image, Label, Text
 from fromnoise.conditions.text import ENCODERS, Encoder, encoder
-from fromnoise.draws import Draws
 from fromnoise.config import Recipe
+from fromnoise.draws import Draws
 from fromnoise.errors import Problem, Usage
 from fromnoise.networks import NETWORKS
 from tests.parts import built, stirred

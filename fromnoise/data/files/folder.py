@@ -1,6 +1,7 @@
 """Any folder of pictures as a dataset."""
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from ...errors import Problem, Usage
 from ...progress import track
 from ..dataset import Dataset, Tensors, Wrapped
 from .listing import Listing, split_listing
-from .pictures import Broken, Header, Look, check, colour, header, quiet
+from .pictures import Broken, Header, Look, check, colour, header
 
 T = TypeVar("T")
 IN_MEMORY = 1 << 30  # bytes of decoded pictures up to which a set lives in memory
@@ -27,11 +28,10 @@ SKIPPING = {True: ", or set data.skip_broken=true", False: ""}
 class Folder(Wrapped):
     """Your own folder of pictures: class sub-folders or none, captions and labels from metadata.jsonl.
 
-    size: side, or [height, width]; needed where the pictures differ. fit: crop, pad or resize. channels: grey, rgb or rgba; as the
-    files are where not given. background: under transparency and around padded pictures. held_out: share of the pictures that are
-    the test split, by a hash of their names (folders named train and test decide it instead). memory: true keeps all pictures
-    decoded in memory, false reads them as they are needed; by their size where not given.
-    Raises Problem where pictures cannot be read or differ in size, with the first few names and what to do.
+    size: side, or [height, width]; needed where the pictures differ. fit: crop, pad or resize. channels: grey, rgb or rgba; as the files are where not given.
+    background: under transparency and around padded pictures. held_out: share of the pictures that are the test split, by a hash of their names (folders named train
+    and test decide it instead). memory: true keeps all pictures decoded in memory, false reads them as they are needed; by their size where not given. Raises
+    Problem where pictures cannot be read or differ in size, with the first few names and what to do.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[
         except Broken as reason:
             return reason
 
-    with quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+    # Pillow's warnings are not shown; entered around all threads rather than in each, since the filters are the process's
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         results = list(track(pool.map(one, listing.files), words, len(listing)))
     broken = [(name, str(result)) for name, result in zip(listing.files, results, strict=True) if isinstance(result, Broken)]
     return [None if isinstance(result, Broken) else result for result in results], broken
@@ -140,7 +141,7 @@ class Streamed(Dataset):
         return len(self.listing)
 
     def take(self, indices: Tensor) -> dict[str, Any]:
-        with quiet():
+        with warnings.catch_warnings(action="ignore"):
             rows, pictures = zip(*(self._picture(i) for i in indices.tolist()), strict=True)
         known = self.listing.at(rows)
         label = {} if known.label is None else {"label": torch.tensor(known.label)}

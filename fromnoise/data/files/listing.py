@@ -74,11 +74,8 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -
         return train, train if split == "train" else _as_in(test, train)
     whole = listed(root, labels)
     scores = [score(name) for name in whole.files]
-    out = {i for i, value in enumerate(scores) if value < held_out}
-    if not out and held_out > 0 and len(set(whole.files)) > 1:  # a small set: one picture at least
-        least = min(scores)
-        out = {i for i, value in enumerate(scores) if value == least}
-    rows = [i for i in range(len(whole)) if (i in out) == (split == "test")]
+    least = min(scores) if held_out > 0 and len(set(whole.files)) > 1 else -1  # of a small set, one picture at least
+    rows = [i for i, value in enumerate(scores) if (value < held_out or value == least) == (split == "test")]
     check_left(len(rows), len(whole), split, held_out)
     return whole, whole.at(rows)
 
@@ -90,10 +87,7 @@ def score(name: str) -> float:
 
 
 def partners(listing: Listing, root: Path) -> Listing:
-    """The pictures under `root` of the same names as the listing's, in its order; only their endings may differ.
-
-    Raises Problem where a picture on either side has no counterpart, or several, with the first few names.
-    """
+    """The pictures under `root` of the listing's names, but for the endings, in its order; raises Problem where one has no counterpart, or several."""
     if not root.is_dir():
         raise Problem(f"{root}: no such folder; it should hold the other picture of each pair")
     ours, theirs = (_by_name(place, _walk(place)[0]) for place in (listing.root, root))

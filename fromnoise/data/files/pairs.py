@@ -39,7 +39,9 @@ class Pairs(Wrapped):
             raise Usage(f"pairs are two folders ({two}), or halves of each picture ({one})")
         root, half = Path(path).expanduser(), halves and OTHER[halves]
         whole, chosen = split_listing(root / (target or ""), labels, split, held_out)
-        theirs, mine = (_partners(listing, root, target, image) for listing in (whole, chosen))
+        theirs, mine = whole, chosen  # both are halves of the same pictures
+        if image is not None and target is not None:
+            theirs, mine = (partners(listing, root / image / listing.root.relative_to(root / target)) for listing in (whole, chosen))
         ones, others = _headers(whole, half), _headers(theirs, halves)
         _check_sizes(whole.files, ones, others, size, fit)
         look = replace(look_of(ones, size, fit, channels, background), half=half)
@@ -49,13 +51,6 @@ class Pairs(Wrapped):
             super().__init__(Tensors("pairs", x.x, x.label, x.text, x.classes, decoded(mine, look_image, None).x))
         else:
             super().__init__(_Streamed(Streamed(chosen, look, None), Streamed(mine, look_image, None)))
-
-
-def _partners(listing: Listing, root: Path, target: str | None, image: str | None) -> Listing:
-    """The inputs that belong to the targets: the same pictures where both are halves of one."""
-    if target is None or image is None:
-        return listing
-    return partners(listing, root / image / listing.root.relative_to(root / target))
 
 
 def _headers(listing: Listing, half: str | None) -> list[Header]:

@@ -3,7 +3,6 @@
 import math
 import os
 import struct
-import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,14 +72,6 @@ def _depth(image: Image.Image) -> int:
 def _raw(tile) -> str:
     """The name of the layout that a file's pixels have, such as RGB;16B."""
     return str(tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Pillow's warnings are not shown within; entered around all threads rather than in each, since the filters are the process's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextmanager

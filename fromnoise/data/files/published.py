@@ -13,7 +13,6 @@ from ...errors import Problem
 from ...files import cache, replacing
 from ...progress import track
 
-CHUNK = 1 << 18
 TIMEOUT = 30  # seconds without a byte before a mirror is given up
 
 
@@ -92,7 +91,7 @@ def _chunks(url: str, name: str) -> Iterator[bytes]:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers={"User-Agent": "fromnoise"}), timeout=TIMEOUT) as response:
             length = int(response.headers.get("Content-Length") or 0)
-            for chunk in track(iter(lambda: response.read(CHUNK), b""), name, length, size=True):
+            for chunk in track(iter(lambda: response.read(1 << 18), b""), name, length, size=True):
                 received += len(chunk)
                 yield chunk
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -17,7 +17,6 @@ from ..files.listing import HELD_OUT, listed, split_listing
 from ..files.pictures import Header, Look, header
 from ..sets import arrays, cifar, idx
 
-IMBALANCE = 10  # largest class over smallest from which `warnings` names it
 FEW = 20  # examples in a class under which `warnings` names it
 
 
@@ -65,7 +64,7 @@ class Inspection:
             lines.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
         if self.constant:
             lines.append(f"{len(self.constant)} of one single colour (such as {self.constant[0]})")
-        if self.labels and max(self.labels.values()) >= IMBALANCE * min(self.labels.values()):
+        if self.labels and max(self.labels.values()) >= 10 * min(self.labels.values()):
             least = min(self.labels, key=self.labels.__getitem__)
             lines.append(f"unbalanced classes: {max(self.labels.values())} examples in the largest, {self.labels[least]} in {least}")
         elif self.labels and min(self.labels.values()) < FEW:

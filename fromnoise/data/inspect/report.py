@@ -14,7 +14,6 @@ from .inspect import Inspection, inspect
 SHOWN = 12  # classes listed by name
 SIDES = (32, 64, 128, 256)
 ON_CPU, ON_GPU = 64, 256  # the largest side proposed
-LARGE_SET = 10_000
 NOT_WORDS = ("true", "false", "null", "yes", "no", "on", "off")  # in YAML
 SIDEWAYS = re.compile(r"\b(left|right|leftwards?|rightwards?|clockwise|counterclockwise|anticlockwise)\b", re.IGNORECASE)
 
@@ -91,7 +90,7 @@ def propose(found: Inspection) -> str:
             reasons.append("skip_broken: some files cannot be read and are left out")
     data["flip"] = _flip(found.colour, found.short_side, found.captions, reasons)
     side, labelled = max(sides), len(found.labels) > 1
-    wanted = 128 if found.count >= LARGE_SET and side <= 32 else 64 if found.count >= 500 else 16
+    wanted = 128 if found.count >= 10_000 and side <= 32 else 64 if found.count >= 500 else 16
     batch = max(1, min(wanted, found.count * 9 // 10))  # no more than a train split of 90 % holds
     patch = 1 if side <= 16 else 2 if side <= 64 else 4
     network = {"name": "unet", "width": 64, "levels": [1, 2, 2] if side // patch >= 16 else [1, 2], "patch": patch}

@@ -118,10 +118,7 @@ class Dtype:
 
 
 class Encoded:
-    """The bytes that Python 3 writes as text into a pickle of protocol 2.
-
-    A class with __setstate__ like the others: a pickle may ask to set attributes of what an import gave, and of these it cannot.
-    """
+    """The bytes that Python 3 writes as text into protocol 2; a class with __setstate__, so that a pickle cannot set attributes of it."""
 
     def __new__(cls, text: str, encoding: Any = None) -> bytes:  # type: ignore[misc]
         return text.encode("latin-1")
