@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 from .dataset import Between, Dataset, Tensors
 from .feed import feed
-from .files.folder import Folder
-from .files.pairs import Pairs
+from .files.folder import Folder, Pairs
 from .plan import Plan
 from .sets.arrays import npz
 from .sets.cifar import cifar10

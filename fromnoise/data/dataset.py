@@ -92,8 +92,7 @@ class Tensors(Dataset):
     """A dataset that lives in memory as one tensor x (N, C, *S), or (N, D) for points.
 
     x is uint8 (0..255), uint16 (kept as float32 in [-1, 1] with full precision) or float (taken as it is, [-1, 1] for pictures); label (N,) holds class numbers from
-    0, text N strings, image (N, C', *S) the picture that each x is to be made of. NumPy arrays and tensors are both fine. Raises Problem where they do not fit
-    together.
+    0, text N strings, image (N, C', *S) the picture that each x is to be made of. NumPy arrays are fine too. Raises Problem where they do not fit.
     """
 
     in_memory = True

@@ -16,8 +16,7 @@ from .plan import Plan
 def feed(
     dataset: Dataset, plan: Plan, start: int = 0, device: torch.device | str = "cpu", flip: bool = False, workers: int = 0
 ) -> Iterator[dict[str, Any]]:
-    """The endless batches of `plan` from step `start`: dicts of x float32 (B, C, *S) in [-1, 1], label int64 (B,), text list of str,
-    image and source like x.
+    """The endless batches of `plan` from step `start`, as `Dataset.get` gives them, on `device`; raises Usage where `flip` cannot be.
 
     `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step) and its place in the batch. A set in memory moves to `device` once
     and is gathered there; one that streams from files is decoded by `workers` processes (0: in this one). Nothing here waits for the device.
