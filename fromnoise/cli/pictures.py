@@ -46,7 +46,7 @@ def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data:
     given = pictures(image, model.shape[0] if condition.hint else condition.shape[0], model.shape, data, n)
     if mask is None:
         value = condition.made(given)
-    elif condition.fills_holes:
+    elif condition.known_of:
         value = holed(given, hole(mask, model.shape, data)[None])
     else:
         raise Usage("this model was not trained to fill holes (image with hint: masked); leave --mask out")
