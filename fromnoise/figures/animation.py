@@ -27,8 +27,8 @@ def gif(frames: Sequence[Image.Image], path: str | Path, seconds: float = 4.0) -
     indexed = _grey(even) if all(f.mode in ("L", "1") for f in even) else _colour([f.convert("RGB") for f in even])
     each = max(20, round(1000 * seconds / max(1, len(frames) - 1) / 10) * 10)  # GIF counts in hundredths; below 2 browsers slow down
     durations = [each] * (len(frames) - 1) + [round(1000 * HOLD)]
+    first, *rest = indexed
     with replacing(path) as temporary:
-        first, *rest = indexed
         first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False, disposal=1)
     return path
 

@@ -1,4 +1,4 @@
-"""The same noise, walked in several ways: samplers side by side, and sweeps of one option."""
+"""The same noise, walked in several ways: samplers side by side, sweeps of one option, guidance against steps."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from torch import Tensor
 
 from ..errors import Usage
 from ..evaluation.speed import count_calls
+from ..evaluation.sweep import guided_by
 from ..model import WORDS, Model, Sampling
 from ..progress import duration
-from .guidance import at_scale
-from .picture import tiles
+from .picture import sheet, tiles
 from .process import number
 from .strip import strip
 
-USUAL = 8  # columns
+USUAL, FEW = 8, 4  # columns, samples in a cell
 SPECS = (("ddpm", 1000), ("ddim", 50), ("dpmpp_2m", 20))
 
 
@@ -73,13 +73,28 @@ def sweep(
     n, sampling = number(model.shape, n, USUAL), sampling or model.sampling.merged({"sampler": "ddim", "options": {}})
     conditions = model.with_defaults(n, conditions)
     if option == "guidance":
-        walks = [at_scale(sampling, value) for value in values]
+        walks = [guided_by(sampling, value) for value in values]
     elif option in WORDS:
         walks = [sampling.merged({option: int(value) if float(value).is_integer() else value}) for value in values]
     else:
         walks = [replace(sampling, options={**sampling.options, option: value}) for value in values]
     rows = [tiles(model.sample(n, walk, **conditions).float().cpu()) for walk in walks]
     return strip(rows, [f"{option} {value:g}" for value in values], _labels(model, n, conditions))
+
+
+def guidance(
+    model: Model, scales: Sequence[float] = (1, 2, 4, 8), steps: Sequence[int] = (5, 10, 20, 50), n: int | None = None,
+    sampling: Sampling | None = None, **conditions: Any,
+) -> Image.Image:  # fmt: skip
+    """The same n seeds at every scale of guidance (rows) and number of steps (columns)."""
+    n, sampling = number(model.shape, n, FEW), sampling or model.sampling
+    conditions = model.with_defaults(n, conditions)
+
+    def cell(scale: float, count: int) -> Image.Image:
+        return sheet(tiles(model.sample(n, replace(guided_by(sampling, scale), steps=count), **conditions).float().cpu()))
+
+    rows = [[cell(scale, count) for count in steps] for scale in scales]
+    return strip(rows, [f"guidance {scale:g}" for scale in scales], [f"{count} step{'s' * (count != 1)}" for count in steps])
 
 
 def by_class(
@@ -91,10 +106,8 @@ def by_class(
     chosen = list(range(len(model.classes)) if classes is None else classes)
     n, names = rows * len(chosen), [model.classes[c] for c in chosen]
     x = model.sample(n, sampling, **model.with_defaults(n, dict(label=chosen * rows, **conditions))).float().cpu()
-    if x.ndim == 2:
-        return strip([[tiles(x[i :: len(chosen)])[0] for i in range(len(chosen))]], columns=names)
-    drawn = tiles(x)
-    return strip([drawn[i : i + len(chosen)] for i in range(0, len(drawn), len(chosen))], columns=names)
+    columns = [tiles(x[i :: len(chosen)]) for i in range(len(chosen))]
+    return strip([*zip(*columns, strict=True)], columns=names)
 
 
 def _labels(model: Model, n: int, conditions: Mapping[str, Any]) -> list[str]:

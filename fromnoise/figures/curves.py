@@ -1,6 +1,7 @@
 """Loss curves of one run or several, from their logs."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,12 @@ from PIL import Image
 
 from ..errors import Problem, Usage, nearest
 from ..runs.log import Entry, Log, read
-from .figure import COLOURS, INK, dress, figure, legend, plain, raster, thinned, thousands
+from .figure import COLOURS, INK, PLAIN, dress, figure, plain, raster, thinned, thousands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MEASURED = {"lr": "Learning rate", "images_per_second": "Images per second"}
 OVER = {"step": "step", "images": "images", "seconds": "seconds of training"}
 SMOOTH = 25  # a smoothed point is the mean of about one part in this many of the curve
 NAME = 0.058  # height of a name in an axes, as a share
@@ -46,21 +48,20 @@ def loss(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
             axes.plot(*thinned(x, smoothed(y), 400), color=colour, linewidth=1.8, label="training" if single else name)
         hx, hy = columns(log.held_out, over, "held_out")
         if hx:
-            ink = COLOURS[1] if single else colour
-            words = "held out" if single else None
+            ink, words = (COLOURS[1], "held out") if single else (colour, None)
             axes.plot(hx, hy, color=ink, linewidth=1.2, linestyle=(0, (1, 1.5)), marker="o", markersize=3.5, label=words)
         _marks(axes, log, over, "not finite" if single else None)
     _robust(axes, logs, over)
     dress(axes, "Loss" if single else "Loss (dots: held out)", OVER[over], log=True)
     thousands(axes)
     if axes.get_legend_handles_labels()[0]:
-        legend(axes)
+        axes.legend(loc="upper right", fontsize=9, **PLAIN)
 
 
 def _robust(axes: "Axes", logs: dict[str, Log], over: str) -> None:
     """Sets the axis by what the curves mostly do, not by one spike."""
-    kinds = [pair for log in logs.values() for pair in ((log.training, "loss"), (log.held_out, "held_out"))]
-    values = [v for entries, key in kinds for v in columns(entries, over, key)[1] if v > 0]
+    drawn = [y for log in logs.values() for y in (columns(log.training, over, "loss")[1], columns(log.held_out, over, "held_out")[1])]
+    values = [value for y in drawn for value in y if value > 0]
     if values:
         low, high = min(values), float(np.quantile(values, 0.995))
         axes.set_ylim(low * 0.9, max(high, low * 1.2) * 1.1)
@@ -89,13 +90,12 @@ def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
     dress(axes, "Held-out loss by noise level", OVER[over], log=True)
     thousands(axes)
     axes.margins(x=0.12)
-    _ends(axes, ends)
+    if ends:
+        _ends(axes, ends)
 
 
 def _ends(axes: "Axes", ends: dict[str, tuple[float, float]]) -> None:
     """Names each line where it ends, pushed up where names would overlap."""
-    if not ends:
-        return
     low, high = np.log(axes.get_ylim())
     below = -1.0
     for level, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
@@ -107,32 +107,16 @@ def _ends(axes: "Axes", ends: dict[str, tuple[float, float]]) -> None:
 
 def _by_level(entry: Entry) -> dict[str, float]:
     found = entry.get("held_out_by_level")
-    return {k: v for k, v in found.items() if _number(k)} if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
-def _number(text: str) -> bool:
-    try:
-        return np.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def rate(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
-    """The learning rate."""
-    _plain(axes, logs, over, "lr", "Learning rate")
-
-
-def speed(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
-    """Images a second."""
-    _plain(axes, logs, over, "images_per_second", "Images per second")
-
-
-def _plain(axes: "Axes", logs: dict[str, Log], over: str, key: str, title: str) -> None:
+def measured(axes: "Axes", logs: dict[str, Log], key: str, over: str = "step") -> None:
+    """One of MEASURED, such as the learning rate `lr`, from 0; a line a run."""
     for i, (name, log) in enumerate(logs.items()):
         axes.plot(*thinned(*columns(log.training, over, key), 400), color=COLOURS[i % len(COLOURS)], linewidth=1.6, label=name)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: plain(value))
-    dress(axes, title, OVER[over])
+    dress(axes, MEASURED[key], OVER[over])
     thousands(axes)
 
 
@@ -153,7 +137,7 @@ def curves(*runs: str | Path, over: str = "step") -> Image.Image:
     only = next(iter(logs.values()))
     if len(runs) == 1 and any(_by_level(entry) for entry in only.held_out):
         panels.append(lambda axes: held_out(axes, only, over))
-    panels += [lambda axes: rate(axes, logs, over), lambda axes: speed(axes, logs, over)]
+    panels += [partial(measured, logs=logs, key=key, over=over) for key in MEASURED]
     made, axes = figure(len(panels), 2 if len(panels) == 4 else 3, width=4.8)
     for draw, panel in zip(panels, axes, strict=True):
         draw(panel)

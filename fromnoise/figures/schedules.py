@@ -9,10 +9,10 @@ from torch import Tensor
 from ..data import Dataset
 from ..diffusion import Schedule, Seeded, Table
 from ..errors import Usage
-from .figure import COLOURS, INK, dress, figure, raster
+from .figure import COLOURS, PLAIN, dress, figure, raster
 from .picture import tiles
 from .process import examples, unit_variance
-from .strip import above, strip
+from .strip import joined, strip
 
 POINTS = 1000  # of a curve, and the steps into which a curve without betas is cut
 SHOWN = 15.0  # the log-SNR axis ends here
@@ -50,9 +50,9 @@ def schedules(compared: Mapping[str, Schedule], data: Dataset | Tensor | None = 
     dress(beta, "β of a step (of 1000, for curves)", "t", log=True)
     columns = min(6, len(compared))
     handles, names = bar.get_legend_handles_labels()
-    made.legend(handles, names, loc="outside upper left", ncols=columns, frameon=False, fontsize=10, handlelength=1.6, labelcolor=INK)
+    made.legend(handles, names, loc="outside upper left", ncols=columns, fontsize=10, **PLAIN)
     plot = raster(made)
-    return plot if data is None else above(plot, _noised(compared, data, times, seed), gap=4)
+    return plot if data is None else joined(plot, _noised(compared, data, times, seed), gap=4, down=True)
 
 
 def _noised(compared: Mapping[str, Schedule], data: Dataset | Tensor, times: int, seed: int) -> Image.Image:

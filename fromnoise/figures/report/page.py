@@ -3,9 +3,10 @@
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -60,15 +61,12 @@ DARK = ("#6ea8e6", "#f0934e", "#4cc394", "#c48ad6", "#dcb44a", "#ee7186", "#76c3
 
 def page(title: str, body: Sequence[str]) -> str:
     """A whole HTML page; `body` is HTML already."""
-    variables = [" ".join(f"--c{i}:{colour};" for i, colour in enumerate(colours)) for colours in (COLOURS, DARK)]
-    style = STYLE.replace("LIGHT", variables[0]).replace("DARK", variables[1])
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(body)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    light, dark = (" ".join(f"--c{i}:{colour};" for i, colour in enumerate(colours)) for colours in (COLOURS, DARK))
+    style = STYLE.replace("LIGHT", light).replace("DARK", dark)
+    head = f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n<style>{style}</style>'
+    parts = "\n".join(body)
+    start = f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{head}\n</head>'
+    return f"{start}\n<body>\n<main>\n{parts}\n</main>\n</body>\n</html>\n"
 
 
 def section(title: str, *parts: str) -> str:
@@ -90,8 +88,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[in
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def facts(pairs: Sequence[tuple[str, str]]) -> str:
-    lines = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in pairs)
+def facts(found: Mapping[str, Any]) -> str:
+    """Names and their values, where these are not None."""
+    lines = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in found.items() if value is not None)
     return f'<div class="scroll"><table class="facts"><tbody>{lines}</tbody></table></div>'
 
 
@@ -101,10 +100,10 @@ def plot(svg: str, what: str) -> str:
 
 
 def image(data: bytes, kind: str, size: tuple[int, int], caption: str) -> str:
-    text = base64.b64encode(data).decode()
-    words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    width, height = size
-    return f'<figure><img src="data:image/{kind};base64,{text}" width="{width}" height="{height}" alt="{escape(caption)}">{words}</figure>'
+    """A picture, of `size` pixels, as a figure."""
+    (width, height), words, text = size, escape(caption), base64.b64encode(data).decode()
+    shown = f'<img src="data:image/{kind};base64,{text}" width="{width}" height="{height}" alt="{words}">'
+    return f"<figure>{shown}<figcaption>{words}</figcaption></figure>"
 
 
 def picture(file: Path, caption: str, limit: int) -> str | None:
