@@ -2,13 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-@final
+class Result:
+    """What an evaluation found: a dataclass of figures."""
+
+    def json(self) -> dict[str, Any]:
+        """The figures as plain values, to be written as JSON."""
+        return asdict(cast(Any, self))
+
+
 @dataclass(frozen=True)
 class Row:
     """One figure of n samples, and `floor`, the same figure of as many real examples: what a perfect model would reach.
@@ -31,9 +38,8 @@ class Row:
         return self.value / self.floor
 
 
-@final
 @dataclass(frozen=True)
-class Card:
+class Card(Result):
     """The figures of n samples, with the protocol by which they were measured and what a reader should beware of."""
 
     title: str
@@ -57,9 +63,7 @@ class Card:
         return [row for row in self.rows if ": " not in row.metric]
 
     def json(self) -> dict[str, Any]:
-        """The card as plain values, to be written as JSON."""
-        rows = [asdict(row) | {"ratio": row.ratio} for row in self.rows]
-        return asdict(self) | {"rows": rows, "notes": list(self.notes)}
+        return asdict(self) | {"rows": [asdict(row) | {"ratio": row.ratio} for row in self.rows], "notes": list(self.notes)}
 
     def table(self) -> "Table":
         """The card for a terminal."""

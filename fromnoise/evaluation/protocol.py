@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from ..model import Model, Sampling, guided_denoiser
 from .card import Card
 from .examples import check_data, example_conditions, spread
 from .features import ClipScore, FeatureNet, load_features
-from .metrics import JUDGES
+from .metrics.scenes import JUDGES
 from .score import score_pictures, score_points, with_captions, with_clip
 from .speed import Comparison, Timed, count_calls, time_sampling
 from .sweep import Sweep, guided_by, ways
@@ -23,7 +23,6 @@ TIMED = 64  # samples drawn at once to take the time
 Progress = Callable[[int, int], Any]  # (how many samples are drawn, of how many)
 
 
-@final
 @dataclass(frozen=True)
 class EvaluateSettings:
     """A recipe's `evaluate`: how many samples, and what they are seen through (see `load_features`)."""
@@ -32,7 +31,6 @@ class EvaluateSettings:
     features: str = "cnn"
 
 
-@final
 @dataclass(frozen=True)
 class Protocol:
     """What is measured of a model's samples. Which samples they are, their noise included, a `Sampling` says.
@@ -82,26 +80,20 @@ def evaluate(
         raise Usage("a CLIP score is of pictures and their captions; this run has none, so leave --clip-model out")
     n, measure = protocol.n, measuring(model, train, test, protocol)
     conditions = model.with_defaults(n, example_conditions(model, test, n))
-    found: list[Card] = []
+    times, cards = [], []
 
-    def card(own: Sampling) -> Card:
-        def counted(done: int) -> None:
-            if progress:
-                progress(n * len(found) + done, n * len(samplings))
+    def counted(done: int) -> None:
+        if progress:
+            progress(n * len(cards) + done, n * len(samplings))
 
-        return measure(drawn(model, n, own, conditions, counted), conditions)
-
-    if protocol.compare:
-        rows = []
-        for own, (name, steps) in zip(samplings, protocol.compare, strict=True):
-            nfe, seconds = timed(model, min(n, TIMED), own, conditions)
-            found.append(card(own))
-            rows.append(Timed(name, steps, nfe, seconds, found[-1]))
-        return Comparison(rows)
     for own in samplings:
-        found.append(card(own))
+        if protocol.compare:
+            times.append(timed(model, min(n, TIMED), own, conditions))
+        cards.append(measure(drawn(model, n, own, conditions, counted), conditions))
+    if protocol.compare:
+        return Comparison([Timed(*spec, *time, card) for spec, time, card in zip(protocol.compare, times, cards, strict=True)])
     each = len(protocol.scales)
-    return Sweep(protocol.scales, {name: found[i * each : (i + 1) * each] for i, name in enumerate(lines)}) if lines else found[0]
+    return Sweep(protocol.scales, {name: cards[i * each : (i + 1) * each] for i, name in enumerate(lines)}) if lines else cards[0]
 
 
 def measuring(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -> Callable[[Tensor, Mapping[str, Any]], Card]:

@@ -11,7 +11,8 @@ from ..errors import Problem
 from ..progress import track
 from .card import Card, Row
 from .features import ClipScore, FeatureNet, observe
-from .metrics import ATTRIBUTES, Tally, distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
+from .metrics.distances import distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
+from .metrics.scenes import ATTRIBUTES, Tally
 
 CHUNK = 500  # images at a time
 LARGEST, MOST_POINTS = 50_000, 10_000  # images, and points, of the reference
@@ -125,16 +126,13 @@ def _distances(found: Tensor, beside: Tensor, reference: Tensor, net: str, seed:
 
 
 def _accuracies(right: Tensor, labels: Tensor, guessed: Tensor, truth: Tensor, classes: tuple[str, ...], net: str) -> list[Row]:
-    real = guessed == truth
-
-    def share(hits: Tensor) -> float | None:
-        return hits.double().mean().item() if len(hits) else None
-
-    rows = [Row(f"class accuracy · {net}", right.double().mean().item(), share(real), better="higher")]
+    parts = {f"class accuracy · {net}": (right, guessed == truth)}
     for label in labels.unique().tolist():
-        hits, beside = right[labels == label].double().mean().item(), share(real[truth == label])
-        rows.append(Row(f"class accuracy: {classes[label]}", hits, beside, better="higher"))
-    return rows
+        parts[f"class accuracy: {classes[label]}"] = right[labels == label], (guessed == truth)[truth == label]
+    return [
+        Row(name, hits.double().mean().item(), real.double().mean().item() if len(real) else None, better="higher")
+        for name, (hits, real) in parts.items()
+    ]
 
 
 def _notes(found: Tensor, beside: Tensor, reference: Tensor) -> list[str]:

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from ..errors import Usage
-from .card import Card, figure, table
+from .card import Card, Result, figure, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,7 +44,6 @@ def count_calls(network: nn.Module) -> Iterator[list[int]]:
         hook.remove()
 
 
-@final
 @dataclass(frozen=True)
 class Timed:
     """One sampler: `nfe` evaluations of the network and `seconds` of wall-clock for each sample, and the card of its samples."""
@@ -56,19 +55,16 @@ class Timed:
     card: Card
 
 
-@final
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Result):
     """Samplers of one model side by side: speed and distance, each also relative to the last one named."""
 
     rows: Sequence[Timed]
 
     def json(self) -> dict[str, Any]:
-        """The comparison as plain values, to be written as JSON."""
         return {"rows": [{**vars(row), "card": row.card.json()} for row in self.rows]}
 
     def table(self) -> "Table":
-        """The comparison for a terminal."""
         last = self.rows[-1]
         distance = next(row.metric for row in last.card.rows if row.better == "lower")
         versus, own = f"{last.sampler}:{last.steps}", last.card.overall

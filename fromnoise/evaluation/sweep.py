@@ -3,19 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Usage
 from ..model import Model, Sampling
-from .card import Card, Row, figure, table
+from .card import Card, Result, Row, figure, table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-@final
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Result):
     """The cards of one model's samples at rising guidance, all from the same noise; a line of them for each way to guide, by its name."""
 
     scales: Sequence[float]
@@ -36,12 +35,10 @@ class Sweep:
         return {name: [card[metric].value for card in cards] for name, cards in self.lines.items()}
 
     def json(self) -> dict[str, Any]:
-        """The sweep as plain values, to be written as JSON."""
         cells = [(name, *cell) for name, cards in self.lines.items() for cell in zip(self.scales, cards, strict=True)]
         return {"rows": [{"way": name, "guidance": scale, "card": card.json()} for name, scale, card in cells]}
 
     def table(self) -> "Table":
-        """The sweep for a terminal."""
         rows: list[Sequence[str] | None] = []
         for name, cards in self.lines.items():
             for scale, card in zip(self.scales, cards, strict=True):

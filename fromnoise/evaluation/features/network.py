@@ -13,12 +13,10 @@ from torch import Tensor, nn
 class FeatureNet(nn.Module, ABC):
     """A classifier seen through its penultimate layer.
 
-    `name` goes with every figure measured in it, for distances of different networks do not compare; `accuracy` is the share of real test
-    data that it gets right, None where nobody measured it.
+    `name` goes with every figure measured in it, for distances of different networks do not compare.
     """
 
     name: str
-    accuracy: float | None
     classes: int | None = None  # how many it tells apart, None where that is not known
 
     @abstractmethod

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ...conditions.hints.filters import dilated
 from ...data.sets.scenes import NAMES, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, outline, read_caption
 from ...data.sets.shapes import COLOURS, FINER, GROUND
 
@@ -59,7 +61,7 @@ def _best(pixels: np.ndarray, ground: np.ndarray, part: np.ndarray) -> Seen:
     core = np.median(inside[strong >= np.median(strong)], axis=0)
     paint = min(PAINTS, key=lambda name: float(np.linalg.norm(core - np.array(COLOURS[name]))))
     way = np.array(COLOURS[paint]) - ground
-    near = _grown(part)
+    near = dilated(torch.from_numpy(part)[None, None])[0, 0].numpy()
     cover = np.clip((pixels - ground) @ way / (way @ way), 0, 1) * near  # how much of each pixel the thing covers
     ys, xs = np.mgrid[: cover.shape[0], : cover.shape[1]] + 0.5
     x, y = float((xs * cover).sum() / cover.sum()), float((ys * cover).sum() / cover.sum())
@@ -70,14 +72,6 @@ def _best(pixels: np.ndarray, ground: np.ndarray, part: np.ndarray) -> Seen:
 
     size, name = min(itertools.product(RADII, NAMES), key=misfit)
     return Seen(Thing(size, paint, name), x, y)
-
-
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """The mask and its neighbours."""
-    wide = np.pad(mask, 1)
-    return np.any(
-        [wide[1 + dy : wide.shape[0] - 1 + dy, 1 + dx : wide.shape[1] - 1 + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)], axis=0
-    )
 
 
 def _drawn(thing: Thing, x: float, y: float, size: int) -> np.ndarray:
