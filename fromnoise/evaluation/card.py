@@ -1,11 +1,13 @@
 """What an evaluation found: figures, each beside the same figure of real data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    import rich.table
+
+Cells = tuple[str, str, Sequence[str], Sequence[Sequence[str] | None]]
 
 
 class Result:
@@ -14,6 +16,30 @@ class Result:
     def json(self) -> dict[str, Any]:
         """The figures as plain values, to be written as JSON."""
         return asdict(cast(Any, self))
+
+
+class Table(Result):
+    """Figures in rows and columns."""
+
+    def cells(self) -> Cells:
+        """(title, caption, headings, rows): the first column holds names, the others figures; None among the rows draws a line."""
+        raise NotImplementedError
+
+    def table(self) -> "rich.table.Table":
+        """The figures for a terminal."""
+        import rich.table
+        from rich.markup import escape
+
+        title, caption, headings, rows = self.cells()
+        made = rich.table.Table(title=escape(title), title_justify="left", caption=escape(caption), caption_justify="left")
+        for i, heading in enumerate(headings):
+            made.add_column(escape(heading), justify="right" if i else "left", no_wrap=not i)
+        for row in rows:
+            if row is None:
+                made.add_section()
+            else:
+                made.add_row(*map(escape, row))
+        return made
 
 
 @dataclass(frozen=True)
@@ -39,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Card(Result):
+class Card(Table):
     """The figures of n samples, with the protocol by which they were measured and what a reader should beware of."""
 
     title: str
@@ -65,15 +91,14 @@ class Card(Result):
     def json(self) -> dict[str, Any]:
         return asdict(self) | {"rows": [asdict(row) | {"ratio": row.ratio} for row in self.rows], "notes": list(self.notes)}
 
-    def table(self) -> "Table":
-        """The card for a terminal."""
+    def cells(self) -> Cells:
         rows = []
         for row in self.rows:
             arrow = {"lower": "↓", "higher": "↑"}[row.better]
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
             rows.append((f"{row.metric} {arrow}", figure(row.value, row.error), figure(row.floor, row.floor_error), ratio))
         caption = "\n".join([self.protocol, *(f"Note: {note}" for note in self.notes)])
-        return table(self.title, caption, ("metric", "samples", "real data", "ratio"), rows)
+        return self.title, caption, ("metric", "samples", "real data", "ratio"), rows
 
 
 def figure(value: float | None, error: float | None = None) -> str:
@@ -81,19 +106,3 @@ def figure(value: float | None, error: float | None = None) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if error is None else f"{value:.3g} ± {error:.1g}"
-
-
-def table(title: str, caption: str, headings: Sequence[str], rows: Iterable[Sequence[str] | None]) -> "Table":
-    """A table for a terminal, its first column names and the others figures; None among the rows draws a line."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    made = Table(title=escape(title), title_justify="left", caption=escape(caption), caption_justify="left")
-    for i, heading in enumerate(headings):
-        made.add_column(escape(heading), justify="right" if i else "left", no_wrap=not i)
-    for row in rows:
-        if row is None:
-            made.add_section()
-        else:
-            made.add_row(*map(escape, row))
-    return made

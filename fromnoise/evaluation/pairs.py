@@ -1,7 +1,6 @@
 """Samples made of pictures, beside the pictures that they should have become."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,14 +9,11 @@ from ..conditions.hints import grey
 from ..data import Dataset
 from ..errors import Problem, Usage
 from ..model import Model, Sampling
-from .card import Result, figure, table
+from .card import Cells, Table, figure
 from .examples import check_data, read_conditions, spread
 from .features import NAME, SMALLEST, Perceptual, as_saved
 from .metrics.pictures import psnr
 from .protocol import Progress, drawn
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 AT_ONCE = 256
 PROTOCOL = (
@@ -37,7 +33,7 @@ class Error:
 
 
 @dataclass(frozen=True)
-class Pairs(Result):
+class Pairs(Table):
     """The errors of n samples, and of what needs no model: the input as it is, and the mean colour."""
 
     title: str
@@ -48,10 +44,10 @@ class Pairs(Result):
     def __getitem__(self, of: str) -> Error:
         return next(row for row in self.rows if row.of == of)
 
-    def table(self) -> "Table":
+    def cells(self) -> Cells:
         headings = ("pictures", "MAE ↓", "PSNR ↑", f"{NAME} ↓")[: 3 if self.rows[0].distance is None else 4]
         rows = [(row.of, figure(row.mae), f"{row.psnr:.2f} dB", figure(row.distance))[: len(headings)] for row in self.rows]
-        return table(self.title, self.protocol, headings, rows)
+        return self.title, self.protocol, headings, rows
 
 
 def score_pairs(

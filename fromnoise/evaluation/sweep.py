@@ -3,18 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import Usage
 from ..model import Model, Sampling
-from .card import Card, Result, Row, figure, table
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from .card import Card, Cells, Row, Table, figure
 
 
 @dataclass(frozen=True)
-class Sweep(Result):
+class Sweep(Table):
     """The cards of one model's samples at rising guidance, all from the same noise; a line of them for each way to guide, by its name."""
 
     scales: Sequence[float]
@@ -38,14 +35,14 @@ class Sweep(Result):
         cells = [(name, *cell) for name, cards in self.lines.items() for cell in zip(self.scales, cards, strict=True)]
         return {"rows": [{"way": name, "guidance": scale, "card": card.json()} for name, scale, card in cells]}
 
-    def table(self) -> "Table":
+    def cells(self) -> Cells:
         rows: list[Sequence[str] | None] = []
         for name, cards in self.lines.items():
             for scale, card in zip(self.scales, cards, strict=True):
                 rows.append((name, f"{scale:g}", *(figure(card[row.metric].value, card[row.metric].error) for row in self.metrics)))
             rows.append(None)
         rows.append(("real data", "", *(figure(row.floor, row.floor_error) for row in self.metrics)))
-        return table(self.last.title, self.last.protocol, ("", "guidance", *(row.metric for row in self.metrics)), rows)
+        return self.last.title, self.last.protocol, ("", "guidance", *(row.metric for row in self.metrics)), rows
 
 
 def ways(model: Model, sampling: Sampling, steps: Sequence[int]) -> dict[str, Sampling]:

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
 
 from ..errors import Usage
 from ..evaluation.speed import count_calls
@@ -21,44 +20,28 @@ USUAL, FEW = 8, 4  # columns, samples in a cell
 SPECS = (("ddpm", 1000), ("ddim", 50), ("dpmpp_2m", 20))
 
 
-@dataclass(frozen=True)
-class Compared:
-    """What one sampler made of the noise: samples x (n, C, *S), its time in seconds, and its network evaluations for each sample."""
-
-    sampler: str
-    steps: int
-    seconds: float
-    evaluations: int
-    x: Tensor
-
-
-def compared(
+def compare(
     model: Model, specs: Sequence[tuple[str, int]] = SPECS, n: int | None = None, sampling: Sampling | None = None, **conditions: Any
-) -> list[Compared]:
-    """n samples from the same noise by each (sampler, steps), timed. All else is as `sampling` says, None: the model's own."""
+) -> Image.Image:
+    """n samples from the same noise by each (sampler, steps), a row each, with network evaluations (NFE) a sample, and seconds for all n.
+
+    All else is as `sampling` says, None: the model's own.
+    """
     if not specs:
         raise Usage("name at least one sampler to compare, such as ddim:50")
     n, sampling = number(model.shape, n, USUAL), sampling or model.sampling
     conditions = model.with_defaults(n, conditions)
     walks = [sampling.merged({"sampler": sampler, "steps": steps}) for sampler, steps in specs]
     model.sample(n, sampling.merged({"sampler": "ddim", "steps": 1}), **conditions)  # the first call pays for what is set up once
-    found = []
+    rows, names = [], []
     for (sampler, steps), walk in zip(specs, walks, strict=True):
         with count_calls(model.denoiser) as calls:
             began = time.perf_counter()
             x = model.sample(n, walk, **conditions).float().cpu()  # what is on the CPU has been waited for
             seconds = time.perf_counter() - began
-        found.append(Compared(sampler, steps, seconds, round(sum(calls) / n), x))
-    return found
-
-
-def compare(
-    model: Model, specs: Sequence[tuple[str, int]] = SPECS, n: int | None = None, sampling: Sampling | None = None, **conditions: Any
-) -> Image.Image:
-    """Samplers side by side from the same noise, a row each, with steps, network evaluations (NFE) a sample, and seconds for all n."""
-    results = compared(model, specs, n, sampling, **conditions)
-    names = [f"{r.sampler}, {r.steps} steps\n{r.evaluations} NFE, {duration(r.seconds)}" for r in results]
-    return strip([tiles(r.x) for r in results], names, _labels(model, len(results[0].x), conditions))
+        rows.append(tiles(x))
+        names.append(f"{sampler}, {steps} steps\n{round(sum(calls) / n)} NFE, {duration(seconds)}")
+    return strip(rows, names, _labels(model, conditions))
 
 
 def sweep(
@@ -79,7 +62,7 @@ def sweep(
     else:
         walks = [replace(sampling, options={**sampling.options, option: value}) for value in values]
     rows = [tiles(model.sample(n, walk, **conditions).float().cpu()) for walk in walks]
-    return strip(rows, [f"{option} {value:g}" for value in values], _labels(model, n, conditions))
+    return strip(rows, [f"{option} {value:g}" for value in values], _labels(model, conditions))
 
 
 def guidance(
@@ -110,9 +93,9 @@ def by_class(
     return strip([*zip(*columns, strict=True)], columns=names)
 
 
-def _labels(model: Model, n: int, conditions: Mapping[str, Any]) -> list[str]:
-    """The class of each of n columns, if any."""
+def _labels(model: Model, conditions: Mapping[str, Any]) -> list[str]:
+    """The class of each column, if any."""
     if "label" not in model.conditions or len(model.shape) == 1:
         return []
-    labels = model.with_defaults(n, conditions)["label"]
-    return [] if labels is None else [model.classes[int(i)] if model.classes else str(int(i)) for i in labels]
+    labels = conditions["label"]
+    return [] if labels is None else [model.classes[i] if model.classes else str(i) for i in map(int, labels)]
