@@ -51,14 +51,11 @@ def with_clip(card: Card, clip: ClipScore, samples: Tensor, captions: Sequence[s
 def score_pictures(samples: Tensor, labels: Tensor | None, train: Dataset, test: Dataset, features: FeatureNet, seed: int = 0) -> Card:
     """The card of samples (N, C, H, W) in [-1, 1], drawn for labels (N,) int64, or None where they were drawn unconditionally.
 
-    Reference: the test split (50,000 random images of it if it has more). Every figure is given for the samples, and for as many random
-    training images (in the samples' class proportions where there are labels) against the same reference: what a perfect model would reach.
-    Samples are rounded to 8 bits, as a saved file would be. Fréchet distance (Heusel et al. 2017), KID (Bińkowski et al. 2018), precision
-    and recall (Kynkäänniemi et al. 2019), and the share of samples whose label the network recognises, beside that of test images.
+    Fréchet distance, KID, precision and recall against the test split (50,000 random images of it if it has more), and the share of samples
+    whose label the network recognises; beside each that of as many random training images, in the samples' class proportions.
     """
     _check(samples, labels, test)
-    draw = torch.Generator().manual_seed(seed)
-    n = len(samples)
+    draw, n = torch.Generator().manual_seed(seed), len(samples)
     # Without labels the network may still predict something (how far a picture is turned), which is no class.
     labels = None if labels is None or len(test.classes) < 2 else labels.cpu()
     chosen = torch.randperm(len(test), generator=draw)[:LARGEST].sort().values
@@ -102,9 +99,13 @@ def _pictures(dataset: Dataset, indices: Tensor, words: str) -> Iterator[Tensor]
     return (dataset.get(part)["x"] for part in track(parts, words, len(parts)))
 
 
-def _check(samples: Tensor, labels: Tensor | None, test: Dataset) -> None:
+def _check_shape(samples: Tensor, test: Dataset) -> None:
     if tuple(samples.shape[1:]) != tuple(test.shape):
         raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
+
+
+def _check(samples: Tensor, labels: Tensor | None, test: Dataset) -> None:
+    _check_shape(samples, test)
     if len(samples) <= NEIGHBOURS or len(test) <= NEIGHBOURS:
         raise Problem(f"{len(samples)} samples and {len(test)} test images: give more than {NEIGHBOURS} of each, thousands to mean much")
     if labels is not None and labels.shape != samples.shape[:1]:
@@ -150,21 +151,19 @@ def _notes(found: Tensor, beside: Tensor, reference: Tensor) -> list[str]:
 
 def score_points(samples: Tensor, train: Dataset, test: Dataset, seed: int = 0) -> Card:
     """The card of sampled points (N, D): distance to the data both ways, sliced Wasserstein and energy distance, beside real points."""
-    if tuple(samples.shape[1:]) != tuple(test.shape):
-        raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
+    _check_shape(samples, test)
     if not samples.isfinite().all():
         raise Problem("some samples are not finite; take more steps or less guidance")
     draw = torch.Generator().manual_seed(seed)
     reference = test.get(torch.randperm(len(test), generator=draw)[:MOST_POINTS])["x"].cpu()
     real = train.get(torch.randperm(len(train), generator=draw)[: len(samples)])["x"].cpu()
-    samples = samples.detach().cpu()
-    measures = {
-        "distance to data": lambda x: distance_to_data(x, reference),
-        "distance of data to samples": lambda x: distance_to_data(reference, x),
-        "sliced Wasserstein distance": lambda x: sliced_wasserstein(x, reference, seed=seed),
-        "energy distance": lambda x: energy_distance(x, reference),
-    }
-    rows = [Row(name, measure(samples), measure(real)) for name, measure in measures.items()]
+    both = samples.detach().cpu(), real
+    rows = [
+        Row("distance to data", *(distance_to_data(x, reference) for x in both)),
+        Row("distance of data to samples", *(distance_to_data(reference, x) for x in both)),
+        Row("sliced Wasserstein distance", *(sliced_wasserstein(x, reference, seed=seed) for x in both)),
+        Row("energy distance", *(energy_distance(x, reference) for x in both)),
+    ]
     notes = [f"the real figures are of only {len(real):,} points: there are no more to train on"] if len(real) < len(samples) else []
     protocol = POINTS.format(m=len(reference), r=len(real))
     return Card(f"{test.name}, {len(samples):,} samples", "coordinates", len(samples), len(reference), protocol, rows, notes)

@@ -1,7 +1,6 @@
 """Loss curves of one run or several, from their logs."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,9 @@ def loss(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
         if hx:
             ink, words = (COLOURS[1], "held out") if single else (colour, None)
             axes.plot(hx, hy, color=ink, linewidth=1.2, linestyle=(0, (1, 1.5)), marker="o", markersize=3.5, label=words)
-        _marks(axes, log, over, "not finite" if single else None)
+        marks = sorted({event[over] for event in log.events if event["event"] in EVENTS and over in event})[:MARKS]
+        for k, where in enumerate(marks):
+            axes.axvline(where, color=COLOURS[5], linewidth=0.8, alpha=0.6, label="not finite" if single and k == 0 else None)
     _robust(axes, logs, over)
     dress(axes, "Loss" if single else "Loss (dots: held out)", OVER[over], log=True)
     thousands(axes)
@@ -65,12 +66,6 @@ def _robust(axes: "Axes", logs: dict[str, Log], over: str) -> None:
     if values:
         low, high = min(values), float(np.quantile(values, 0.995))
         axes.set_ylim(low * 0.9, max(high, low * 1.2) * 1.1)
-
-
-def _marks(axes: "Axes", log: Log, over: str, label: str | None) -> None:
-    for where in sorted({event[over] for event in log.events if event["event"] in EVENTS and over in event})[:MARKS]:
-        axes.axvline(where, color=COLOURS[5], linewidth=0.8, alpha=0.6, label=label)
-        label = None
 
 
 def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
@@ -129,24 +124,20 @@ def curves(*runs: str | Path, over: str = "step") -> Image.Image:
         raise Usage(f"no axis {over!r}{nearest(over, OVER)}")
     if not runs:
         raise Usage("name at least one run folder")
-    logs = _named(runs)
+    paths = [Path(run) for run in runs]
+    names = [path.resolve().name for path in paths]
+    if len(set(names)) < len(names):  # whole paths where two share a name
+        names = [f"{path} ({i + 1})" for i, path in enumerate(paths)]
+    logs = {name: read(path) for name, path in zip(names, paths, strict=True)}
     for run, log in zip(runs, logs.values(), strict=True):
         if not log.training and not log.held_out:
             raise Problem(f"{run} has no losses logged in log.jsonl; name a run folder that has trained")
-    panels: list[Callable[[Axes], None]] = [lambda axes: loss(axes, logs, over)]
     only = next(iter(logs.values()))
-    if len(runs) == 1 and any(_by_level(entry) for entry in only.held_out):
-        panels.append(lambda axes: held_out(axes, only, over))
-    panels += [partial(measured, logs=logs, key=key, over=over) for key in MEASURED]
-    made, axes = figure(len(panels), 2 if len(panels) == 4 else 3, width=4.8)
-    for draw, panel in zip(panels, axes, strict=True):
-        draw(panel)
+    by_level = len(runs) == 1 and any(_by_level(entry) for entry in only.held_out)
+    made, (first, *axes) = figure(3 + by_level, 2 if by_level else 3, width=4.8)
+    loss(first, logs, over)
+    if by_level:
+        held_out(axes.pop(0), only, over)
+    for key, panel in zip(MEASURED, axes, strict=True):
+        measured(panel, logs, key, over)
     return raster(made)
-
-
-def _named(runs: Sequence[str | Path]) -> dict[str, Log]:
-    """The logs by the runs' folder names, or by their whole paths where two share one."""
-    paths = [Path(run) for run in runs]
-    short = [path.resolve().name for path in paths]
-    names = short if len(set(short)) == len(short) else [f"{path} ({i + 1})" for i, path in enumerate(paths)]
-    return {name: read(path) for name, path in zip(names, paths, strict=True)}

@@ -48,16 +48,11 @@ def schedules(compared: Mapping[str, Schedule], data: Dataset | Tensor | None = 
     dress(bar, "ᾱ, the share of signal", "t")
     dress(snr, "log-SNR", "t")
     dress(beta, "β of a step (of 1000, for curves)", "t", log=True)
-    columns = min(6, len(compared))
-    handles, names = bar.get_legend_handles_labels()
-    made.legend(handles, names, loc="outside upper left", ncols=columns, fontsize=10, **PLAIN)
-    plot = raster(made)
-    return plot if data is None else joined(plot, _noised(compared, data, times, seed), gap=4, down=True)
-
-
-def _noised(compared: Mapping[str, Schedule], data: Dataset | Tensor, times: int, seed: int) -> Image.Image:
+    made.legend(*bar.get_legend_handles_labels(), loc="outside upper left", ncols=min(6, len(compared)), fontsize=10, **PLAIN)
+    if data is None:
+        return raster(made)
     x0 = examples(data, 400 if (data.ndim == 2 if isinstance(data, Tensor) else len(data.shape) == 1) else 1)["x"].cpu()
     eps = Seeded(seed, range(len(x0)))(x0)
     at = torch.linspace(0, 1, times, dtype=torch.float64)
     rows = [[tiles(unit_variance(level.mix(x0, eps), level))[0] for level in map(schedule, at)] for schedule in compared.values()]
-    return strip(rows, list(compared), [f"t {t:.2f}" for t in at.tolist()])
+    return joined(raster(made), strip(rows, list(compared), [f"t {t:.2f}" for t in at.tolist()]), gap=4, down=True)

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from ...data.sets.shapes import COLOURS, FINER, GROUND
 
 SPECK = 5  # pixels: smaller ones are noise
 APART = 55.0  # from the ground's colour, of 0 to 255, from which a pixel belongs to a thing
-ATTRIBUTES = ("count", "size", "colour", "shape", "relation")
+READ = {"size": attrgetter("size"), "colour": attrgetter("colour"), "shape": attrgetter("name")}  # of a Thing
+ATTRIBUTES = ("count", *READ, "relation")
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,9 @@ class Tally:
         if len(found) == len(scene.things):
             middle = picture.shape[0] / 2
             found = max(itertools.permutations(found), key=lambda order: _agreement(scene, order, middle))
-            for name, attribute in (("size", "size"), ("colour", "colour"), ("shape", "name")):
-                checks[name] = [
-                    (getattr(thing, attribute), getattr(was.thing, attribute)) for thing, was in zip(scene.things, found, strict=True)
-                ]
+            pairs = [(thing, was.thing) for thing, was in zip(scene.things, found, strict=True)]
+            for name, read in READ.items():
+                checks[name] = [(read(wanted), read(got)) for wanted, got in pairs]
             if scene.relation:
                 lies = _lies(found, scene.relation, middle)
                 checks["relation"] = [(scene.relation, scene.relation if lies else _relation(found, middle))]
@@ -138,12 +139,9 @@ class Tally:
 
 def _agreement(scene: Scene, order: Sequence[Seen], middle: float) -> tuple[int, bool]:
     """How many attributes agree, and whether the relation does, when the things found are taken in this order."""
-    same = [
-        getattr(thing, name) == getattr(was.thing, name)
-        for thing, was in zip(scene.things, order, strict=True)
-        for name in ("size", "colour", "name")
-    ]
-    return sum(same), bool(scene.relation) and _lies(order, scene.relation, middle)
+    pairs = zip(scene.things, order, strict=True)
+    same = sum(read(thing) == read(was.thing) for thing, was in pairs for read in READ.values())
+    return same, bool(scene.relation) and _lies(order, scene.relation, middle)
 
 
 def _along(order: Sequence[Seen], relation: str, middle: float) -> float:

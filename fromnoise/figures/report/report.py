@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image, ImageSequence
@@ -23,6 +24,7 @@ from . import page
 
 GRIDS = 6  # over training
 EVENTS = 100  # rows, at most
+STATES = {"started": "not finished", "resumed": "not finished", "stopped": "stopped, can go on", "finished": "finished"}
 PICTURE, ANIMATION, TRAINING = 450_000, 900_000, 120_000  # bytes that a final grid, a GIF and an earlier grid may take: under 3 MB in all
 
 
@@ -32,16 +34,16 @@ def report(run: str | Path) -> Path:
     Works on a run cut off at any moment: what is not there yet is said to be missing.
     """
     run = Path(run)
-    log, config = read(run), _text(run / "config.yaml")
-    environment, summary = _json(run / "environment.json", dict), _json(run / "summary.json", dict)
+    log, config, environment = read(run), _text(run / "config.yaml"), _json(run / "environment.json")
     name, author = run.resolve().name, f"fromnoise {environment.get('version', '')}".strip()
+    sketch, settings = _configuration(config)
     body = [
-        _headline(name, log, environment, summary, config),
+        _headline(name, log, environment, _json(run / "summary.json"), sketch),
         page.section("Samples", _samples(run)),
         page.section("Curves", _curves(log)),
         page.section("Over training", _training(run)),
-        page.section("Evaluation", _evaluation(_json(run / "evaluation.json", dict))),
-        page.section("Configuration", f"<pre>{escape(_tidy(config))}</pre>" if config else page.missing("config.yaml is missing.")),
+        page.section("Evaluation", _evaluation(_json(run / "evaluation.json"))),
+        page.section("Configuration", f"<pre>{escape(settings)}</pre>" if config else page.missing("config.yaml is missing.")),
         page.section("Machine and versions", page.facts(environment) if environment else page.missing("environment.json is missing.")),
         page.section("Events", _events(log)),
         f"<footer>Written by {escape(author)}. It loads nothing from elsewhere.</footer>",
@@ -59,16 +61,16 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _json(file: Path, kind: type) -> Any:
-    """The file's content where it is whole and of this type, else an empty one."""
+def _json(file: Path) -> dict[str, Any]:
+    """The file's content where it is whole and a mapping, else an empty one."""
     try:
-        found = json.loads(_text(file) or "null")
+        found = json.loads(_text(file))
     except json.JSONDecodeError:
-        return kind()
-    return found if isinstance(found, kind) else kind()
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _headline(name: str, log: Log, environment: dict, summary: dict, config: str) -> str:
+def _headline(name: str, log: Log, environment: dict, summary: dict, sketch: str) -> str:
     last, trained = log.last, log.training[-1] if log.training else {}
     found = {"steps": last.get("step"), "seconds": last.get("seconds"), "images": last.get("images")}
     found["images_per_second"] = trained.get("images_per_second")
@@ -87,35 +89,27 @@ def _headline(name: str, log: Log, environment: dict, summary: dict, config: str
     where += [f"commit {environment['commit']}"] if environment.get("commit") else []
     line = " · ".join(escape(str(part)) for part in where if part) or "environment.json is missing"
     box = f'<div class="tiles">{tiles}</div>' if tiles else page.missing("Nothing has been logged yet.")
-    states = {"started": "not finished", "resumed": "not finished", "stopped": "stopped, can go on", "finished": "finished"}
-    state = ["not finished", *(states[e["event"]] for e in log.events if e["event"] in states)][-1]
-    sketch = _sketch(config)
+    state = ["not finished", *(STATES[e["event"]] for e in log.events if e["event"] in STATES)][-1]
     words = f"<p>{escape(sketch)}</p>" if sketch else ""
     return f'<header><h1>{escape(name)}<span class="state">{state}</span></h1>{words}<p class="soft">{line}</p>{box}</header>'
 
 
-def _sketch(config: str) -> str:
-    """The run in one line: data, network, prediction, schedule, sampler."""
+def _configuration(config: str) -> tuple[str, str]:
+    """The run in one line (data, network, prediction, schedule, sampler), and its settings as a recipe is written, one line a choice.
+
+    Settings that cannot be read are shown as they are.
+    """
     import yaml
 
     try:
         parts = yaml.safe_load(config)
     except yaml.YAMLError:
-        return ""
+        return "", config
     words = {"data": "{}", "network": "{}", "predict": "predicts {}", "noise": "{} schedule", "sample": "drawn by {}"}
     nodes = [parts.get(key) for key in words] if isinstance(parts, dict) else []
     names = [node.get("name") if isinstance(node, dict) else node for node in nodes]
-    return " · ".join(word.format(name) for word, name in zip(words.values(), names, strict=False) if isinstance(name, str))
-
-
-def _tidy(config: str) -> str:
-    """The settings as a recipe is written, one line a choice; as they are where they cannot be read."""
-    import yaml
-
-    try:
-        return yaml.safe_dump(yaml.safe_load(config), default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
-    except yaml.YAMLError:
-        return config
+    sketch = " · ".join(word.format(name) for word, name in zip(words.values(), names, strict=False) if isinstance(name, str))
+    return sketch, yaml.safe_dump(parts, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _samples(run: Path) -> str:
@@ -144,11 +138,8 @@ def _animation(file: Path, caption: str) -> str | None:
         count = int(count * min(0.8, ANIMATION / len(data)))
         if count < 4:
             return None
-        light = file.with_name(".report.gif")
-        try:
-            data = gif([_grey(frames[i]) for i in evenly(len(frames), count)], light).read_bytes()
-        finally:
-            light.unlink(missing_ok=True)
+        with TemporaryDirectory() as folder:
+            data = gif([_grey(frames[i]) for i in evenly(len(frames), count)], Path(folder) / "light.gif").read_bytes()
     return page.image(data, "gif", size, caption)
 
 
@@ -167,13 +158,13 @@ def _curves(log: Log) -> str:
         panels.append(("levels", "Held-out loss by noise level", lambda axes: held_out(axes, log)))
     if log.training:
         panels += [(key, title, partial(measured, logs=logs, key=key)) for key, title in MEASURED.items()]
-    drawn = []
+    drawn = ""
     for salt, words, draw in panels:
         made, (axes,) = figure()
         draw(axes)
-        drawn.append(page.plot(svg(made, salt), words))
+        drawn += page.plot(svg(made, salt), words)
     note = "" if log.held_out else page.missing("No held-out loss has been taken yet.")
-    return f'<div class="row">{"".join(drawn)}</div>{note}'
+    return f'<div class="row">{drawn}</div>{note}'
 
 
 def _training(run: Path) -> str:
@@ -191,10 +182,9 @@ def _evaluation(card: dict) -> str:
         return page.missing("Not evaluated yet: `fromnoise evaluate RUN` adds its card here.")
     cells = [(row.get("metric", ""), _with_error(row, "value", "error"), _with_error(row, "floor", "floor_error")) for row in rows]
     sampling = card.get("sampling") if isinstance(card.get("sampling"), dict) else {}
-    when = [f"at step {card['step']:,}"] if _is_number(card.get("step")) else []
-    when += [f"{card['weights']} weights"] if card.get("weights") else []
+    when = [_number(card.get("step"), "at step {:,}".format), f"{card['weights']} weights" if card.get("weights") else ""]
     when += [f"{key} {value}" for key, value in sampling.items()]
-    said = [", ".join([str(card.get("title", "")), *when]).strip(", "), card.get("protocol"), *_list(card.get("notes"))]
+    said = [", ".join(filter(None, [str(card.get("title", "")), *when])), card.get("protocol"), *_list(card.get("notes"))]
     notes = "".join(page.missing(str(words)) for words in said if words)
     return page.table(("metric", "value", "real against real"), cells, right=(1, 2)) + notes
 
