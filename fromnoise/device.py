@@ -14,23 +14,23 @@ from .errors import Usage
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def best(asked: str | torch.device | None = None) -> torch.device:
-    """The device asked for, else CUDA, else Apple's MPS, else the CPU."""
-    if asked is not None:
+def best(wanted: str | torch.device | None = None) -> torch.device:
+    """The device wanted for, else CUDA, else Apple's MPS, else the CPU."""
+    if wanted is not None:
         try:
-            return torch.empty(0, device=asked).device
+            return torch.empty(0, device=wanted).device
         except (RuntimeError, AssertionError) as error:
-            raise Usage(f"this machine has no device {str(asked)!r}; try cpu") from error
+            raise Usage(f"this machine has no device {str(wanted)!r}; try cpu") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def precision(device: torch.device, asked: str = "auto") -> torch.dtype | None:
+def precision(device: torch.device, wanted: str = "auto") -> torch.dtype | None:
     """The dtype of autocast: bfloat16 where the hardware multiplies it, None (float32) elsewhere. Never float16, which overflows in training."""
-    if asked == "fp32":
+    if wanted == "fp32":
         return None
-    if asked == "bf16":
+    if wanted == "bf16":
         return torch.bfloat16
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None

@@ -10,13 +10,13 @@ from fromnoise.config import Recipe
 from fromnoise.data import Tensors
 from fromnoise.diffusion import Source
 from fromnoise.model import Model, build
+from fromnoise.networks import Network
 
 
 def built(recipe, shape, classes=()) -> Model:
     """The model of a recipe, given as a mapping, for examples of this shape."""
     recipe = Recipe.of(recipe)
     return build(recipe, Example(tuple(shape), tuple(classes), recipe.image))
-from fromnoise.networks import Network
 
 
 def blobs(count: int = 256, size: int = 8, split: str = "train") -> Tensors:

@@ -14,6 +14,7 @@ import torch
 
 import fromnoise
 from fromnoise import config
+from fromnoise.autoencoders import AUTOENCODERS
 from fromnoise.conditions import CONDITIONS
 from fromnoise.data import DATASETS
 from fromnoise.diffusion import BETAS, PREDICT, SCHEDULES, SOURCES, WEIGHTS
@@ -149,7 +150,7 @@ def test_names_are_the_fields(file):
     assert names & set(BANNED) == set()
 
 
-@pytest.mark.parametrize("table", [ADAPTERS, BETAS, CONDITIONS, DATASETS, NETWORKS, PREDICT, SAMPLERS, SCHEDULES, SOURCES, WEIGHTS])
+@pytest.mark.parametrize("table", [ADAPTERS, AUTOENCODERS, BETAS, CONDITIONS, DATASETS, NETWORKS, PREDICT, SAMPLERS, SCHEDULES, SOURCES, WEIGHTS])
 def test_everything_in_a_registry_says_what_it_is(table):
     for name, thing in table.items():
         first = (thing.__doc__ or "").strip().split("\n")[0]

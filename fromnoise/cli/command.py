@@ -85,7 +85,9 @@ def _parameters(kind: type, defaults: Mapping[str, Any]) -> list[inspect.Paramet
         if isinstance(info, typer.models.OptionInfo):
             info.rich_help_panel = kind.panel  # type: ignore[attr-defined]
         default = defaults.get(part.name, inspect.Parameter.empty if part.default is MISSING else part.default)
-        found.append(inspect.Parameter(part.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint.__origin__, info]))
+        found.append(
+            inspect.Parameter(part.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint.__origin__, info])
+        )
     return found
 
 

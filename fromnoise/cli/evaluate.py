@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import Usage
-from .command import app, command, flag
+from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ class MeasureOptions:
 
     panel: ClassVar[None] = None
     n: int | None = flag("How many samples; the recipe's evaluate.n, else 10,000.", "--number", "-n")
-    features: str | None = flag("cnn (trained once on the run's data and kept), or a file of weights.")
+    features: str | None = flag(
+        f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained once on the run's data, and kept."
+    )
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")
     sweep: str | None = flag("SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")
     sweep_steps: str | None = flag("With --sweep: STEPS,STEPS,… of the sampler, a curve for each.")
@@ -57,6 +59,7 @@ class MeasureOptions:
     app, "evaluate runs/mnist", "evaluate runs/mnist -n 2000 --sampler ddim --steps 50", "evaluate runs/mnist --compare ddim:50,ddim:1000",
     "evaluate runs/mnist --sweep 1,1.5,2,4", "evaluate runs/shapes --control runs/control_edges --control runs/control_colour",
     "evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000",
+    without=("adapter",),
 )  # fmt: skip
 def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) -> None:
     """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches."""

@@ -13,10 +13,8 @@ from .command import app
 
 def main() -> None:
     """The `fromnoise` command: what the user can mend is one line and an exit code, never a traceback; all else is a bug, and shows its own."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(
-            os.getcwd()
-        )  # parts of one's own, mine:Net, are found where the command is run; appended, so that they hide nothing
+    if os.getcwd() not in sys.path:  # parts of one's own, mine:Net, are found where the command is run; appended, so that they hide nothing
+        sys.path.append(os.getcwd())
     usage_error = typer.BadParameter.__bases__[0]  # Click's, wherever this version of Typer keeps it
     try:
         code = app(standalone_mode=False)

@@ -26,6 +26,7 @@ Shown = Annotated[int | None, Option("--number", "-n", help="How many samples; w
 Seed = Annotated[int, Option("--seed", help="Of the noise.")]
 Device = Annotated[str | None, Option("--device", help="cpu, cuda, mps; the best there is unless said.")]
 Trust = Annotated[bool, Option("--trust", help="Allow parts of your own (module:Class) that the run names, which runs their code.")]
+FEW = 16  # pictures to start from, where the number of samples is left open
 NUMBERS = re.compile(r"((?::[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|inf)(?:e[-+]?[0-9]+)?)*)$", re.IGNORECASE)
 
 
@@ -81,19 +82,14 @@ class DataOptions(RunOptions):
 
     root: str | None = flag("Where the data lies, if not where training found it.")
 
-    @property
-    def recipe(self) -> "Recipe":
-        """The recipe that it was trained by; raises Problem where its data would run code of somebody's own."""
-        recipe = super().recipe
-        recipe.check_trusted(self.trust, self.run, data=True)
-        return recipe
-
     @cached_property
     def data(self) -> tuple["Dataset", "Dataset"]:
-        """Training and held-out examples."""
+        """Training and held-out examples; raises Problem where they would run code of somebody's own that is not trusted."""
         from ..data.examples import examples, with_root
 
-        node = with_root(self.recipe.data, self.root)
+        recipe = self.recipe
+        recipe.check_trusted(self.trust, self.run, data=True)
+        node = with_root(recipe.data, self.root)
         return examples(node, "train"), examples(node, "test")
 
 
@@ -128,15 +124,17 @@ class ConditionOptions:
     """What samples are drawn under."""
 
     panel: ClassVar[str] = "Conditions"
-    label: str | None = flag("A class: number or name; several with commas, in turn; 'none' for no label. Else every class in turn.", "-l")
-    text: list[str] | None = flag("A caption, in quotes; repeatable, in turn; 'none' for none. Else held-out ones.", "-t")
+    label: str | None = flag(
+        "A class: number or name; several with commas, in turn; 'none' for no label. Else every class in turn (`edit`: none).", "-l"
+    )
+    text: list[str] | None = flag("A caption, in quotes; repeatable, in turn; 'none' for none. Else held-out ones (`edit`: none).", "-t")
     negative: str | None = flag("A caption that guidance leads away from.")
     condition: list[str] | None = flag(
         "Any condition, one of your own as well; several values with commas, in turn; 'none' for none; repeatable.", metavar="NAME=VALUE"
     )
     image: Path | None = flag(
-        "What to make the samples of: a picture, or a folder of them in turn; an ordinary one where the model was trained on hints "
-        "(grey, low_resolution, masked), which are made from it. Held-out ones that the run keeps unless given."
+        "What to make the samples of: a picture, or a folder of them in turn; where the model was trained on a hint, the picture to make it of. "
+        "Held-out ones that the run keeps unless given."
     )
     mask: Path | None = flag("White where --image is to be made anew, for a model that fills holes.")
     control: list[str] | None = flag(
@@ -208,7 +206,7 @@ class DrawOptions:
     def chosen(self, n: int | None, **words: Any) -> tuple["Sampling", dict[str, Any]]:
         """(how to draw, the conditions of n samples), with more fields of `Sampling` that a command knows; where n is None, one value for all."""
         conditions, own = self.conditions.conditions(self.run, n)
-        return self.sampling.sampling(self.run, **own, **self.start.words(self.run, n or 1), **words), conditions
+        return self.sampling.sampling(self.run, **own, **self.start.words(self.run, n or FEW), **words), conditions
 
 
 def parse_controls(run: RunOptions, words: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:

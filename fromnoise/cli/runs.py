@@ -55,7 +55,7 @@ def export(
 
     if to != "diffusers":
         raise Usage(f"--to is diffusers, not {to!r}")
-    model, recipe = load(run.run, "cpu", run.trust, run.weights), run.recipe()
+    model, recipe = load(run.run, "cpu", run.trust, run.weights), run.recipe
     if controls(model):
         raise Problem(f"{run.run} holds a control branch, which has no counterpart there yet; export its base, {recipe.base['run']}")
     node, added, config = expanded(recipe.network), changes(model), recipe.as_dict()

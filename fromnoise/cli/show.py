@@ -93,11 +93,15 @@ def noises_of(model: "Model", seeds: str, rows: int) -> tuple["Tensor", list[str
 
 
 def recipe_of(recipe: str, trust: bool = False) -> "Recipe":
-    """A recipe by name or file, or that of a run folder, which may be anybody's."""
+    """A recipe by name or file, or that of a run folder, which may be anybody's: its own parts want trust."""
     from .. import config
     from ..runs import Run
 
-    return (Run(recipe).recipe(trust) if (Path(recipe) / "config.yaml").is_file() else config.load(recipe)).with_defaults()
+    if not (Path(recipe) / "config.yaml").is_file():
+        return config.load(recipe).with_defaults()
+    found = Run(recipe).recipe(trust)
+    found.check_trusted(trust, recipe, data=True)
+    return found.with_defaults()
 
 
 @command(show_app, "show forward digits", "show forward runs/mnist --noise table -o noising.png")

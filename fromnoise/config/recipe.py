@@ -9,7 +9,7 @@ from ..errors import Problem, Usage, nearest
 from ..registry import name_of, plugins
 from .build import coerce
 
-PARTS = ("data", "adapter", "network", "noise", "source", "sample")  # a name and the settings that go with it
+PARTS = ("data", "adapter", "autoencoder", "network", "noise", "source", "sample")  # a name and the settings that go with it
 MADE = ("shape", "classes", "image", "version")  # what a run adds, so that sampling needs no data
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
@@ -19,7 +19,7 @@ PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "re
 class Recipe:
     """What a run is made from, every part as it is written in YAML: a name, and the settings that go with it.
 
-    base, adapter     the run to begin with, and how its weights change;  data, network, conditions, noise, source  parts by name
+    base, adapter     the run to begin with, and how its weights change;  data, autoencoder, network, conditions, noise, source  parts by name
     predict, clock, frame, data_std  how the network is read as a denoiser (`Denoiser`);  train, sample, evaluate  settings of each;  seed
     shape, classes, image, version   what a run adds: of its examples, so that sampling needs no data
     A part that is None was not named: it is the base's, or else the default (`with_defaults`).
@@ -28,6 +28,7 @@ class Recipe:
     base: Any = None
     adapter: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
+    autoencoder: dict[str, Any] | None = None
     network: dict[str, Any] | None = None
     conditions: list[dict[str, Any]] | None = None
     predict: str | None = None
@@ -95,7 +96,7 @@ class Recipe:
 
 KEYS = tuple(part.name for part in fields(Recipe) if part.name not in MADE)
 DEFAULTS: dict[str, Any] = {"data": {"name": "mnist"}, "network": {"name": "unet"}, "conditions": [], "predict": "v", "noise": {"name": "cosine"}}
-DEFAULTS |= {"frame": "vp", "data_std": 1.0, "source": {"name": "gaussian"}, "sample": {}}
+DEFAULTS |= {"frame": "vp", "data_std": 1.0, "source": {"name": "gaussian"}, "autoencoder": {"name": "identity"}, "sample": {}}
 
 
 def _plain(node: Any, where: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..autoencoders import AUTOENCODERS
 from ..conditions import CONDITIONS, Example
 from ..config import Recipe, call
 from ..config import build as make
@@ -17,7 +18,7 @@ from .model import Model
 from .sampling import Sampling
 from .schedule import schedule
 
-INHERITED = ("network", "predict", "noise", "clock", "frame", "data_std", "source", "sample")
+INHERITED = ("autoencoder", "network", "predict", "noise", "clock", "frame", "data_std", "source", "sample")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
     """The model that a recipe describes, for examples such as `example`; its weights are the base's as far as that has them."""
     recipe = recipe.with_defaults()
     noise, node = schedule(recipe.noise), expanded(recipe.network)
+    autoencoder = make(AUTOENCODERS, recipe.autoencoder, "autoencoder")
+    example = replace(example, shape=autoencoder.latent_shape(example.shape))
     kind = network_class(node)
     conditions = [make(CONDITIONS, part, "conditions") for part in recipe.conditions or []]
     keys = [condition.key for condition in conditions]
@@ -49,7 +52,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
     shared = {"predict": recipe.predict, "frame": recipe.frame, "data_std": recipe.data_std}
     denoiser = call(Denoiser, shared, "the recipe", None, network=network, clock=clock)
     source = make(SOURCES, recipe.source, "source")
-    model = Model(denoiser, noise, example.shape, conditions, source, Sampling.of(recipe.sample or {}), example.classes)
+    model = Model(denoiser, noise, example.shape, conditions, source, Sampling.of(recipe.sample or {}), example.classes, autoencoder)
     if base:
         fill(model, base)
     freeze(model, recipe, base)

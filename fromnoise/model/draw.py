@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..autoencoders import Autoencoder
 from ..diffusion import Bound, Denoise, Denoiser, Schedule, Seeded, guided, inpainted
 from ..errors import Usage, nearest
 from ..networks import Context
@@ -19,6 +20,7 @@ Steps = Iterator[tuple[Tensor, Tensor]]
 class Drawable(Protocol):
     """What is drawn from: a `Model`."""
 
+    autoencoder: Autoencoder
     denoiser: Denoiser
     conditions: Any
     shape: tuple[int, ...]
@@ -46,6 +48,8 @@ def sample(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[str,
         own = replace(sampling, first=sampling.first + first, start=_part(sampling.start, rows), init=_part(sampling.init, rows))
         for x, _ in trajectory(model, rows.stop - first, own, mine):  # noqa: B007
             pass
+        with torch.no_grad():
+            x = model.autoencoder.decode(x)
         parts.append(x.clamp(-1, 1) if len(model.shape) > 1 else x)
         if progress:
             progress(rows.stop)

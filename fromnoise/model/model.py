@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..autoencoders import Autoencoder, Identity
 from ..conditions import Condition
 from ..diffusion import Bound, Denoise, Denoiser, Gaussian, Level, Schedule, Seeded, Source, loss
 from ..diffusion import predict as prediction
@@ -21,7 +22,8 @@ class Model(nn.Module):
     """What a run learns and sampling uses.
 
     noise     the schedule of training, and of sampling unless `sampling.schedule` is another
-    shape     (C, *S) of one sample, or (D,) of a point;  classes  their names, if any
+    shape     (C, *S) of what is diffused, or (D,) of a point;  classes  their names, if any
+    autoencoder  what lies between the data and what is diffused
     source    what data is blended with in training, and what samples start from
     sampling  how samples are drawn unless it is said otherwise
     frozen_from_base  the names of weights that are another run's, its base's, and stay as they are
@@ -37,9 +39,11 @@ class Model(nn.Module):
         source: Source | None = None,
         sampling: Sampling | None = None,
         classes: Sequence[str] = (),
+        autoencoder: Autoencoder | None = None,
     ):
         super().__init__()
         self.denoiser, self.noise, self.source, self.sampling = denoiser, noise, source or Gaussian(), sampling or Sampling()
+        self.autoencoder = autoencoder or Identity()
         for noisiest in (noise(torch.ones(())), self.sampling_schedule(self.sampling)(torch.ones(()))):
             prediction.check(denoiser.predict, noisiest)
             denoiser.check(noisiest)
@@ -76,7 +80,7 @@ class Model(nn.Module):
         with self.denoiser.precision(batch["x"].device):
             for condition in self.conditions.values():
                 context = context.merged(condition.train_context(condition.read(batch, draws), draws))
-        return loss(self.denoiser, batch["x"], level, context, eps, weight, **measure)
+        return loss(self.denoiser, self.autoencoder.encode(batch["x"]), level, context, eps, weight, **measure)
 
     # Conditions
 

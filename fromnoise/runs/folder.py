@@ -13,6 +13,7 @@ from ..config import Recipe, read
 from ..errors import Problem, Usage
 from ..files import replacing
 from .log import Entry, entries
+from .plugins import import_plugins, keep_plugins
 
 VERSION = 2  # of the folder's format
 EXAMPLES = "examples.safetensors"
@@ -25,6 +26,7 @@ class Run:
     model.safetensors  the averaged weights, for sampling;  last.ckpt  all that resuming needs
     examples.safetensors  what some held-out examples ask, where the model is conditioned on words or pictures
     log.jsonl          a line every `train.log_every` steps, and for each evaluation;  samples/  pictures;  report.html  to read
+    plugins/           the files of parts of one's own, where the recipe names some
     weights/           averaged weights: those of the least held-out loss (best), and of earlier steps as `train.keep` says
     """
 
@@ -45,10 +47,14 @@ class Run:
                 " (environment.json names it), or train again"
             )
         recipe.check_trusted(trust, self.path)
+        if trust:
+            import_plugins(self.path, recipe)
         return recipe
 
     def write_recipe(self, recipe: Recipe) -> None:
+        """Writes config.yaml, and the files of parts of one's own beside it."""
         self.write("config.yaml", replace(recipe, version=VERSION).text())
+        keep_plugins(self.path, recipe)
 
     def write(self, name: str, text: str) -> None:
         with replacing(self.path / name) as temporary:
@@ -67,8 +73,8 @@ class Run:
         """The model's weights as safetensors; what its base lends it stays there."""
         from safetensors.torch import save
 
-        lent = getattr(model, "frozen_from_base", ())
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in lent}
+        frozen = getattr(model, "frozen_from_base", ())
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in frozen}
         packed = save(tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step)})
         with replacing(self.weights_named(name)) as temporary:
             temporary.write_bytes(packed)
@@ -92,9 +98,9 @@ class Run:
             raise Problem(
                 f"{file} cannot be read, it may be cut short ({error}); run the training command again to rewrite it, or restore a copy"
             ) from error
-        lent = getattr(model, "frozen_from_base", ())
+        frozen = getattr(model, "frozen_from_base", ())
         missing, unexpected = model.load_state_dict(tensors, strict=False) if self._fits(model, tensors, file) else ([], [])
-        missing = [name for name in missing if name not in lent]
+        missing = [name for name in missing if name not in frozen]
         if missing or unexpected:
             name = (missing or unexpected)[0]
             word = "lacks" if missing else "has besides"

@@ -75,15 +75,15 @@ class Estimate:
 
 
 def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module] = (), context: Context = NOTHING) -> float:
-    """Floating-point operations of one example (C, *S), told the context, going forward through a network and its control branches, on no device."""
+    """Floating-point operations of one example (C, *S), under a context, going forward through a network and its control branches, on no device."""
     network = merge(copy.deepcopy(network))  # a change of weights is made once a pass, not for each example
     network, *branches = (part.to("meta") for part in (network, *(copy.deepcopy(branch) for branch in branches)))
-    x, clock = torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")
-    told = Context(**{key: value.to("meta") for key, value in vars(context).items() if isinstance(value, torch.Tensor)})
+    x, t = torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")
+    context = Context(**{key: value.to("meta") for key, value in vars(context).items() if isinstance(value, torch.Tensor)})
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(x, clock, told)
+        network(x, t, context)
         for branch in branches:
-            branch(x, clock, told, torch.empty(1, branch.channels, *shape[1:], device="meta"))
+            branch(x, t, context, torch.empty(1, branch.channels, *shape[1:], device="meta"))
     return float(counter.get_total_flops())
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from fromnoise.cli.main import main
+from fromnoise.model import Sampling
 from fromnoise.runs.folder import VERSION, Run
 from fromnoise.training.loop import train
 from tests.training.test_train import recipe
@@ -114,11 +116,11 @@ def test_a_broken_run_is_one_line(run, tmp_path, monkeypatch, capsys, change, wo
 
 def test_a_checkpoint_cut_short_is_one_line(run, tmp_path, monkeypatch, capsys):
     copy = broken(run, tmp_path / "copy", cut("last.ckpt"))
-    settings = Run(copy).recipe(True).as_dict()
+    settings = Run(copy).recipe(trust=True)
     from fromnoise.errors import Problem
 
     with pytest.raises(Problem, match="cut short.*--fresh"):
-        train({key: value for key, value in settings.items() if key not in ("shape", "classes", "version")}, copy, quiet=True)
+        train(replace(settings, shape=(), classes=(), version=None), copy, quiet=True)
     assert (copy / "model.safetensors").is_file()
 
 
@@ -129,7 +131,7 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         def __reduce__(self):
             return (Path.touch, (tmp_path / "pwned",))
 
-    copy = broken(run, tmp_path / "copy", lambda folder: torch.save({"version": 1, "state": Evil()}, folder / "last.ckpt"))
+    copy = broken(run, tmp_path / "copy", lambda folder: torch.save({"version": 2, "state": Evil()}, folder / "last.ckpt"))
     from fromnoise.errors import Problem
 
     with pytest.raises(Problem):
@@ -214,11 +216,12 @@ def test_a_run_with_parts_of_its_own_wants_trust(free, tmp_path, monkeypatch, ca
     assert code == 1 and "--trust" in err
 
 
-def test_showing_a_runs_noise_runs_no_code(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("part", ["noise", "data"])
+def test_showing_a_run_runs_no_code(tmp_path, monkeypatch, capsys, part):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text(
-        f"version: {VERSION}\ndata: {{name: digits}}\nnoise: {{name: 'os:system', command: 'touch {tmp_path}/pwned'}}\n"
-    )
+    parts = {"data": "{name: digits}", part: f"{{name: 'os:system', command: 'touch {tmp_path}/pwned'}}"}
+    text = "\n".join(f"{key}: {node}" for key, node in parts.items())
+    (tmp_path / "run" / "config.yaml").write_text(f"version: {VERSION}\n{text}\n")
     code, _, err = call(monkeypatch, capsys, "show", "forward", tmp_path / "run", "--out", tmp_path / "f.png")
     assert code == 1 and "--trust" in err and not (tmp_path / "pwned").exists()
 
@@ -250,16 +253,30 @@ def exportable(tmp_path_factory) -> Path:
 
 
 def test_export_and_import_by_command(exportable, tmp_path, monkeypatch, capsys):
-    code, said, _ = call(monkeypatch, capsys, "export", exportable, tmp_path / "theirs")
+    code, said, _ = call(monkeypatch, capsys, "export", exportable, tmp_path / "theirs", "--trust")
     assert code == 0 and "DDIMPipeline.from_pretrained" in said
     code, said, _ = call(monkeypatch, capsys, "import", tmp_path / "theirs", "--out", tmp_path / "back")
     assert code == 0 and "unet of" in said
     for folder in (exportable, tmp_path / "back"):
-        words = ("sample", folder, "-n", 2, "--label", "left", "--steps", 2, "--sampler", "ddim", "-o", tmp_path / f"{folder.name}.npz")
+        words = (
+            "sample",
+            folder,
+            "--trust",
+            "-n",
+            2,
+            "--label",
+            "left",
+            "--steps",
+            2,
+            "--sampler",
+            "ddim",
+            "-o",
+            tmp_path / f"{folder.name}.npz",
+        )
         assert call(monkeypatch, capsys, *words)[0] == 0
     one, two = (np.load(tmp_path / f"{name}.npz")["arr_0"] for name in ("unet", "back"))
     assert np.abs(one.astype(int) - two.astype(int)).max() <= 1
-    for words in (("export", exportable, tmp_path / "theirs"), ("import", tmp_path / "theirs", "--out", tmp_path / "back")):
+    for words in (("export", exportable, tmp_path / "theirs", "--trust"), ("import", tmp_path / "theirs", "--out", tmp_path / "back")):
         code, _, said = call(monkeypatch, capsys, *words)
         assert code == 1 and "nothing is overwritten" in said
 
@@ -286,12 +303,17 @@ def test_estimate_by_command(monkeypatch, capsys):
 
 
 def test_train_and_evaluate_in_one_command_and_only_once(tmp_path, monkeypatch, capsys):
-    out = tmp_path / "run"
-    settings = ("train.steps=2", "train.evals=0", "evaluate.n=20")
-    words, cards = ("train", "digits", *settings, "--evaluate", "--quiet", "--out", out), []
-    for step in (2, 2, 1):
-        if cards:
-            (out / "evaluation.json").write_text(json.dumps(cards[0] | {"step": step}))
+    from fromnoise.cli import evaluate as commands
+    from fromnoise.evaluation import measured_of
+
+    measured, out = [], tmp_path / "run"
+    monkeypatch.setattr(commands, "evaluate", lambda run, sampling, what: measured.append(run.run))
+    words = ("train", "digits", "train.steps=2", "train.evals=0", "evaluate.n=20", "--evaluate", "--quiet", "--out", out)
+    assert call(monkeypatch, capsys, *words)[0] == 0 and measured == [out]
+    run, sampling = Run(out), Sampling.of(Run(out).recipe().sample or {})
+    card = measured_of(run, sampling, "cnn") | {"n": 20}
+    for step, again in ((2, False), (1, True)):
+        run.write_json("evaluation.json", card | {"step": step})
+        measured.clear()
         code, said, _ = call(monkeypatch, capsys, *words)
-        cards.append(json.loads((out / "evaluation.json").read_text()))
-        assert code == 0 and cards[-1]["step"] == 2 and ("already" in said) == (len(cards) == 2)
+        assert code == 0 and measured == [out] * again and ("already" in said) != again

@@ -84,10 +84,15 @@ def test_names_are_read_from_the_source_as_they_are():
 def test_every_part_can_be_listed():
     assert all(lines(part) for part in REGISTRIES)
     assert lines("presets").keys() == PRESETS.keys() and "patch" in lines("presets")["dit_s2"]
-    assert lines("schedules")["flow"].startswith("Rectified flow")
+    assert lines("schedules")["flow"].startswith("The straight line")
 
 
-MODEL = {"network": {"name": "conv", "width": 8}, "conditions": ["label", "text"], "noise": "flow", "sample": {"name": "ddim", "options": {"eta": 0.5}}}
+MODEL = {
+    "network": {"name": "conv", "width": 8},
+    "conditions": ["label", "text"],
+    "noise": "flow",
+    "sample": {"name": "ddim", "options": {"eta": 0.5}},
+}
 
 
 class Drawn(RunOptions):

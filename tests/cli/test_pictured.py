@@ -53,10 +53,10 @@ def test_a_cut_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch
     train(config, tmp_path / "whole", quiet=True)
     step = training.Monitor.step
 
-    def crash(self, state, *rest):
-        if state.step == 10:
+    def crash(self, *rest):
+        if self.state.step == 10:
             raise MemoryError("the power went")
-        step(self, state, *rest)
+        step(self, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(training.Monitor, "step", crash)

@@ -47,11 +47,11 @@ def test_images_and_steps_are_one_length():
 def test_a_length_on_the_command_line_replaces_the_recipes(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("train: {minutes: 5, lr: 0.1}\n")
-    assert config.load(str(file))["train"] == {"minutes": 5, "lr": 0.1}
-    assert config.load(str(file), ["train.steps=300"])["train"] == {"steps": 300, "lr": 0.1}
-    assert config.load(str(file), ["train.images=1_000", "train.lr=1"])["train"]["images"] == 1000
-    assert config.load(str(file), ["train.steps=300", "train.minutes=null"])["train"] == {"steps": 300, "minutes": None, "lr": 0.1}
-    both = config.load(str(file), ["train.steps=300", "train.images=400"])["train"]
+    assert config.load(str(file)).train == {"minutes": 5, "lr": 0.1}
+    assert config.load(str(file), ["train.steps=300"]).train == {"steps": 300, "lr": 0.1}
+    assert config.load(str(file), ["train.images=1_000", "train.lr=1"]).train["images"] == 1000
+    assert config.load(str(file), ["train.steps=300", "train.minutes=null"]).train == {"steps": 300, "minutes": None, "lr": 0.1}
+    both = config.load(str(file), ["train.steps=300", "train.images=400"]).train
     with pytest.raises(Usage, match="one length at a time"):
         config.call(TrainSettings, both, "train")
 
