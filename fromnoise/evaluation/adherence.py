@@ -15,16 +15,12 @@ from .metrics.pictures import TOLERANCE, edge_overlap, shape_colour
 
 @dataclass(frozen=True)
 class Adherence(Result):
-    """Means over n samples drawn with the hints of held-out examples, and over as many drawn without.
-
-    edges   intersection over union of a sample's edges with those of the example that the hint was made of, within TOLERANCE pixels
-    colour  the share of samples whose shape has the example's colour, None where examples are not drawn shapes in colour
-    """
+    """Means over n samples drawn with the hints of held-out examples, and over as many drawn without."""
 
     n: int
-    edges: float
+    edges: float  # `edge_overlap` with the example that the hint was made of
     edges_without: float
-    colour: float | None
+    colour: float | None  # the share whose shape has the example's colour, None where examples are not drawn shapes
     colour_without: float | None
 
     def lines(self) -> list[str]:

@@ -44,15 +44,12 @@ class Table(Result):
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of n samples, and `floor`, the same figure of as many real examples: what a perfect model would reach.
-
-    `error` and `floor_error` are standard deviations where the metric has one.
-    """
+    """One figure of n samples, and `floor`, the same figure of as many real examples: what a perfect model would reach."""
 
     metric: str
     value: float
     floor: float | None = None
-    error: float | None = None
+    error: float | None = None  # a standard deviation, where the metric has one
     floor_error: float | None = None
     better: Literal["lower", "higher"] = "lower"
 

@@ -39,10 +39,9 @@ class Likelihood(Result):
 def likelihood(model: Model, data: Dataset, n: int, sampling: Sampling, probes: int | None = None, seed: int = 0) -> Likelihood:
     """Bits a dimension of n examples (all there are, where they are fewer) under the model and their own conditions, by the probability-flow ODE.
 
-    sampling  its steps (of Heun's method: 20 left an error of 0.3 bits on small pictures, 100 of 0.01), batch, control, and how far its schedule
-              reaches; the likelihood is the model's own, so guidance and clip take no part
-    probes    how many random directions estimate the divergence of each example (Hutchinson); 0 is exact, at a backward pass a dimension.
-              None: 1 for pictures, exact for points
+    sampling  its steps (of Heun's method: 20 left an error of 0.3 bits on small pictures, 100 of 0.01), batch, control, and schedule; the
+              likelihood is the model's own, so guidance and clip take no part
+    probes    how many random directions estimate each divergence (Hutchinson); 0 is exact. None: 1 for pictures, exact for points
     seed      of the probes, and of the noise that makes a picture's levels continuous. See `diffusion.likelihood.log_likelihood`.
     """
     check_data(model, data)

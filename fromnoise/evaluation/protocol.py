@@ -33,22 +33,15 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is measured of a model's samples. Which samples they are, their noise included, a `Sampling` says.
-
-    n         how many samples;  features  what pictures are seen through, see `load_features`; points need nothing
-    seed      of what is random in measuring: which real examples are compared with, and which subsets are taken
-    compare   [(sampler, steps), …]: these side by side, with their speed
-    scales    of guidance to sweep, rising;  sweep_steps  numbers of steps to sweep it at, none for those of the sampling
-    clip      a CLIP model by which the fit of samples and captions is measured as well
-    """
+    """What is measured of a model's samples. Which samples they are, their noise included, a `Sampling` says."""
 
     n: int = 10_000
-    features: str | Path | Callable[..., FeatureNet] = "cnn"
-    seed: int = 0
-    compare: Sequence[tuple[str, int]] = ()
-    scales: Sequence[float] = ()
-    sweep_steps: Sequence[int] = ()
-    clip: ClipScore | None = None
+    features: str | Path | Callable[..., FeatureNet] = "cnn"  # what pictures are seen through, see `load_features`
+    seed: int = 0  # of what is random in measuring: which real examples, which subsets
+    compare: Sequence[tuple[str, int]] = ()  # (sampler, steps): these side by side, with their speed
+    scales: Sequence[float] = ()  # of guidance to sweep, rising
+    sweep_steps: Sequence[int] = ()  # numbers of steps to sweep it at, none for those of the sampling
+    clip: ClipScore | None = None  # measures the fit of samples and captions as well
 
     def __post_init__(self) -> None:
         if self.n < 2:
@@ -62,10 +55,9 @@ class Protocol:
 def evaluate(
     model: Model, train: Dataset, test: Dataset, protocol: Protocol, sampling: Sampling, progress: Progress | None = None
 ) -> Card | Comparison | Sweep:
-    """The card of a model's samples, every class in turn or under the conditions of held-out examples, beside the same figures of real data.
+    """The card of a model's samples; with `protocol.compare` a Comparison, a card a sampler; with `protocol.scales` a Sweep, a card a scale.
 
-    With `protocol.compare` it is a Comparison, a card a sampler; with `protocol.scales` a Sweep, a card a scale of guidance. What cannot be is
-    said, as Usage or Problem, before anything is trained or drawn. progress(done, total) is called as samples are drawn.
+    What cannot be is said, as Usage or Problem, before anything is trained or drawn. progress(done, total) is called as samples are drawn.
     """
     if protocol.scales and not model.conditions and sampling.weak is None:
         raise Usage("this model has no condition to guide by, so there is nothing to sweep")

@@ -46,11 +46,8 @@ class Sweep(Table):
 
 
 def ways(model: Model, sampling: Sampling, steps: Sequence[int]) -> dict[str, Sampling]:
-    """What a sweep compares, by name: the sampling as it is; or, where it has a weak model, or an interval that is not the model's own, plain
-    guidance (CFG) and each of these.
-
-    Every one of them at each number of steps, if any are given. A model without conditions has no CFG.
-    """
+    """What a sweep compares, by name, at each number of steps if any are given: the sampling as it is; or, where it has a weak model, or an
+    interval that is not the model's own, plain guidance (CFG, of a model with conditions) and each of these."""
     plain, conditional = replace(sampling, low=0.0, high=math.inf, weak=None), bool(model.conditions)
     found = {"CFG": plain} if conditional else {}
     if conditional and (sampling.low, sampling.high) != (model.sampling.low, model.sampling.high):

@@ -16,8 +16,7 @@ GREYS = 48  # shades: noise does not compress, and more are not seen in motion
 def gif(frames: Sequence[Image.Image], path: str | Path, seconds: float = 4.0) -> Path:
     """Writes a looping GIF: the frames spread over `seconds`, then the last one held for HOLD seconds more.
 
-    All frames share one palette (greys where all are grey), so that colours do not flicker. Frames of another size than the last one are
-    resized to it. Raises Usage without frames.
+    All frames share one palette (greys where all are grey), so that colours do not flicker, and the size of the last one.
     """
     if not frames:
         raise Usage("there are no frames to animate")

@@ -70,8 +70,7 @@ def number(shape: tuple[int, ...], n: int | None, usual: int) -> int:
 def forward(data: Dataset | Tensor, schedule: Schedule, times: int | Iterable[float] = 8, n: int = 5, seed: int = 0) -> Image.Image:
     """The forward process: x_t = alpha_t x0 + sigma_t eps in columns over t, a sample a row, and the mean of up to CROWD examples below.
 
-    data: a dataset or a batch x0 (N, C, *S). times: how many, evenly from 0 to 1, or the times themselves. The noise of a sample is
-    the same at every t. What is drawn has frame `vp`.
+    data: a dataset or a batch x0 (N, C, *S). times: how many, evenly from 0 to 1, or the times themselves. Drawn in frame `vp`.
     """
     times = torch.linspace(0, 1, times).tolist() if isinstance(times, int) else list(times)
     levels = [schedule(torch.tensor(t, dtype=torch.float64)) for t in times]
@@ -99,10 +98,7 @@ def evenly(total: int, count: int) -> list[int]:
 
 
 def moments(model: Model, n: int, count: int, sampling: Sampling | None = None, **conditions: Any) -> Iterator[Moment]:
-    """At most `count` moments of a walk from noise to data, evenly spread over its steps; the last one is the sample itself.
-
-    A walk from an image (SDEdit) starts after its first step.
-    """
+    """At most `count` moments of a walk from noise to data, evenly spread, the sample last; a walk from an image starts after its first step."""
     sampling, conditions = sampling or model.sampling, model.with_defaults(n, conditions)
     schedule, steps = model.sampling_schedule(sampling), sampling.steps
     total = steps if sampling.init is None else max(1, round(sampling.strength * steps))
@@ -132,10 +128,7 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
 def reverse_gif(
     model: Model, path: str | Path, n: int | None = None, seconds: float = 4.0, sampling: Sampling | None = None, **conditions: Any
 ) -> Path:
-    """The reverse process as a GIF: n samples at x on the left, the model's estimates of x0 on the right; returns the path.
-
-    n: as many as keep the file small by default, 36 of 32 pixels, a cloud of 1000 points.
-    """
+    """The reverse process as a GIF: n samples (as many as keep the file small) at x on the left, the model's estimates of x0 on the right."""
     schedule, edge = model.sampling_schedule(sampling), max(model.shape[-2:])
     scale, fitting = None, 4
     if len(model.shape) > 2:

@@ -64,7 +64,10 @@ def cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
     say = f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}"
     print(say, file=sys.stderr)
     net = train_cnn(train, device, mirror=False if turned else None)
-    net.name = f"{train.name} CNN ({_accuracy(net, test):.2%})".replace("%", " %")
+    chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:CHECKED].split(500)
+    _, guessed = observe(net, (test.get(part)["x"] for part in chosen))
+    labels = torch.cat([test.take(part)["label"].cpu() for part in chosen])
+    net.name = f"{train.name} CNN ({(guessed == labels).double().mean():.2%})".replace("%", " %")
     meta = {"name": net.name, "dataset": train.name, "version": version}
     with replacing(path) as temporary:
         save_file({key: value.contiguous().cpu() for key, value in net.state_dict().items()}, temporary, meta)
@@ -79,13 +82,6 @@ def _writable(folder: Path) -> None:
         (folder / ".writable").unlink(missing_ok=True)  # another process may have tried at the same time
     except Problem as error:
         raise Problem(f"cannot write to {folder}; set FROMNOISE_CACHE to a folder that can be") from error
-
-
-def _accuracy(net: CNN, test: Dataset) -> float:
-    chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:CHECKED].split(500)
-    _, guessed = observe(net, (test.get(part)["x"] for part in chosen))
-    assert guessed is not None
-    return (guessed == torch.cat([test.take(part)["label"].cpu() for part in chosen])).double().mean().item()
 
 
 def _fingerprint(dataset: Dataset) -> str:

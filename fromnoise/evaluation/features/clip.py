@@ -22,14 +22,14 @@ class ClipScore:
     """
 
     def __init__(self, name: str, device: str | torch.device | None = None):
-        from transformers.image_processing_base import ImageProcessingMixin
-
         source = {"what": "CLIP model", "instead": "leave --clip-model out"}
         config = loaded("AutoConfig", name, **source)
         if not hasattr(config, "vision_config") or not hasattr(config, "text_config"):
             raise Problem(
                 f"{name} is a {config.model_type}, which does not see both pictures and words; give a CLIP model's name or folder"
             )
+        from transformers.image_processing_base import ImageProcessingMixin
+
         self.name = name
         self.tokenizer = loaded("AutoTokenizer", name, **source)
         self.network = loaded("AutoModel", name, use_safetensors=True, **source).float().eval().requires_grad_(False).to(best(device))

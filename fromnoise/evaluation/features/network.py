@@ -11,12 +11,9 @@ from torch import Tensor, nn
 
 
 class FeatureNet(nn.Module, ABC):
-    """A classifier seen through its penultimate layer.
+    """A classifier seen through its penultimate layer."""
 
-    `name` goes with every figure measured in it, for distances of different networks do not compare.
-    """
-
-    name: str
+    name: str  # goes with every figure measured in it: distances of different networks do not compare
     classes: int | None = None  # how many it tells apart, None where that is not known
 
     @abstractmethod

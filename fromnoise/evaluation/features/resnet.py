@@ -17,9 +17,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which th
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around which x passes unchanged; where the shape changes, every second pixel of it, padded with zero channels.
-
-    That is shortcut A of He et al. 2016, section 4.2: no parameters. (B, C, H, W) -> (B, C', H / stride, W / stride).
+    """Two 3x3 convolutions around which x passes, by shortcut A of He et al. 2016, section 4.2: without parameters; where the shape changes,
+    every second pixel, padded with zero channels. (B, C, H, W) -> (B, C', H / stride, W / stride).
     """
 
     def __init__(self, inputs: int, outputs: int):

@@ -9,10 +9,7 @@ ROWS = 1024  # of a distance matrix at a time
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    """The Fréchet distance of the Gaussians that fit features a (N, D) and b (M, D) (Heusel et al. 2017, (6)); in Inception's features it is FID.
-
-    It falls as the number of samples grows, so only distances at the same n compare.
-    """
+    """The Fréchet distance of the Gaussians that fit features a (N, D) and b (M, D) (Heusel et al. 2017, (6)), FID in Inception's; it falls with n."""
     if a.shape[1:] != b.shape[1:]:
         raise Problem(f"features of {a.shape[1]} and {b.shape[1]} dimensions do not compare; measure both in one network")
     return frechet_of_gaussians(*_moments(a), *_moments(b))
@@ -21,8 +18,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
 def frechet_of_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
     """|μa - μb|² + tr(Ca + Cb - 2 (Ca Cb)^½); means (D,), covariances (D, D), in float64.
 
-    With Ca = A Aᵀ and Cb = B Bᵀ the trace of the root is the sum of the singular values of Aᵀ B, which takes no root of a product that is not
-    symmetric, and stands covariances without full rank.
+    With Ca = A Aᵀ and Cb = B Bᵀ the trace of the root is the sum of the singular values of Aᵀ B, whatever the ranks.
     """
     overlap = torch.linalg.svdvals(_factor(cov_a).T @ _factor(cov_b)).sum()
     return max(((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * overlap).item(), 0.0)
@@ -45,10 +41,9 @@ def _factor(covariance: Tensor) -> Tensor:
 
 
 def kid(a: Tensor, b: Tensor, subsets: int = 100, size: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """The kernel distance of features (N, D) and (M, D), and its standard deviation over subsets.
+    """The kernel distance of features (N, D) and (M, D) and its standard deviation over random subsets of `size` rows.
 
-    KID, Bińkowski et al. 2018: the unbiased MMD² with kernel (x·y / D + 1)³, averaged over random subsets of `size` rows each (or of all
-    rows where there are fewer). Unbiased, so it is about 0 between equals, may be below it, and does not fall with n.
+    KID, Bińkowski et al. 2018: the unbiased MMD² with kernel (x·y / D + 1)³; about 0 between equals, maybe below, whatever n is.
     """
     size = min(size, len(a), len(b))
     if size < 2:
@@ -75,10 +70,9 @@ def _mmd2(x: Tensor, y: Tensor) -> Tensor:
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """The share of fake features that lie on the real manifold, and the share of real ones on the fake.
+    """The share of fake features (M, D) that lie on the manifold of real ones (N, D), and the other way round; N, M > k.
 
     Kynkäänniemi et al. 2019: a set's manifold is the union of balls around its members that reach to the k-th nearest other member.
-    real (N, D), fake (M, D); N and M must exceed k.
     """
     if min(len(real), len(fake)) <= k:
         raise Problem(f"precision and recall need more than {k} samples; draw more with -n")
