@@ -18,7 +18,8 @@ def spread(n: int, total: int) -> Tensor:
 
 def read_conditions(model: Model, batch: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the model's conditions in a batch of data."""
-    return {key: condition.read(batch) for key, condition in model.conditions.items()}
+    conditions: Any = model.conditions
+    return {key: condition.read(batch) for key, condition in conditions.items()}
 
 
 def example_conditions(model: Model, data: Dataset, n: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Samples made of pictures, beside the pictures that they should have become."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,7 +68,8 @@ def score_pairs(
     samples = drawn(model, n, sampling, conditions, None if progress is None else lambda done: progress(done, n))
     mean, m = mean_colour(train)
     inputs = conditions["image"].cpu()
-    known = model.conditions["image"].known(inputs)
+    condition: Any = model.conditions["image"]
+    known = condition.known(inputs)
     plain = mean.expand_as(targets) if known is None else torch.where(known[1] > 0, known[0], mean)
     compared = {"samples": samples, "the input": as_target(inputs if known is None else known[0], model.shape[0]), "mean colour": plain}
     rows = [_error(name, pictures, targets, perceptual) for name, pictures in compared.items() if pictures is not None]

@@ -72,7 +72,7 @@ def evaluate(
         raise Usage("a CLIP score is of pictures and their captions; this run has none, so leave --clip-model out")
     n, measure = protocol.n, measuring(model, train, test, protocol)
     conditions = model.with_defaults(n, example_conditions(model, test, n))
-    times, cards = [], []
+    times, cards = [], []  # (evaluations, seconds) a sample, where samplers are compared
 
     def counted(done: int) -> None:
         if progress:
@@ -83,7 +83,8 @@ def evaluate(
             times.append(timed(model, min(n, TIMED), own, conditions))
         cards.append(measure(drawn(model, n, own, conditions, counted), conditions))
     if protocol.compare:
-        return Comparison([Timed(*spec, *time, card) for spec, time, card in zip(protocol.compare, times, cards, strict=True)])
+        named = zip(protocol.compare, times, cards, strict=True)
+        return Comparison([Timed(sampler, steps, nfe, seconds, card) for (sampler, steps), (nfe, seconds), card in named])
     each = len(protocol.scales)
     return Sweep(protocol.scales, {name: cards[i * each : (i + 1) * each] for i, name in enumerate(lines)}) if lines else cards[0]
 

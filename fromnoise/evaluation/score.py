@@ -157,13 +157,14 @@ def score_points(samples: Tensor, train: Dataset, test: Dataset, seed: int = 0) 
     draw = torch.Generator().manual_seed(seed)
     reference = test.get(torch.randperm(len(test), generator=draw)[:MOST_POINTS])["x"].cpu()
     real = train.get(torch.randperm(len(train), generator=draw)[: len(samples)])["x"].cpu()
-    both = samples.detach().cpu(), real
-    rows = [
-        Row("distance to data", *(distance_to_data(x, reference) for x in both)),
-        Row("distance of data to samples", *(distance_to_data(reference, x) for x in both)),
-        Row("sliced Wasserstein distance", *(sliced_wasserstein(x, reference, seed=seed) for x in both)),
-        Row("energy distance", *(energy_distance(x, reference) for x in both)),
-    ]
+    samples = samples.detach().cpu()
+    measures = {
+        "distance to data": lambda x: distance_to_data(x, reference),
+        "distance of data to samples": lambda x: distance_to_data(reference, x),
+        "sliced Wasserstein distance": lambda x: sliced_wasserstein(x, reference, seed=seed),
+        "energy distance": lambda x: energy_distance(x, reference),
+    }
+    rows = [Row(name, measure(samples), measure(real)) for name, measure in measures.items()]
     notes = [f"the real figures are of only {len(real):,} points: there are no more to train on"] if len(real) < len(samples) else []
     protocol = POINTS.format(m=len(reference), r=len(real))
     return Card(f"{test.name}, {len(samples):,} samples", "coordinates", len(samples), len(reference), protocol, rows, notes)

@@ -85,14 +85,15 @@ def titled(picture: Image.Image, text: str, height: int = 24) -> Image.Image:
 
 
 def joined(*parts: Image.Image, gap: int = 8, down: bool = False) -> Image.Image:
-    """Pictures side by side, or one above the other (`down`), each in the middle of the other axis."""
-    along, across = (1, 0) if down else (0, 1)
-    size = [0, 0]
-    size[along], size[across] = sum(part.size[along] for part in parts) + gap * (len(parts) - 1), max(part.size[across] for part in parts)
-    canvas = Image.new("L" if all(part.mode == "L" for part in parts) else "RGB", tuple(size), "white")
-    at = [0, 0]
+    """Pictures side by side, centred in height; or one above the other (`down`), centred in width."""
+    if down:
+        turn = Image.Transpose.TRANSPOSE
+        return joined(*(part.transpose(turn) for part in parts), gap=gap).transpose(turn)
+    height = max(part.height for part in parts)
+    mode = "L" if all(part.mode == "L" for part in parts) else "RGB"
+    canvas = Image.new(mode, (sum(part.width for part in parts) + gap * (len(parts) - 1), height), "white")
+    left = 0
     for part in parts:
-        at[across] = (size[across] - part.size[across]) // 2
-        canvas.paste(part, tuple(at))
-        at[along] += part.size[along] + gap
+        canvas.paste(part, (left, (height - part.height) // 2))
+        left += part.width + gap
     return canvas

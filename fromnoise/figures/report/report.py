@@ -181,7 +181,7 @@ def _evaluation(card: dict) -> str:
     if not rows:
         return page.missing("Not evaluated yet: `fromnoise evaluate RUN` adds its card here.")
     cells = [(row.get("metric", ""), _with_error(row, "value", "error"), _with_error(row, "floor", "floor_error")) for row in rows]
-    sampling = card.get("sampling") if isinstance(card.get("sampling"), dict) else {}
+    sampling = card["sampling"] if isinstance(card.get("sampling"), dict) else {}
     when = [_number(card.get("step"), "at step {:,}".format), f"{card['weights']} weights" if card.get("weights") else ""]
     when += [f"{key} {value}" for key, value in sampling.items()]
     said = [", ".join(filter(None, [str(card.get("title", "")), *when])), card.get("protocol"), *_list(card.get("notes"))]
