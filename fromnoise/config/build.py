@@ -90,7 +90,7 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         return float(value)
     elif wanted is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    elif wanted in (int, str, bool, type(None)):
+    elif wanted in (int, float, str, bool, type(None)):
         if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
             return value
     else:
