@@ -61,7 +61,7 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         return value
     if wanted in nested:
         return value if isinstance(wanted, type) and isinstance(value, wanted) else nested[wanted](value)
-    if dataclasses.is_dataclass(wanted) and isinstance(value, Mapping):
+    if dataclasses.is_dataclass(wanted) and not isinstance(value, wanted):  # type: ignore[arg-type]
         return call(wanted, value, where, nested)
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):

@@ -8,6 +8,7 @@ import torch
 from fromnoise.conditions import Control, Example, Image, Label, Text
 from fromnoise.conditions.text import ENCODERS, Encoder, encoder
 from fromnoise.draws import Draws
+from fromnoise.config import Recipe
 from fromnoise.errors import Problem, Usage
 from fromnoise.networks import NETWORKS
 from tests.parts import built, stirred
@@ -142,7 +143,7 @@ def test_a_condition_of_ones_own(mine):
 @pytest.mark.parametrize("node", [{"name": "image", "hint": "mine:hint"}, {"name": "text", "encoder": "mine:Letters"}, {"name": "mine:Angle"}])
 def test_nothing_of_ones_own_is_imported_where_it_is_not_trusted(mine, node):
     with pytest.raises(Problem, match="trust"):
-        built({"network": {"name": "conv", "width": 8}, "conditions": [node]}, (1, 8, 8), )
+        Recipe.of({"network": {"name": "conv", "width": 8}, "conditions": [node]}).check_trusted(False, "runs/x")
     assert "mine" not in sys.modules
 
 

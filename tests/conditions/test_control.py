@@ -93,7 +93,7 @@ def test_networks_say_whether_they_can_be_steered(name):
 
 def test_the_branch_copies_the_network_as_it_is_when_layers_are_made():
     network, condition = NETWORKS["unet"](channels=3, width=8, levels=[1], blocks=1), Control("edges")
-    torch.nn.init.constant_(network.enter.bias, 0.5)
+    torch.nn.init.constant_(network.conv_in.bias, 0.5)
     condition.init_layers(network, Example((3, 8, 6)))
     copy, whole = condition.branch.encoder.state_dict(), network.state_dict()
     assert copy and all(torch.equal(tensor, whole[name]) for name, tensor in copy.items())

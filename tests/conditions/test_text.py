@@ -74,11 +74,11 @@ def test_words_and_classes_together_and_what_does_not_fit():
     nodes[1] = {"name": "label", "enter": "cross"}
     with pytest.raises(Usage, match="network's context_dim to be 64, another 256"):
         built({"network": {"name": "dit", **SMALL["dit"]}, "conditions": nodes}, (2, 8, 8), ("a", "b"))
-    with pytest.raises(Usage, match="tokens is 32, but the conditions call for 64; leave it out"):
+    with pytest.raises(Usage, match="context_dim is 32, but the conditions call for 64; leave it out"):
         built({"network": {"name": "dit", "context_dim": 32}, "conditions": nodes[:1]}, (2, 8, 8))
     with pytest.raises(Usage, match="a text enters by"):
         model("dit", "sideways")
-    with pytest.raises(Usage, match="two conditions have the key text"):
+    with pytest.raises(Usage, match="two conditions are called text"):
         built({"network": "dit", "conditions": ["text", "text"]}, (2, 8, 8))
 
 

@@ -96,7 +96,7 @@ def test_a_published_networks_quirks_are_a_mapping_in_a_recipe():
 
 def test_a_presets_quirks_are_changed_one_by_one():
     assert expanded({"name": "ddpm", "compat": {"shift": 0}})["compat"] == {"groups": 32, "eps": 1e-6, "pad_late": True, "shift": 0}
-    assert expanded("ddpm")["compat"]["shift"] == 1 and "compat" not in expanded("unet_32")
+    assert expanded({"name": "ddpm"})["compat"]["shift"] == 1 and "compat" not in expanded({"name": "unet_32"})
 
 
 @pytest.mark.parametrize(
