@@ -1,4 +1,4 @@
-"""What takes long: progress bars, and durations and sizes in words."""
+"""What takes long: progress bars, and durations in words."""
 
 import sys
 import time
@@ -56,8 +56,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
-
-
-def byte_size(n: int) -> str:
-    """512 MiB, 1.25 GiB."""
-    return f"{n / 2**30:,.2f} GiB" if n >= 2**30 else f"{n / 2**20:,.0f} MiB"

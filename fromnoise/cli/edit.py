@@ -106,7 +106,7 @@ def inpaint(edit: EditOptions, mask: Mask, n: Number = 8, out: Results = Path("i
 @command(edit_app, "edit invert runs/mnist --example 0 --example 1", without=FIXED, steps=50, guidance=1.0)
 def invert(edit: EditOptions, iterations: Iterations = 5, out: Out = Path("invert.png")) -> None:
     """Pictures, the noise that DDIM would draw them from, and what it draws from it, with the PSNR. Guidance 1 is exact; more pulls them apart."""
-    from .. import editing, figures
+    from .. import editing, evaluation, figures
     from ..figures.process import unit_variance
 
     figures.check(out)
@@ -114,7 +114,7 @@ def invert(edit: EditOptions, iterations: Iterations = 5, out: Out = Path("inver
     pictures = edit.pictures()
     noise = editing.invert(edit.model, pictures, how, iterations, **given)
     back = edit.model.sample(len(noise), replace(how, start=noise), **given).float().cpu()
-    decibels = [f"{value:.1f} dB" for value in editing.psnr(back, pictures).tolist()]
+    decibels = [f"{value:.1f} dB" for value in evaluation.psnr(back, pictures).tolist()]
     grey = unit_variance(noise, edit.model.sampling_schedule(how).levels(how.steps)[0]) / 3  # over three standard deviations
     rows = [*zip(*map(figures.tiles, (pictures, grey, back)), strict=True)]
     captions = [("", "", said) for said in decibels]

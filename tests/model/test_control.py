@@ -291,7 +291,7 @@ def test_adherence_by_command(runs, monkeypatch, capsys):
     composed = ("--control", runs["edges"], "--control", f"{runs['palette']}:0.8")
     code, said, _ = call(monkeypatch, capsys, "evaluate", runs["base"], "-n", 8, *composed)
     found = json.loads((runs["base"] / "adherence.json").read_text())
-    assert code == 0 and found["n"] == 8 and found["control"] == {"edges": [1.0], "palette": [0.8]}
+    assert code == 0 and found["n"] == 8 and found["sampling"]["control"] == {"edges": [1.0], "palette": [0.8]}
     assert f"IoU {found['edges']:.3f}" in said and f"{found['colour']:.1%} right" in said
     for words, says in (((*composed, "--pairs"), "different questions"), (("--control", f"{runs['edges']}=e.png"), "there is no picture")):
         code, _, error = call(monkeypatch, capsys, "evaluate", runs["base"], *words)

@@ -216,7 +216,7 @@ def test_the_held_out_loss_is_of_all_classes_of_a_sorted_set(tmp_path, monkeypat
 
     monkeypatch.setattr(training.Monitor, "held_out", held_out)
     train(recipe(train={"held_out": 4, "evals": 1, "steps": 2}), tmp_path / "run", quiet=True)
-    total = len(examples(recipe(), "test"))
+    total = len(examples(recipe()["data"], "test"))
     assert seen[0] == [0, total // 4, total // 2, 3 * total // 4]
 
 
