@@ -4,8 +4,8 @@ from .caption import Text
 from .condition import Condition, Example
 from .control import Control
 from .image import Image
-from .label import Label
+from .label import Label, class_numbers
 
 CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text, "image": Image, "control": Control}
 
-__all__ = ["CONDITIONS", "Condition", "Control", "Example", "Image", "Label", "Text"]
+__all__ = ["CONDITIONS", "Condition", "Control", "Example", "Image", "Label", "Text", "class_numbers"]
