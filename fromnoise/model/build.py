@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ..autoencoders import AUTOENCODERS
 from ..conditions import CONDITIONS, Example
-from ..config import Recipe, build as make, call
+from ..config import Recipe, call
+from ..config import build as make
 from ..diffusion import SOURCES, Denoiser
 from ..errors import Problem, Usage
 from ..networks import ADAPTERS, NETWORKS, PRESETS, Network
