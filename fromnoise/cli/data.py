@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ..errors import Problem, Usage, nearest
+from . import lib
 from .command import command, data_app, names
 from .options import Argument, Option
 
@@ -15,13 +16,12 @@ def inspect(
 ) -> None:
     """Count, measure and check data, and propose a recipe that trains on it as it is."""
     from ..data.inspect.report import report
-    from ..files import replacing
 
     recipe = report(path)
     if out is not None:
         if out.exists():
             raise Problem(f"{out} is there already; choose another --out, or remove it")
-        with replacing(out) as temporary:
+        with lib.files.replacing(out) as temporary:
             temporary.write_text(recipe)
         print(f"{out}: train it with  fromnoise train {out}")
 
@@ -38,13 +38,12 @@ def hint(
     from ..conditions.hints import HINTS, hint_of
     from ..data.files.pictures import CHANNELS
     from ..data.files.pictures import picture as read
-    from ..figures import check, save
 
     for word, table, what in ((name, HINTS, "hint"), (channels, CHANNELS, "channels")):
         if word not in table:
             raise Usage(f"no {what} {word!r}{nearest(word, table)}")
     if size is not None and size < 1:
         raise Usage(f"--size is a side in pixels, not {size}")
-    check(out)
+    lib.figures.check(out)
     x = read(picture, CHANNELS[channels][1], size and (size, size))
-    print(save(hint_of(name)(x[None], None), out))
+    print(lib.figures.save(hint_of(name)(x[None], None), out))

@@ -13,6 +13,19 @@ from .condition import Condition, Example, placed
 WIDTHS = {"tokens": 256, "concat": 4}
 
 
+def class_numbers(text: str, names: Sequence[str]) -> list[int]:
+    """Class names or numbers with commas; small letters match where no name is spelt so."""
+    known = {name.lower(): i for i, name in enumerate(names)} | {name: i for i, name in enumerate(names)}
+    numbers = []
+    for word in map(str.strip, text.split(",")):
+        if word not in known and word.lower() in known:
+            word = word.lower()
+        if word not in known and not word.removeprefix("-").isdecimal():
+            raise Usage(f"no class {word!r}{nearest(word.lower(), known)}")
+        numbers.append(known[word] if word in known else int(word))
+    return numbers
+
+
 class Label(Condition):
     """A class number, as a learned vector that enters in any way; value (B,) int64 -> Context, such as (vector (B, dim)).
 
@@ -59,14 +72,7 @@ class Label(Condition):
         return value
 
     def parse(self, text: str) -> int | list[int]:
-        """Class names or numbers with commas; small letters match where no name is spelt so."""
-        names = {name.lower(): i for i, name in enumerate(self.names)} | {name: i for i, name in enumerate(self.names)}
-        numbers = []
-        for word in map(str.strip, text.split(",")):
-            number = names.get(word, names.get(word.lower()))
-            if number is None and not word.removeprefix("-").isdecimal():
-                raise Usage(f"no class {word!r}{nearest(word.lower(), names)}")
-            numbers.append(int(word) if number is None else number)
+        numbers = class_numbers(text, self.names)
         return numbers if len(numbers) > 1 else numbers[0]
 
     def default(self, n: int) -> Tensor:
