@@ -93,7 +93,7 @@ def invert(edit: EditOptions, iterations: Iterations = 5, out: Out = Path("inver
     pictures = edit.pictures()
     noise = lib.editing.invert(edit.run.model, pictures, how, iterations, **given)
     back = edit.run.model.sample(len(noise), replace(how, start=noise), **given).float().cpu()
-    decibels = [f"{value:.1f} dB" for value in lib.editing.psnr(back, pictures).tolist()]
+    decibels = [f"{value:.1f} dB" for value in lib.evaluation.psnr(back, pictures).tolist()]
     noisiest = edit.run.model.sampling_schedule(how).levels(how.steps)[0]
     grey = lib.figures.process.unit_variance(noise, noisiest) / 3  # over three standard deviations
     rows = [*zip(*map(lib.figures.tiles, (pictures, grey, back)), strict=True)]

@@ -75,7 +75,7 @@ def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data:
     value = pictures(image, model.shape[0] if condition.hint else condition.shape[0], model.shape, data, n)
     if mask is None:
         value = condition.made(value)
-    elif condition.fills_holes:
+    elif condition.known_of:
         value = holed(value, hole(mask, model.shape, data))
     else:
         raise Usage("this model was not trained to fill holes (image with hint: masked); leave --mask out")

@@ -1,12 +1,13 @@
 """Class labels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Usage, nearest
-from ..networks.context import Context
+from ..networks import Context, Network
 from .condition import Condition, Example, placed
 
 WIDTHS = {"tokens": 256, "concat": 4}
@@ -42,23 +43,21 @@ class Label(Condition):
         super().__init__(drop, enter)
         self.classes, self.wide, self.names = classes, wide, ()
 
-    def _count(self, example: Example) -> int:
+    def plan(self, network: type[Network], example: Example) -> dict[str, Any]:
         if self.classes is None and not example.classes:
-            raise Usage("the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders")
+            raise Usage(
+                "the model is conditioned on labels, and the data has none; put the examples in class folders, or leave the label out"
+            )
         if self.classes is not None and self.classes < len(example.classes):
             raise Usage(f"conditions label: classes is {self.classes}, but the data has {len(example.classes)}; leave it out")
-        return self.classes or len(example.classes)
-
-    def plan(self, network: type[nn.Module], example: Example) -> dict:
-        self._count(example)
         return super().plan(network, example)
 
     def width(self, place: str, example: Example) -> int:
         return self.wide or WIDTHS[place]
 
-    def init_layers(self, network: nn.Module, example: Example) -> None:
+    def init_layers(self, network: Network, example: Example) -> None:
         super().init_layers(network, example)
-        self.classes, self.names = self._count(example), tuple(example.classes)
+        self.classes, self.names = self.classes or len(example.classes), tuple(example.classes)
         width = network.dim if self.place == "vector" else self.width(self.place, example)
         self.embed = nn.Embedding(self.classes + (self.drop > 0), width)
 

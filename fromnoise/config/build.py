@@ -19,6 +19,8 @@ WORDS = {
     type(None): "null",
     list: "a list",
     dict: "a mapping",
+    collections.abc.Mapping: "a mapping",
+    collections.abc.Callable: "a function",
 }
 
 
@@ -57,11 +59,11 @@ def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nest
 
 def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
     """The value as the annotation wants it, or one line that says what it should have been."""
-    if wanted is Any or wanted is inspect.Parameter.empty or wanted is collections.abc.Callable:
+    if wanted is Any or wanted is inspect.Parameter.empty:
         return value
     if wanted in nested:
         return value if isinstance(wanted, type) and isinstance(value, wanted) else nested[wanted](value)
-    if dataclasses.is_dataclass(wanted) and not isinstance(value, wanted):  # type: ignore[arg-type]
+    if dataclasses.is_dataclass(wanted) and not isinstance(value, wanted):
         return call(wanted, value, where, nested)
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):
@@ -80,7 +82,7 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
     elif origin in (list, tuple, collections.abc.Sequence):
         if isinstance(value, (list, tuple)):
             return [coerce(item, parts[0], where, nested) for item in value] if parts else list(value)
-    elif origin is collections.abc.Callable:
+    elif collections.abc.Callable in (origin, wanted):
         if callable(value):
             return value
     elif origin in (dict, collections.abc.Mapping) or wanted is dict:
@@ -90,7 +92,7 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         return float(value)
     elif wanted is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    elif wanted in (int, str, bool, type(None)):
+    elif wanted in (int, float, str, bool, type(None)):
         if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
             return value
     else:

@@ -14,6 +14,7 @@ from ..diffusion import SOURCES, Denoiser
 from ..errors import Problem, Usage
 from ..networks import ADAPTERS, NETWORKS, PRESETS, Network
 from ..registry import lookup
+from ..runs import misfit
 from .model import Model
 from .sampling import Sampling
 from .schedule import schedule
@@ -117,12 +118,9 @@ def planned(node: Mapping[str, Any], plans: Sequence[Mapping[str, Any]]) -> dict
 
 def fill(module: nn.Module, base: Base, prefix: str = "") -> None:
     """Puts the base's weights into a module, which may have more; raises Problem where they are of another network."""
-    own = module.state_dict()
     tensors = {name.removeprefix(prefix): tensor for name, tensor in base.tensors.items() if name.startswith(prefix)}
-    for name, tensor in tensors.items():
-        if name not in own or own[name].shape != tensor.shape:
-            here = f"{tuple(own[name].shape)} here" if name in own else "nothing here"
-            raise Problem(f"the base {base.node['run']} is of another network: {prefix}{name} is {tuple(tensor.shape)} there, {here}")
+    if wrong := misfit(module.state_dict(), tensors):
+        raise Problem(f"the base {base.node['run']} is of another network: {prefix}{wrong}")
     module.load_state_dict(tensors, strict=False)
 
 

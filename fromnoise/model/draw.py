@@ -2,45 +2,24 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..autoencoders import Autoencoder
-from ..diffusion import Bound, Denoise, Denoiser, Schedule, Seeded, guided, inpainted
+from ..diffusion import Bound, Denoise, Seeded, guided, inpainted
 from ..errors import Usage, nearest
-from ..networks import Context
 from ..samplers import stepper
 from .sampling import Sampling
 
 Steps = Iterator[tuple[Tensor, Tensor]]
 
 
-class Drawable(Protocol):
-    """What is drawn from: a `Model`."""
-
-    autoencoder: Autoencoder
-    denoiser: Denoiser
-    conditions: Any
-    shape: tuple[int, ...]
-    training: bool
-
-    @property
-    def device(self) -> torch.device: ...
-    def context(self, n: int, conditions: Mapping[str, Any]) -> Context: ...
-    def start(self, n: int, seed: int = 0, first: int = 0, schedule: Schedule | None = None) -> Tensor: ...
-    def eps(self, n: int, seed: int = 0, first: int = 0) -> Tensor: ...
-    def sampling_schedule(self, sampling: Sampling) -> Schedule: ...
-    def train(self, mode: bool = True) -> Any: ...
-
-
-def sample(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[str, Any], progress: Callable[[int], Any] | None = None) -> Tensor:
-    """n samples (n, C, *S) in [-1, 1] (points as they are), in batches of `sampling.batch`; `progress(done)` is called after each.
+def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any], progress: Callable[[int], Any] | None = None) -> Tensor:
+    """n samples (n, C, *S) of a `Model` in [-1, 1] (points as they are), in batches of `sampling.batch`; `progress(done)` is called after each.
 
     conditions: {key: values of n samples, or None}, as `Model.with_defaults` gives them.
     """
-    check_images(model.shape, sampling.start, n), check_images(model.shape, sampling.init, n)
     parts = []
     for first in range(0, n, sampling.batch):
         rows = slice(first, min(first + sampling.batch, n))
@@ -56,7 +35,7 @@ def sample(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[str,
     return torch.cat(parts)
 
 
-def trajectory(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Steps:
+def trajectory(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Steps:
     """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S)."""
     numbers = range(sampling.first, sampling.first + n)
     denoise = guided_denoiser(model, n, sampling, conditions)
@@ -66,7 +45,6 @@ def trajectory(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[
         denoise = inpainted(denoise, given[0], 1 - given[1]) if given else denoise
     schedule = model.sampling_schedule(sampling)
     levels, x = schedule.levels(sampling.steps), model.start(n, sampling.seed, sampling.first, schedule)
-    check_images(model.shape, sampling.start, n), check_images(model.shape, sampling.init, n)
     if sampling.start is not None:
         x = sampling.start.to(x).expand_as(x)
     if sampling.init is not None:
@@ -76,7 +54,7 @@ def trajectory(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[
     return inference_mode(model, stepper(sampling.sampler, randn, sampling.options)(denoise, x, levels))
 
 
-def guided_denoiser(model: Drawable, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Denoise:
+def guided_denoiser(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Denoise:
     """The denoiser of n samples under conditions, guided away from no conditions, from negative ones, or from another model."""
     if sampling.guidance == 1 and (sampling.negative or sampling.weak is not None):
         raise Usage("guidance leads away from what is negative, or from a weaker model, and at 1 there is none; set it above 1")
@@ -90,26 +68,24 @@ def guided_denoiser(model: Drawable, n: int, sampling: Sampling, conditions: Map
     weak, kept = sampling.weak, {key: conditions.get(key) for key in controls} | dict(sampling.negative or {})
     if weak is None and len(controls) == len(model.conditions):
         raise Usage("this model has no condition to guide by; leave guidance at 1")
-    if weak is not None and weak.shape != model.shape:
-        raise Usage(f"the model to guide against makes {weak.shape}, this one {model.shape}; name one of the same data")
     if weak is not None:
+        if weak.shape != model.shape:
+            raise Usage(f"the model to guide against makes {weak.shape}, this one {model.shape}; name one of the same data")
         kept = {key: value for key, value in conditions.items() if key in weak.conditions}
     other = model if weak is None else weak
     context = other.context(n, kept).weight_controls(sampling.control)
     return guided(strong, Bound(other.denoiser, context), sampling.guidance, sampling.low, sampling.high, sampling.rescale)
 
 
-def check_images(shape: Sequence[int], images: Tensor | None, n: int) -> None:
+def check_images(shape: Sequence[int], images: Tensor, n: int) -> None:
     """Raises Usage where images for n samples, one for all or one for each, are of another shape or number."""
-    if images is None:
-        return
     if tuple(images.shape[1:]) != tuple(shape):
         raise Usage(f"the image is {tuple(images.shape[1:])}, the model's samples are {tuple(shape)}; resize it first")
     if len(images) not in (1, n):
         raise Usage(f"{n} samples start from one image or {n} of them, not {len(images)}")
 
 
-def inference_mode(model: Drawable, walk: Steps) -> Steps:
+def inference_mode(model: Any, walk: Steps) -> Steps:
     """The walk, with the model in evaluation mode and no gradients kept."""
     while True:  # neither mode may leak into the caller's code between two steps
         was = model.training

@@ -14,7 +14,7 @@ from ..config import Recipe
 from ..device import best, precision
 from ..errors import Problem, Usage
 from ..networks import lay_weights_last, merge
-from ..runs import Run
+from ..runs import Run, misfit
 from .build import Base, build
 from .model import Model
 
@@ -53,13 +53,8 @@ def from_foreign(foreign: Any) -> Model:
     """The model of another library that `convert.read` took; raises Problem where its weights are not of its settings."""
     recipe = Recipe.of(foreign.config)
     model = build(recipe, example_of(recipe))
-    own = model.state_dict()
-    for name, tensor in foreign.tensors.items():
-        if name not in own:
-            raise Problem(f"the weights and config.json do not belong together: {name}: no part of it is called so")
-        if own[name].shape != tensor.shape:
-            there, here = tuple(tensor.shape), tuple(own[name].shape)
-            raise Problem(f"the weights and config.json do not belong together: {name}: it is {there}, the settings ask for {here}")
+    if wrong := misfit(model.state_dict(), foreign.tensors):
+        raise Problem(f"the weights and config.json do not belong together: {wrong}")
     model.load_state_dict(foreign.tensors)
     return model
 

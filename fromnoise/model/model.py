@@ -10,7 +10,7 @@ from ..autoencoders import Autoencoder, Identity
 from ..conditions import Condition
 from ..diffusion import Bound, Denoise, Denoiser, Gaussian, Level, Schedule, Seeded, Source, loss
 from ..diffusion import predict as prediction
-from ..diffusion.weight import Weight, flat
+from ..diffusion.loss import Weight, flat
 from ..draws import Draws
 from ..errors import Usage, nearest
 from ..networks import NOTHING, Context
@@ -30,17 +30,9 @@ class Model(nn.Module):
     source_values     examples of the source (k, C, *S) that samples start from in turn, where it is data itself
     """
 
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        noise: Schedule,
-        shape: Sequence[int],
-        conditions: Sequence[Condition] = (),
-        source: Source | None = None,
-        sampling: Sampling | None = None,
-        classes: Sequence[str] = (),
-        autoencoder: Autoencoder | None = None,
-    ):
+    def __init__(self, denoiser: Denoiser, noise: Schedule, shape: Sequence[int], conditions: Sequence[Condition] = (),
+                 source: Source | None = None, sampling: Sampling | None = None, classes: Sequence[str] = (),
+                 autoencoder: Autoencoder | None = None):  # fmt: skip
         super().__init__()
         self.denoiser, self.noise, self.source, self.sampling = denoiser, noise, source or Gaussian(), sampling or Sampling()
         self.autoencoder = autoencoder or Identity()
@@ -65,15 +57,8 @@ class Model(nn.Module):
 
     # Training
 
-    def forward(
-        self,
-        batch: Mapping[str, Any],
-        level: Level,
-        eps: Tensor | None = None,
-        weight: Weight = flat,
-        draws: Draws | None = None,
-        **measure: Any,
-    ) -> Tensor:
+    def forward(self, batch: Mapping[str, Any], level: Level, eps: Tensor | None = None, weight: Weight = flat,
+                draws: Draws | None = None, **measure: Any) -> Tensor:  # fmt: skip
         """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`."""
         context, n = NOTHING, len(batch["x"])
         draws = draws or Draws(("batch", int(torch.randint(1 << 62, ()))), range(n), n)
@@ -96,10 +81,10 @@ class Model(nn.Module):
 
     def check_conditions(self, conditions: Mapping[str, Any]) -> None:
         """Raises Usage where a condition is named that the model does not have."""
-        known = list(self.conditions)
         for key in conditions:
-            if key not in known:
-                raise Usage(f"this model has no condition {key!r}" + (nearest(key, known) if known else "; it was trained without any"))
+            if key not in self.conditions:
+                known = nearest(key, self.conditions) if self.conditions else "; it was trained without any"
+                raise Usage(f"this model has no condition {key!r}{known}")
 
     def denoise(self, n: int, **conditions: Any) -> Denoise:
         """(x (n, C, *S), level) -> (x0, eps) under conditions, one for all or one for each; none is the unconditional model."""
@@ -145,16 +130,9 @@ class Model(nn.Module):
         """The source of samples first … first + n - 1 of a seed, (n, C, *S): noise, or the source's examples in turn."""
         return self.source.start(n, self.shape, Seeded(seed, range(first, first + n)), self.source_values)
 
-    def chosen(self, sampling: Sampling | None, words: Mapping[str, Any]) -> tuple[Sampling, dict[str, Any]]:
-        """(how to draw, the conditions): the words of `sample` sorted into both. `sampling` None is the model's own."""
-        own = {key: value for key, value in words.items() if key in WORDS}
-        sampling = sampling or self.sampling
-        return sampling.merged(own) if own else sampling, {key: value for key, value in words.items() if key not in WORDS}
-
     def trajectory(self, n: int, sampling: Sampling | None = None, **words: Any) -> draw.Steps:
         """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S); words as in `sample`."""
-        sampling, conditions = self.chosen(sampling, words)
-        return draw.trajectory(self, _some(n), sampling, self.with_defaults(n, conditions))
+        return draw.trajectory(self, n, *self._read(n, sampling, words))
 
     def sample(self, n: int, sampling: Sampling | None = None, *, progress: Callable[[int], Any] | None = None, **words: Any) -> Tensor:
         """n samples (n, C, *S) in [-1, 1] (points as they are). Sample i is a function of (seed, i) and its conditions, however they are batched.
@@ -162,15 +140,18 @@ class Model(nn.Module):
         sampling: how, the model's own unless given. words: fields of `Sampling` (sampler, steps, guidance, seed, …), and conditions by name, one value
         for all samples or one for each; a condition that is None says nothing. progress(done) is called after every batch.
         """
-        sampling, conditions = self.chosen(sampling, words)
-        return draw.sample(self, _some(n), sampling, self.with_defaults(n, conditions), progress)
+        return draw.sample(self, n, *self._read(n, sampling, words), progress)
+
+    def _read(self, n: int, sampling: Sampling | None, words: Mapping[str, Any]) -> tuple[Sampling, dict[str, Any]]:
+        """(how to draw, the conditions) of n samples: the words of `sample`, sorted into both and checked."""
+        if n < 1:
+            raise Usage(f"draw at least 1 sample, not {n}")
+        sampling = (sampling or self.sampling).merged({key: value for key, value in words.items() if key in WORDS})
+        for images in (sampling.start, sampling.init):
+            if images is not None:
+                draw.check_images(self.shape, images, n)
+        return sampling, self.with_defaults(n, {key: value for key, value in words.items() if key not in WORDS})
 
     def dry_run(self) -> None:
         """One step of the walk that the model's own settings ask for; raises Usage where they cannot be."""
         next(self.trajectory(1))
-
-
-def _some(n: int) -> int:
-    if n < 1:
-        raise Usage(f"draw at least 1 sample, not {n}")
-    return n

@@ -1,5 +1,5 @@
 """What a run leaves on disk."""
 
-from .folder import Run
+from .folder import Run, misfit
 
-__all__ = ["Run"]
+__all__ = ["Run", "misfit"]

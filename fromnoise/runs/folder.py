@@ -42,10 +42,8 @@ class Run:
             raise Usage(f"{self.path}: {what} run folder; `fromnoise train RECIPE --out {self.path}` makes one")
         recipe = read(file)
         if recipe.version != VERSION:
-            raise Problem(
-                f"{self.path} was written in run format {recipe.version}, this fromnoise reads {VERSION}; use the fromnoise that wrote it"
-                " (environment.json names it), or train again"
-            )
+            cure = "use the fromnoise that wrote it (environment.json names it), or train again"
+            raise Problem(f"{self.path} was written in run format {recipe.version}, this fromnoise reads {VERSION}; {cure}")
         recipe.check_trusted(trust, self.path)
         if trust:
             import_plugins(self.path, recipe)
@@ -71,75 +69,41 @@ class Run:
 
     def save_weights(self, model: nn.Module, step: int, name: str = "last") -> None:
         """The model's weights as safetensors; what its base lends it stays there."""
-        from safetensors.torch import save
-
         frozen = getattr(model, "frozen_from_base", ())
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if name not in frozen}
-        packed = save(tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step)})
-        with replacing(self.weights_named(name)) as temporary:
-            temporary.write_bytes(packed)
+        tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
+        write_tensors(self.weights_named(name), tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step)})
 
     def load_weights(self, model: nn.Module, name: str = "last") -> None:
         """Fills the model with the run's weights; raises Problem where they are missing, cut short, or of another model."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         file = self.weights_named(name)
         if name != "last" and not file.is_file():
             there = ["last", *sorted(other.stem for other in file.parent.glob("*.safetensors"))]
             raise Usage(f"{self.path} holds no weights {name!r}; it has {', '.join(there)}")
         if not file.is_file():
-            raise Problem(
-                f"{self.path} holds no weights yet ({file.name} is missing): train it further with the same command, or choose another run"
-            )
-        try:
-            tensors = load_file(file)
-        except (SafetensorError, OSError) as error:
-            raise Problem(
-                f"{file} cannot be read, it may be cut short ({error}); run the training command again to rewrite it, or restore a copy"
-            ) from error
-        frozen = getattr(model, "frozen_from_base", ())
-        missing, unexpected = model.load_state_dict(tensors, strict=False) if self._fits(model, tensors, file) else ([], [])
-        missing = [name for name in missing if name not in frozen]
-        if missing or unexpected:
-            name = (missing or unexpected)[0]
-            word = "lacks" if missing else "has besides"
-            raise Problem(f"{file} is of another model: it {word} {name}; config.yaml and {file.name} must come from one run")
-
-    def _fits(self, model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> bool:
-        own = model.state_dict()
-        for name, tensor in tensors.items():
-            if name in own and own[name].shape != tensor.shape:
-                raise Problem(
-                    f"{file} is of another model: {name} is {tuple(tensor.shape)} there, {tuple(own[name].shape)} here; "
-                    f"config.yaml and {file.name} must come from one run"
-                )
-        return True
+            cure = "train it further with the same command, or choose another run"
+            raise Problem(f"{self.path} holds no weights yet ({file.name} is missing): {cure}")
+        tensors, _ = read_tensors(file, "run the training command again to rewrite it, or restore a copy")
+        own, frozen = model.state_dict(), getattr(model, "frozen_from_base", ())
+        lacking = next((f"it lacks {name}" for name in own if name not in tensors and name not in frozen), None)
+        if wrong := lacking or misfit(own, tensors):
+            raise Problem(f"{file} is of another model: {wrong}; config.yaml and {file.name} must come from one run")
+        model.load_state_dict(tensors, strict=False)
 
     # What held-out data asks
 
     def save_examples(self, examples: Mapping[str, Tensor | list[str]]) -> None:
         """Values of conditions, by key: tensors, and lists of words."""
-        from safetensors.torch import save
-
-        tensors = {key: value.cpu().contiguous() for key, value in examples.items() if isinstance(value, Tensor)}
-        words = {key: json.dumps(value) for key, value in examples.items() if not isinstance(value, Tensor)}
-        with replacing(self.path / EXAMPLES) as temporary:
-            temporary.write_bytes(save(tensors, words))
+        tensors = {key: value for key, value in examples.items() if isinstance(value, Tensor)}
+        words = {key: json.dumps(value) for key, value in examples.items() if key not in tensors}
+        write_tensors(self.path / EXAMPLES, tensors, words)
 
     def load_examples(self) -> dict[str, Tensor | list[str]]:
         """The values of `save_examples`; none where there are none."""
-        from safetensors import SafetensorError, safe_open
-
         file = self.path / EXAMPLES
         if not file.is_file():
             return {}
-        try:
-            with safe_open(file, "pt") as content:
-                words = {key: json.loads(value) for key, value in (content.metadata() or {}).items() if key != "format"}
-                return {key: content.get_tensor(key) for key in content.keys()} | words  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError) as error:
-            raise Problem(f"{file} cannot be read, it may be cut short ({error}); remove it, it only holds examples") from error
+        tensors, words = read_tensors(file, "remove it, it only holds examples")
+        return tensors | {key: json.loads(value) for key, value in words.items() if key != "format"}
 
     # Resuming
 
@@ -154,10 +118,8 @@ class Run:
         try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:  # a cut file raises one of a dozen types
-            raise Problem(
-                f"{self.checkpoint} cannot be read, it may be cut short ({str(error).splitlines()[0][:120]}); restore a copy, or begin anew with --fresh "
-                "(the present run is kept beside)"
-            ) from error
+            why, cure = str(error).splitlines()[0][:120], "restore a copy, or begin anew with --fresh (the present run is kept beside)"
+            raise Problem(f"{self.checkpoint} cannot be read, it may be cut short ({why}); {cure}") from error
         if state.get("version") != VERSION:
             raise Problem(f"{self.checkpoint} is of format {state.get('version')}, this fromnoise reads {VERSION}; begin anew with --fresh")
         return state
@@ -191,3 +153,31 @@ class Run:
         path = self.path.resolve()
         number = next(i for i in range(1, 10**6) if not path.with_name(f"{path.name}.old{i}").exists())
         return path.rename(path.with_name(f"{path.name}.old{number}"))
+
+
+def write_tensors(file: Path, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> None:
+    """A safetensors file of tensors and words."""
+    from safetensors.torch import save
+
+    packed = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, dict(words))
+    with replacing(file) as temporary:
+        temporary.write_bytes(packed)
+
+
+def read_tensors(file: Path, cure: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The (tensors, words) of a safetensors file; raises Problem, with what helps, where it cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as content:
+            return {name: content.get_tensor(name) for name in content.keys()}, content.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise Problem(f"{file} cannot be read, it may be cut short ({error}); {cure}") from error
+
+
+def misfit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | None:
+    """The first of the tensors that has no place of its name and shape in a model's own, in words."""
+    for name, tensor in tensors.items():
+        if name not in own or own[name].shape != tensor.shape:
+            return f"{name} is {tuple(tensor.shape)} there, {tuple(own[name].shape) if name in own else 'nothing'} here"
+    return None

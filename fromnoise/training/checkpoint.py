@@ -11,6 +11,7 @@ from ..config import Recipe, differences
 from ..errors import Problem
 from ..runs.folder import VERSION, Run
 from ..runs.provenance import environment
+from .optim import Plateau
 from .setup import Setup
 from .state import State
 
@@ -24,30 +25,21 @@ def create_or_check(run: Run, recipe: Recipe, fresh: bool, device: torch.device)
     """Makes the run folder, or checks that the one there is of the same run; with `fresh` renames that one."""
     if run.path.is_dir() and any(run.path.iterdir()) and not (run.path / "config.yaml").is_file():
         raise Problem(f"{run.path} holds files that are not a run's; choose another --out")
-    if fresh:
-        aside = run.set_aside()
-        if aside:
-            print(f"the earlier run is kept as {aside}", file=sys.stderr)
+    if fresh and (aside := run.set_aside()):
+        print(f"the earlier run is kept as {aside}", file=sys.stderr)
     if (run.path / "config.yaml").is_file():
-        changed = [
-            (key, was, now)
-            for key, was, now in differences(run.recipe(True), recipe)
-            if not any(key == may or key.startswith(may + ".") for may in MAY_CHANGE)
-        ]
-        if changed:
-            key, was, now = changed[0]
-            raise Problem(
-                f"{run.path} holds a run with other settings ({key}: {was}, not {now}); choose another --out, or --fresh to begin anew"
-                " (the present one is then kept beside)"
-            )
+        for key, was, now in differences(run.recipe(True), recipe):
+            if not any(key == may or key.startswith(may + ".") for may in MAY_CHANGE):
+                what = f"{run.path} holds a run with other settings ({key}: {was}, not {now})"
+                raise Problem(f"{what}; choose another --out, or --fresh to begin anew (the present one is then kept beside)")
     run.write_recipe(recipe)
     run.write_json("environment.json", environment(device))
 
 
 def write_checkpoint(run: Run, state: State, parts: Setup) -> None:
     """Writes last.ckpt, all that going on needs."""
-    content = {"version": VERSION, "state": dataclasses.asdict(state), "model": parts.model.state_dict(), "ema": parts.ema.state()}
-    run.save_checkpoint(content | {"optimizer": parts.optimizer.state_dict(), "plateau": parts.plateau.state()})
+    weights = {"model": parts.model.state_dict(), "optimizer": parts.optimizer.state_dict(), "ema": parts.ema.state()}
+    run.save_checkpoint({"version": VERSION, "state": dataclasses.asdict(state), **weights})
 
 
 def save(run: Run, state: State, parts: Setup) -> None:
@@ -69,9 +61,8 @@ def save(run: Run, state: State, parts: Setup) -> None:
 
 def keep_best(run: Run, step: int, parts: Setup, held_out: float | None) -> None:
     """Keeps the averaged weights as weights/best where the log knows no smaller held-out loss of an earlier step."""
-    if not parts.main or held_out is None:
-        return
-    if held_out < min((entry["held_out"] for entry in run.entries() if "held_out" in entry and entry["step"] < step), default=math.inf):
+    earlier = (entry["held_out"] for entry in run.entries() if "held_out" in entry and entry["step"] < step)
+    if parts.main and held_out is not None and held_out < min(earlier, default=math.inf):
         with parts.ema.applied(parts.parameters):
             run.save_weights(parts.model, step, "best")
 
@@ -86,9 +77,7 @@ def restore(run: Run, state: State, parts: Setup) -> None:
         line = str(error).splitlines()[0]
         raise Problem(f"{run.checkpoint} does not fit the settings in config.yaml ({line}); begin anew with --fresh") from error
     parts.ema.restore(saved["ema"])
-    parts.plateau.restore(saved["plateau"])
-    for key, value in saved["state"].items():
-        setattr(state, key, value)
+    vars(state).update(saved["state"], plateau=Plateau(**saved["state"]["plateau"]))
     parts.gradient.micro_batches = max(parts.gradient.micro_batches, state.micro_batches)
 
 
@@ -99,8 +88,7 @@ def go_back(run: Run, state: State, parts: Setup, why: str) -> None:
     if not run.checkpoint.is_file() or factor < 2**-10:
         raise Problem(f"training cannot go on: {why}")
     restore(run, state, parts)
-    for key, value in (lived | {"factor": factor, "bad_steps": 0}).items():
-        setattr(state, key, value)
+    vars(state).update(lived, factor=factor, bad_steps=0)
 
 
 def mean_over_processes(accelerator: Any, value: Any) -> float:

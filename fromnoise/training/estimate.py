@@ -17,6 +17,7 @@ from ..device import machine, peak_memory, reset_peak
 from ..draws import Draws
 from ..errors import Usage
 from ..networks import NOTHING, Context, merge
+from ..progress import byte_size, duration
 from .setup import setup
 from .step import stratified
 
@@ -29,7 +30,7 @@ class Estimate:
 
     parameters  of network and conditions;  flop  of one example going forward through the network, multiplications and additions counted apart
     fixed       bytes of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
-    batch, rows examples a step as the recipe says, and as measured;  seconds  a step of `rows`
+    rows        examples a step as measured;  seconds  a step of so many
     run_seconds  the whole run's length;  examples  how many the data has
     drawn       samples a second, as the recipe draws them;  how  in words
     """
@@ -38,7 +39,6 @@ class Estimate:
     flop: float
     fixed: int
     peak: int | None
-    batch: int
     rows: int
     seconds: float
     run_seconds: float
@@ -59,16 +59,16 @@ class Estimate:
 
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much), in words."""
-        peak = "not known on this device" if self.peak is None else _bytes(self.peak)
+        peak = "not known on this device" if self.peak is None else byte_size(self.peak)
         rows = f"{self.rate:,.1f} examples/s at {self.rows} a pass ({1e3 * self.seconds:,.0f} ms)"
         return [
             ("parameters", f"{self.parameters:,}"),
             ("network", f"{self.flop / 1e9:,.3f} GFLOP an example forward, about three times that for a training step"),
-            ("weights, gradients, optimizer, average", _bytes(self.fixed)),
+            ("weights, gradients, optimizer, average", byte_size(self.fixed)),
             ("peak memory while measuring", peak),
             ("speed", rows),
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
-            ("the whole run", f"{_time(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
+            ("the whole run", f"{duration(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
             ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
             ("machine", self.machine),
         ]
@@ -124,32 +124,15 @@ def estimate(recipe: Any, seconds: float = 10.0, device: str | None = None, trus
     walked = sum(1 for _ in islice(model.trajectory(rows), 2))
     drawn = rows * walked / model.sampling.steps / (_now(place) - began)
     second, name, sampling = statistics.median(times), machine(place), model.sampling
+    how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
+    whole = settings.total * second / rows if settings.total else 60 * settings.minutes
     return Estimate(
-        parameters=count,
-        flop=work,
-        fixed=BYTES * (count + 2 * learnt + optimized),
-        peak=peak,
-        batch=settings.batch,
-        rows=rows,
-        seconds=second,
-        run_seconds=settings.total * second / rows if settings.total else 60 * settings.minutes,
-        examples=len(parts.data),
-        drawn=drawn,
-        how=f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else ""),
-        machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}",
-    )
+        parameters=count, flop=work, fixed=BYTES * (count + 2 * learnt + optimized), peak=peak, rows=rows, seconds=second, run_seconds=whole,
+        examples=len(parts.data), drawn=drawn, how=how, machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}",
+    )  # fmt: skip
 
 
 def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
-
-
-def _bytes(n: int) -> str:
-    return f"{n / 2**30:,.2f} GiB" if n >= 2**30 else f"{n / 2**20:,.0f} MiB"
-
-
-def _time(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min" if seconds >= 120 else f"{seconds:.0f} s"

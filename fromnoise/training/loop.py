@@ -87,7 +87,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
     def evaluate() -> float | None:
         held_out = monitor.evaluate()
         if held_out is not None and settings.rate == "plateau":
-            parts.plateau.update(held_out)
+            state.plateau.update(held_out)
         keep_best(run, state.step, parts, held_out)
         return held_out
 
@@ -101,7 +101,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
         began, saved = time.perf_counter() - state.seconds, time.perf_counter()
         while state.done < 1:
             batch, draws = next(feeding), Draws((parts.recipe.seed, state.step), parts.rows, settings.batch)
-            rate = state.rate(settings, parts.plateau)
+            rate = state.rate(settings)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             eps = noise(model, batch, draws.of("noise"), accelerator)

@@ -2,10 +2,15 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+Betas = tuple[float, float]
+LEAST = 16  # rows and columns of a matrix that Muon takes
 
 
 class ScheduleFreeAdamW(torch.optim.Optimizer):
@@ -14,14 +19,7 @@ class ScheduleFreeAdamW(torch.optim.Optimizer):
     y = (1 - beta1) z + beta1 x;  z <- z - rate · grad(y) / sqrt(v);  x <- x + c (z - x), c = rate² / sum of rate². The parameters hold y.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ):
+    def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "step": 0, "weight_sum": 0.0})
 
     @torch.no_grad()
@@ -49,46 +47,22 @@ class ScheduleFreeAdamW(torch.optim.Optimizer):
                 y.copy_(torch.lerp(z, x, beta1))
 
 
-def adamw(params: Iterable[Tensor], lr: float, betas: tuple[float, float], weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019)."""
-    params = list(params)
-    return torch.optim.AdamW(params, lr, betas, weight_decay=weight_decay, fused=_fused(params))
-
-
-def adam(params: Iterable[Tensor], lr: float, betas: tuple[float, float], weight_decay: float) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015)."""
-    params = list(params)
-    return torch.optim.Adam(params, lr, betas, weight_decay=weight_decay, fused=_fused(params))
-
-
-def schedule_free(params: Iterable[Tensor], lr: float, betas: tuple[float, float], weight_decay: float) -> torch.optim.Optimizer:
-    """Schedule-free AdamW (Defazio et al. 2024)."""
-    return ScheduleFreeAdamW(params, lr, betas, weight_decay=weight_decay)
-
-
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024): a matrix's averaged gradient, its singular values made nearly equal, is its step; Adam steps for the rest.
 
     m <- momentum · m + grad;  W <- W - rate · 0.2 sqrt(max(rows, columns)) · orthogonal(grad + momentum · m). The factor gives steps the size of
     Adam's (Liu et al. 2025, eq. 4), so that one rate serves both. Convolutions are taken as matrices (out, in · taps). Vectors, and the layers that
-    read or write few channels (fewer than `least`), are Adam's, and so are tables of rows that are looked up (`lookup`).
+    read or write few channels (fewer than `LEAST`), are Adam's, and so are tables of rows that are looked up (`lookup`).
     """
 
     def __init__(
-        self,
-        params: Iterable[Tensor],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
-        momentum: float = 0.95,
-        eps: float = 1e-8,
-        least: int = 16,
+        self, params: Iterable[Tensor], lr: float = 1e-3, betas: Betas = (0.9, 0.99), weight_decay: float = 0.0, momentum: float = 0.95
     ):
-        params = list(params)
-        hidden = {id(p) for p in params if p.ndim > 1 and min(len(p), p[0].numel()) >= least and not getattr(p, "lookup", False)}
-        parts = [[p for p in params if (id(p) in hidden) == matrices] for matrices in (True, False)]
-        groups = [{"params": part, "matrices": matrices} for part, matrices in zip(parts, (True, False), strict=True) if part]
-        super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "momentum": momentum, "eps": eps, "step": 0})
+        parts: dict[bool, list[Tensor]] = {True: [], False: []}
+        for p in params:
+            parts[p.ndim > 1 and min(len(p), p[0].numel()) >= LEAST and not getattr(p, "lookup", False)].append(p)
+        groups = [{"params": part, "matrices": matrices} for matrices, part in parts.items() if part]
+        super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "momentum": momentum, "eps": 1e-8, "step": 0})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -113,10 +87,9 @@ class Muon(torch.optim.Optimizer):
             alike.setdefault((len(p), p[0].numel()), []).append(i)
         for (rows, columns), those in alike.items():
             steps = orthogonal(torch.stack([grads[i].flatten(1) for i in those]))
-            size = 0.2 * max(rows, columns) ** 0.5
-            torch._foreach_add_(
-                [weights[i] for i in those], [s.view_as(weights[i]) for i, s in zip(those, steps, strict=True)], alpha=-group["lr"] * size
-            )
+            rate = 0.2 * max(rows, columns) ** 0.5 * group["lr"]
+            steps = [step.view_as(weights[i]) for i, step in zip(those, steps, strict=True)]
+            torch._foreach_add_([weights[i] for i in those], steps, alpha=-rate)
 
     def _adam(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
@@ -144,16 +117,10 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     return (x.mT if tall else x).float()
 
 
-def muon(params: Iterable[Tensor], lr: float, betas: tuple[float, float], weight_decay: float) -> torch.optim.Optimizer:
-    """Muon (Jordan et al. 2024) for matrices, Adam for the rest."""
-    return Muon(params, lr, betas, weight_decay)
-
-
-def _fused(params: list[Tensor]) -> bool:
-    return bool(params) and params[0].device.type in ("cuda", "cpu")
-
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": adamw, "adam": adam, "schedule_free": schedule_free, "muon": muon}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {  # called (params, lr=, betas=, weight_decay=)
+    "adamw": partial(torch.optim.AdamW, fused=True), "adam": partial(torch.optim.Adam, fused=True),
+    "schedule_free": ScheduleFreeAdamW, "muon": Muon,
+}  # fmt: skip
 
 # The learning rate as a share of its peak, by how much of the run is done (0 to 1).
 RATES: dict[str, Callable[[float], float]] = {
@@ -164,21 +131,19 @@ RATES: dict[str, Callable[[float], float]] = {
 }
 
 
+@dataclass
 class Plateau:
     """Lowers a factor when a figure has not improved for `patience` evaluations."""
 
-    def __init__(self, patience: int = 5, by: float = 0.5, least: float = 1e-3):
-        self.patience, self.by, self.least = patience, by, least
-        self.best, self.waited, self.factor = math.inf, 0, 1.0
+    patience: int = 5
+    by: float = 0.5
+    least: float = 1e-3
+    best: float = math.inf
+    waited: int = 0
+    factor: float = 1.0
 
     def update(self, value: float) -> None:
         self.waited = 0 if value < self.best else self.waited + 1
         self.best = min(self.best, value)
         if self.waited >= self.patience:
             self.waited, self.factor = 0, max(self.least, self.factor * self.by)
-
-    def state(self) -> dict[str, float]:
-        return {"best": self.best, "waited": self.waited, "factor": self.factor}
-
-    def restore(self, state: dict[str, float]) -> None:
-        self.best, self.waited, self.factor = state["best"], int(state["waited"]), state["factor"]

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..config import LENGTHS
 from ..diffusion import DISTANCES, PENALTIES, WEIGHTS
 from ..errors import Usage
 from ..registry import lookup
 from .optim import OPTIMIZERS, RATES
 from .trackers import TRACKERS
 
-LENGTHS = ("images", "steps", "minutes")
 ABOVE_ZERO = (*LENGTHS, "batch", "accumulate", "lr", "clip", "ema", "log_every", "save_minutes", "save_every", "keep_every", "max_bad_steps")
 ZERO_OR_MORE = ("evals", "held_out", "keep", "warmup", "workers", "weight_decay", "ema_warmup")
 PARTS = {"optimizer": OPTIMIZERS, "rate": RATES, "weight": WEIGHTS, "distance": DISTANCES, "penalty": PENALTIES, "tracker": TRACKERS}
@@ -22,7 +22,7 @@ class TrainSettings:
 
     images          how long: so many examples seen. Or steps, so many batches; or minutes, which the speed of the run's first part turns into images
     batch           examples a step, over all processes;  accumulate  in how many micro-batches each process takes its share
-    optimizer       called (params, lr, betas, weight_decay);  lr  the peak learning rate;  rate  its course, (share of the run done) -> factor
+    optimizer       called (params, lr=, betas=, weight_decay=);  lr  the peak learning rate;  rate  its course, (share of the run done) -> factor
     warmup          over how many images the rate rises
     ema, ema_warmup the average's half-life in images, and its largest share of the images seen
     weight, distance, penalty  see `diffusion.loss`;  penalty_weight  how much the penalty counts
@@ -72,11 +72,10 @@ class TrainSettings:
             raise Usage("say how long to train: train.images=400000, train.steps=3000, or train.minutes=5")
         if len(said) > 1:
             raise Usage(f"one length at a time: train.{said[0]} and train.{said[1]} are both set; leave one out")
-        for keys, bound in ((ABOVE_ZERO, "above 0"), (ZERO_OR_MORE, "0 or more")):
-            for key in keys:
-                value = getattr(self, key)
-                if value is not None and not (value > 0 if bound == "above 0" else value >= 0):
-                    raise Usage(f"train.{key} is {bound}, not {value}")
+        for key in (*ABOVE_ZERO, *ZERO_OR_MORE):
+            value = getattr(self, key)
+            if value is not None and not (value > 0 or (value == 0 and key in ZERO_OR_MORE)):
+                raise Usage(f"train.{key} is {'above 0' if key in ABOVE_ZERO else '0 or more'}, not {value}")
         for key, table in PARTS.items():
             if getattr(self, key) is not None:
                 lookup(table, getattr(self, key), f"train.{key}")

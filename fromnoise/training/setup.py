@@ -19,11 +19,11 @@ from ..model import Base, Model, build, example_of, expanded, inherited, read_ba
 from ..networks import lay_weights_last, recompute
 from ..registry import lookup
 from .ema import EMA
-from .optim import OPTIMIZERS, Plateau
+from .optim import OPTIMIZERS
 from .settings import TrainSettings
 from .step import Gradient
 
-EXAMPLES = 64  # held-out examples whose conditions a run keeps, for samples of which nothing is said
+EXAMPLES, CLOUD = 64, 1000  # held-out pictures, or points, whose conditions a run keeps, for samples of which nothing is said
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Setup:
 
     recipe      with all that was found out: shapes, classes, a preset's settings
     data, test  what is trained on, and what never is (None where nothing is evaluated);  flip  whether examples are mirrored by chance
-    model, trained, optimizer  the model as it is, and the model and the optimizer as the processes share them
-    parameters  those that are trained;  ema, plateau  of them, and of the held-out loss
+    model, optimizer  the model as it is, the optimizer as the processes share it
+    parameters  those that are trained;  ema  their average;  gradient  what computes theirs
     """
 
     settings: TrainSettings
@@ -43,11 +43,9 @@ class Setup:
     test: Dataset | None
     flip: bool
     model: Model
-    trained: nn.Module
     optimizer: Any
     parameters: list[Tensor]
     ema: EMA
-    plateau: Plateau
     gradient: Gradient
 
     @property
@@ -90,16 +88,15 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
         condition.prepare(data)
     model.dry_run()
     model.denoiser.autocast = precision(accelerator.device, settings.precision)
-    for network in model.networks():
-        tuned(network, settings, accelerator.device, own_process)  # before anything is made like its weights
+    for network in model.networks():  # before anything is made like its weights
+        _prepare(network, settings, accelerator.device, own_process)
     parameters = [p for p in model.parameters() if p.requires_grad]
     make = lookup(OPTIMIZERS, settings.optimizer, "train.optimizer")
-    trained, optimizer = accelerator.prepare(model, make(parameters, settings.lr, tuple(settings.betas), settings.weight_decay))
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = make(parameters, lr=settings.lr, betas=tuple(settings.betas), weight_decay=settings.weight_decay)
+    trained, optimizer = accelerator.prepare(model, optimizer)
     ema = EMA(parameters, settings.ema, settings.ema_warmup)
     gradient = Gradient(accelerator, trained, parameters, settings, settings.accumulate)
-    return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip,
-                 model, trained, optimizer, parameters, ema, Plateau(), gradient)  # fmt: skip
+    return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, gradient)
 
 
 def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:
@@ -107,7 +104,7 @@ def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(mixed("weights", recipe.seed))
         model = build(recipe, example_of(recipe), base)
-    values = example_conditions(model, held_out, rows := min(EXAMPLES, len(held_out)))
+    values = example_conditions(model, held_out, rows := min(EXAMPLES if len(recipe.shape) > 1 else CLOUD, len(held_out)))
     if model.source.key is not None:
         values["source"] = model.source(held_out.get(spread(rows, len(held_out))), Draws.fixed(rows))
     model.set_examples(values)
@@ -122,8 +119,8 @@ def _accelerator(device: str | None) -> Accelerator:
     return accelerator
 
 
-def tuned(network: nn.Module, settings: TrainSettings, device: torch.device, own_process: bool = False) -> None:
-    """Prepares a network for training: recomputed as the settings say, compiled too and, on a GPU, unless they say otherwise."""
+def _prepare(network: nn.Module, settings: TrainSettings, device: torch.device, own_process: bool) -> None:
+    """Makes a network recompute as the settings say; compiles it as they say or, where they say nothing, on a GPU."""
     if settings.recompute and not recompute(network):
         raise Usage("train.recompute: this network is not made of fromnoise's Blocks, so there is nothing to recompute; leave it out")
     lay_weights_last(network, device)

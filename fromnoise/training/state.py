@@ -1,7 +1,7 @@
 """Where a run is: all that its log, its rate and its evaluations follow from."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..registry import lookup
 from .optim import RATES, Plateau
@@ -30,6 +30,7 @@ class State:
     loss_sum: float = 0.0  # of the steps since the last line of the log; a tensor while training, so that no step waits for the device
     loss_count: int = 0
     loss_ema: float | None = None
+    plateau: Plateau = field(default_factory=Plateau)
 
     @property
     def done(self) -> float:
@@ -61,11 +62,11 @@ class State:
         """Images over which the rate rises: a tenth of the run, where the settings say more than the whole of it."""
         return self.total / 10 if self.total and settings.warmup > self.total else settings.warmup
 
-    def rate(self, settings: TrainSettings, plateau: Plateau) -> float:
+    def rate(self, settings: TrainSettings) -> float:
         """The learning rate of the next step."""
         warmup = self.warmup(settings)
         rising = min(1.0, (self.images + settings.batch) / warmup) if warmup else 1.0
-        return settings.lr * rising * lookup(RATES, settings.rate, "train.rate")(self.done) * plateau.factor * self.factor
+        return settings.lr * rising * lookup(RATES, settings.rate, "train.rate")(self.done) * self.plateau.factor * self.factor
 
     def evaluation_due(self, batch: int) -> bool:
         """Whether this step passed i / evals of the run, 0 < i < evals: the end has an evaluation of its own. Not soon after another."""

@@ -12,7 +12,6 @@ from fromnoise import config
 from fromnoise.errors import Usage
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
-from fromnoise.training.optim import Plateau
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.state import Pace, State
 from tests.training.test_train import recipe, same
@@ -66,11 +65,11 @@ def test_a_run_ends_at_the_first_step_that_has_seen_its_images(tmp_path, capfd):
 def test_the_rate_is_a_function_of_images():
     """(images + batch) / warmup while it rises; then the course by the share of the run that is done; half of both at half the batch."""
     settings = TrainSettings(images=1000, batch=10, warmup=100, lr=1.0, rate="linear")
-    rates = [State(images=n, total=1000).rate(settings, Plateau()) for n in (0, 40, 90, 500, 990)]
+    rates = [State(images=n, total=1000).rate(settings) for n in (0, 40, 90, 500, 990)]
     assert rates == pytest.approx([0.1, 0.5 * 0.96, 0.91, 0.5, 0.01])
-    assert State(images=500).rate(settings, Plateau()) == 1, "at the beginning of its course, until the length is known"
+    assert State(images=500).rate(settings) == 1, "at the beginning of its course, until the length is known"
     own = TrainSettings(images=1000, batch=10, warmup=0, lr=1.0, rate=lambda done: done**2)
-    assert State(images=500, total=1000).rate(own, Plateau()) == 0.25
+    assert State(images=500, total=1000).rate(own) == 0.25
 
 
 def test_a_warmup_longer_than_the_run_is_a_tenth_of_it_and_said_once(tmp_path, monkeypatch):

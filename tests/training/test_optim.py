@@ -1,4 +1,5 @@
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -94,7 +95,7 @@ def test_muon_leaves_vectors_and_thin_matrices_to_adam():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_find_the_minimum(name):
     weight, untouched = torch.nn.Parameter(torch.tensor([3.0, -2.0])), torch.nn.Parameter(torch.ones(1))
-    optimizer = OPTIMIZERS[name](iter([weight, untouched]), 0.05, (0.9, 0.99), 0.0)
+    optimizer = OPTIMIZERS[name](iter([weight, untouched]), lr=0.05, betas=(0.9, 0.99), weight_decay=0.0)
     for _ in range(1000):
         optimizer.zero_grad()
         (weight - torch.tensor([1.0, 2.0])).square().sum().backward()
@@ -109,7 +110,7 @@ def test_optimizers_go_on_from_their_state(name):
         torch.manual_seed(0)
         weight, state = torch.nn.Parameter(torch.ones(3)), None
         for steps in parts:
-            optimizer = OPTIMIZERS[name]([weight], 0.1, (0.9, 0.99), 0.01)
+            optimizer = OPTIMIZERS[name]([weight], lr=0.1, betas=(0.9, 0.99), weight_decay=0.01)
             if state:
                 optimizer.load_state_dict(state)
             for _ in range(steps):
@@ -145,9 +146,9 @@ def test_plateau_counts_what_is_not_a_number_as_no_improvement():
 
 
 def test_plateau_goes_on_from_its_state():
-    one, two = Plateau(patience=2), Plateau(patience=2)
+    one = Plateau(patience=2)
     for value in (1.0, 1.1):
         one.update(value)
-    two.restore(one.state())
+    two = Plateau(**asdict(one))
     one.update(1.2), two.update(1.2)
-    assert one.state() == two.state() and two.factor == 0.5
+    assert one == two and two.factor == 0.5
