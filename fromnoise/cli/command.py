@@ -98,11 +98,10 @@ def names(registry: str) -> str:
 def print_table(rows: list[tuple[str, str]], title: str | None = None, pad: int = 0) -> None:
     """Prints names, each with what it says of itself."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, pad))
-    table.add_column(no_wrap=True, style="cyan")
-    table.add_column()
+    look: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "show_header": False, "box": None, "padding": (0, 2, 0, pad)}
+    table = Table(Column(no_wrap=True, style="cyan"), Column(), title=title, **look)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from ..errors import Problem, Usage, nearest
+from ..errors import Problem, Usage
+from ..registry import lookup
 from . import lib
 from .command import command, data_app, names
 from .options import Argument, Option
@@ -35,15 +36,12 @@ def hint(
     out: Annotated[Path, Option("--out", "-o", help="Where the hint is written.")] = Path("hint.png"),
 ) -> None:
     """Make a hint of a picture, as `sample --control` takes it."""
-    from ..conditions.hints import HINTS, hint_of
+    from ..conditions.hints import HINTS
     from ..data.files.pictures import CHANNELS
     from ..data.files.pictures import picture as read
 
-    for word, table, what in ((name, HINTS, "hint"), (channels, CHANNELS, "channels")):
-        if word not in table:
-            raise Usage(f"no {what} {word!r}{nearest(word, table)}")
+    make, (_, count) = lookup(HINTS, name, "hint"), lookup(CHANNELS, channels, "channels")
     if size is not None and size < 1:
         raise Usage(f"--size is a side in pixels, not {size}")
     lib.figures.check(out)
-    x = read(picture, CHANNELS[channels][1], size and (size, size))
-    print(lib.figures.save(hint_of(name)(x[None], None), out))
+    print(lib.figures.save(make(read(picture, count, size and (size, size))[None], None), out))

@@ -12,6 +12,7 @@ from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
 
 FOLLOWED, LIKELY = 500, 1000  # held-out examples whose hints `--control` shows, and whose likelihood is measured
+CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +20,7 @@ class MeasureOptions:
     """What is measured."""
 
     n: int | None = flag("How many samples; the recipe's evaluate.n, else 10,000.", "--number", "-n")
-    features: str | None = flag(
-        f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained once on the run's data, and kept."
-    )
+    features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained once on the run's data, and kept.")
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")
     sweep: str | None = flag("SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")
     sweep_steps: str | None = flag("With --sweep: STEPS,STEPS,… of the sampler, a curve for each.")
@@ -29,9 +28,7 @@ class MeasureOptions:
     likelihood: bool = flag("Bits a dimension of held-out examples, in place of samples.", default=False)
     pairs: bool = flag("For a model conditioned on pictures: how near samples come to held-out targets, pixel by pixel.", default=False)
     perceptual: str | None = flag("NETWORK.npz,WEIGHTS.safetensors: with --pairs, a distance like LPIPS (SqueezeNet 1.1) as well.")
-    control: list[str] | None = flag(
-        "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
-    )
+    control: list[str] | None = flag(CONTROL)
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.pairs, self.compare, self.sweep, self.control, self.likelihood))) > 1:
@@ -63,7 +60,12 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
 
     folder, own = lib.runs.Run(run.run), lib.config.call(lib.evaluation.EvaluateSettings, run.recipe.evaluate, "evaluate")
     distance = lib.evaluation.load_perceptual(what.perceptual) if what.perceptual else None
-    how = sampling.sampling(run, control=_controls(run, what.control) if what.control else None)
+    hints, control = parse_controls(run, what.control)
+    if hints:
+        raise Usage("evaluate shows branches the hints of held-out examples; name them without files, as in --control edges:0.8")
+    if control:  # branches that it does not name are left out
+        control = {key: [0.0] for key in lib.model.controls(run.model)} | control
+    how = sampling.sampling(run, control=control)
     protocol, (train, test) = what.protocol(own, how.seed, run.device), run.data
     with bar("sampling, %", 100) as advance:
 
@@ -98,11 +100,3 @@ def measure_once(path: Path, device: str | None) -> None:
         print(f"{path / 'evaluation.json'} holds the evaluation of step {lib.evaluation.last_step(run):,} already")
     elif os.environ.get("RANK", "0") == "0":  # one process of a distributed run measures
         evaluate(DataOptions(run=path, device=device, trust=True), SamplingOptions(), MeasureOptions())
-
-
-def _controls(run: DataOptions, words: list[str]) -> dict[str, Any]:
-    """--control as weights: branches that it does not name are left out."""
-    hints, weights = parse_controls(run, words)
-    if hints:
-        raise Usage("evaluate shows branches the hints of held-out examples; name them without files, as in --control edges:0.8")
-    return {key: [0.0] for key in lib.model.controls(run.model)} | weights

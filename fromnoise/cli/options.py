@@ -23,6 +23,7 @@ DEVICE = "cpu, cuda, mps; the best there is unless said."
 Device = Annotated[str | None, Option("--device", help=DEVICE)]
 TRUST = "Allow parts of your own (module:Class) that the run names, which runs their code."
 Trust = Annotated[bool, Option("--trust", help=TRUST)]
+CONDITION = "Any condition, one of your own as well; several values with commas, in turn; 'none' for none; repeatable."
 FEW = 16  # pictures to start from, where the number of samples is left open
 
 
@@ -40,12 +41,8 @@ class RunOptions:
     @cached_property
     def model(self) -> "lib.model.Model":
         """Its model, with what other runs have learnt on it."""
-        how = self.device, self.trust, self.weights
-        return lib.model.composed(self.run, self.adapters(), *how) if self.adapter else lib.model.load(self.run, *how)
-
-    def adapters(self) -> list[tuple[Path, float]]:
-        """--adapter as (run, share)."""
-        return [words.adapter(word) for word in self.adapter or []]
+        how, others = (self.device, self.trust, self.weights), words.adapters(self.adapter)
+        return lib.model.composed(self.run, others, *how) if others else lib.model.load(self.run, *how)
 
     @property
     def recipe(self) -> "lib.config.Recipe":
@@ -105,14 +102,10 @@ class ConditionOptions:
     """What samples are drawn under."""
 
     panel: ClassVar[str] = "Conditions"
-    label: str | None = flag(
-        "A class: number or name; several with commas, in turn; 'none' for no label. Else every class in turn (`edit`: none).", "-l"
-    )
+    label: str | None = flag("A class: number or name; several with commas, in turn; 'none' for no label. Else every class in turn (`edit`: none).", "-l")
     text: list[str] | None = flag("A caption, in quotes; repeatable, in turn; 'none' for none. Else held-out ones (`edit`: none).", "-t")
     negative: str | None = flag("A caption that guidance leads away from.")
-    condition: list[str] | None = flag(
-        "Any condition, one of your own as well; several values with commas, in turn; 'none' for none; repeatable.", metavar="NAME=VALUE"
-    )
+    condition: list[str] | None = flag(CONDITION, metavar="NAME=VALUE")
     image: Path | None = flag(
         "What to make the samples of: a picture, or a folder of them in turn; where the model was trained on a hint, the picture to make it of. "
         "Held-out ones that the run keeps unless given."
@@ -124,7 +117,7 @@ class ConditionOptions:
     )
 
     def conditions(self, run: RunOptions, n: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """({key: values} of n samples, fields of `Sampling` that go with them); where n is None, one value for all."""
+        """({key: values} of n samples, fields of `Sampling` that go with them, None as they are); where n is None, one value for all."""
         pairs = [("label", self.label)] if self.label is not None else []
         pairs += [("text", text) for text in self.text or []]
         pairs += [words.pair("--condition", pair, "angle=30") for pair in self.condition or []]
@@ -132,15 +125,12 @@ class ConditionOptions:
         for key, text in pairs:
             value = parse_condition(run.model, key, text)
             values.setdefault(key, []).extend(value if isinstance(value, list) else [value])
-        found, sampling = {key: words.in_turn(key, own, n) for key, own in values.items()}, {}
-        if self.negative is not None:
-            sampling["negative"] = {"text": parse_condition(run.model, "text", self.negative)}
+        found = {key: words.in_turn(key, own, n) for key, own in values.items()}
         if self.image or self.mask:
             found |= lib.pictures.images_of(run.model, self.image, self.mask, n or 1, run.recipe.data)
-        if self.control:
-            hints, sampling["control"] = parse_controls(run, self.control)
-            found |= hints
-        return found, sampling
+        hints, control = parse_controls(run, self.control)
+        negative = None if self.negative is None else {"text": parse_condition(run.model, "text", self.negative)}
+        return found | hints, {"negative": negative, "control": control}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +187,10 @@ def parse_condition(model: "lib.model.Model", key: str, text: str) -> Any:
     return None if text == "none" else model.conditions[key].parse(text)
 
 
-def parse_controls(run: RunOptions, given: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """--control as ({key: hint}, {key: [weight, low, high]}); a branch of another run is added to the model."""
+def parse_controls(run: RunOptions, given: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """--control as ({key: hint}, {key: [weight, low, high]}), or ({}, None) without; a branch of another run is added to the model."""
+    if not given:
+        return {}, None
     model, hints, weights = run.model, {}, {}
     digest = lib.model.base_digest(model, run.run)
     for word in given:

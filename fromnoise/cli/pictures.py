@@ -76,28 +76,26 @@ def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data:
     if mask is None:
         value = condition.made(value)
     elif condition.known_of:
-        value = holed(value, hole(mask, model.shape, data)[None])
+        value = holed(value, hole(mask, model.shape, data))
     else:
         raise Usage("this model was not trained to fill holes (image with hint: masked); leave --mask out")
     return {"image": value[torch.arange(n) % len(value)] if len(value) > 1 else value}
 
 
 def hole(file: Path, shape: Sequence[int], data: Any = None) -> Tensor:
-    """Where a mask's file is bright, (1, H, W) bool, cut and fitted as the run's pictures are; what is transparent is dark."""
-    own = {**data, "background": "black"} if isinstance(data, Mapping) else {"background": "black"}
-    return picture(file, 1, shape, own) > 0
+    """Where a mask's file is bright, (1, 1, H, W) bool, cut and fitted as the run's pictures are; what is transparent is dark."""
+    own = data if isinstance(data, Mapping) else {}
+    return picture(file, 1, shape, {**own, "background": "black"})[None] > 0
 
 
 def mask(text: str, shape: Sequence[int], data: Any = None) -> Tensor:
     """1 where a box X,Y,W,H or the bright part of a picture file says "make new", (1, 1, H, W)."""
     box = words.box(text, shape[-1], shape[-2])
-    if box is None:
-        made = hole(Path(text), shape, data)[None].float()
-        if not made.any():
-            raise Usage(f"{text} is dark everywhere, so nothing is to be made new; draw that part white")
-        return made
-    made = torch.zeros(1, 1, *shape[-2:])
-    made[..., box[0], box[1]] = 1
+    made = torch.zeros(1, 1, *shape[-2:]) if box else hole(Path(text), shape, data).float()
+    if box:
+        made[..., box[0], box[1]] = 1
+    if not made.any():
+        raise Usage(f"{text} is dark everywhere, so nothing is to be made new; draw that part white")
     return made
 
 

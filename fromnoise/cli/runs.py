@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 from ..errors import Problem, Usage, nearest
-from . import lib
+from . import lib, words
 from .command import app, command, print_table
 from .options import Argument, Option, RunFolder, RunOptions
 
 REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
-    "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
+    "recipes": "config:recipes", "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
     "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS",
     "predictions": "diffusion:PREDICT", "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS",
     "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
@@ -59,37 +59,34 @@ def export(
     if whole := [name for name, p in model.named_parameters() if p.requires_grad and ".change." not in name]:
         cure = "for which PEFT's files have no place; leave --adapter out to export all, merged"
         raise Problem(f"{run.run} has also trained {whole[0]} whole, {cure}")
-    print(f"{lib.convert.write_adapter(folder, config, node, model.state_dict(), added)}: {len(added)} layers, as PEFT and diffusers name them")
+    file = lib.convert.write_adapter(folder, config, node, model.state_dict(), added)
+    print(f"{file}: {len(added)} layers, as PEFT and diffusers name them")
 
 
 @command(
     app, "merge runs/fashion_lora --out runs/fashion", "merge runs/mnist --adapter runs/fashion_lora:0.5 --out runs/half", without=("device",)
-)
+)  # fmt: skip
 def merge(run: RunOptions, out: RunFolder) -> None:
     """Put a run's adapter, or those of others, into its weights: a plain run, which needs no base."""
-    model = lib.model.write_merged(run.run, run.adapters(), out, run.trust, run.weights)
+    model = lib.model.write_merged(run.run, words.adapters(run.adapter), out, run.trust, run.weights)
     print(f"{out}: a plain run of {sum(p.numel() for p in model.parameters()):,} parameters; draw from it with `fromnoise sample {out}`")
 
 
 @command(app, "list", "list samplers")
-def list_(what: Annotated[str | None, Argument(help=f"One part only: recipes, {', '.join(REGISTRIES)}.")] = None) -> None:
+def list_(what: Annotated[str | None, Argument(help=f"One part only: {', '.join(REGISTRIES)}.")] = None) -> None:
     """Print what can be combined: the recipes, and every name that they can be made of."""
-    if what is not None and what not in ("recipes", *REGISTRIES):
-        raise Usage(f"no part {what!r}{nearest(what, ('recipes', *REGISTRIES))}")
-    for part in [what] if what else ("recipes", *REGISTRIES):
+    if what is not None and what not in REGISTRIES:
+        raise Usage(f"no part {what!r}{nearest(what, REGISTRIES)}")
+    for part in [what] if what else REGISTRIES:
         print_table([*lines(part).items()], part, 2)
 
 
 def lines(part: str) -> dict[str, str]:
     """Its names, each with the first line of what it says of itself."""
-    if part == "recipes":
-        return {name: path.read_text().split("\n")[0].lstrip("# ") for name, path in lib.config.recipes().items()}
     module, _, name = REGISTRIES[part].partition(":")
     found = getattr(import_module(f"..{module}", __package__), name)
-    return {key: _line(thing) for key, thing in found.items()}
-
-
-def _line(thing: object) -> str:
-    if isinstance(thing, dict):  # a preset: the settings that it stands for
-        return ", ".join(f"{key} {value}" for key, value in thing.items() if key != "name")
-    return (thing.__doc__ or "").strip().split("\n")[0] if callable(thing) else ""
+    if part == "recipes":
+        return {recipe: path.read_text().split("\n")[0].lstrip("# ") for recipe, path in found().items()}
+    if part == "presets":  # the settings that they stand for
+        return {preset: ", ".join(f"{key} {value}" for key, value in node.items() if key != "name") for preset, node in found.items()}
+    return {key: (thing.__doc__ or "").strip().split("\n")[0] if callable(thing) else "" for key, thing in found.items()}

@@ -54,7 +54,8 @@ class WayOptions:
         if self.out.suffix == ".gif":
             print(lib.figures.latent_walk(model, noises, self.out, 16 * (len(noises) - 1) if self.n is None else self.n, **how))
         else:
-            print(lib.figures.write(lib.figures.interpolate(model, noises, 9 if self.n is None else self.n, self.square, ends, **how), self.out))
+            picture = lib.figures.interpolate(model, noises, 9 if self.n is None else self.n, self.square, ends, **how)
+            print(lib.figures.write(picture, self.out))
 
 
 def recipe_of(recipe: str, trust: bool = False) -> "lib.config.Recipe":

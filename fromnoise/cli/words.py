@@ -7,7 +7,6 @@ from typing import Any
 
 from ..errors import Usage
 
-SHARE = r"-?(\d+\.?\d*|\.\d+)"
 WEIGHT = r":[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|[iI][nN][fF])(?:[eE][-+]?[0-9]+)?"
 CONTROL = re.compile(rf"([^=]+?)(?:=([^:].*?))?((?:{WEIGHT})*)")
 
@@ -35,19 +34,22 @@ def sampler_options(pairs: Sequence[str] | None) -> dict[str, Any] | None:
     """--option: a sampler's own, as numbers, true and false; None where there are none."""
     values: dict[str, Any] = {}
     for key, text in (pair("--option", word, "eta=0.5") for word in pairs or []):
-        try:
-            values[key] = text.lower() == "true" if text.lower() in ("true", "false") else float(text)
-        except ValueError:
-            raise Usage(f"option {key} is a number, or true or false, not {text!r}") from None
+        if text.lower() in ("true", "false"):
+            values[key] = text.lower() == "true"
+        else:
+            (values[key],) = numbers(text, f"option {key} is a number, or true or false", 1)
     return values or None
 
 
-def adapter(word: str) -> tuple[Path, float]:
-    """--adapter RUN or RUN:SHARE."""
-    run, share = (word, "1") if Path(word).exists() or ":" not in word else word.rsplit(":", 1)
-    if not re.fullmatch(SHARE, share):
-        raise Usage(f"--adapter is RUN, or RUN:SHARE such as runs/fashion_lora:0.7, not {word!r}")
-    return Path(run), float(share)
+def adapters(given: Sequence[str] | None) -> list[tuple[Path, float]]:
+    """--adapter RUN or RUN:SHARE, as (run, share)."""
+    found = []
+    for word in given or []:
+        run, share = (word, "1") if Path(word).exists() or ":" not in word else word.rsplit(":", 1)
+        if not re.fullmatch(r"-?(\d+\.?\d*|\.\d+)", share):
+            raise Usage(f"--adapter is RUN, or RUN:SHARE such as runs/fashion_lora:0.7, not {word!r}")
+        found.append((Path(run), float(share)))
+    return found
 
 
 def control(word: str) -> tuple[str, str | None, list[float]]:
@@ -63,9 +65,10 @@ def box(text: str, width: int, height: int) -> tuple[slice, slice] | None:
     """--mask X,Y,W,H as (rows, columns); None where it is no numbers, but a file."""
     if not re.fullmatch(r"[-+0-9., ]+", text):
         return None
-    x, y, w, h = map(int, text.split(",")) if re.fullmatch(r" *\d+ *(, *\d+ *){3}", text) else (0, 0, 0, 0)
-    if x + w > width or y + h > height or not w * h:
-        raise Usage(f"a box is X,Y,WIDTH,HEIGHT within the model's {width} x {height} pixels, not {text!r}")
+    what = f"a box is X,Y,WIDTH,HEIGHT within the model's {width} x {height} pixels"
+    x, y, w, h = numbers(text, what, 4, int)
+    if min(x, y) < 0 or min(w, h) < 1 or x + w > width or y + h > height:
+        raise Usage(f"{what}, not {text!r}")
     return slice(y, y + h), slice(x, x + w)
 
 

@@ -114,7 +114,7 @@ def test_conditions_by_their_short_forms_and_by_name_are_the_same():
     assert conditions(3, label="right,left") == conditions(3, condition=["label=right", "label=left"]) == {"label": [1, 0, 1]}
     assert conditions(2, text=["a, b", "c"]) == {"text": ["a, b", "c"]}, "a caption may hold commas"
     assert conditions() == {}
-    assert ConditionOptions(negative="dark").conditions(RUN, 1)[1] == {"negative": {"text": "dark"}}
+    assert ConditionOptions(negative="dark").conditions(RUN, 1)[1]["negative"] == {"text": "dark"}
 
 
 @pytest.mark.parametrize(
