@@ -2,13 +2,19 @@
 
 from .adapters import Adapter, DoRA, LoRA, changes, merge
 from .context import NOTHING, PLACES, Context, ControlHint
+from .control import Branch
+from .conv import Conv
+from .conv_adaln import ConvAdaLN
+from .convnext import ConvNeXtUNet
+from .dit import DiT
 from .layers.axes import lay_weights_last
+from .layers.block import recompute
 from .layers.dropout import Dropout, set_dropout_keys
-from .network import Branch, Compat, Network, recompute
+from .mlp import MLP, TwoLinear
+from .network import Compat, Network
 from .presets import PRESETS
-from .small import MLP, Conv, ConvAdaLN, TwoLinear
-from .transformer import DiT, UViT
-from .unet import ConvNeXtUNet, UNet
+from .unet import UNet
+from .uvit import UViT
 
 NETWORKS: dict[str, type[Network]] = {
     "mlp": MLP, "two_linear": TwoLinear, "conv": Conv, "conv_adaln": ConvAdaLN,

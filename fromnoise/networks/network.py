@@ -1,4 +1,4 @@
-"""What every network is: the interface that conditions, control branches, adapters and the denoiser rely on; and its repeated part."""
+"""What every network is: the interface that conditions, control branches, adapters and the denoiser rely on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..errors import Usage
 from .context import NOTHING, PLACES, Context
-from .layers.axes import conv, fold
-from .layers.embed import zero
 
 
 class Network(nn.Module, ABC):
@@ -83,28 +79,6 @@ class Network(nn.Module, ABC):
         raise NotImplementedError
 
 
-class Branch(nn.Module):
-    """A copy of a network's encoder that reads a hint as well (ControlNet, Zhang et al. 2023, sec. 3.1).
-
-    r_i = Z_i(h_i(x + Z(stem(hint)), t, context)), one for each feature h_i of the network, which adds it to its own. All Z are zero at
-    first, so a fresh branch changes nothing. x (B, C, *S), t (B,), hint (B, channels, *S) -> residuals like the network's features.
-    """
-
-    def __init__(self, network: Network, channels: int, axes: int):
-        super().__init__()
-        network.check_control()
-        self.encoder = network.encoder_copy().requires_grad_(True)
-        self.channels, width = channels, network.width
-        self.stem = nn.Sequential(
-            conv(axes, channels * network.patch**axes, width), nn.SiLU(), conv(axes, width, width), nn.SiLU(), zero(conv(axes, width, width, 1))
-        )  # fmt: skip
-        self.zero_convs = nn.ModuleList(network.zero_convs())
-
-    def forward(self, x: Tensor, t: Tensor, context: Context, hint: Tensor) -> tuple[Tensor, ...]:
-        features, _ = self.encoder.encode(x, t, context, self.stem(fold(hint, self.encoder.patch)))
-        return tuple(layer(feature) for layer, feature in zip(self.zero_convs, features, strict=True))
-
-
 @dataclass(frozen=True)
 class Compat:
     """What weights of a published network call for; by default, what ours are trained with.
@@ -122,25 +96,3 @@ class Compat:
 
 
 OURS = Compat()
-
-
-class Block(nn.Module):
-    """A repeated part of a network. Where `recompute` is set, training keeps only what goes in, and computes the rest again on the way back.
-
-    Gradient checkpointing (Chen et al. 2016): the activations of one block at a time, for about a third more time. Dropout draws alike twice.
-    """
-
-    recompute = False
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(super().__call__, *args, use_reentrant=False, **kwargs)
-        return super().__call__(*args, **kwargs)
-
-
-def recompute(network: nn.Module, on: bool = True) -> int:
-    """Sets every outermost `Block` of the network to be recomputed; how many there are."""
-    if isinstance(network, Block):
-        network.recompute = on
-        return 1
-    return sum(recompute(child, on) for child in network.children())

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fromnoise.conditions.hints import HINTS, edges, lines, palette, segments
-from fromnoise.conditions.hints.sketch import REGIONS, blur, dilated, directions, shifted, sobel
+from fromnoise.conditions.hints.filters import blur, dilated, directions, shifted, sobel
+from fromnoise.conditions.hints.sketch import REGIONS
 from fromnoise.data.sets.shapes import shapes
 
 

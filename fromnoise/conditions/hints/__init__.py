@@ -10,7 +10,9 @@ from torch import Tensor
 from ...draws import Draws
 from ...errors import Usage, nearest
 from ...registry import lookup
-from .sketch import edges, grey, holed, holes, lines, low_resolution, masked, palette, segments
+from .masks import holed, holes, masked
+from .resolution import low_resolution
+from .sketch import edges, grey, lines, palette, segments
 
 Hint = Callable[[Tensor, Draws | None], Tensor]  # (B, C, *S) in [-1, 1], what is left to chance -> (B, C', *S) in [-1, 1]
 

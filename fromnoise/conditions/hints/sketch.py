@@ -1,24 +1,17 @@
 """What is left of a picture: its edges, lines, regions, colours, fewer pixels, or what is not in a hole; and the filters that find them."""
 
-import itertools
-import math
-from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...draws import Draws
-from ...errors import Usage, nearest
 from ...networks.layers.axes import resized
+from .filters import blur, dilated, directions, shifted, sobel
 
 STRONG, WEAK, FAINT = 0.2, 0.1, 0.02  # Canny's two thresholds, as shares of the steepest gradient, and the least that counts
 TAN = 2**0.5 - 1  # tan(22.5°), half way between two directions
 REGIONS = 4
-RESAMPLE = {"nearest": "nearest-exact", "bicubic": "bicubic"}
-POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-BOX = (0.25, 0.75)  # a box's sides, as shares of the picture's, from and to
-STROKES, BRUSH = 4, (0.04, 0.1)  # straight strokes of a path, and the brush's radius
 
 
 def grey(x: Tensor, draws: Draws | None = None) -> Tensor:
@@ -101,110 +94,3 @@ def palette(x: Tensor, draws: Draws | None = None) -> Tensor:
     """Which colours are where, without shapes: means over a grid of 8 cells a side, as flat squares (Mou et al. 2023, sec. 3.3); like x."""
     coarse = [min(8, n) for n in x.shape[2:]]
     return F.interpolate(resized(x.float(), coarse), size=x.shape[2:], mode="nearest")
-
-
-def low_resolution(x: Tensor, draws: Draws | None = None, factor: int = 4, up: str = "nearest") -> Tensor:
-    """The means of squares of `factor` pixels a side, brought back to size, for super-resolution; (B, C, *S) in [-1, 1] -> the same shape.
-
-    up: nearest, or bicubic (pictures alone). Where factor does not divide a size, the squares are as even as they can be.
-    """
-    if not isinstance(factor, int) or factor < 2:
-        raise Usage(f"low_resolution: factor is a whole number from 2, not {factor!r}")
-    if up not in RESAMPLE:
-        raise Usage(f"low_resolution: no up {up!r}{nearest(up, RESAMPLE)}")
-    if up == "bicubic" and x.ndim != 4:
-        raise Usage(f"low_resolution: bicubic is for pictures, not for examples of shape {tuple(x.shape[1:])}; use up: nearest")
-    small = F.interpolate(x, [-(-size // factor) for size in x.shape[2:]], mode="area")
-    return F.interpolate(small, x.shape[2:], mode=RESAMPLE[up]).clamp(-1, 1)
-
-
-def blur(x: Tensor, sigma: float) -> Tensor:
-    """x (B, C, *S) under a Gaussian of standard deviation `sigma` pixels, edges repeated."""
-    reach = math.ceil(3 * sigma)
-    kernel = torch.exp(-torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device).square() / (2 * sigma**2))
-    for axis in range(2, x.ndim):
-        x = along(x, kernel / kernel.sum(), axis)
-    return x
-
-
-def sobel(x: Tensor) -> Tensor:
-    """The derivative of x (B, C, *S) along each axis by Sobel's kernels, (axes, B, C, *S)."""
-    smooth, slope = x.new_tensor([0.25, 0.5, 0.25]), x.new_tensor([-0.5, 0.0, 0.5])
-    found = [x] * (x.ndim - 2)
-    for axis in range(2, x.ndim):
-        found = [along(part, slope if axis == which else smooth, axis) for which, part in enumerate(found, 2)]
-    return torch.stack(found)
-
-
-def along(x: Tensor, kernel: Tensor, axis: int) -> Tensor:
-    """x correlated with a kernel of odd length along one axis, edges repeated."""
-    reach, length = len(kernel) // 2, x.shape[axis]
-    index = torch.arange(-reach, length + reach, device=x.device).clamp(0, length - 1)
-    x = x.index_select(axis, index)
-    return sum(weight * x.narrow(axis, i, length) for i, weight in enumerate(kernel))  # type: ignore[return-value]
-
-
-def shifted(x: Tensor, offset: Sequence[int]) -> Tensor:
-    """At each pixel, x (B, C, *S) of the pixel `offset` further, edges repeated."""
-    for axis, step in enumerate(offset, 2):
-        if step:
-            length = x.shape[axis]
-            x = x.index_select(axis, (torch.arange(length, device=x.device) + step).clamp(0, length - 1))
-    return x
-
-
-def dilated(mask: Tensor, reach: int = 1) -> Tensor:
-    """The pixels of a mask (B, C, *S), bool, and those up to `reach` beside them, diagonals too."""
-    return POOLS[mask.ndim - 2](mask.float(), 2 * reach + 1, 1, reach) > 0
-
-
-def directions(axes: int) -> Iterator[tuple[int, ...]]:
-    """One of each pair of opposite neighbours: on two axes (0, 1), (1, -1), (1, 0), (1, 1)."""
-    return (offset for offset in itertools.product((-1, 0, 1), repeat=axes) if offset > (0,) * axes)
-
-
-class Masked:
-    """The picture with a random hole, for inpainting; (B, C, *S) in [-1, 1] -> (B, C + 1, *S), see `holed`. Each hole is a box or strokes of a brush."""
-
-    def __call__(self, x: Tensor, draws: Draws | None = None) -> Tensor:
-        return holed(x, holes(len(x), x.shape[2:], draws).to(x.device, non_blocking=True))
-
-    def known(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """What its values (B, C + 1, *S) fix of the samples: (pixels (B, C, *S), 1 where they are known (B, 1, *S))."""
-        return value[:, :-1], value[:, -1:]
-
-
-masked = Masked()
-
-
-def holed(x: Tensor, hole: Tensor) -> Tensor:
-    """x (B, C, *S) with zeros where hole (B or 1, 1, *S) is true, and after its channels one of ones where it is not: a whole hole is all zeros."""
-    known = (~hole).to(x).expand(len(x), -1, *x.shape[2:])
-    return torch.cat([x * known, known], 1)
-
-
-def holes(n: int, size: tuple[int, ...], draws: Draws | None = None) -> Tensor:
-    """n random holes (n, 1, *size), bool: a box of a quarter to three quarters of each side, or a path of straight strokes through random points.
-
-    As in Saharia et al. 2022 (Palette, sec. 4.2: boxes and free-form masks), on any number of axes; lengths are shares of the picture's sides.
-    """
-    axes = len(size)
-    chance = (draws or Draws.fixed(n)).rand(2 * axes + (STROKES + 1) * axes + 2, device="cpu")
-    side, corner, points, kind, thick = chance.split([axes, axes, (STROKES + 1) * axes, 1, 1], 1)
-    side = BOX[0] + (BOX[1] - BOX[0]) * side
-    corner = corner * (1 - side)
-
-    def along(values: Tensor) -> Tensor:  # (n,) -> (n, 1, …), beside the axes
-        return values.reshape(n, *[1] * axes)
-
-    at = [((torch.arange(size[a]) + 0.5) / size[a]).reshape(*[-1 if b == a else 1 for b in range(axes)]) for a in range(axes)]
-    box, brush = torch.ones(n, *size, dtype=torch.bool), torch.zeros(n, *size, dtype=torch.bool)
-    for a in range(axes):
-        box &= (at[a] >= along(corner[:, a])) & (at[a] < along(corner[:, a] + side[:, a]))
-    radius = along(BRUSH[0] + (BRUSH[1] - BRUSH[0]) * thick)
-    for start, end in itertools.pairwise(points.split(axes, 1)):
-        way = end - start
-        share = sum((at[a] - along(start[:, a])) * along(way[:, a]) for a in range(axes)) / along(way.square().sum(1).clamp(min=1e-8))
-        share = share.clamp(0, 1)  # of the stroke, where it is nearest to a pixel
-        brush |= sum((at[a] - along(start[:, a]) - share * along(way[:, a])).square() for a in range(axes)) < radius.square()
-    return torch.where(along(kind) < 0.5, box, brush)[:, None]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import at_least
 from ...networks.layers.embed import sincos
-from ...networks.transformer import UViTBlock
+from ...networks.uvit import UViTBlock
 
 BUCKETS = 8192
 GRAMS = (3, 4, 5)  # bytes

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ...conditions.hints.sketch import dilated
+from ...conditions.hints.filters import dilated
 from ...data.dataset import scaled
 from ...data.sets.shapes import COLOURS, GROUND
 

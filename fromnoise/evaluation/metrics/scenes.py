@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ...conditions.hints.sketch import dilated
+from ...conditions.hints.filters import dilated
 from ...data.sets.shapes import COLOURS, FINER, GROUND, NAMES, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, outline, read_caption
 
 SPECK = 5  # pixels: smaller ones are noise
