@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ..autoencoders import Autoencoder, Identity
 from ..conditions import Condition
-from ..diffusion import Bound, Denoise, Denoiser, Gaussian, Level, Schedule, Seeded, Source, loss, predict as prediction
+from ..diffusion import Bound, Denoise, Denoiser, Gaussian, Level, Schedule, Seeded, Source, loss
+from ..diffusion import predict as prediction
 from ..diffusion.weight import Weight, flat
 from ..draws import Draws
 from ..errors import Usage, nearest
