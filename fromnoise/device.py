@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +12,35 @@ import torch
 
 from .errors import Usage
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
-
-def best(wanted: str | torch.device | None = None) -> torch.device:
-    """The device wanted for, else CUDA, else Apple's MPS, else the CPU."""
-    if wanted is not None:
+def best(device: str | torch.device | None = None) -> torch.device:
+    """The given device where the machine has it, else CUDA, else Apple's MPS, else the CPU."""
+    if device is not None:
         try:
-            return torch.empty(0, device=wanted).device
+            return torch.empty(0, device=device).device
         except (RuntimeError, AssertionError) as error:
-            raise Usage(f"this machine has no device {str(wanted)!r}; try cpu") from error
+            raise Usage(f"this machine has no device {str(device)!r}; try cpu") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def precision(device: torch.device, wanted: str = "auto") -> torch.dtype | None:
+def precision(device: torch.device, name: str = "auto") -> torch.dtype | None:
     """The dtype of autocast: bfloat16 where the hardware multiplies it, None (float32) elsewhere. Never float16, which overflows in training."""
-    if wanted == "fp32":
-        return None
-    if wanted == "bf16":
-        return torch.bfloat16
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    if device.type == "cpu":
-        return torch.bfloat16 if _cpu_has_bf16() else None
-    return None
+    if name == "auto" and device.type == "cuda":
+        name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if name == "auto" and device.type == "cpu":
+        name = "bf16" if any(flag in _cpuinfo("flags") for flag in ("amx_bf16", "avx512_bf16")) else "fp32"
+    return torch.bfloat16 if name == "bf16" else None
 
 
-def _cpu_has_bf16() -> bool:
+def _cpuinfo(key: str) -> str:
+    """What Linux says of the first CPU under `key`; nothing on other systems."""
     try:
         with open("/proc/cpuinfo") as info:
-            flags = next((line for line in info if line.startswith("flags")), "")
+            return next((line.partition(":")[2].strip() for line in info if line.startswith(key)), "")
     except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+        return ""
 
 
 def out_of_memory(error: RuntimeError) -> bool:
@@ -55,11 +50,7 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 
 def compiled(network: torch.nn.Module, kept: Path | None = None, fallback: bool = False) -> None:
-    """Compiles a network in place, each shape for itself.
-
-    What the whole process will do from then on, for a program of its own: kept, where what was compiled stays; fallback, go on without
-    compiling where it fails.
-    """
+    """Compiles a network in place, each shape for itself; for a whole process, `kept` holds what is compiled and `fallback` goes on where that fails."""
     import torch._dynamo
 
     if kept:
@@ -78,8 +69,8 @@ def keep_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another C library
         return
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(M_MMAP_THRESHOLD, 2**30)
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD of its malloc.h
+    mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
 
 
 def reset_peak(device: torch.device) -> None:
@@ -87,10 +78,8 @@ def reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform.startswith("linux"):
-        try:
+        with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            pass
 
 
 def peak_memory(device: torch.device) -> int | None:
@@ -105,21 +94,13 @@ def peak_memory(device: torch.device) -> int | None:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """What a result should say of the machine that it was reached on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    cpu = _cpuinfo("model name") or platform.processor() or platform.machine()
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": str(device),
-        "machine": name,
+        "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "system": platform.platform(terse=True),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as info:
-            return next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

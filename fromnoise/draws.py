@@ -1,6 +1,7 @@
 """What is left to chance in a batch: random numbers that do not depend on how the batch is cut, or on how many processes share it."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -43,21 +44,18 @@ class Draws:
 
     def rand(self, *shape: int, device: torch.device | str | None = None) -> Tensor:
         """Uniform in [0, 1), (rows, *shape)."""
-        return self._kept(torch.rand((self.total, *shape), generator=self._generator(device), device=device or self.device))
+        return self._drawn(torch.rand, (self.total, *shape), device)
 
     def randn(self, *shape: int, device: torch.device | str | None = None) -> Tensor:
         """Standard normal, (rows, *shape)."""
-        return self._kept(torch.randn((self.total, *shape), generator=self._generator(device), device=device or self.device))
+        return self._drawn(torch.randn, (self.total, *shape), device)
 
     def randperm(self) -> Tensor:
         """A permutation of the whole batch, (rows,) of it."""
-        return self._kept(torch.randperm(self.total, generator=self._generator(None), device=self.device))
+        return self._drawn(torch.randperm, self.total)
 
-    def _kept(self, whole: Tensor) -> Tensor:
-        return whole[self.rows.start : self.rows.stop]
-
-    def _generator(self, device: torch.device | str | None) -> torch.Generator:
+    def _drawn(self, draw: Callable[..., Tensor], size: int | tuple[int, ...], device: torch.device | str | None = None) -> Tensor:
         device = torch.device(device or self.device)
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(mixed(*self.key))
-        return self._generators[device]
+        return draw(size, generator=self._generators[device], device=device)[self.rows.start : self.rows.stop]

@@ -20,3 +20,10 @@ def nearest(word: str, known) -> str:
     known = [str(k) for k in known]
     near = difflib.get_close_matches(str(word), known, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; one of: {', '.join(known)}"
+
+
+def at_least(least: float, what: str, **settings: float) -> None:
+    """Raises Usage for the first setting that is below `least`, or no finite number."""
+    for key, value in settings.items():
+        if not least <= value < float("inf"):
+            raise Usage(f"{what}: {key} is {least} or more, not {value}")

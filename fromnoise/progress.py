@@ -1,4 +1,4 @@
-"""What takes long: progress bars, and durations and sizes in words."""
+"""What takes long: progress bars, and durations in words."""
 
 import sys
 import time
@@ -59,5 +59,5 @@ def duration(seconds: float) -> str:
 
 
 def byte_size(n: int) -> str:
-    """512 MiB, 1.25 GiB."""
+    """Bytes in words, in GiB or MiB."""
     return f"{n / 2**30:,.2f} GiB" if n >= 2**30 else f"{n / 2**20:,.0f} MiB"

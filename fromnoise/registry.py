@@ -14,7 +14,7 @@ PATHS = ("path", "root")  # settings whose values are a user's words, such as C:
 def lookup(table: Mapping[str, Any], name: Any, what: str) -> Any:
     """table[name]; `module:Name` imported; a callable as it is. Raises Usage for anything else, with the nearest name.
 
-    Importing runs code: what comes from a file of somebody else is checked by `plugins` before anything of it is looked up.
+    Importing runs code: what comes from a file of somebody else is checked by `plugins` before any of it is imported.
     """
     if callable(name):
         return name

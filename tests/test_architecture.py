@@ -67,7 +67,7 @@ def imports(file: Path) -> Iterator[tuple[str, str]]:
             target = ".".join(part for part in (base, node.module) if part)
             for alias in node.names if target.split(".")[0] == "fromnoise" else ():
                 whole = f"{target}.{alias.name}"
-                exported = target in MODULES and re.search(rf"\bimport .*\b{alias.name}\b", MODULES[target].read_text())
+                exported = target in MODULES and re.search(rf"^from \.\w+ import .*\b{alias.name}\b", MODULES[target].read_text(), re.M)
                 yield (whole, "") if whole in MODULES and not exported else (target, alias.name)
         elif isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name.startswith("fromnoise."))

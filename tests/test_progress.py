@@ -1,7 +1,7 @@
 import pytest
 
 from fromnoise import progress
-from fromnoise.progress import bar, byte_size, duration, track
+from fromnoise.progress import bar, duration, track
 
 
 @pytest.mark.parametrize(
@@ -10,11 +10,6 @@ from fromnoise.progress import bar, byte_size, duration, track
 )  # fmt: skip
 def test_durations(seconds, words):
     assert duration(seconds) == words
-
-
-@pytest.mark.parametrize(("n", "words"), [(2**20, "1 MiB"), (512 * 2**20, "512 MiB"), (5 * 2**28, "1.25 GiB"), (2**41, "2,048.00 GiB")])
-def test_sizes(n, words):
-    assert byte_size(n) == words
 
 
 def shown(monkeypatch, terminal: bool) -> list[int | str]:

@@ -2,8 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Callable, Mapping
-from copy import copy
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -19,13 +18,10 @@ app = typer.Typer(
     "First steps:  [bold]fromnoise train digits[/]   then   [bold]fromnoise sample runs/digits --out digits.png[/]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-data_app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.")
-show_app = typer.Typer(
-    no_args_is_help=True, help="Pictures that explain: the forward and reverse process, schedules, samplers side by side."
-)
-edit_app = typer.Typer(
-    no_args_is_help=True, help="Pictures changed by a trained model: inpainted, inverted, interpolated, varied, steered."
-)
+DATA = "Look at data before training on it."
+SHOW = "Pictures that explain: the forward and reverse process, schedules, samplers side by side."
+EDIT = "Pictures changed by a trained model: inpainted, inverted, interpolated, varied, steered."
+data_app, show_app, edit_app = (typer.Typer(no_args_is_help=True, help=text) for text in (DATA, SHOW, EDIT))
 app.add_typer(data_app, name="data")
 app.add_typer(show_app, name="show")
 app.add_typer(edit_app, name="edit")
@@ -37,73 +33,55 @@ def flag(help: str, *flags: str, default: Any = None, **how: Any) -> Any:
     return field(default=default, metadata={"option": (help, flags, how)})
 
 
-def command(
-    to: typer.Typer, *examples: str, name: str | None = None, without: tuple[str, ...] = (), **defaults: Any
-) -> Callable[[Command], Command]:
+def command(to: typer.Typer, *examples: str, without: tuple[str, ...] = (), **defaults: Any) -> Callable[[Command], Command]:
     """Registers a function as a command, with examples of its use below its help.
 
     A parameter, or a field, whose annotation is a dataclass stands for the fields of it, each of which is an option or an argument; `without`
-    leaves fields out, which then keep their defaults, and `defaults` are those of this command.
+    leaves fields out, which then keep their defaults, and `defaults` are those of this command. Its `panel` is the part of the help that the fields are in.
     """
 
     def register(function: Command) -> Command:
         given = inspect.signature(function).parameters
         shared = {key: p.annotation for key, p in given.items() if is_dataclass(p.annotation)}
-        parameters = [p.replace(kind=p.KEYWORD_ONLY) for key, p in given.items() if key not in shared]
-        own = [p.name for p in parameters]
-        for kind in shared.values():
-            parameters += [p for p in _parameters(kind, defaults) if p.name not in (*without, *own)]
+        own = [p.replace(kind=p.KEYWORD_ONLY) for key, p in given.items() if key not in shared]
+        taken = {*without, *(p.name for p in own)}
+        every = [p for kind in shared.values() for p in _parameters(kind, defaults) if p.name not in taken] + own
+        every.sort(key=lambda p: p.annotation.__metadata__[0].rich_help_panel == RUN)
 
         def run(**words: Any) -> None:
-            mine = {key: words.pop(key) for key in own}
+            mine = {p.name: words.pop(p.name) for p in own}
             function(**mine, **{key: _made(kind, words) for key, kind in shared.items()})
 
-        parameters.sort(key=_place)
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in every}
         run.__doc__ = function.__doc__
         shown = "  ·  ".join(f"[cyan]fromnoise {example}[/]" for example in examples)
-        to.command(name or function.__name__, epilog=f"Example{'s' * (len(examples) > 1)}:  {shown}")(run)
+        to.command(function.__name__.rstrip("_"), epilog=f"Example{'s' * (len(examples) > 1)}:  {shown}")(run)
         return function
 
     return register
 
 
-def _parameters(kind: type, defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
+def _parameters(kind: type, defaults: Mapping[str, Any]) -> Iterator[inspect.Parameter]:
     """The fields of a dataclass of options as parameters of a command, each in the part of the help that its class names."""
-    found, hints = [], get_type_hints(kind, include_extras=True)
+    hints = get_type_hints(kind, include_extras=True)
     for part in fields(kind):
         hint = hints[part.name]
         if is_dataclass(hint):
-            found += _parameters(hint, defaults)
+            yield from _parameters(hint, defaults)
             continue
         if "option" in part.metadata:
             text, flags, how = part.metadata["option"]
-            flags = flags if any(flag.startswith("--") for flag in flags) else (f"--{part.name.replace('_', '-')}", *flags)
-            hint = Annotated[hint, typer.Option(*flags, help=text, **how)]
-        info = copy(hint.__metadata__[0])
-        if isinstance(info, typer.models.OptionInfo):
-            info.rich_help_panel = kind.panel  # type: ignore[attr-defined]
+            long = [] if any(flag.startswith("--") for flag in flags) else [f"--{part.name.replace('_', '-')}"]
+            hint = Annotated[hint, typer.Option(*long, *flags, help=text, rich_help_panel=getattr(kind, "panel", None), **how)]
         default = defaults.get(part.name, inspect.Parameter.empty if part.default is MISSING else part.default)
-        found.append(
-            inspect.Parameter(part.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint.__origin__, info])
-        )
-    return found
+        yield inspect.Parameter(part.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
 def _made(kind: type, words: Mapping[str, Any]) -> Any:
     """A dataclass of options from a command's words."""
-    hints = get_type_hints(kind)
-    parts = {part.name: _made(hints[part.name], words) for part in fields(kind) if is_dataclass(hints[part.name])}
+    parts = {key: _made(hint, words) for key, hint in get_type_hints(kind).items() if is_dataclass(hint)}
     return kind(**parts, **{part.name: words[part.name] for part in fields(kind) if part.name in words and part.name not in parts})
-
-
-def _place(parameter: inspect.Parameter) -> int:
-    """Where it stands in the help: the run, other arguments, the command's own options, those that are shared, those of the run."""
-    info = parameter.annotation.__metadata__[0]
-    if isinstance(info, typer.models.ArgumentInfo):
-        return int(parameter.name != "run")
-    return {None: 2, RUN: 4}.get(info.rich_help_panel, 3)
 
 
 @cache
@@ -115,3 +93,15 @@ def names(registry: str) -> str:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == table:
             return ", ".join(key.value for key in node.value.keys)  # type: ignore[union-attr]
     raise LookupError(f"no registry {registry}")
+
+
+def print_table(rows: list[tuple[str, str]], title: str | None = None, pad: int = 0) -> None:
+    """Prints names, each with what it says of itself."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    look: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "show_header": False, "box": None, "padding": (0, 2, 0, pad)}
+    table = Table(Column(no_wrap=True, style="cyan"), Column(), title=title, **look)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

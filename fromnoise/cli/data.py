@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from ..errors import Problem, Usage, nearest
+from ..errors import Problem, Usage
+from ..registry import lookup
+from . import lib
 from .command import command, data_app, names
 from .options import Argument, Option
 
@@ -15,13 +17,12 @@ def inspect(
 ) -> None:
     """Count, measure and check data, and propose a recipe that trains on it as it is."""
     from ..data.inspect.report import report
-    from ..files import replacing
 
     recipe = report(path)
     if out is not None:
         if out.exists():
             raise Problem(f"{out} is there already; choose another --out, or remove it")
-        with replacing(out) as temporary:
+        with lib.files.replacing(out) as temporary:
             temporary.write_text(recipe)
         print(f"{out}: train it with  fromnoise train {out}")
 
@@ -35,16 +36,12 @@ def hint(
     out: Annotated[Path, Option("--out", "-o", help="Where the hint is written.")] = Path("hint.png"),
 ) -> None:
     """Make a hint of a picture, as `sample --control` takes it."""
-    from ..conditions.hints import HINTS, hint_of
+    from ..conditions.hints import HINTS
     from ..data.files.pictures import CHANNELS
     from ..data.files.pictures import picture as read
-    from ..figures import check, save
 
-    for word, table, what in ((name, HINTS, "hint"), (channels, CHANNELS, "channels")):
-        if word not in table:
-            raise Usage(f"no {what} {word!r}{nearest(word, table)}")
+    make, (_, count) = lookup(HINTS, name, "hint"), lookup(CHANNELS, channels, "channels")
     if size is not None and size < 1:
         raise Usage(f"--size is a side in pixels, not {size}")
-    check(out)
-    x = read(picture, CHANNELS[channels][1], size and (size, size))
-    print(save(hint_of(name)(x[None], None), out))
+    lib.figures.check(out)
+    print(lib.figures.save(make(read(picture, count, size and (size, size))[None], None), out))

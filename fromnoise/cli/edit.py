@@ -2,18 +2,13 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from ..errors import Usage
+from . import lib
 from .command import command, edit_app, flag
 from .options import DataOptions, DrawOptions, Number, Option, Out, SamplingOptions
-from .sample import check_out
-from .show import WayOptions, noises_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..model import Model, Sampling
+from .show import WayOptions
 
 Results = Annotated[Path, Option("--out", "-o", help="FILE.png: the results beside the picture; FILE.npz or FOLDER/: the results alone.")]
 Samples = Annotated[Path, Option("--out", "-o", help="FILE.png, FILE.npz or FOLDER/, as for `sample`.")]
@@ -28,49 +23,39 @@ Features = Annotated[str, Option("--features", help="The classifier: cnn (traine
 OTHERS = ("image", "mask", "control", "init", "strength", "source")  # other ways to say what is made of pictures
 INVERTED = {"sampler": "ddim", "options": {}, "clip": "none"}  # what brings an inverted picture back,
 FIXED = (*OTHERS, "sampler", "option", "clip", "interval", "rescale", "against")  # and so is not to be chosen
-ACROSS = 8  # results in a row
 
 
 @dataclass(frozen=True, kw_only=True)
 class EditOptions(DrawOptions):
     """A trained model of pictures, the pictures to edit, and how samples are drawn."""
 
-    panel: ClassVar[None] = None
     run: DataOptions
     files: list[Path] | None = flag("A picture file, cropped and resized to the model's size.", "--image", "-i")
     example: list[int] | None = flag("In place of --image: a held-out example of the run's data, by its number.")
 
-    @property
-    def model(self) -> "Model":
-        """The model; raises Usage where it makes no pictures."""
-        if len(self.run.model.shape) != 3:
-            raise Usage(f"this model makes examples of shape {self.run.model.shape}, no pictures, so there are none to edit")
-        return self.run.model
-
-    def pictures(self, count: int | None = None) -> "Tensor":
+    def pictures(self, count: int | None = None) -> "lib.torch.Tensor":
         """The pictures named by file and by number, (n, C, H, W) in [-1, 1]; raises Usage where there are none, or not `count` of them."""
-        import torch
-
-        from .pictures import picture
-
         files, examples = self.files or [], self.example or []
         found = len(files) + len(examples)
         if not found or count not in (None, found):
             what, others = "one picture" if count == 1 else "a picture", f", not {found} of them" if found else ""
             raise Usage(f"name {what}: --image FILE, or --example NUMBER{others}")
-        parts = [picture(file, self.model.shape[0], self.model.shape, self.run.recipe.data)[None] for file in files]
-        if examples:
+        shape = self.run.model.shape
+        parts = [lib.pictures.picture(file, shape[0], shape, self.run.recipe.data)[None] for file in files]
+        for number in examples:
             held_out = self.run.data[1]
-            for number in examples:
-                if not 0 <= number < len(held_out):
-                    raise Usage(f"there is no held-out example {number}: {held_out.name} has 0 to {len(held_out) - 1:,}")
-            parts.append(held_out.get(torch.tensor(examples))["x"].float().cpu())
-        return torch.cat(parts)
+            if not 0 <= number < len(held_out):
+                raise Usage(f"there is no held-out example {number}: {held_out.name} has 0 to {len(held_out) - 1:,}")
+            parts.append(held_out.get(lib.torch.tensor([number]))["x"].float().cpu())
+        return lib.torch.cat(parts)
 
-    def chosen(self, n: int | None, **words: Any) -> tuple["Sampling", dict[str, Any]]:
+    def chosen(self, n: int | None, **words: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
         """(how to draw, the conditions of n samples): those that are not given are none, and without any there is nothing to guide by."""
+        model = self.run.model
+        if len(model.shape) != 3:
+            raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so there are none to edit")
         how, given = super().chosen(n, **words)
-        given = self.model.unconditional(**given)
+        given = model.unconditional(**given)
         if all(value is None for value in given.values()) and how.weak is None and not how.negative:
             if self.sampling.guidance not in (None, 1):
                 raise Usage("guidance leads to a condition; give one by --label or --text, or leave --guidance out")
@@ -81,10 +66,10 @@ class EditOptions(DrawOptions):
 @command(edit_app, "edit sdedit runs/mnist --image sketch.png --strength 0.5 --label 3", without=OTHERS)
 def sdedit(edit: EditOptions, strength: Strength = 0.6, n: Number = 8, out: Results = Path("sdedit.png")) -> None:
     """A picture noised part of the way and drawn anew from there (Meng et al. 2022): its layout stays, its details are the model's."""
-    check_out(out, ".npz")
+    lib.pictures.check_out(out, ".npz")
     how, given = edit.chosen(n, strength=strength)
     picture = edit.pictures(1)
-    _write(edit.model.sample(n, replace(how, init=picture), **given), out, picture)
+    lib.pictures.write_beside(edit.run.model.sample(n, replace(how, init=picture), **given), out, picture)
 
 
 @command(
@@ -93,32 +78,27 @@ def sdedit(edit: EditOptions, strength: Strength = 0.6, n: Number = 8, out: Resu
 )  # fmt: skip
 def inpaint(edit: EditOptions, mask: Mask, n: Number = 8, out: Results = Path("inpaint.png")) -> None:
     """A part of a picture made new, n times; the rest stays, pixel for pixel. repaint goes back and forth until both agree; others are faster."""
-    from .. import editing
-    from .pictures import mask as read
-
-    check_out(out, ".npz")
-    hole = read(mask, edit.model.shape, edit.run.recipe.data)
+    lib.pictures.check_out(out, ".npz")
     how, given = edit.chosen(n)
+    hole = lib.pictures.mask(mask, edit.run.model.shape, edit.run.recipe.data)
     picture = edit.pictures(1)
-    _write(editing.inpaint(edit.model, picture, hole, n, how, **given), out, picture, picture * (1 - hole))
+    lib.pictures.write_beside(lib.editing.inpaint(edit.run.model, picture, hole, n, how, **given), out, picture, picture * (1 - hole))
 
 
 @command(edit_app, "edit invert runs/mnist --example 0 --example 1", without=FIXED, steps=50, guidance=1.0)
 def invert(edit: EditOptions, iterations: Iterations = 5, out: Out = Path("invert.png")) -> None:
     """Pictures, the noise that DDIM would draw them from, and what it draws from it, with the PSNR. Guidance 1 is exact; more pulls them apart."""
-    from .. import editing, figures
-    from ..figures.process import unit_variance
-
-    figures.check(out)
+    lib.figures.check(out)
     how, given = edit.chosen(None, **INVERTED)
     pictures = edit.pictures()
-    noise = editing.invert(edit.model, pictures, how, iterations, **given)
-    back = edit.model.sample(len(noise), replace(how, start=noise), **given).float().cpu()
-    decibels = [f"{value:.1f} dB" for value in editing.psnr(back, pictures).tolist()]
-    grey = unit_variance(noise, edit.model.sampling_schedule(how).levels(how.steps)[0]) / 3  # over three standard deviations
-    rows = [*zip(*map(figures.tiles, (pictures, grey, back)), strict=True)]
+    noise = lib.editing.invert(edit.run.model, pictures, how, iterations, **given)
+    back = edit.run.model.sample(len(noise), replace(how, start=noise), **given).float().cpu()
+    decibels = [f"{value:.1f} dB" for value in lib.evaluation.psnr(back, pictures).tolist()]
+    noisiest = edit.run.model.sampling_schedule(how).levels(how.steps)[0]
+    grey = lib.figures.process.unit_variance(noise, noisiest) / 3  # over three standard deviations
+    rows = [*zip(*map(lib.figures.tiles, (pictures, grey, back)), strict=True)]
     captions = [("", "", said) for said in decibels]
-    print(figures.write(figures.strip(rows, columns=("picture", "noise", "reconstruction"), captions=captions), out))
+    print(lib.figures.write(lib.figures.strip(rows, columns=("picture", "noise", "reconstruction"), captions=captions), out))
     print(f"PSNR of the reconstruction: {', '.join(decibels)}")
 
 
@@ -128,30 +108,26 @@ def invert(edit: EditOptions, iterations: Iterations = 5, out: Out = Path("inver
 )  # fmt: skip
 def interpolate(edit: EditOptions, way: WayOptions, seeds: Seeds = None) -> None:
     """What lies between pictures: each is taken up to its noise, and samples are drawn between those noises."""
-    from .. import editing
-
     how, given = edit.chosen(None, **INVERTED)
     if seeds is None:
         pictures = edit.pictures()
         if len(pictures) < 2:
             raise Usage("name at least two pictures: --image or --example twice, or --seeds 0,1")
-        noises, ends = editing.invert(edit.model, pictures, how, **given)[:, None], []
+        noises, ends = lib.editing.invert(edit.run.model, pictures, how, **given)[:, None], []
     elif edit.files or edit.example:
         raise Usage("interpolate between pictures or between seeds; leave one of them out")
     else:
-        noises, ends = noises_of(edit.model, seeds, 1)
-    way.write(edit.model, noises, ends, how, given)
+        noises, ends = lib.pictures.noises_of(edit.run.model, seeds, 1)
+    way.write(edit.run.model, noises, ends, sampling=how, **given)
 
 
 @command(edit_app, "edit vary runs/mnist --example 0 --strength 0.3", without=FIXED, steps=50, guidance=1.0)
 def vary(edit: EditOptions, strength: Turned = 0.2, n: Number = 8, out: Results = Path("vary.png")) -> None:
     """Variations of a picture: taken up to its noise, the noise changed a little, and drawn again."""
-    from .. import editing
-
-    check_out(out, ".npz")
+    lib.pictures.check_out(out, ".npz")
     how, given = edit.chosen(None, **INVERTED)
     picture = edit.pictures(1)
-    _write(editing.vary(edit.model, picture, n, strength, how, **given), out, picture)
+    lib.pictures.write_beside(lib.editing.vary(edit.run.model, picture, n, strength, how, **given), out, picture)
 
 
 @command(
@@ -163,41 +139,20 @@ def steer(
     out: Samples = Path("steer.png"),
 ) -> None:  # fmt: skip
     """Classifier guidance: samples of a class, led by the classifier that `evaluate` uses; the model itself need not know classes."""
-    import torch
-
-    from .. import editing, evaluation, figures
-    from ..conditions import Label as Condition
-
-    check_out(out, ".npz")
+    lib.pictures.check_out(out, ".npz")
     if n < 1:
         raise Usage(f"draw at least 1 sample, not {n}")
     model, (train, test) = run.model, run.data
-    evaluation.check_data(model, train)
+    lib.evaluation.check_data(model, train)
     if len(train.classes) < 2:
         raise Usage("the run's data has no classes, so there is nothing to steer to")
-    known = Condition(len(train.classes))
-    known.names = train.classes
-    numbers = known.parse(label) if "," in label else [known.parse(label)]
+    numbers = lib.conditions.class_numbers(label, train.classes)
     if not all(0 <= number < len(train.classes) for number in numbers):
         raise Usage(f"the data knows the classes 0 to {len(train.classes) - 1}, not {label}")
-    labels = torch.tensor([numbers[i % len(numbers)] for i in range(n)])
+    labels = [numbers[i % len(numbers)] for i in range(n)]
     how = sampling.sampling(run, guidance=1.0)
-    net = evaluation.load_features(features, train, test, model.device)
+    net = lib.evaluation.load_features(features, train, test, model.device)
     if net.classes != len(train.classes):
         raise Usage(f"{features} does not tell the {len(train.classes)} classes of {train.name} apart; use --features cnn")
-    made = editing.steer(model, labels, lambda x: net(x)[1], scale, sampling=how, **model.unconditional()).float().cpu()
-    print(figures.save(made, out, labels=labels.tolist()))
-
-
-def _write(made: "Tensor", out: Path, *beside: "Tensor") -> None:
-    """The results alone in an archive or a folder; in a picture, what they were made from on the left."""
-    from .. import figures
-
-    made = made.float().cpu()
-    if out.suffix in ("", ".npz"):
-        print(figures.save(made, out))
-        return
-    first = [figures.tiles(part)[0] for part in beside]
-    blank = [tile.point(lambda value: 255) for tile in first]
-    rows = [[*(blank if i else first), *figures.tiles(part)] for i, part in enumerate(made.split(ACROSS))]
-    print(figures.write(figures.strip(rows, columns=("picture", "kept")[: len(beside)]), out))
+    made = lib.editing.steer(model, lib.torch.tensor(labels), lambda x: net(x)[1], scale, sampling=how, **model.unconditional())
+    print(lib.figures.save(made.float().cpu(), out, labels=labels))

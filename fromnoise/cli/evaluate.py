@@ -3,27 +3,24 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from ..errors import Usage
+from ..progress import bar
+from . import lib
 from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
 
-if TYPE_CHECKING:
-    from ..evaluation import Protocol
-
 FOLLOWED, LIKELY = 500, 1000  # held-out examples whose hints `--control` shows, and whose likelihood is measured
+CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
     """What is measured."""
 
-    panel: ClassVar[None] = None
     n: int | None = flag("How many samples; the recipe's evaluate.n, else 10,000.", "--number", "-n")
-    features: str | None = flag(
-        f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained once on the run's data, and kept."
-    )
+    features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained once on the run's data, and kept.")
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")
     sweep: str | None = flag("SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")
     sweep_steps: str | None = flag("With --sweep: STEPS,STEPS,… of the sampler, a curve for each.")
@@ -31,9 +28,7 @@ class MeasureOptions:
     likelihood: bool = flag("Bits a dimension of held-out examples, in place of samples.", default=False)
     pairs: bool = flag("For a model conditioned on pictures: how near samples come to held-out targets, pixel by pixel.", default=False)
     perceptual: str | None = flag("NETWORK.npz,WEIGHTS.safetensors: with --pairs, a distance like LPIPS (SqueezeNet 1.1) as well.")
-    control: list[str] | None = flag(
-        "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
-    )
+    control: list[str] | None = flag(CONTROL)
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.pairs, self.compare, self.sweep, self.control, self.likelihood))) > 1:
@@ -43,16 +38,14 @@ class MeasureOptions:
         if self.clip_model and (self.pairs or self.control or self.likelihood):
             raise Usage("--clip-model measures captions, --pairs and --control pictures, --likelihood no samples; ask one at a time")
 
-    def protocol(self, own: Any, seed: int, device: str | None) -> "Protocol":
+    def protocol(self, own: Any, seed: int, device: str | None) -> "lib.evaluation.Protocol":
         """The protocol, `own` being the `evaluate` of the run's recipe."""
-        from .. import evaluation
-
-        compare = evaluation.parse_samplers(self.compare) if self.compare else ()
-        scales = evaluation.parse_scales(self.sweep) if self.sweep else ()
-        steps = evaluation.parse_steps(self.sweep_steps) if self.sweep_steps else ()
-        clip = evaluation.ClipScore(self.clip_model, device) if self.clip_model else None
+        compare = lib.evaluation.parse_samplers(self.compare) if self.compare else ()
+        scales = lib.evaluation.parse_scales(self.sweep) if self.sweep else ()
+        steps = lib.evaluation.parse_steps(self.sweep_steps) if self.sweep_steps else ()
+        clip = lib.evaluation.ClipScore(self.clip_model, device) if self.clip_model else None
         n, features = own.n if self.n is None else self.n, self.features or own.features
-        return evaluation.Protocol(n, features, seed, compare, scales, steps, clip)
+        return lib.evaluation.Protocol(n, features, seed, compare, scales, steps, clip)
 
 
 @command(
@@ -65,14 +58,14 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
     """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches."""
     from rich.console import Console
 
-    from .. import evaluation, figures
-    from ..config import call
-    from ..progress import bar
-    from ..runs import Run
-
-    folder, own = Run(run.run), call(evaluation.EvaluateSettings, run.recipe.evaluate, "evaluate")
-    distance = evaluation.load_perceptual(what.perceptual) if what.perceptual else None
-    how = sampling.sampling(run, control=_controls(run, what.control) if what.control else None)
+    folder, own = lib.runs.Run(run.run), lib.config.call(lib.evaluation.EvaluateSettings, run.recipe.evaluate, "evaluate")
+    distance = lib.evaluation.load_perceptual(what.perceptual) if what.perceptual else None
+    hints, control = parse_controls(run, what.control)
+    if hints:
+        raise Usage("evaluate shows branches the hints of held-out examples; name them without files, as in --control edges:0.8")
+    if control:  # branches that it does not name are left out
+        control = {key: [0.0] for key in lib.model.controls(run.model)} | control
+    how = sampling.sampling(run, control=control)
     protocol, (train, test) = what.protocol(own, how.seed, run.device), run.data
     with bar("sampling, %", 100) as advance:
 
@@ -80,44 +73,30 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
             advance(100 * done // total)
 
         if what.likelihood:
-            found: Any = evaluation.likelihood(run.model, test, what.n or LIKELY, how, seed=how.seed)
+            found: Any = lib.evaluation.likelihood(run.model, test, what.n or LIKELY, how, seed=how.seed)
         elif what.control:
-            found = evaluation.control_adherence(run.model, test, what.n or FOLLOWED, how)
+            found = lib.evaluation.control_adherence(run.model, test, what.n or FOLLOWED, how)
         elif what.pairs:
-            found = evaluation.score_pairs(run.model, train, test, protocol.n, how, distance, progress)
+            found = lib.evaluation.score_pairs(run.model, train, test, protocol.n, how, distance, progress)
         else:
-            found = evaluation.evaluate(run.model, train, test, protocol, how, progress)
+            found = lib.evaluation.evaluate(run.model, train, test, protocol, how, progress)
     if what.likelihood or what.control:
         print("\n".join(found.lines()))
     else:
         Console(width=max(100, Console().width)).print(found.table())
-    evaluation.write_result(folder, found, evaluation.measured_of(folder, how, protocol.features, run.weights, sampling.against))
-    if isinstance(found, evaluation.Sweep):
-        print(figures.tradeoff(found, run.run / "guidance.png"))
-    elif isinstance(found, evaluation.Card):
-        print(f"{figures.report(run.run)} now holds these figures")
+    lib.evaluation.write_result(folder, found, lib.evaluation.measured_of(folder, how, protocol.features, run.weights, sampling.against))
+    if isinstance(found, lib.evaluation.Sweep):
+        print(lib.figures.tradeoff(found, run.run / "guidance.png"))
+    elif isinstance(found, lib.evaluation.Card):
+        print(f"{lib.figures.report(run.run)} now holds these figures")
 
 
 def measure_once(path: Path, device: str | None) -> None:
     """`fromnoise train --evaluate`: the evaluation that the run's own settings ask for, unless it has been made of these weights."""
-    from .. import evaluation
-    from ..config import call
-    from ..model import Sampling
-    from ..runs import Run
-
-    run, recipe = Run(path), Run(path).recipe(trust=True)
-    own = call(evaluation.EvaluateSettings, recipe.evaluate, "evaluate")
-    if evaluation.is_evaluated(run, own, Sampling.of(recipe.sample or {})):
-        print(f"{path / 'evaluation.json'} holds the evaluation of step {evaluation.last_step(run):,} already")
+    run = lib.runs.Run(path)
+    recipe = run.recipe(trust=True)
+    own = lib.config.call(lib.evaluation.EvaluateSettings, recipe.evaluate, "evaluate")
+    if lib.evaluation.is_evaluated(run, own, lib.model.Sampling.of(recipe.sample or {})):
+        print(f"{path / 'evaluation.json'} holds the evaluation of step {lib.evaluation.last_step(run):,} already")
     elif os.environ.get("RANK", "0") == "0":  # one process of a distributed run measures
         evaluate(DataOptions(run=path, device=device, trust=True), SamplingOptions(), MeasureOptions())
-
-
-def _controls(run: DataOptions, words: list[str]) -> dict[str, Any]:
-    """--control as weights: branches that it does not name are left out."""
-    from ..model import controls
-
-    hints, weights = parse_controls(run, words)
-    if hints:
-        raise Usage("evaluate shows branches the hints of held-out examples; name them without files, as in --control edges:0.8")
-    return {key: [0.0] for key in controls(run.model)} | weights

@@ -20,17 +20,14 @@ def main() -> None:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except Problem as problem:
-        print(f"fromnoise: {' '.join(str(problem).split())}", file=sys.stderr)
-        sys.exit(problem.exit_code)
+        said, code = " ".join(str(problem).split()), problem.exit_code
     except usage_error as error:
-        where = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
-        print(f"fromnoise: {error.format_message().rstrip('.')}{where}", file=sys.stderr)
-        sys.exit(2)
+        said, code = error.format_message().rstrip(".") + (f"; see `{error.ctx.command_path} --help`" if error.ctx else ""), 2
     except (KeyboardInterrupt, typer.Abort):
-        print("fromnoise: interrupted", file=sys.stderr)
-        sys.exit(130)
+        said, code = "interrupted", 130
     except BrokenPipeError:
         sys.exit(141)
     except OSError as error:
-        print(f"fromnoise: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
+        said, code = f"{error.filename or 'a file'}: {error.strerror or error}", 1
+    print(f"fromnoise: {said}", file=sys.stderr)
+    sys.exit(code)

@@ -1,6 +1,5 @@
-"""Picture files that a user names, as tensors."""
+"""Picture files that a user names, as tensors; and where pictures go."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,45 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import figures
 from ..conditions import Control
 from ..conditions.hints import holed
 from ..data.files.listing import listed
 from ..data.files.pictures import picture as read
 from ..errors import Usage
+from ..files import vacant
 from ..model import Model
+from . import words
+
+ACROSS = 8  # results in a row
+
+
+def check_out(out: Path, *others: str) -> None:
+    """Raises Usage where `out` is no kind of picture, folder or other file that can be written, and Problem where nothing may be put there."""
+    if out.suffix == "":
+        vacant(out)
+    elif out.suffix not in others:
+        figures.check(out)
+
+
+def write_beside(made: Tensor, out: Path, *beside: Tensor) -> None:
+    """The results alone in an archive or a folder; in a picture, what they were made from on the left."""
+    made = made.float().cpu()
+    if out.suffix in ("", ".npz"):
+        print(figures.save(made, out))
+        return
+    first = [figures.tiles(part)[0] for part in beside]
+    blank = [tile.point(lambda value: 255) for tile in first]
+    rows = [[*(blank if i else first), *figures.tiles(part)] for i, part in enumerate(made.split(ACROSS))]
+    print(figures.write(figures.strip(rows, columns=("picture", "kept")[: len(beside)]), out))
+
+
+def noises_of(model: Model, seeds: str, rows: int) -> tuple[Tensor, list[str]]:
+    """The noises (k, rows, C, *S) of k seeds with commas, and their names."""
+    found = words.numbers(seeds, "--seeds are whole numbers with commas, such as 0,1", kind=int)
+    if rows < 1:
+        raise Usage(f"draw at least 1 row, not {rows}")
+    return torch.stack([model.start(rows, seed) for seed in found]), [f"seed {seed}" for seed in found]
 
 
 def picture(file: Path, channels: int, shape: Sequence[int], data: Any = None) -> Tensor:
@@ -32,10 +64,7 @@ def pictures(path: Path, channels: int, size: Sequence[int], data: Any, n: int) 
 
 
 def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data: Any = None) -> dict[str, Any]:
-    """--image, a picture or a folder of them in turn, as the model's condition; with --mask, white where the picture is to be made anew.
-
-    They are cut and laid on the background as the run's own pictures were (`data`, the node of its recipe).
-    """
+    """--image, a picture or a folder of them in turn, as the model's condition; with --mask, white where the picture is to be made anew."""
     if image is None and mask is None:
         return {}
     if "image" not in model.conditions or len(model.shape) != 3:
@@ -43,36 +72,30 @@ def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data:
     if image is None:
         raise Usage("--mask says which part of --image is to be made anew; give that as well")
     condition = model.conditions["image"]
-    given = pictures(image, model.shape[0] if condition.hint else condition.shape[0], model.shape, data, n)
+    value = pictures(image, model.shape[0] if condition.hint else condition.shape[0], model.shape, data, n)
     if mask is None:
-        value = condition.made(given)
-    elif condition.fills_holes:
-        value = holed(given, hole(mask, model.shape, data)[None])
+        value = condition.made(value)
+    elif condition.known_of:
+        value = holed(value, hole(mask, model.shape, data))
     else:
         raise Usage("this model was not trained to fill holes (image with hint: masked); leave --mask out")
     return {"image": value[torch.arange(n) % len(value)] if len(value) > 1 else value}
 
 
 def hole(file: Path, shape: Sequence[int], data: Any = None) -> Tensor:
-    """Where a mask's file is bright, (1, H, W) bool, cut and fitted as the run's pictures are; what is transparent is dark."""
-    own = {**data, "background": "black"} if isinstance(data, Mapping) else {"background": "black"}
-    return picture(file, 1, shape, own) > 0
+    """Where a mask's file is bright, (1, 1, H, W) bool, cut and fitted as the run's pictures are; what is transparent is dark."""
+    own = data if isinstance(data, Mapping) else {}
+    return picture(file, 1, shape, {**own, "background": "black"})[None] > 0
 
 
 def mask(text: str, shape: Sequence[int], data: Any = None) -> Tensor:
     """1 where a box X,Y,W,H or the bright part of a picture file says "make new", (1, 1, H, W)."""
-    _, height, width = shape
-    made = torch.zeros(1, 1, height, width)
-    if not re.fullmatch(r"[-+0-9., ]+", text):
-        made[0] = hole(Path(text), shape, data)
-        if not made.any():
-            raise Usage(f"{text} is dark everywhere, so nothing is to be made new; draw that part white")
-        return made
-    box = [int(part) for part in text.split(",")] if re.fullmatch(r" *\d+ *(, *\d+ *){3}", text) else []
-    if len(box) != 4 or box[0] + box[2] > width or box[1] + box[3] > height or not box[2] * box[3]:
-        raise Usage(f"a box is X,Y,WIDTH,HEIGHT within the model's {width} x {height} pixels, not {text!r}")
-    x, y, w, h = box
-    made[..., y : y + h, x : x + w] = 1
+    box = words.box(text, shape[-1], shape[-2])
+    made = torch.zeros(1, 1, *shape[-2:]) if box else hole(Path(text), shape, data).float()
+    if box:
+        made[..., box[0], box[1]] = 1
+    if not made.any():
+        raise Usage(f"{text} is dark everywhere, so nothing is to be made new; draw that part white")
     return made
 
 

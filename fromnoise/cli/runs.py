@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 from ..errors import Problem, Usage, nearest
-from .command import app, command
+from . import lib, words
+from .command import app, command, print_table
 from .options import Argument, Option, RunFolder, RunOptions
 
 REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
-    "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
+    "recipes": "config:recipes", "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
     "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS",
     "predictions": "diffusion:PREDICT", "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS",
     "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
@@ -17,22 +18,17 @@ REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "features": "evaluation.features:FEATURES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
     "trackers": "training.trackers:TRACKERS",
 }  # fmt: skip
+ALONE = "Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged."
 
 
-@command(app, "import ddpm-cifar10-32/ --out runs/ddpm", name="import")
+@command(app, "import ddpm-cifar10-32/ --out runs/ddpm")
 def import_(
     folder: Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")],
     out: RunFolder,
 ) -> None:
     """Take over a model in diffusers' layout (UNet2DModel, DiTTransformer2DModel) as a run: sample it, evaluate it, with every sampler."""
-    from .. import convert
-    from ..config import Recipe
-    from ..files import vacant
-    from ..model import from_foreign
-    from ..runs import Run
-
-    foreign = convert.read(folder)
-    model, recipe, run = from_foreign(foreign), Recipe.of(foreign.config), Run(vacant(out))
+    foreign = lib.convert.read(folder)
+    model, recipe, run = lib.model.from_foreign(foreign), lib.config.Recipe.of(foreign.config), lib.runs.Run(lib.files.vacant(out))
     run.save_weights(model, 0)
     run.write_recipe(recipe)
     count = sum(p.numel() for p in model.parameters())
@@ -44,24 +40,18 @@ def export(
     run: RunOptions,
     folder: Annotated[Path, Argument(help="The folder to write.")],
     to: Annotated[str, Option("--to", help="The layout: diffusers.")] = "diffusers",
-    alone: Annotated[
-        bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")
-    ] = False,
+    alone: Annotated[bool, Option("--adapter", help=ALONE)] = False,
 ) -> None:
     """Write a run in diffusers' layout, which DDPMPipeline or DDIMPipeline read."""
-    from .. import convert
-    from ..model import controls, expanded, load
-    from ..networks import changes, merge
-
     if to != "diffusers":
         raise Usage(f"--to is diffusers, not {to!r}")
-    model, recipe = load(run.run, "cpu", run.trust, run.weights), run.recipe
-    if controls(model):
+    model, recipe = lib.model.load(run.run, "cpu", run.trust, run.weights), run.recipe
+    if lib.model.controls(model):
         raise Problem(f"{run.run} holds a control branch, which has no counterpart there yet; export its base, {recipe.base['run']}")
-    node, added, config = expanded(recipe.network), changes(model), recipe.as_dict()
+    node, added, config = lib.model.expanded(recipe.network), lib.networks.changes(model), recipe.as_dict()
     if not alone:
-        tensors = {name: tensor.detach().float() for name, tensor in merge(model).state_dict().items()}
-        pipeline = convert.write(folder, config, node, tensors, model.sampling_schedule())
+        tensors = {name: tensor.detach().float() for name, tensor in lib.networks.merge(model).state_dict().items()}
+        pipeline = lib.convert.write(folder, config, node, tensors, model.sampling_schedule())
         print(f"{folder}: reads as {pipeline}.from_pretrained({str(folder)!r}) in diffusers")
         return
     if not added:
@@ -69,53 +59,34 @@ def export(
     if whole := [name for name, p in model.named_parameters() if p.requires_grad and ".change." not in name]:
         cure = "for which PEFT's files have no place; leave --adapter out to export all, merged"
         raise Problem(f"{run.run} has also trained {whole[0]} whole, {cure}")
-    print(f"{convert.write_adapter(folder, config, node, model.state_dict(), added)}: {len(added)} layers, as PEFT and diffusers name them")
+    file = lib.convert.write_adapter(folder, config, node, model.state_dict(), added)
+    print(f"{file}: {len(added)} layers, as PEFT and diffusers name them")
 
 
 @command(
-    app,
-    "merge runs/fashion_lora --out runs/fashion",
-    "merge runs/mnist --adapter runs/fashion_lora:0.5 --out runs/half",
-    without=("device",),
-)
+    app, "merge runs/fashion_lora --out runs/fashion", "merge runs/mnist --adapter runs/fashion_lora:0.5 --out runs/half", without=("device",)
+)  # fmt: skip
 def merge(run: RunOptions, out: RunFolder) -> None:
     """Put a run's adapter, or those of others, into its weights: a plain run, which needs no base."""
-    from ..model import write_merged
-
-    model = write_merged(run.run, run.adapters(), out, run.trust, run.weights)
+    model = lib.model.write_merged(run.run, words.adapters(run.adapter), out, run.trust, run.weights)
     print(f"{out}: a plain run of {sum(p.numel() for p in model.parameters()):,} parameters; draw from it with `fromnoise sample {out}`")
 
 
-@command(app, "list", "list samplers", name="list")
-def list_(what: Annotated[str | None, Argument(help=f"One part only: recipes, {', '.join(REGISTRIES)}.")] = None) -> None:
+@command(app, "list", "list samplers")
+def list_(what: Annotated[str | None, Argument(help=f"One part only: {', '.join(REGISTRIES)}.")] = None) -> None:
     """Print what can be combined: the recipes, and every name that they can be made of."""
-    from rich.console import Console
-    from rich.table import Table
-
-    if what is not None and what not in ("recipes", *REGISTRIES):
-        raise Usage(f"no part {what!r}{nearest(what, ('recipes', *REGISTRIES))}")
-    console = Console()
-    for title in [what] if what else ("recipes", *REGISTRIES):
-        table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 2))
-        table.add_column(no_wrap=True, style="cyan")
-        table.add_column()
-        for name, line in lines(title).items():
-            table.add_row(name, line)
-        console.print(table)
+    if what is not None and what not in REGISTRIES:
+        raise Usage(f"no part {what!r}{nearest(what, REGISTRIES)}")
+    for part in [what] if what else REGISTRIES:
+        print_table([*lines(part).items()], part, 2)
 
 
 def lines(part: str) -> dict[str, str]:
     """Its names, each with the first line of what it says of itself."""
-    if part == "recipes":
-        from ..config import recipes
-
-        return {name: path.read_text().split("\n")[0].lstrip("# ") for name, path in recipes().items()}
     module, _, name = REGISTRIES[part].partition(":")
     found = getattr(import_module(f"..{module}", __package__), name)
-    return {key: _line(thing) for key, thing in found.items()}
-
-
-def _line(thing: object) -> str:
-    if isinstance(thing, dict):  # a preset: the settings that it stands for
-        return ", ".join(f"{key} {value}" for key, value in thing.items() if key != "name")
-    return (thing.__doc__ or "").strip().split("\n")[0] if callable(thing) else ""
+    if part == "recipes":
+        return {recipe: path.read_text().split("\n")[0].lstrip("# ") for recipe, path in found().items()}
+    if part == "presets":  # the settings that they stand for
+        return {preset: ", ".join(f"{key} {value}" for key, value in node.items() if key != "name") for preset, node in found.items()}
+    return {key: (thing.__doc__ or "").strip().split("\n")[0] if callable(thing) else "" for key, thing in found.items()}

@@ -2,9 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from ..errors import Usage
+from ..progress import bar, duration
+from . import lib
 from .command import app, command
 from .options import DrawOptions, Number, Option
 
@@ -23,43 +25,21 @@ COLUMNS = 16  # of classes in a grid, at most
 )  # fmt: skip
 def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png"), gif: Film = False) -> None:
     """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
-    from ..figures import save
-    from ..progress import bar, duration
-
     if n < 1:
         raise Usage(f"draw at least 1 sample, not {n}")
-    check_out(out, ".npz", ".gif")
-    model, (how, given) = draw.model, draw.chosen(n)
+    lib.pictures.check_out(out, ".npz", ".gif")
+    model, (how, given) = draw.run.model, draw.chosen(n)
     began = time.perf_counter()
     if gif or out.suffix == ".gif":
-        film(model, out if out.suffix == ".gif" else out.with_suffix(".gif") if out.suffix else out / "reverse.gif", n, how, given)
-        if out.suffix == ".gif":
+        shown = min(n, FRAMES)
+        some = {key: value[:shown] if isinstance(value, (lib.torch.Tensor, list)) else value for key, value in given.items()}
+        film = out.with_suffix(".gif") if out.suffix else out / "reverse.gif"
+        print(lib.figures.reverse_gif(model, film, shown, sampling=how, **some))
+        if out == film:
             return
     with bar("sampling", n) as advance:
         images = model.sample(n, how, progress=advance, **given).cpu().float()
     labels = model.with_defaults(n, given).get("label")
     columns = len(model.classes) if labels is not None and "label" not in given and len(model.classes) <= COLUMNS else None
-    save(images, out, None if labels is None else labels.tolist(), columns)
+    lib.figures.save(images, out, None if labels is None else labels.tolist(), columns)
     print(f"{out}: {n:,} samples in {duration(time.perf_counter() - began)}")
-
-
-def film(model: Any, out: Path, n: int, how: Any, given: dict[str, Any]) -> None:
-    """Writes the reverse process of the first samples."""
-    from torch import Tensor
-
-    from ..figures import reverse_gif
-
-    shown = min(n, FRAMES)
-    some = {key: value[:shown] if isinstance(value, (Tensor, list)) else value for key, value in given.items()}
-    print(reverse_gif(model, out, shown, sampling=how, **some))
-
-
-def check_out(out: Path, *others: str) -> None:
-    """Raises Usage where `out` is no kind of picture, folder or other file that can be written, and Problem where nothing may be put there."""
-    from ..figures import check
-    from ..files import vacant
-
-    if out.suffix == "":
-        vacant(out)
-    elif out.suffix not in others:
-        check(out)

@@ -2,30 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from ..errors import Usage
+from ..registry import lookup
+from . import lib, words
 from .command import command, flag, names, show_app
-from .options import (
-    Argument,
-    ConditionOptions,
-    DataOptions,
-    DrawOptions,
-    Option,
-    Out,
-    RunArgument,
-    SamplingOptions,
-    Seed,
-    Shown,
-    Trust,
-    numbers,
-)
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..config import Recipe
-    from ..model import Model, Sampling
+from .options import Argument, ConditionOptions, DataOptions, DrawOptions, Option, Out, RunArgument, SamplingOptions, Seed, Shown, Trust
 
 RecipeOrRun = Annotated[str, Argument(help="A recipe or a run folder: whose data, and noise unless --noise is given.")]
 Noise = Annotated[str | None, Option("--noise", help=f"Another schedule: {names('diffusion.SCHEDULES')}.")]
@@ -53,118 +36,85 @@ Runs = Annotated[list[Path], Argument(help="Run folders.")]
 class WayOptions:
     """What lies between noises, as rows, a square or a film."""
 
-    panel: ClassVar[None] = None
     n: int | None = flag("How many from end to end, or along a side; 9, or 16 frames a piece.", "--number", "-n")
     square: bool = flag("Four ends as the corners of a square.", default=False)
     way: str = flag(f"{names('editing.interpolate.BLENDS')}: along the great circle, or straight.", default="slerp")
     out: Path = flag("FILE.png: rows, or a square; FILE.gif: a film.", "--out", "-o", default=Path("interpolate.png"))
 
     def __post_init__(self) -> None:
-        from ..editing import BLENDS
-        from ..figures import check
-        from ..registry import lookup
-
-        lookup(BLENDS, self.way, "way")
+        lookup(lib.editing.BLENDS, self.way, "way")
         if self.out.suffix != ".gif":
-            check(self.out)
+            lib.figures.check(self.out)
         elif self.square:
             raise Usage("a square is a picture, not a film; end --out in .png")
 
-    def write(self, model: "Model", noises: "Tensor", ends: list[str], sampling: "Sampling", conditions: dict[str, Any]) -> None:
-        """Writes what the model draws between noises (k, rows, C, *S), `ends` naming those."""
-        from .. import editing, figures
-        from ..registry import lookup
-
-        how: dict[str, Any] = {"blend": lookup(editing.BLENDS, self.way, "way"), "sampling": sampling} | conditions
+    def write(self, model: "lib.model.Model", noises: "lib.torch.Tensor", ends: list[str], **how: Any) -> None:
+        """Writes what the model draws between noises (k, rows, C, *S), `ends` naming those; `how` are the sampling and conditions."""
+        how["blend"] = lookup(lib.editing.BLENDS, self.way, "way")
         if self.out.suffix == ".gif":
-            print(figures.latent_walk(model, noises, self.out, 16 * (len(noises) - 1) if self.n is None else self.n, **how))
+            print(lib.figures.latent_walk(model, noises, self.out, 16 * (len(noises) - 1) if self.n is None else self.n, **how))
         else:
-            print(figures.write(figures.interpolate(model, noises, 9 if self.n is None else self.n, self.square, ends, **how), self.out))
+            picture = lib.figures.interpolate(model, noises, 9 if self.n is None else self.n, self.square, ends, **how)
+            print(lib.figures.write(picture, self.out))
 
 
-def noises_of(model: "Model", seeds: str, rows: int) -> tuple["Tensor", list[str]]:
-    """The noises (k, rows, C, *S) of k seeds with commas, and their names."""
-    import torch
-
-    found = numbers(seeds, "--seeds are whole numbers with commas, such as 0,1", kind=int)
-    if rows < 1:
-        raise Usage(f"draw at least 1 row, not {rows}")
-    return torch.stack([model.start(rows, seed) for seed in found]), [f"seed {seed}" for seed in found]
-
-
-def recipe_of(recipe: str, trust: bool = False) -> "Recipe":
+def recipe_of(recipe: str, trust: bool = False) -> "lib.config.Recipe":
     """A recipe by name or file, or that of a run folder, which may be anybody's: its own parts want trust."""
-    from .. import config
-    from ..runs import Run
-
     if not (Path(recipe) / "config.yaml").is_file():
-        return config.load(recipe).with_defaults()
-    found = Run(recipe).recipe(trust)
+        return lib.config.load(recipe).with_defaults()
+    found = lib.runs.Run(recipe).recipe(trust)
     found.check_trusted(trust, recipe, data=True)
     return found.with_defaults()
 
 
+def run_of(run: Path) -> Path:
+    """A run folder; raises Usage or Problem where it is none."""
+    lib.runs.Run(run).recipe(trust=True)
+    return run
+
+
 @command(show_app, "show forward digits", "show forward runs/mnist --noise table -o noising.png")
 def forward(
-    recipe: RecipeOrRun,
-    noise: Noise = None,
-    times: Levels = 8,
-    n: Samples = 5,
-    seed: Seed = 0,
-    out: Out = Path("forward.png"),
+    recipe: RecipeOrRun, noise: Noise = None, times: Levels = 8, n: Samples = 5, seed: Seed = 0, out: Out = Path("forward.png"),
     trust: Trust = False,
-) -> None:
+) -> None:  # fmt: skip
     """The forward process: samples by time, with their mean."""
-    from .. import figures
-    from ..data.examples import examples
-    from ..model import schedule
-
     own = recipe_of(recipe, trust)
-    print(figures.write(figures.forward(examples(own.data, "train"), schedule(noise or own.noise), times, n, seed), out))
+    data, schedule = lib.examples.examples(own.data, "train"), lib.model.schedule(noise or own.noise)
+    print(lib.figures.write(lib.figures.forward(data, schedule, times, n, seed), out))
 
 
 @command(show_app, "show reverse runs/mnist", "show reverse runs/mnist --label 3 --sampler ddim --steps 50 -o three.gif")
 def reverse(draw: DrawOptions, n: Shown = None, snapshots: Snapshots = 9, out: Out = Path("reverse.png")) -> None:
     """The reverse process, from noise to data: a strip (.png) of x and its clean estimate, or a film (.gif)."""
-    from .. import figures
-
-    how, given = draw.chosen(n)
     if out.suffix == ".gif":
-        print(figures.reverse_gif(draw.model, out, n, sampling=how, **given))
+        how, given = draw.chosen(n)
+        print(lib.figures.reverse_gif(draw.run.model, out, n, sampling=how, **given))
     else:
-        print(figures.write(figures.reverse(draw.model, n, snapshots, how, **given), out))
+        draw.picture(lib.figures.reverse, out, n, snapshots=snapshots)
 
 
 @command(show_app, "show schedules", "show schedules cosine flow karras --data digits")
 def schedules(compared: Compared = None, data: Noised = None, seed: Seed = 0, out: Out = Path("schedules.png")) -> None:
     """Schedules side by side: beta, alpha-bar, log-SNR, and pictures noised by each."""
-    from .. import diffusion, figures
-    from ..data.examples import examples
-    from ..model import schedule
-
-    chosen = compared or [*diffusion.BETAS, "flow"]
-    found = {name: diffusion.Table(betas=name) if name in diffusion.BETAS else schedule(name) for name in chosen}
-    print(figures.write(figures.schedules(found, examples(recipe_of(data).data, "train") if data else None, seed=seed), out))
+    betas = lib.diffusion.BETAS
+    found = {name: lib.diffusion.Table(betas=name) if name in betas else lib.model.schedule(name) for name in compared or [*betas, "flow"]}
+    noised = lib.examples.examples(recipe_of(data).data, "train") if data else None
+    print(lib.figures.write(lib.figures.schedules(found, noised, seed=seed), out))
 
 
 @command(show_app, "show compare runs/mnist", "show compare runs/mnist ddpm:1000 ddim:50 --label 3", without=("sampler", "steps", "option"))
 def compare(draw: DrawOptions, specs: Specs = None, n: Shown = None, out: Out = Path("compare.png")) -> None:
     """Samplers side by side from the same noise, with evaluations and seconds."""
-    from .. import evaluation, figures
-
-    wanted = {"specs": evaluation.parse_samplers(",".join(specs), "show compare RUN")} if specs else {}
-    how, given = draw.chosen(n)
-    print(figures.write(figures.compare(draw.model, n=n, sampling=how, **wanted, **given), out))
+    wanted = {"specs": lib.evaluation.parse_samplers(",".join(specs), "show compare RUN")} if specs else {}
+    draw.picture(lib.figures.compare, out, n, **wanted)
 
 
 @command(show_app, "show sweep runs/mnist guidance 0,1,2,4,7.5", "show sweep runs/mnist eta 0,0.5,1", sampler="ddim")
 def sweep(draw: DrawOptions, setting: Setting, values: Values, n: Shown = None, out: Out = Path("sweep.png")) -> None:
     """One setting of sampling varied, the noise kept: a row a value."""
-    from .. import figures
-
-    wanted = numbers(values, "the values of a sweep are numbers with commas, such as 0,0.5,1")
-    how, given = draw.chosen(n)
-    print(figures.write(figures.sweep(draw.model, setting, wanted, n, how, **given), out))
+    wanted = words.numbers(values, "the values of a sweep are numbers with commas, such as 0,0.5,1")
+    draw.picture(lib.figures.sweep, out, n, option=setting, values=wanted)
 
 
 @command(show_app, "show guidance runs/mnist", "show guidance runs/mnist --scales 1,2,4 --steps 5,20 --label 3", without=("guidance",))
@@ -172,12 +122,8 @@ def guidance(
     draw: DrawOptions, scales: Scales = "1,2,4,8", steps: Counts = "5,10,20,50", n: Shown = None, out: Out = Path("guidance.png")
 ) -> None:
     """The same seeds at several scales of guidance and numbers of steps."""
-    from .. import evaluation, figures
-
-    rows, columns = evaluation.parse_scales(scales, "--scales"), evaluation.parse_steps(steps)
-    figures.check(out)
-    how, given = draw.chosen(n)
-    print(figures.write(figures.guidance(draw.model, rows, columns, n, how, **given), out))
+    rows, columns = lib.evaluation.parse_scales(scales, "--scales"), lib.evaluation.parse_steps(steps)
+    draw.picture(lib.figures.guidance, out, n, scales=rows, steps=columns)
 
 
 @command(
@@ -186,66 +132,45 @@ def guidance(
 )  # fmt: skip
 def interpolate(draw: DrawOptions, way: WayOptions, seeds: Seeds = "0,1", rows: WayRows = None) -> None:
     """What lies between seeds: rows from one to the next, a square of four, or a walk as a film. The sampler is one that draws no noise of its own."""
-    from ..figures.process import number
-
-    count = 1 if way.square else number(draw.model.shape, rows, 16 if way.out.suffix == ".gif" else 4)
-    noises, ends = noises_of(draw.model, seeds, count)
-    way.write(draw.model, noises, ends, *draw.chosen(count))
+    count = 1 if way.square else lib.figures.process.number(draw.run.model.shape, rows, 16 if way.out.suffix == ".gif" else 4)
+    noises, ends = lib.pictures.noises_of(draw.run.model, seeds, count)
+    how, given = draw.chosen(count)
+    way.write(draw.run.model, noises, ends, sampling=how, **given)
 
 
 @command(show_app, "show classes runs/mnist --rows 16", without=("label",))
 def classes(draw: DrawOptions, rows: OfEach = 8, out: Out = Path("classes.png")) -> None:
     """Samples with a class in every column."""
-    from .. import figures
-
-    how, given = draw.chosen(rows * len(draw.model.classes))
-    print(figures.write(figures.by_class(draw.model, rows, None, how, **given), out))
+    how, given = draw.chosen(rows * len(draw.run.model.classes))
+    print(lib.figures.write(lib.figures.by_class(draw.run.model, rows, None, how, **given), out))
 
 
 @command(show_app, "show condition runs/openmoji_colour -n 4 --rows 6 -o strip.png", "show condition runs/control_edges")
 def condition(run: DataOptions, sampling: SamplingOptions, n: EachRow = 4, rows: HeldOut = 6, out: Out = Path("condition.png")) -> None:
     """What a model makes of held-out examples: their pictures, hints or captions, samples drawn to these, and the truth."""
-    from .. import figures
-
-    print(figures.write(figures.condition(run.model, run.data[1], n, rows, sampling.sampling(run)), out))
+    print(lib.figures.write(lib.figures.condition(run.model, run.data[1], n, rows, sampling.sampling(run)), out))
 
 
 @command(show_app, "show estimate runs/mnist")
 def estimate(run: DataOptions, conditions: ConditionOptions, index: Index = 0, seed: Seed = 0, out: Out = Path("estimate.png")) -> None:
     """What the model makes of one example at several levels: x0, eps, x_t, the estimate, and the l1 errors."""
-    from .. import figures
-
     given, _ = conditions.conditions(run, None)
-    print(figures.write(figures.estimate(run.model, run.data[0], index=index, seed=seed, **given), out))
+    print(lib.figures.write(lib.figures.estimate(run.model, run.data[0], index=index, seed=seed, **given), out))
 
 
 @command(show_app, "show curves runs/mnist runs/mnist_ddpm")
 def curves(runs: Runs, out: Out = Path("curves.png")) -> None:
     """Loss, held-out loss, learning rate and speed of one or several runs."""
-    from .. import figures
-
-    print(figures.write(figures.curves(*map(_there, runs)), out))
+    print(lib.figures.write(lib.figures.curves(*map(run_of, runs)), out))
 
 
 @command(show_app, "show progress runs/mnist -o progress.gif")
 def progress(run: RunArgument, out: Out = Path("progress.gif")) -> None:
     """The grids of a run, drawn from the same noise as it learned, as a film."""
-    from .. import figures
-
-    print(figures.progress(_there(run), out))
+    print(lib.figures.progress(run_of(run), out))
 
 
 @command(show_app, "show report runs/mnist")
 def report(run: RunArgument) -> None:
     """Write the run's report.html anew, also of a run that goes on or was cut."""
-    from .. import figures
-
-    print(figures.report(_there(run)))
-
-
-def _there(run: Path) -> Path:
-    """A run folder; raises Usage or Problem where it is none."""
-    from ..runs import Run
-
-    Run(run).recipe(trust=True)
-    return run
+    print(lib.figures.report(run_of(run)))

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from .command import app, command
+from . import lib
+from .command import app, command, print_table
 from .options import Argument, Device, Option
 
 Recipe = Annotated[str, Argument(help="A recipe that comes with fromnoise (`fromnoise list recipes`), or a .yaml file.")]
@@ -13,9 +14,8 @@ Fresh = Annotated[bool, Option("--fresh", help="Begin anew; an earlier run there
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Print nothing while it goes well.")]
 Evaluate = Annotated[bool, Option("--evaluate", help="Then draw and measure the samples that the recipe's `evaluate` asks for.")]
 Seconds = Annotated[float, Option("--seconds", help="How long to measure.")]
-BaseTrust = Annotated[
-    bool, Option("--trust", help="Allow parts of its own (module:Class) to the run that `base` names, which runs their code.")
-]
+TRUST = "Allow parts of its own (module:Class) to the run that `base` names, which runs their code."
+BaseTrust = Annotated[bool, Option("--trust", help=TRUST)]
 
 
 @command(app, "train digits", "train mnist network.width=64 train.minutes=5", "train my.yaml --out runs/mine")
@@ -24,12 +24,8 @@ def train(
     then: Evaluate = False, trust: BaseTrust = False,
 ) -> None:  # fmt: skip
     """Train a recipe, or go on with it: the same command resumes where it stopped."""
-    from .. import config
-
-    settings, out = config.load(recipe, overrides or []), out or Path("runs") / Path(recipe).stem
-    from ..training.loop import train as run
-
-    run(settings, out, fresh, quiet, device, trust, own_process=True)
+    settings, out = lib.config.load(recipe, overrides or []), out or Path("runs") / Path(recipe).stem
+    lib.training.train(settings, out, fresh, quiet, device, trust, own_process=True)
     if then:
         from .evaluate import measure_once
 
@@ -39,17 +35,5 @@ def train(
 @command(app, "estimate mnist", "estimate my.yaml network=dit_b4 train.recompute=true")
 def estimate(recipe: Recipe, overrides: Overrides = None, seconds: Seconds = 10.0, device: Device = None, trust: BaseTrust = False) -> None:
     """What training a recipe will take here: parameters, operations, memory, examples a second, time to finish. Nothing is kept."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from .. import config
-
-    settings = config.load(recipe, overrides or [])
-    from ..training.estimate import estimate as measure
-
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style="cyan")
-    table.add_column()
-    for what, much in measure(settings, seconds, device, trust, own_process=True).lines():
-        table.add_row(what, much)
-    Console().print(table)
+    settings = lib.config.load(recipe, overrides or [])
+    print_table(lib.training.estimate(settings, seconds, device, trust, own_process=True).lines())

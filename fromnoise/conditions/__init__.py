@@ -1,11 +1,8 @@
 """Conditions: a batch entry -> Context, by the place where it enters the network."""
 
-from .caption import Text
 from .condition import Condition, Example
-from .control import Control
-from .image import Image
-from .label import Label
+from .image import Control, Image
+from .label import Label, class_numbers
+from .text import Text
 
 CONDITIONS: dict[str, type[Condition]] = {"label": Label, "text": Text, "image": Image, "control": Control}
-
-__all__ = ["CONDITIONS", "Condition", "Control", "Example", "Image", "Label", "Text"]

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +51,8 @@ class Condition(nn.Module, ABC):
             raise Usage(f"a {self.key} enters by {', '.join(self.ways)}, not by {enter!r}")
         self.drop, self.enter = drop, enter
 
-    # Building: `plan` before there is a network, `init_layers` once there is one.
-
     def plan(self, network: type[Network], example: Example) -> dict[str, Any]:
-        """The settings of the network that the condition calls for; changes nothing. Raises Usage where the network has no way for it."""
+        """The settings of the network, not yet built, that the condition calls for; changes nothing. Raises Usage where the network has no way for it."""
         way = self.way(network)
         settings = dict(network.ways[way]) if self.enter else {}
         return settings if PLACES[way] == "vector" else {**settings, WIDTHS[PLACES[way]]: self.width(PLACES[way], example)}
@@ -65,23 +64,21 @@ class Condition(nn.Module, ABC):
     def way(self, network: type[Network]) -> str:
         """The way into a network: `enter`, or the first of `ways` that the network has."""
         both = [way for way in self.ways if way in network.ways]
-        if self.enter not in (*both, None) or not both:
-            can = f" by {self.enter}; it can by {', '.join(both)}" if both else ""
-            raise Usage(f"a {self.key} cannot enter {network.__name__}{can}")
-        return self.enter or both[0]
+        if self.enter in both or (both and self.enter is None):
+            return self.enter or both[0]
+        can = f" by {self.enter}; it can by {', '.join(both)}" if both else ""
+        raise Usage(f"a {self.key} cannot enter {network.__name__}{can}")
 
     def width(self, place: str, example: Example) -> int:
         """Of its tokens (`place` tokens), or of its channels beside x (concat)."""
         raise NotImplementedError(f"{type(self).__name__} enters as {place}: give it a method width(place, example), or other ways")
 
-    def prepare(self, data: Any) -> None:  # noqa: B027 (nothing, unless there is something to gain)
+    def prepare(self, data: Any) -> None:  # noqa: B027 (most need not)
         """Gets ready for a dataset, before training."""
 
     def networks(self) -> list[nn.Module]:
         """What it has that runs beside the network at every step, and is laid out and compiled like it."""
         return []
-
-    # Values
 
     @property
     def source(self) -> str:
@@ -104,10 +101,9 @@ class Condition(nn.Module, ABC):
             value = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError):
             raise Usage(f"a {self.key} is a number, or one for each sample, not {str(value)[:40]!r}") from None
-        value = value.reshape(1).expand(n) if value.numel() == 1 else value
-        if value.shape != (n,):
+        if value.numel() != 1 and value.shape != (n,):
             raise Usage(f"{n} samples need one {self.key} or {n} of them, not {tuple(value.shape)}")
-        return value
+        return value.reshape(-1).expand(n)
 
     def parse(self, text: str) -> Any:
         """A word of the command line as a value: numbers where they are numbers, several between commas, else the text."""
@@ -116,9 +112,9 @@ class Condition(nn.Module, ABC):
 
     def default(self, n: int) -> Any:
         """The values of n samples for which none were given: those of held-out examples in turn; None, the null condition, where there are none."""
-        if self.example_values is None and not self.drop:
-            raise Usage(f"this model is conditioned on {self.key!r} and has no example values; give it one")
         if self.example_values is None:
+            if not self.drop:
+                raise Usage(f"this model is conditioned on {self.key!r} and has no example values; give it one")
             return None
         rows = [i % len(self.example_values) for i in range(n)]
         return self.example_values[rows] if isinstance(self.example_values, Tensor) else [self.example_values[i] for i in rows]
@@ -130,8 +126,6 @@ class Condition(nn.Module, ABC):
     def known(self, value: Any) -> tuple[Tensor, Tensor] | None:
         """What the values (n) fix of the samples themselves, as for inpainting: (pixels (n, C, *S), 1 where they are known (n, 1, *S)); else None."""
         return None
-
-    # Contexts
 
     @abstractmethod
     def forward(self, value: Any) -> Context: ...
@@ -170,8 +164,6 @@ def placed(vector: Tensor, place: str, size: Sequence[int]) -> Context:
 
 def _number(word: str) -> int | float | str:
     for kind in (int, float):
-        try:
+        with suppress(ValueError):
             return kind(word)
-        except ValueError:
-            pass
     return word

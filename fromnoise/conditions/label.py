@@ -1,15 +1,29 @@
 """Class labels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Usage, nearest
-from ..networks.context import Context
+from ..networks import Context, Network
 from .condition import Condition, Example, placed
 
 WIDTHS = {"tokens": 256, "concat": 4}
+
+
+def class_numbers(text: str, names: Sequence[str]) -> list[int]:
+    """Class names or numbers with commas; small letters match where no name is spelt so."""
+    known = {name.lower(): i for i, name in enumerate(names)} | {name: i for i, name in enumerate(names)}
+    numbers = []
+    for word in map(str.strip, text.split(",")):
+        if word not in known and word.lower() in known:
+            word = word.lower()
+        if word not in known and not word.removeprefix("-").isdecimal():
+            raise Usage(f"no class {word!r}{nearest(word.lower(), known)}")
+        numbers.append(known[word] if word in known else int(word))
+    return numbers
 
 
 class Label(Condition):
@@ -29,23 +43,21 @@ class Label(Condition):
         super().__init__(drop, enter)
         self.classes, self.wide, self.names = classes, wide, ()
 
-    def _count(self, example: Example) -> int:
+    def plan(self, network: type[Network], example: Example) -> dict[str, Any]:
         if self.classes is None and not example.classes:
-            raise Usage("the model is conditioned on labels, and the data has none; remove the condition, or put the examples in class folders")
+            raise Usage(
+                "the model is conditioned on labels, and the data has none; put the examples in class folders, or leave the label out"
+            )
         if self.classes is not None and self.classes < len(example.classes):
             raise Usage(f"conditions label: classes is {self.classes}, but the data has {len(example.classes)}; leave it out")
-        return self.classes or len(example.classes)
-
-    def plan(self, network: type[nn.Module], example: Example) -> dict:
-        self._count(example)
         return super().plan(network, example)
 
     def width(self, place: str, example: Example) -> int:
         return self.wide or WIDTHS[place]
 
-    def init_layers(self, network: nn.Module, example: Example) -> None:
+    def init_layers(self, network: Network, example: Example) -> None:
         super().init_layers(network, example)
-        self.classes, self.names = self._count(example), tuple(example.classes)
+        self.classes, self.names = self.classes or len(example.classes), tuple(example.classes)
         width = network.dim if self.place == "vector" else self.width(self.place, example)
         self.embed = nn.Embedding(self.classes + (self.drop > 0), width)
 
@@ -60,15 +72,7 @@ class Label(Condition):
         return value
 
     def parse(self, text: str) -> int | list[int]:
-        """Class names or numbers with commas; small letters match where no name is spelt so."""
-        names = {name.lower(): i for i, name in enumerate(self.names)} | {name: i for i, name in enumerate(self.names)}
-        numbers = []
-        for word in map(str.strip, text.split(",")):
-            if word not in names and word.lower() in names:
-                word = word.lower()
-            if word not in names and not word.removeprefix("-").isdecimal():
-                raise Usage(f"no class {word!r}{nearest(word.lower(), names)}")
-            numbers.append(names[word] if word in names else int(word))
+        numbers = class_numbers(text, self.names)
         return numbers if len(numbers) > 1 else numbers[0]
 
     def default(self, n: int) -> Tensor:

@@ -11,7 +11,10 @@ from typing import Any
 from ..errors import Usage, nearest
 from ..registry import lookup
 
-WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null", list: "a list", dict: "a mapping"}
+WORDS = {
+    int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null", list: "a list",
+    dict: "a mapping", Mapping: "a mapping", Callable: "a function",
+}  # fmt: skip
 Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
 
 
@@ -47,11 +50,11 @@ def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nest
 
 def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
     """The value as the annotation wants it, or one line that says what it should have been."""
-    if wanted is Any or wanted is inspect.Parameter.empty or wanted is collections.abc.Callable:
+    if wanted is Any or wanted is inspect.Parameter.empty:
         return value
     if wanted in nested:
         return value if isinstance(wanted, type) and isinstance(value, wanted) else nested[wanted](value)
-    if dataclasses.is_dataclass(wanted) and not isinstance(value, wanted):  # type: ignore[arg-type]
+    if dataclasses.is_dataclass(wanted) and not isinstance(value, wanted):
         return call(wanted, value, where, nested)
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):
@@ -70,7 +73,7 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
     elif origin in (list, tuple, collections.abc.Sequence):
         if isinstance(value, (list, tuple)):
             return [coerce(item, parts[0], where, nested) for item in value] if parts else list(value)
-    elif origin is collections.abc.Callable:
+    elif collections.abc.Callable in (origin, wanted):
         if callable(value):
             return value
     elif origin in (dict, collections.abc.Mapping) or wanted is dict:

@@ -1,8 +1,4 @@
 """Models of other libraries as ours, and ours as theirs: settings and names of weights, in both directions; nothing is executed."""
 
-from . import dit, unet, unet_condition
-from .folder import Taken, is_foreign, read, write
-from .peft import write_adapter
+from .folder import Taken, is_foreign, read, write, write_adapter
 from .rows import Row, to_ours, to_theirs
-
-__all__ = ["Row", "Taken", "dit", "is_foreign", "read", "to_ours", "to_theirs", "unet", "unet_condition", "write", "write_adapter"]

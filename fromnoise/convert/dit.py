@@ -7,29 +7,18 @@ from torch import Tensor
 
 from ..errors import Problem
 from ..networks import Compat
-from .rows import Row, exportable, known, layer, remade, shared
+from .rows import Row, exportable, known, layer, of_network, remade, shared
 
 CLASS = "DiTTransformer2DModel"
 FIXED = {
-    "attention_bias": (True,),
-    "activation_fn": ("gelu-approximate",),
-    "norm_type": ("ada_norm_zero",),
-    "norm_elementwise_affine": (False,),
+    "attention_bias": (True,), "activation_fn": ("gelu-approximate",), "norm_type": ("ada_norm_zero",), "norm_elementwise_affine": (False,),
     "upcast_attention": (False,),
-}
+}  # fmt: skip
 OURS = {"ratio": 4, "positions": "sincos", "act": "gelu", "qk_norm": False, "context_dim": 0, "axes": 2, "concat": 0, "time": "sinusoidal"}
 DEFAULTS = {
-    "num_attention_heads": 16,
-    "attention_head_dim": 72,
-    "in_channels": 4,
-    "out_channels": None,
-    "num_layers": 28,
-    "dropout": 0.0,
-    "sample_size": 32,
-    "patch_size": 2,
-    "num_embeds_ada_norm": 1000,
-    "norm_eps": 1e-5,
-}
+    "num_attention_heads": 16, "attention_head_dim": 72, "in_channels": 4, "out_channels": None, "num_layers": 28, "dropout": 0.0,
+    "sample_size": 32, "patch_size": 2, "num_embeds_ada_norm": 1000, "norm_eps": 1e-5,
+}  # fmt: skip
 
 
 def network(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,18 +26,12 @@ def network(config: Mapping[str, Any]) -> dict[str, Any]:
     known(config, FIXED, "dit")
     c = {**DEFAULTS, **config}
     if c["out_channels"] not in (None, c["in_channels"], 2 * c["in_channels"]):
-        raise Problem(
-            f"config.json: {c['out_channels']} channels out for {c['in_channels']} in; fromnoise takes as many, or twice (a variance)"
-        )
+        of = f"{c['out_channels']} channels out for {c['in_channels']} in"
+        raise Problem(f"config.json: {of}; fromnoise takes as many, or twice (a variance)")
     return {
-        "name": "dit",
-        "width": c["num_attention_heads"] * c["attention_head_dim"],
-        "depth": c["num_layers"],
-        "heads": c["num_attention_heads"],
-        "patch": c["patch_size"],
-        "dropout": float(c["dropout"]),
-        "compat": {"shift": 1, "eps": float(c["norm_eps"])},
-    }
+        "name": "dit", "width": c["num_attention_heads"] * c["attention_head_dim"], "depth": c["num_layers"], "heads": c["num_attention_heads"],
+        "patch": c["patch_size"], "dropout": float(c["dropout"]), "compat": {"shift": 1, "eps": float(c["norm_eps"])},
+    }  # fmt: skip
 
 
 def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bool) -> dict[str, Any]:
@@ -56,33 +39,23 @@ def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bo
     width, heads, compat = node.get("width", 384), node.get("heads", 6), Compat(**node.get("compat", {}))
     exportable(node, OURS, CLASS)
     if compat.shift != 1:
-        raise Problem("diffusers' DiTTransformer2DModel has the time embedding of network.compat.shift=1; train with that to export")
+        raise Problem(f"diffusers' {CLASS} has the time embedding of network.compat.shift=1; train with that to export")
     if shape[1] != shape[2] or shape[1] % node.get("patch", 2):
-        raise Problem(f"diffusers' DiTTransformer2DModel takes squares that the patch divides, not {shape[1]}x{shape[2]}")
+        raise Problem(f"diffusers' {CLASS} takes squares that the patch divides, not {shape[1]}x{shape[2]}")
     if not null:
-        raise Problem(
-            "diffusers' DiTTransformer2DModel has classes and a row for none of them; train with conditions=[{name: label, drop: 0.1}] to export"
-        )
+        cure = "train with conditions=[{name: label, drop: 0.1}] to export"
+        raise Problem(f"diffusers' {CLASS} has classes and a row for none of them; {cure}")
     return {
-        "_class_name": CLASS,
-        "num_attention_heads": heads,
-        "attention_head_dim": width // heads,
-        "in_channels": shape[0],
-        "out_channels": shape[0],
-        "num_layers": node.get("depth", 12),
-        "dropout": node.get("dropout", 0.0),
-        "sample_size": shape[1],
-        "patch_size": node.get("patch", 2),
-        "num_embeds_ada_norm": classes,
-        "norm_eps": 1e-6 if compat.eps is None else compat.eps,
-    }
+        "_class_name": CLASS, "num_attention_heads": heads, "attention_head_dim": width // heads, "in_channels": shape[0], "out_channels": shape[0],
+        "num_layers": node.get("depth", 12), "dropout": node.get("dropout", 0.0), "sample_size": shape[1], "patch_size": node.get("patch", 2),
+        "num_embeds_ada_norm": classes, "norm_eps": 1e-6 if compat.eps is None else compat.eps,
+    }  # fmt: skip
 
 
 def rows(config: Mapping[str, Any]) -> list[Row]:
     """The map of weights of a DiTTransformer2DModel of this config.json."""
     c = {**DEFAULTS, **config}
-    channels, patch, depth = c["in_channels"], c["patch_size"], c["num_layers"]
-    out = c["out_channels"] or channels
+    channels, patch, depth, out = c["in_channels"], c["patch_size"], c["num_layers"], c["out_channels"] or c["in_channels"]
     weight, bias = layer("proj_in", "pos_embed.proj")
     found = [remade(weight, lambda w: w.flatten(1), lambda w: w.unflatten(1, (channels, patch, patch))), bias]
 
@@ -107,8 +80,10 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
     every = [f"transformer_blocks.{i}.norm1.emb" for i in range(depth)]
     for i, their in ((0, "timestep_embedder.linear_1"), (2, "timestep_embedder.linear_2")):
         found += [shared(f"time_embedding.mlp.{i}.{name}", [f"{prefix}.{their}.{name}" for prefix in every]) for name in ("weight", "bias")]
-    found = [Row(f"denoiser.network.{row.ours}", row.theirs, row.join, row.split) for row in found]
-    return [*found, shared("conditions.label.embed.weight", [f"{prefix}.class_embedder.embedding_table.weight" for prefix in every])]
+    return [
+        *of_network(found),
+        shared("conditions.label.embed.weight", [f"{prefix}.class_embedder.embedding_table.weight" for prefix in every]),
+    ]
 
 
 def label(config: Mapping[str, Any]) -> tuple[int, bool]:

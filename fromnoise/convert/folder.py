@@ -22,6 +22,7 @@ NETWORKS = {"unet": unet, "dit": dit}  # ours
 PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer"}
 PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  # of a UNet2DModel; DiTPipeline wants an autoencoder as well
 WEIGHTS = "diffusion_pytorch_model"
+FILE = "pytorch_lora_weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -44,26 +45,21 @@ def read(path: str | Path) -> Taken:
     if not is_foreign(path):
         what = "is not there" if not path.exists() else "holds neither model_index.json nor config.json"
         raise Usage(f"{path} {what}; give a folder as diffusers' save_pretrained writes it")
-    place = path
-    if (path / "model_index.json").is_file():
-        places = [path / part for part in PLACES.values() if (path / part / "config.json").is_file()]
-        if not places:
-            raise Problem(f"{path} has none of the parts {', '.join(PLACES.values())}; the pipeline is of a kind that fromnoise has not")
-        place = places[0]
+    parts = PLACES.values() if (path / "model_index.json").is_file() else ["."]
+    place = next((path / part for part in parts if (path / part / "config.json").is_file()), None)
+    if place is None:
+        raise Problem(f"{path} has none of the parts {', '.join(parts)}; the pipeline is of a kind that fromnoise has not")
     config = _json(place / "config.json")
     kind = config.get("_class_name")
     if kind == unet_condition.CLASS:
-        raise Problem(
-            f"{place} works on an autoencoder's latents, which fromnoise does not read yet; its network alone is `convert.unet_condition`"
-        )
+        raise Problem(f"{place} works on an autoencoder's latents, which fromnoise does not read yet; see `convert.unet_condition`")
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
     part = KINDS[kind]
-    noise = path / "scheduler" / "scheduler_config.json"
-    process = scheduler.read(_json(noise)) if noise.is_file() else scheduler.read({})
+    process = scheduler.read(_json(path / "scheduler" / "scheduler_config.json", True))
     network = part.network(config)
     classes, null = part.label(config)
-    own = _json(path / "fromnoise.json") if (path / "fromnoise.json").is_file() else {}
+    own = _json(path / "fromnoise.json", True)
     if own.get("null") and not null and classes:
         classes, null = classes - 1, True
     size = config.get("sample_size") or 32
@@ -82,7 +78,6 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     path = vacant(path)
     part, theirs, null = counterpart(config, node, tensors)
     sample = config.get("sample") or {}
-    sample = {"name": sample} if isinstance(sample, str) else sample
     noise = scheduler.write(schedule, config.get("predict", "v"), sample.get("name", "dpmpp_2m"), sample.get("clip", "none"))
     weights = to_theirs(part.rows(theirs), tensors)
     pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
@@ -115,7 +110,6 @@ def counterpart(
         raise Problem(f"diffusers' {part.CLASS} is for pictures (C, H, W), not for examples of shape {tuple(shape)}")
     table = tensors.get("conditions.label.embed.weight")
     conditions = config.get("conditions") or []
-    conditions = [{"name": c} if isinstance(c, str) else c for c in (conditions if isinstance(conditions, list) else [conditions])]
     for c in conditions:
         if c["name"] != "label" or c.get("enter") not in (None, "add", "adaln"):
             own = c["name"] if c["name"] != "label" else f"label by {c['enter']}"
@@ -125,7 +119,9 @@ def counterpart(
     return part, part.config(node, shape, classes, null), null
 
 
-def _json(file: Path) -> dict[str, Any]:
+def _json(file: Path, optional: bool = False) -> dict[str, Any]:
+    if optional and not file.is_file():
+        return {}
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError) as error:
@@ -154,11 +150,9 @@ def _tensors(place: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     whole, index, pickle = (place / f"{WEIGHTS}{end}" for end in (".safetensors", ".safetensors.index.json", ".bin"))
-    files: Sequence[Path] = [whole]
-    if not whole.is_file() and index.is_file():
+    files: Sequence[Path] = [pickle] if pickle.is_file() and not whole.is_file() else [whole]
+    if index.is_file() and not whole.is_file():
         files = [place / Path(str(name)).name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
-    elif not whole.is_file() and pickle.is_file():
-        files = [pickle]
     tensors: dict[str, Tensor] = {}
     for file in files:
         if not file.is_file():
@@ -174,8 +168,40 @@ def _tensors(place: Path) -> dict[str, Tensor]:
 
 def _names(path: Path, classes: int) -> list[str]:
     """The classes' names, where the pipeline's index has them."""
-    index = path / "model_index.json"
-    named = _json(index).get("id2label") if index.is_file() else None
+    named = _json(path / "model_index.json", True).get("id2label")
     if not isinstance(named, dict) or sorted(named) != sorted(map(str, range(classes))):
         return [str(i) for i in range(classes)]
     return [str(named[str(i)]) for i in range(classes)]
+
+
+def write_adapter(
+    path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor], changes: Mapping[str, Tensor]
+) -> Path:
+    """Writes changes to a run's weights, by our names, into a folder as `pytorch_lora_weights.safetensors`; that file.
+
+    config, node, tensors: the run's settings, its network's, its weights without the changes. One layer of ours may be several of theirs, so
+    each of theirs gets factors of its own: `unet.….lora_A.weight`, `unet.….lora_B.weight`, with B A the change, and alpha the rank.
+    """
+    path = vacant(path)
+    part, theirs, _ = counterpart(config, node, tensors)
+    rows = [row for row in part.rows(theirs) if row.ours in changes]
+    if not rows:
+        raise Problem("no change is to a weight that diffusers' model has; train the adapter on other layers to export it")
+    named = {}
+    for name, change in to_theirs(rows, changes).items():
+        a, b = factors(change.detach())
+        if len(a):
+            layer = f"{PLACES[part.CLASS]}.{name.removesuffix('.weight')}"
+            named |= {f"{layer}.lora_A.weight": a, f"{layer}.lora_B.weight": b}
+    if not named:
+        raise Problem("the adapter has not changed any weight yet; train it first")
+    write_weights(path / FILE, named)
+    return path / FILE
+
+
+def factors(change: Tensor, least: float = 1e-5) -> tuple[Tensor, Tensor]:
+    """A (rank, in, *taps) and B (out, rank, *1) with B A the change (out, in, *taps), by its singular values above `least` of the largest."""
+    u, s, v = torch.linalg.svd(change.flatten(1).double(), full_matrices=False)
+    rank, ones = int((s > least * s[0]).sum()), [1] * (change.ndim - 2)
+    a, b = s[:rank, None].sqrt() * v[:rank], u[:, :rank] * s[:rank].sqrt()
+    return a.float().view(rank, *change.shape[1:]), b.float().view(len(change), rank, *ones)

@@ -1,15 +1,13 @@
 """A map of weights: which of theirs make one of ours, and back."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import Problem
-
-Tensors = Mapping[str, Tensor]
 
 
 def _one(parts: Sequence[Tensor]) -> Tensor:
@@ -64,27 +62,28 @@ def shared(ours: str, theirs: Sequence[str]) -> Row:
 
 def remade(row: Row, there: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor]) -> Row:
     """The row with ours = there(theirs) and theirs = back(ours), such as another order of channels."""
-    return Row(row.ours, row.theirs, lambda parts: there(row.join(parts)), lambda tensor, n: row.split(back(tensor), n))
+    return replace(row, join=lambda parts: there(row.join(parts)), split=lambda tensor, n: row.split(back(tensor), n))
 
 
-def to_ours(rows: Sequence[Row], theirs: Tensors) -> dict[str, Tensor]:
+def of_network(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a network's weights, under their names in a run."""
+    return [replace(row, ours=f"denoiser.network.{row.ours}") for row in rows]
+
+
+def to_ours(rows: Sequence[Row], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our tensors from theirs; raises Problem where one is missing, or one would be left over."""
     wanted = {name for row in rows for name in row.theirs}
     if missing := sorted(wanted - set(theirs)):
-        raise Problem(f"the weights lack {missing[0]}{_more(missing)}; the file and its config.json do not belong together")
+        raise Problem(f"the weights lack {', '.join(missing[:3])}; the file and its config.json do not belong together")
     if extra := sorted(set(theirs) - wanted):
-        raise Problem(f"the weights hold {extra[0]}{_more(extra)}, which config.json does not account for; they do not belong together")
+        raise Problem(f"the weights hold {', '.join(extra[:3])}, which config.json does not account for; they do not belong together")
     return {row.ours: row.join([theirs[name] for name in row.theirs]).contiguous() for row in rows}
 
 
-def to_theirs(rows: Sequence[Row], ours: Tensors) -> dict[str, Tensor]:
+def to_theirs(rows: Sequence[Row], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors from ours."""
     named = {}
     for row in rows:
         parts = row.split(ours[row.ours], len(row.theirs))
         named |= {name: part.contiguous() for name, part in zip(row.theirs, parts, strict=True)}
     return named
-
-
-def _more(names: Sequence[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from ..errors import Problem
 from . import unet
 from .rows import Row, known, layer, remade
@@ -12,31 +10,16 @@ from .rows import Row, known, layer, remade
 CLASS = "UNet2DConditionModel"
 BLOCKS = {"CrossAttnDownBlock2D": "AttnDownBlock2D", "CrossAttnUpBlock2D": "AttnUpBlock2D", "UNetMidBlock2DCrossAttn": "UNetMidBlock2D"}
 FIXED = {
-    "transformer_layers_per_block": (1, None),
-    "num_attention_heads": (None,),
-    "dual_cross_attention": (False,),
-    "only_cross_attention": (False,),
-    "encoder_hid_dim": (None,),
-    "addition_embed_type": (None,),
-    "conv_in_kernel": (3,),
-    "conv_out_kernel": (3,),
-    "time_cond_proj_dim": (None,),
-    "timestep_post_act": (None,),
-    "upcast_attention": (False, None),
-    "class_embeddings_concat": (False, None),
-    "resnet_skip_time_act": (False, None),
-    "cross_attention_norm": (None,),
-}
+    "transformer_layers_per_block": (1, None), "conv_in_kernel": (3,), "conv_out_kernel": (3,), "num_attention_heads": (None,),
+    "encoder_hid_dim": (None,), "addition_embed_type": (None,), "time_cond_proj_dim": (None,), "timestep_post_act": (None,),
+    "dual_cross_attention": (False,), "only_cross_attention": (False,), "upcast_attention": (False, None), "cross_attention_norm": (None,),
+    "class_embeddings_concat": (False, None), "resnet_skip_time_act": (False, None),
+}  # fmt: skip
 DEFAULTS = {
-    "in_channels": 4,
-    "out_channels": 4,
-    "block_out_channels": (320, 640, 1280, 1280),
-    "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-    "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+    "in_channels": 4, "out_channels": 4, "block_out_channels": (320, 640, 1280, 1280), "cross_attention_dim": 1280, "attention_head_dim": 8,
+    "down_block_types": (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"), "up_block_types": ("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
     "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "cross_attention_dim": 1280,
-    "attention_head_dim": 8,
-}
+}  # fmt: skip
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,11 +29,9 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("attention_head_dim", "cross_attention_dim", "layers_per_block"):
         if key in c and not isinstance(c[key], int):
             raise Problem(f"config.json: {key} {c[key]!r} differs by level, which fromnoise's unet does not do")
-    c["down_block_types"], c["up_block_types"] = (
-        [BLOCKS.get(kind, kind) for kind in c[key]] for key in ("down_block_types", "up_block_types")
-    )
-    mid = BLOCKS.get(c["mid_block_type"], c["mid_block_type"])
-    return c | {"mid_block_type": mid, "attention_head_dim": None, "attn_norm_num_groups": None}
+    down, up = ([BLOCKS.get(kind, kind) for kind in c[key]] for key in ("down_block_types", "up_block_types"))
+    c |= {"down_block_types": down, "up_block_types": up, "mid_block_type": BLOCKS.get(c["mid_block_type"], c["mid_block_type"])}
+    return c | {"attention_head_dim": None, "attn_norm_num_groups": None}
 
 
 def network(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +50,7 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
         found = layer(f"{a}.norm", f"{theirs}.norm")
         for name in ("proj_in", "proj_out"):
             weight, bias = layer(f"{a}.{name}", f"{theirs}.{name}")
-            found += [remade(weight, _line, _pixel) if flat else weight, bias]
+            found += [remade(weight, lambda w: w.flatten(1), lambda w: w[:, :, None, None]) if flat else weight, bias]
         found += [row for i in (1, 2, 3) for row in layer(f"{a}.norm{i}", f"{b}.norm{i}")]
         found += layer(f"{a}.attention.qkv", *(f"{b}.attn1.to_{part}" for part in "qkv"), bias=False)
         found += layer(f"{a}.cross.q", f"{b}.attn2.to_q", bias=False)
@@ -78,11 +59,3 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
         return [*found, *layer(f"{a}.mlp.proj_in", f"{b}.ff.net.0.proj"), *layer(f"{a}.mlp.proj_out", f"{b}.ff.net.2")]
 
     return unet.rows(_plain(config), attend)
-
-
-def _line(weight: Tensor) -> Tensor:
-    return weight.flatten(1)
-
-
-def _pixel(weight: Tensor) -> Tensor:
-    return weight[:, :, None, None]

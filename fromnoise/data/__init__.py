@@ -2,35 +2,20 @@
 
 from collections.abc import Callable
 
-from .dataset import Dataset, Tensors
+from .dataset import Between, Dataset, Tensors
 from .feed import feed
-from .files.folder import folder
-from .files.pairs import pairs
+from .files.folder import Folder, Pairs
 from .plan import Plan
 from .sets.arrays import npz
-from .sets.between import Between
 from .sets.cifar import cifar10
-from .sets.digits import digits
 from .sets.idx import fashion_mnist, mnist
-from .sets.scenes import shapes_text
-from .sets.shapes import shapes
-from .sets.toys import checkerboard, moons, pinwheel, swiss_roll
+from .sets.shapes import shapes, shapes_text
+from .sets.toys import checkerboard, digits, moons, pinwheel, swiss_roll
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
-    "digits": digits,
-    "mnist": mnist,
-    "fashion_mnist": fashion_mnist,
-    "cifar10": cifar10,
-    "folder": folder,
-    "pairs": pairs,
-    "npz": npz,
-    "between": Between,
-    "moons": moons,
-    "swiss_roll": swiss_roll,
-    "checkerboard": checkerboard,
-    "pinwheel": pinwheel,
-    "shapes": shapes,
+    "digits": digits, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10, "folder": Folder, "pairs": Pairs, "npz": npz,
+    "between": Between, "moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "pinwheel": pinwheel, "shapes": shapes,
     "shapes_text": shapes_text,
-}
+}  # fmt: skip
 
-__all__ = ["DATASETS", "Dataset", "Plan", "Tensors", "feed"]
+__all__ = ["DATASETS", "Dataset", "Plan", "Tensors", "checkerboard", "feed", "moons", "pinwheel", "swiss_roll"]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..draws import mixed
 from ..errors import Problem, Usage
 from .plan import Plan
 
@@ -69,36 +70,44 @@ class Dataset(ABC):
         return self
 
 
+class Wrapped(Dataset):
+    """A set that is made of another, and has what that one has unless it says otherwise."""
+
+    def __init__(self, base: Dataset):
+        self.base, self.name, self.shape, self.classes, self.keys = base, base.name, base.shape, base.classes, base.keys
+        self.image_shape, self.in_memory, self.text = base.image_shape, base.in_memory, base.text
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        return self.base.take(indices)
+
+    def to(self, device: torch.device | str) -> Dataset:
+        return self.base.to(device) if self.in_memory else self
+
+
 @final
 class Tensors(Dataset):
     """A dataset that lives in memory as one tensor x (N, C, *S), or (N, D) for points.
 
-    x is uint8 (0..255), uint16 (kept as float32 in [-1, 1] with full precision) or float (taken as it is, [-1, 1] for pictures);
-    label (N,) holds class numbers from 0, text N strings, image (N, C', *S) the picture that each x is to be made of. NumPy arrays and
-    tensors are both fine.
-    Raises Problem where they do not fit together.
+    x is uint8 (0..255), uint16 (kept as float32 in [-1, 1] with full precision) or float (taken as it is, [-1, 1] for pictures); label (N,) holds class numbers from
+    0, text N strings, image (N, C', *S) the picture that each x is to be made of. NumPy arrays are fine too. Raises Problem where they do not fit.
     """
 
     in_memory = True
 
     def __init__(
-        self,
-        name: str,
-        x: Tensor | np.ndarray,
-        label: Tensor | np.ndarray | Sequence[int] | None = None,
-        text: Sequence[str] | None = None,
-        classes: Sequence[str] = (),
-        image: Tensor | np.ndarray | None = None,
-    ):
-        self.name = name
-        self.x = _examples(name, x)
+        self, name: str, x: Tensor | np.ndarray, label: Tensor | np.ndarray | Sequence[int] | None = None,
+        text: Sequence[str] | None = None, classes: Sequence[str] = (), image: Tensor | np.ndarray | None = None,
+    ):  # fmt: skip
+        self.name, self.x = name, _examples(name, x)
         self.label = None if label is None else _labels(name, label, len(self.x))
         self.text = None if text is None else list(text)
         if self.text is not None and len(self.text) != len(self.x):
             raise Problem(f"{name}: {len(self.x)} examples but {len(self.text)} texts; give one for each")
-        self.shape = tuple(self.x.shape[1:])
         self.image = None if image is None else _examples(name, image)
-        self.image_shape = () if self.image is None else tuple(self.image.shape[1:])
+        self.shape, self.image_shape = tuple(self.x.shape[1:]), () if self.image is None else tuple(self.image.shape[1:])
         if self.image is not None and (len(self.image) != len(self.x) or self.image.shape[2:] != self.x.shape[2:]):
             raise Problem(f"{name}: x is {tuple(self.x.shape)} but image {tuple(self.image.shape)}; give one of the same size for each")
         known = (("label", self.label), ("text", self.text), ("image", self.image))
@@ -153,7 +162,30 @@ def _classes(name: str, label: Tensor | None, classes: Sequence[str]) -> tuple[s
     if label is None:
         return ()
     highest = int(label.max())
-    classes = tuple(map(str, classes)) or tuple(map(str, range(highest + 1)))
-    if highest >= len(classes):
+    if classes and highest >= len(classes):
         raise Problem(f"{name}: a label is {highest}, but there are only {len(classes)} classes")
-    return classes
+    return tuple(map(str, classes or range(highest + 1)))
+
+
+@final
+class Between(Wrapped):
+    """The examples of `x`, each with one of another set as its source, for alpha-blending between the two (`source: paired`).
+
+    Which source goes with which x is chance, decided by `seed`: the i-th x goes with the i-th of the sources in a random order, which begins
+    again where they are fewer. Labels, captions and images are those of x. Raises Usage where the two differ in shape.
+    """
+
+    def __init__(self, x: Dataset, source: Dataset, seed: int = 0):
+        if x.shape != source.shape:
+            both = f"x ({x.name}) has examples of shape {x.shape}, source ({source.name}) of {source.shape}"
+            raise Usage(f"data: {both}; bring the two to one shape")
+        super().__init__(x)
+        self.source, self.seed = source, seed
+        self.keys, self.in_memory = (*x.keys, "source"), x.in_memory and source.in_memory
+        self.order = torch.randperm(len(source), generator=torch.Generator().manual_seed(mixed("between", seed, len(source))))
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        return {**self.base.take(indices), "source": self.source.take(self.order[indices % len(self.source)])["x"]}
+
+    def to(self, device: torch.device | str) -> "Between":
+        return Between(self.base.to(device), self.source.to(device), self.seed)

@@ -16,20 +16,19 @@ from .plan import Plan
 def feed(
     dataset: Dataset, plan: Plan, start: int = 0, device: torch.device | str = "cpu", flip: bool = False, workers: int = 0
 ) -> Iterator[dict[str, Any]]:
-    """The endless batches of `plan` from step `start`: dicts of x float32 (B, C, *S) in [-1, 1], label int64 (B,), text list of str,
-    image and source like x.
+    """The endless batches of `plan` from step `start`, as `Dataset.get` gives them, on `device`; raises Usage where `flip` cannot be.
 
-    `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step) and its place in the batch. A set in memory moves to
-    `device` once and is gathered there; one that streams from files is decoded by `workers` processes (0: in this one). Nothing
-    here waits for the device.
+    `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step) and its place in the batch. A set in memory moves to `device` once
+    and is gathered there; one that streams from files is decoded by `workers` processes (0: in this one). Nothing here waits for the device.
     """
     if flip and len(dataset.shape) < 3:
         raise Usage(f"flip mirrors pictures; {dataset.name} holds examples of shape {dataset.shape}: set data.flip=false")
-    return _batches(dataset, plan, start, torch.device(device), flip, workers)
-
-
-def _batches(dataset: Dataset, plan: Plan, start: int, device: torch.device, flip: bool, workers: int) -> Iterator[dict[str, Any]]:
-    raw = _gathered(dataset.to(device), plan, start) if dataset.in_memory else _streamed(dataset, plan, start, device, workers)
+    device = torch.device(device)
+    if dataset.in_memory:
+        moved = dataset.to(device)
+        raw = (moved.take(plan(step)) for step in count(start))
+    else:
+        raw = _streamed(dataset, plan, start, device, workers)
     for step, batch in enumerate(raw, start):
         batch = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
         pictures = {key: batch[key] for key in PICTURES if key in batch}
@@ -39,31 +38,17 @@ def _batches(dataset: Dataset, plan: Plan, start: int, device: torch.device, fli
         yield {**batch, **{key: scaled(x) for key, x in pictures.items()}}
 
 
-def _gathered(dataset: Dataset, plan: Plan, start: int) -> Iterator[dict[str, Any]]:
-    for step in count(start):
-        yield dataset.take(plan(step))
-
-
 def _streamed(dataset: Dataset, plan: Plan, start: int, device: torch.device, workers: int) -> Iterator[dict[str, Any]]:
-    loader = DataLoader(
-        _Planned(dataset),  # type: ignore[arg-type]
-        batch_size=None,
-        sampler=(plan(step) for step in count(start)),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        pin_memory=device.type == "cuda",
-    )
-    for batch in loader:
+    settings = {"num_workers": workers, "prefetch_factor": 4 if workers else None, "pin_memory": device.type == "cuda"}
+    steps = (plan(step) for step in count(start))
+    for batch in DataLoader(_Planned(dataset), batch_size=None, sampler=steps, **settings):  # type: ignore[arg-type]
         if isinstance(batch, Problem):
             raise batch
         yield batch
 
 
 class _Planned:
-    """A dataset as DataLoader takes it: a whole batch by its indices, a Problem handed over rather than raised.
-
-    Raised in a worker, a Problem would arrive wrapped in that worker's traceback.
-    """
+    """A dataset as DataLoader takes it: a whole batch by its indices; a Problem is handed over, since raised it would come with a worker's traceback."""
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset

@@ -19,9 +19,8 @@ def _permutation(size: int, seed: int, epoch: int) -> Tensor:
 class Plan:
     """The endless stream of shuffled epochs, cut into batches: calling it with a step gives that batch's indices, (batch,) int64.
 
-    Epoch e is a permutation of all `size` examples; a batch may hold the end of one epoch and the start of the next, so nothing is
-    dropped and a set smaller than a batch works too. Rank r of `world` takes the r-th part of the batch of batch * world examples
-    that one process alone would take.
+    Epoch e is a permutation of all `size` examples; a batch may hold the end of one epoch and the start of the next, so nothing is dropped and a set smaller than a
+    batch works too. Rank r of `world` takes the r-th part of the batch of batch * world examples that one process alone would take.
     """
 
     size: int
@@ -35,8 +34,6 @@ class Plan:
             raise Usage("a plan needs at least one example; the dataset is empty")
         if self.batch < 1:
             raise Usage(f"batch must be at least 1, not {self.batch}")
-        if not 0 <= self.rank < self.world:
-            raise Usage(f"rank {self.rank} is not below the number of processes, {self.world}")
 
     def __call__(self, step: int) -> Tensor:
         start = (step * self.world + self.rank) * self.batch

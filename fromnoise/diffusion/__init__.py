@@ -1,27 +1,18 @@
 """The mathematics: levels, schedules, prediction types, the loss, guidance. Imports torch only."""
 
-from .classifier import classified, log_class
 from .denoiser import CLOCKS, Bound, Denoise, Denoiser
-from .guide import clip, guided, rescale_guidance, threshold
-from .inpaint import inpainted
+from .guide import classified, clip, guided, inpainted, log_class, rescale_guidance, threshold
 from .level import Level
-from .loss import DISTANCES, PENALTIES, loss
+from .loss import DISTANCES, PENALTIES, WEIGHTS, loss
 from .predict import PREDICT
 from .schedule import Cosine, Flow, Karras, Linear, LogitNormal, LogNormal, Schedule, Shifted
 from .source import SOURCES, Coupled, Gaussian, Paired, Seeded, Source
 from .table import BETAS, SPACINGS, Table
-from .weight import WEIGHTS
 
 SCHEDULES: dict[str, type[Schedule]] = {
-    "cosine": Cosine,
-    "linear": Linear,
-    "flow": Flow,
-    "karras": Karras,
-    "lognormal": LogNormal,
-    "logitnormal": LogitNormal,
-    "table": Table,
-    "shifted": Shifted,
-}
+    "cosine": Cosine, "linear": Linear, "flow": Flow, "karras": Karras, "lognormal": LogNormal, "logitnormal": LogitNormal,
+    "table": Table, "shifted": Shifted,
+}  # fmt: skip
 
 __all__ = [
     "BETAS", "Bound", "classified", "clip", "CLOCKS", "Cosine", "Coupled", "Denoise", "Denoiser", "DISTANCES", "Flow", "Gaussian",

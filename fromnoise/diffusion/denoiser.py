@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import Usage, nearest
 from ..registry import lookup
-from . import predict as prediction
 from .level import LENGTH, Level
+from .predict import Row, row_of, solve
 from .schedule import Cosine, Flow, Schedule
 
 Denoise = Callable[[Tensor, Level], tuple[Tensor, Tensor]]  # (x, level) -> (x0, eps) with level.mix(x0, eps) == x
@@ -54,25 +54,19 @@ class Denoiser(nn.Module):
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        predict: str | prediction.Row = "v",
-        clock: str | Clock | Schedule = "angle",
-        frame: str = "vp",
-        data_std: float = 1.0,
+        self, network: nn.Module, predict: str | Row = "v", clock: str | Clock | Schedule = "angle", frame: str = "vp", data_std: float = 1.0
     ):
         super().__init__()
         if frame not in LENGTH:
             raise Usage(f"no frame {frame!r}{nearest(frame, LENGTH)}")
         self.network, self.frame, self.data_std = network, frame, data_std
-        self.predict = prediction.row_of(predict)
+        self.predict = row_of(predict)
         self.clock: Clock = clock.time if isinstance(clock, Schedule) else lookup(CLOCKS, clock, "clock")
         self.autocast: torch.dtype | None = None  # bfloat16 where the machine has it in hardware; set by whoever owns the device
 
     def raw(self, x: Tensor, level: Level, context: Any = None) -> Tensor:
         """F (B, C, *S): what the network itself predicts."""
-        scaled = Level(level.alpha * self.data_std, level.sigma)
-        c_in, _ = Level(1 / LENGTH[self.frame](scaled.alpha, scaled.sigma), level.sigma).like(x)
+        c_in, _ = Level(1 / LENGTH[self.frame](level.alpha * self.data_std, level.sigma), level.sigma).like(x)
         t = self.clock(level).to(x).expand(len(x))
         with self.precision(x.device):
             if getattr(context, "hints", None):  # control branches see the same input, t and precision
@@ -84,7 +78,7 @@ class Denoiser(nn.Module):
         return torch.autocast(device.type, self.autocast) if self.autocast else nullcontext()
 
     def forward(self, x: Tensor, level: Level, context: Any = None) -> tuple[Tensor, Tensor]:
-        return prediction.solve(self.predict, level, x, self.raw(x, level, context), self.data_std)
+        return solve(self.predict, level, x, self.raw(x, level, context), self.data_std)
 
     def check(self, noisiest: Level) -> None:
         """Refuses a clock or a frame that is infinite at the noisiest level, with the cure."""
@@ -95,13 +89,8 @@ class Denoiser(nn.Module):
         if getattr(t, "shape", None) != noisiest.alpha.shape:
             raise Usage("the clock must give a tensor t of the shape of level.alpha")
         if not bool(torch.isfinite(t)) or float(length / torch.hypot(noisiest.alpha, noisiest.sigma)) < 1e-6:
-            raise Usage(
-                "the clock or the frame is infinite at alpha = 0: set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp"
-            )
-
-    def c_out(self, level: Level) -> Tensor:
-        """By how much an error of the network becomes one in x0."""
-        return prediction.c_out(self.predict, level, self.data_std)
+            cure = "set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp"
+            raise Usage(f"the clock or the frame is infinite at alpha = 0: {cure}")
 
 
 @dataclass(frozen=True, eq=False)

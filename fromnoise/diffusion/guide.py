@@ -1,5 +1,6 @@
 """Guidance: denoisers made of denoisers. What changes the prediction is here; what changes the walk is a sampler."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,19 +9,21 @@ from torch import Tensor
 from .denoiser import Bound, Denoise
 from .level import Level
 
+LogP = Callable[[Tensor, Tensor, Level], Tensor]  # (x, x0, level) -> log p(y | x) (B,), x0 the denoiser's estimate
+
 
 def _both(strong: Denoise, weak: Denoise):
     """What both denoisers predict; in one pass where they are one network under two contexts."""
-    if isinstance(strong, Bound) and isinstance(weak, Bound) and strong.denoiser is weak.denoiser and _alike(strong.context, weak.context):
-        pair = Bound(strong.denoiser, strong.context and strong.context.cat(weak.context))
+    if not (isinstance(strong, Bound) and isinstance(weak, Bound) and strong.denoiser is weak.denoiser and _alike(strong.context, weak.context)):
+        return lambda x, level: (strong(x, level), weak(x, level))
+    pair = Bound(strong.denoiser, strong.context and strong.context.cat(weak.context))
 
-        def one_pass(x: Tensor, level: Level):
-            level = Level(level.alpha.repeat(2), level.sigma.repeat(2)) if level.alpha.ndim else level
-            x0, eps = pair(torch.cat([x, x]), level)
-            return zip(x0.chunk(2), eps.chunk(2), strict=True)
+    def one_pass(x: Tensor, level: Level):
+        level = Level(level.alpha.repeat(2), level.sigma.repeat(2)) if level.alpha.ndim else level
+        x0, eps = pair(torch.cat([x, x]), level)
+        return zip(x0.chunk(2), eps.chunk(2), strict=True)
 
-        return one_pass
-    return lambda x, level: (strong(x, level), weak(x, level))
+    return one_pass
 
 
 def _alike(a: Any, b: Any) -> bool:
@@ -44,8 +47,7 @@ def guided(strong: Denoise, weak: Denoise, scale: float, low: float = 0.0, high:
     both = _both(strong, weak)
 
     def denoise(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
-        noise = float((level.sigma / level.alpha).max())
-        if not low < noise <= high:
+        if not low < float((level.sigma / level.alpha).max()) <= high:
             return strong(x, level)
         (x0, eps), (x0_weak, eps_weak) = both(x, level)
         if rescale:
@@ -90,3 +92,47 @@ def threshold(denoise: Denoise, share: float = 0.995, bound: float = 1.0) -> Den
         return x0, level.eps(x, x0)
 
     return thresholded
+
+
+def classified(denoise: Denoise, log_p: LogP, scale: float = 1.0, low: float = 0.0, high: float = float("inf")) -> Denoise:
+    """eps - scale sigma ∇ log p(y | x), with the x0 that it makes with x, where low < sigma / alpha <= high; elsewhere `denoise` alone.
+
+    Dhariwal & Nichol (2021), eq. 14. A classifier of noisy x takes (x, level); one of clean pictures takes x0, and the gradient then runs
+    through the denoiser (universal guidance, Bansal et al. 2023). With scale = 1 and the true p(y | x) x0 is E[x0 | x, y]. Near alpha = 0 it
+    divides something small by alpha: a learnt p wants a `high`.
+    """
+
+    def moved(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        if not low < float((level.sigma / level.alpha).max()) <= high:
+            return denoise(x, level)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            x0, eps = denoise(x, level)
+            (gradient,) = torch.autograd.grad(log_p(x, x0, level).sum(), x)
+        alpha, sigma = level.like(x)
+        return (x0 + scale * sigma**2 / alpha * gradient).detach(), (eps - scale * sigma * gradient).detach()
+
+    return moved
+
+
+def log_class(classify: Callable[[Tensor], Tensor], labels: Tensor) -> LogP:
+    """log p(label | x0) by a classifier of clean pictures, (B, C, *S) -> logits (B, K); labels (B,)."""
+
+    def log_p(x: Tensor, x0: Tensor, level: Level) -> Tensor:
+        return classify(x0).float().log_softmax(1).gather(1, labels.to(x0.device)[:, None])[:, 0]
+
+    return log_p
+
+
+def inpainted(denoise: Denoise, known: Tensor, mask: Tensor) -> Denoise:
+    """x0 that is `known` where mask = 0 and the denoiser's where mask = 1, mask · x0 + (1 - mask) · known, with the eps that then makes x.
+
+    So a deterministic sampler carries alpha known + sigma eps along with eps as it began, and DDPM draws that part from q(x_s | x_t, known)
+    (Song et al. 2021, appendix I.2; Lugmayr et al. 2022, eq. 8). known, mask broadcast to x (B, C, *S).
+    """
+
+    def replaced(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        x0 = torch.lerp(known.to(x), denoise(x, level)[0], mask.to(x))  # lerp is exact at both ends
+        return x0, level.eps(x, x0)
+
+    return replaced

@@ -56,12 +56,10 @@ class Level:
         alpha, sigma = self.like(x)
         return (x - alpha * x0) / sigma
 
-    def scaled(self, factor: Tensor | float) -> "Level":
-        return Level(self.alpha * factor, self.sigma * factor)
-
     def framed(self, frame: str) -> "Level":
         """The same ray with the length that `frame` fixes to 1."""
-        return self.scaled(1 / LENGTH[frame](self.alpha, self.sigma))
+        length = LENGTH[frame](self.alpha, self.sigma)
+        return Level(self.alpha / length, self.sigma / length)
 
     def kept(self, noisier: "Level") -> Tensor:
         """The share of the noise at `noisier` that a step down to here may keep: SNR-ratio to the half, in [0, 1].

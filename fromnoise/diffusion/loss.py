@@ -12,10 +12,43 @@ from ..registry import lookup
 from . import predict
 from .denoiser import Denoiser
 from .level import Level
-from .weight import WEIGHTS, Weight
 
+Weight = Callable[[Level, Tensor, float], Tensor]  # (level, c_out, data_std) -> (B,), the factor on the squared error of F
 Distance = Callable[[Tensor, Tensor], Tensor]  # (a, b), both (B, C, *S) -> the same shape
 Penalty = Callable[[Tensor, Tensor], Tensor]  # (x0_hat, x0), both (B, C, *S) -> (B,)
+
+
+# Weights are stated for the error of x0, where a factor on the error of the network's prediction F becomes factor · c_out²; `flat` alone is
+# stated for F: each paper's own plain MSE.
+
+
+def flat(level: Level, c_out: Tensor, data_std: float) -> Tensor:
+    """1 on the network's own prediction: DDPM's L_simple, flow matching, v-prediction."""
+    return torch.ones_like(c_out)
+
+
+def min_snr(level: Level, c_out: Tensor, data_std: float, gamma: float = 5.0) -> Tensor:
+    """min(SNR, gamma) on the error of x0 (Hang et al. 2023, eq. 8)."""
+    return level.snr.clamp(max=gamma) * c_out.square()
+
+
+def edm(level: Level, c_out: Tensor, data_std: float) -> Tensor:
+    """lambda(sigma) = (sigma² + s²) / (sigma s)² on the error of x0, s the data's spread (Karras et al. 2022, table 1)."""
+    return (level.sigma.square() + (level.alpha * data_std).square()) / (level.sigma * data_std).square() * c_out.square()
+
+
+def sigmoid(level: Level, c_out: Tensor, data_std: float, bias: float = 2.0) -> Tensor:
+    """sigmoid(bias - log SNR) on the error of eps (Kingma & Gao 2023; Hoogeboom et al. 2024)."""
+    return torch.sigmoid(bias - 2 * level.half_logsnr) * level.snr * c_out.square()
+
+
+def three_term(level: Level, c_out: Tensor, data_std: float) -> Tensor:
+    """MSE(v) + MSE(eps) + MSE(x0) of alpha-blending in one weight: on the error of v it is 1 + (1 - t)² + t², t = sigma / (alpha + sigma)."""
+    t = level.framed("rf").sigma
+    return (1 + (1 - t).square() + t.square()) / t.square() * c_out.square()
+
+
+WEIGHTS: dict[str, Weight] = {"flat": flat, "min_snr": min_snr, "edm": edm, "sigmoid": sigmoid, "three_term": three_term}
 
 
 def mse(a: Tensor, b: Tensor) -> Tensor:
@@ -37,15 +70,9 @@ DISTANCES: dict[str, Distance] = {"mse": mse, "l1": l1, "huber": huber}
 
 
 def loss(
-    denoiser: Denoiser,
-    x0: Tensor,
-    level: Level,
-    context: Any = None,
-    eps: Tensor | None = None,
-    weight: str | Weight = "flat",
-    distance: str | Distance = "mse",
-    penalty: str | Penalty | None = None,
-) -> Tensor:
+    denoiser: Denoiser, x0: Tensor, level: Level, context: Any = None, eps: Tensor | None = None,
+    weight: str | Weight = "flat", distance: str | Distance = "mse", penalty: str | Penalty | None = None,
+) -> Tensor:  # fmt: skip
     """weight(level) · mean over all but the batch of distance(F, a x0 + b eps), (B,).
 
     x0 (B, C, *S) clean data; level with (B,) weights; eps like x0, standard normal when it isn't given. `penalty(x0_hat, x0) -> (B,)` is
@@ -57,7 +84,7 @@ def loss(
     F_hat = denoiser.raw(x, level, context)
     target = predict.target(denoiser.predict, level, x0, eps, denoiser.data_std)
     error = _shaped(lookup(DISTANCES, distance, "distance")(F_hat, target), F_hat.shape, "distance", distance).flatten(1).mean(1)
-    factor = lookup(WEIGHTS, weight, "weight")(level, denoiser.c_out(level), denoiser.data_std)
+    factor = lookup(WEIGHTS, weight, "weight")(level, predict.c_out(denoiser.predict, level, denoiser.data_std), denoiser.data_std)
     value = _shaped(factor, level.alpha.shape, "weight", weight).to(error) * error
     if penalty is not None:
         x0_hat = predict.solve(denoiser.predict, level, x, F_hat, denoiser.data_std)[0]
@@ -73,14 +100,13 @@ def _shaped(found: Tensor, shape: torch.Size, what: str, name: Any) -> Tensor:
 
 def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     """1 - SSIM of two batches of pictures in [-1, 1] (Wang et al. 2004), with a flat window, as a penalty; (B, C, H, W) -> (B,)."""
-    a, b = a / 2 + 0.5, b / 2 + 0.5
+    a, b, side = a / 2 + 0.5, b / 2 + 0.5, min(window, *a.shape[-2:])
 
     def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, min(window, *a.shape[-2:]), 1)
+        return F.avg_pool2d(x, side, 1)
 
     mean_a, mean_b = mean(a), mean(b)
-    n = min(window, *a.shape[-2:]) ** 2
-    unbiased = n / (n - 1)  # sample covariance, as in scikit-image
+    unbiased = side**2 / (side**2 - 1)  # sample covariance, as in scikit-image
     var_a, var_b = (mean(a * a) - mean_a**2) * unbiased, (mean(b * b) - mean_b**2) * unbiased
     cov = (mean(a * b) - mean_a * mean_b) * unbiased
     c1, c2 = 0.01**2, 0.03**2

@@ -11,7 +11,6 @@ from torch import Tensor
 from ..errors import Usage
 from ..registry import lookup
 from .level import Level
-from .table import Table
 
 Row = Callable[[Level, float], tuple[Tensor, Tensor]]  # (level, data_std) -> (a, b)
 
@@ -49,23 +48,6 @@ def edm(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
 
 
 PREDICT: dict[str, Row] = {"x0": x0, "eps": eps, "velocity": velocity, "iadb": iadb, "v": v, "edm": edm}
-
-
-def mean(table: Table) -> Row:
-    """The posterior mean mu(x_t, x0) of the previous step of a DDPM table (Ho et al. 2020, eq. 7), as a row.
-
-    mu = alpha_s x0 + kept sigma_s eps for the step t -> s = t - 1: what is left of eps once chance has renewed the rest.
-    """
-
-    def row(level: Level, data_std: float) -> tuple[Tensor, Tensor]:
-        index = table.index(level).round().long()
-        previous = table.at((index - 1).clamp(min=0))
-        first = index == 0  # below index 0 lies clean data
-        alpha = torch.where(first, 1.0, previous.alpha)
-        sigma = torch.where(first, 0.0, previous.sigma)
-        return alpha, sigma * Level(alpha, sigma).kept(level)
-
-    return row
 
 
 def row_of(kind: str | Row) -> Row:

@@ -14,8 +14,6 @@ from torch import Tensor
 from ..errors import Usage
 from .level import Level
 
-EDGE = 1e-7  # where a quantile function would reach infinity
-
 
 @dataclass(frozen=True)
 class Schedule(ABC):
@@ -51,10 +49,6 @@ class Schedule(ABC):
 
 def _clean() -> Level:
     return Level(torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64))
-
-
-def _normal_quantile(s: Tensor) -> Tensor:
-    return torch.special.ndtri(s.clamp(EDGE, 1 - EDGE))
 
 
 @dataclass(frozen=True)
@@ -109,15 +103,12 @@ class Karras(Schedule):
         if not (0 < self.sigma_min < self.sigma_max and self.rho > 0):
             raise Usage(f"karras: 0 < sigma_min < sigma_max and 0 < rho, not {self.sigma_min:g}, {self.sigma_max:g} and {self.rho:g}")
 
-    def _ends(self) -> tuple[float, float]:
-        return self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-
     def curve(self, s: Tensor) -> Level:
-        low, high = self._ends()
+        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         return Level(torch.ones_like(s), (low + s * (high - low)) ** self.rho)
 
     def time(self, level: Level) -> Tensor:
-        low, high = self._ends()
+        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         return ((level.sigma / level.alpha) ** (1 / self.rho) - low) / (high - low)
 
 
@@ -129,25 +120,22 @@ class LogNormal(Schedule):
     std: float = 1.2
 
     def curve(self, s: Tensor) -> Level:
-        return Level(torch.ones_like(s), torch.exp(self.mean + self.std * _normal_quantile(s)))
+        normal = torch.special.ndtri(s.clamp(1e-7, 1 - 1e-7))  # it would reach infinity at both ends
+        return Level(torch.ones_like(s), torch.exp(self.mean + self.std * normal))
 
     def time(self, level: Level) -> Tensor:
         return torch.special.ndtr((-level.half_logsnr - self.mean) / self.std)
 
 
 @dataclass(frozen=True)
-class LogitNormal(Schedule):
+class LogitNormal(LogNormal):
     """SD3's training density as its quantile function: sigma = 1 - alpha = sigmoid(z), z ~ N(mean, std²) (Esser et al. 2024, eq. 19)."""
 
     mean: float = 0.0
     std: float = 1.0
 
     def curve(self, s: Tensor) -> Level:
-        z = self.mean + self.std * _normal_quantile(s)
-        return Level(torch.sigmoid(-z), torch.sigmoid(z))
-
-    def time(self, level: Level) -> Tensor:
-        return torch.special.ndtr((-level.half_logsnr - self.mean) / self.std)
+        return super().curve(s).framed("rf")  # the same sigma / alpha = e^z
 
 
 @dataclass(frozen=True)

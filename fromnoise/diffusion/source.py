@@ -73,10 +73,7 @@ class Gaussian(Source):
 
 @dataclass(frozen=True)
 class Paired(Source):
-    """Another entry of the batch, in place of noise: alpha-blending between two sets of examples (Heitz et al. 2023, sec. 5).
-
-    Sample i starts from example i of those that are given, beginning again after the last.
-    """
+    """Another entry of the batch in place of noise: alpha-blending between two sets (Heitz et al. 2023, sec. 5); sample i starts from example i, in turn."""
 
     key: str = "source"
 
@@ -111,10 +108,9 @@ class Coupled(Source):
             from scipy.optimize import linear_sum_assignment
         except ImportError as error:
             raise Problem('source: coupled needs SciPy; run pip install "fromnoise[ot]"') from error
-        x0, eps = batch["x"], _normals(draws)(batch["x"])
-        cost = torch.cdist(x0.flatten(1).double(), eps.flatten(1).double()).square()
-        _, chosen = linear_sum_assignment(cost.cpu().numpy())
-        return eps[torch.as_tensor(chosen, device=eps.device)]
+        eps = _normals(draws)(batch["x"])
+        cost = torch.cdist(batch["x"].flatten(1).double(), eps.flatten(1).double()).square()
+        return eps[torch.as_tensor(linear_sum_assignment(cost.cpu().numpy())[1], device=eps.device)]
 
     def start(self, n: int, shape: Sequence[int], noise: Seeded, examples: Tensor | None = None) -> Tensor:
         return noise(torch.empty(n, *shape))

@@ -46,13 +46,8 @@ Betas = Callable[[int, float, float], Tensor]  # (steps, start, end) -> (steps,)
 Spacing = Callable[[int, int], Tensor]  # (n, steps) -> at most n falling indices below steps, int64
 
 BETAS: dict[str, Betas] = {
-    "linear": linear,
-    "quadratic": quadratic,
-    "scaled_linear": quadratic,
-    "sqrt_linear": sqrt_linear,
-    "sigmoid": sigmoid,
-    "cosine": cosine,
-}
+    "linear": linear, "quadratic": quadratic, "scaled_linear": quadratic, "sqrt_linear": sqrt_linear, "sigmoid": sigmoid, "cosine": cosine,
+}  # fmt: skip
 
 
 def leading(n: int, steps: int) -> Tensor:
@@ -120,14 +115,11 @@ class Table(Schedule):
         """alpha-bar_i, (steps,), float64."""
         return (1 - self.betas_tensor).cumprod(0).double()
 
-    @cached_property
-    def _table(self) -> Level:
-        return Level(self.alphas_cumprod.sqrt(), (1 - self.alphas_cumprod).sqrt())
-
     def at(self, index: Tensor | int) -> Level:
         """The level at an index 0 … steps - 1."""
         index = torch.as_tensor(index)
-        return Level(self._table.alpha.to(index.device)[index], self._table.sigma.to(index.device)[index])
+        alpha_bar = self.alphas_cumprod.to(index.device)[index]
+        return Level(alpha_bar.sqrt(), (1 - alpha_bar).sqrt())
 
     def curve(self, s: Tensor) -> Level:
         # cells of equal width, so that t ~ U(0, 1) draws every index equally often; the margin undoes the rounding of i / steps
@@ -135,7 +127,8 @@ class Table(Schedule):
 
     def index(self, level: Level) -> Tensor:
         """The index of any level, exact on the table and linear in log-SNR between its entries."""
-        table, query = -self._table.half_logsnr.to(level.alpha.device), -level.half_logsnr.double()
+        table = -self.at(torch.arange(self.steps, device=level.alpha.device)).half_logsnr
+        query = -level.half_logsnr.double()
         above = torch.searchsorted(table, query.contiguous()).clamp(1, self.steps - 1)
         below = above - 1
         return below + ((query - table[below]) / (table[above] - table[below])).clamp(0, 1)

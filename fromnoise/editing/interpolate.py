@@ -11,7 +11,6 @@ from ..errors import Usage
 from ..model import Model, Sampling
 
 Blend = Callable[[Tensor, Tensor, float | Tensor], Tensor]
-
 PARALLEL = 1e-6  # the sine of an angle below which the great circle is no different from the chord
 
 
@@ -67,7 +66,7 @@ def between(
         raise Usage(f"{'a square has 4 corners' if square else 'what lies between needs at least 2 ends'}, not {len(noises)}")
     rows = noises.shape[1]
     points = torch.stack([(corners if square else path)(noises[:, row], n, blend) for row in range(rows)], 1)
-    order = torch.arange(len(points) * rows) % rows
+    order = torch.arange(rows).repeat(len(points))
     filled = {
         key: value if value is None else value[order] if isinstance(value, Tensor) else [value[i] for i in order]
         for key, value in model.with_defaults(rows, conditions).items()

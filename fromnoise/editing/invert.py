@@ -53,8 +53,3 @@ def vary(model: Model, x0: Tensor, n: int, strength: float = 0.2, sampling: Samp
     fresh = model.start(n, sampling.seed, sampling.first, model.sampling_schedule(sampling))
     turned = slerp(invert(model, x0, sampling, **conditions), fresh, strength)
     return model.sample(n, replace(sampling, start=turned), **model.with_defaults(n, conditions))
-
-
-def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of pictures (n, C, *S) in [-1, 1], in dB, (n,): 10 log10(2² / mean squared error)."""
-    return 10 * (4 / (a - b).double().square().flatten(1).mean(1)).log10()

@@ -5,7 +5,8 @@ from .card import Card, Row
 from .examples import check_data, example_conditions
 from .features import CNN, FEATURES, ClipScore, FeatureNet, Perceptual, ResNet, load_features, load_perceptual, observe
 from .likelihood import Likelihood, likelihood
-from .metrics import distance_to_data, energy_distance, frechet, kid, precision_recall, psnr, sliced_wasserstein
+from .metrics.distances import distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
+from .metrics.pictures import psnr
 from .pairs import Pairs, score_pairs
 from .protocol import EvaluateSettings, Protocol, evaluate
 from .results import is_evaluated, last_step, measured_of, write_result

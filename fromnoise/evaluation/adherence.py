@@ -1,7 +1,6 @@
 """How well samples follow the control hints that they are drawn with."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, final
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -9,31 +8,22 @@ from ..conditions.hints import edges
 from ..data import Dataset
 from ..errors import Usage
 from ..model import Model, Sampling
+from .card import Result
 from .examples import read_conditions, spread
-from .metrics import TOLERANCE, edge_overlap, shape_colour
+from .metrics.pictures import TOLERANCE, edge_overlap, shape_colour
 
 
-@final
 @dataclass(frozen=True)
-class Adherence:
-    """Means over n samples drawn with the hints of held-out examples, and over as many drawn without.
-
-    edges   intersection over union of a sample's edges with those of the example that the hint was made of, within TOLERANCE pixels
-    colour  the share of samples whose shape has the example's colour, None where examples are not drawn shapes in colour
-    """
+class Adherence(Result):
+    """Means over n samples drawn with the hints of held-out examples, and over as many drawn without."""
 
     n: int
-    edges: float
+    edges: float  # `edge_overlap` with the example that the hint was made of
     edges_without: float
-    colour: float | None
+    colour: float | None  # the share whose shape has the example's colour, None where examples are not drawn shapes
     colour_without: float | None
 
-    def json(self) -> dict[str, Any]:
-        """The figures as plain values, to be written as JSON."""
-        return asdict(self)
-
     def lines(self) -> list[str]:
-        """In words."""
         said = [f"edges: IoU {self.edges:.3f} within {TOLERANCE} pixel, {self.edges_without:.3f} without the hint ({self.n:,} samples)"]
         if self.colour is not None:
             said.append(f"colour: {self.colour:.1%} right, {self.colour_without:.1%} without the hint")
@@ -50,11 +40,10 @@ def control_adherence(model: Model, data: Dataset, n: int, sampling: Sampling) -
         raise Usage("this model has no control branch, so there are no hints to follow; leave --control out")
     n = min(n, len(data))
     batch = data.get(spread(n, len(data)))
-    conditions, truth, figures = read_conditions(model, batch), batch["x"].cpu(), []
+    conditions, truth = read_conditions(model, batch), batch["x"].cpu()
     alone = {key: value if model.conditions[key].guidable else None for key, value in conditions.items()}
-    for how, said in ((sampling, conditions), (replace(sampling, control={}), alone)):
-        samples = model.sample(n, how, **said).cpu()
-        right = (shape_colour(samples) == shape_colour(truth)).double().mean().item() if data.name == "shapes" else None
-        figures.append((edge_overlap(edges(samples), edges(truth)).mean().item(), right))
-    (iou, colour), (iou_without, colour_without) = figures
-    return Adherence(n, iou, iou_without, colour, colour_without)
+    both = [model.sample(n, sampling, **conditions).cpu(), model.sample(n, replace(sampling, control={}), **alone).cpu()]
+    overlaps = [edge_overlap(edges(samples), edges(truth)).mean().item() for samples in both]
+    known = data.name == "shapes"
+    right = [(shape_colour(samples) == shape_colour(truth)).double().mean().item() if known else None for samples in both]
+    return Adherence(n, *overlaps, *right)

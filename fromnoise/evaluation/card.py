@@ -1,25 +1,55 @@
 """What an evaluation found: figures, each beside the same figure of real data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    import rich.table
+
+Cells = tuple[str, str, Sequence[str], Sequence[Sequence[str] | None]]
 
 
-@final
+class Result:
+    """What an evaluation found: a dataclass of figures."""
+
+    def json(self) -> dict[str, Any]:
+        """The figures as plain values, to be written as JSON."""
+        return asdict(cast(Any, self))
+
+
+class Table(Result):
+    """Figures in rows and columns."""
+
+    def cells(self) -> Cells:
+        """(title, caption, headings, rows): the first column holds names, the others figures; None among the rows draws a line."""
+        raise NotImplementedError
+
+    def table(self) -> "rich.table.Table":
+        """The figures for a terminal."""
+        import rich.table
+        from rich.markup import escape
+
+        title, caption, headings, rows = self.cells()
+        made = rich.table.Table(title=escape(title), title_justify="left", caption=escape(caption), caption_justify="left")
+        for i, heading in enumerate(headings):
+            made.add_column(escape(heading), justify="right" if i else "left", no_wrap=not i)
+        for row in rows:
+            if row is None:
+                made.add_section()
+            else:
+                made.add_row(*map(escape, row))
+        return made
+
+
 @dataclass(frozen=True)
 class Row:
-    """One figure of n samples, and `floor`, the same figure of as many real examples: what a perfect model would reach.
-
-    `error` and `floor_error` are standard deviations where the metric has one.
-    """
+    """One figure of n samples, and `floor`, the same figure of as many real examples: what a perfect model would reach."""
 
     metric: str
     value: float
     floor: float | None = None
-    error: float | None = None
+    error: float | None = None  # a standard deviation, where the metric has one
     floor_error: float | None = None
     better: Literal["lower", "higher"] = "lower"
 
@@ -31,9 +61,8 @@ class Row:
         return self.value / self.floor
 
 
-@final
 @dataclass(frozen=True)
-class Card:
+class Card(Table):
     """The figures of n samples, with the protocol by which they were measured and what a reader should beware of."""
 
     title: str
@@ -57,19 +86,16 @@ class Card:
         return [row for row in self.rows if ": " not in row.metric]
 
     def json(self) -> dict[str, Any]:
-        """The card as plain values, to be written as JSON."""
-        rows = [asdict(row) | {"ratio": row.ratio} for row in self.rows]
-        return asdict(self) | {"rows": rows, "notes": list(self.notes)}
+        return asdict(self) | {"rows": [asdict(row) | {"ratio": row.ratio} for row in self.rows], "notes": list(self.notes)}
 
-    def table(self) -> "Table":
-        """The card for a terminal."""
+    def cells(self) -> Cells:
         rows = []
         for row in self.rows:
             arrow = {"lower": "↓", "higher": "↑"}[row.better]
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
             rows.append((f"{row.metric} {arrow}", figure(row.value, row.error), figure(row.floor, row.floor_error), ratio))
         caption = "\n".join([self.protocol, *(f"Note: {note}" for note in self.notes)])
-        return table(self.title, caption, ("metric", "samples", "real data", "ratio"), rows)
+        return self.title, caption, ("metric", "samples", "real data", "ratio"), rows
 
 
 def figure(value: float | None, error: float | None = None) -> str:
@@ -77,19 +103,3 @@ def figure(value: float | None, error: float | None = None) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if error is None else f"{value:.3g} ± {error:.1g}"
-
-
-def table(title: str, caption: str, headings: Sequence[str], rows: Iterable[Sequence[str] | None]) -> "Table":
-    """A table for a terminal, its first column names and the others figures; None among the rows draws a line."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    made = Table(title=escape(title), title_justify="left", caption=escape(caption), caption_justify="left")
-    for i, heading in enumerate(headings):
-        made.add_column(escape(heading), justify="right" if i else "left", no_wrap=not i)
-    for row in rows:
-        if row is None:
-            made.add_section()
-        else:
-            made.add_row(*map(escape, row))
-    return made

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any, final
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,18 +13,17 @@ from ..diffusion import Coupled, Gaussian, Karras, Level, Schedule, Seeded
 from ..diffusion.likelihood import bits_per_dim, log_likelihood
 from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
+from .card import Result
 from .examples import check_data, read_conditions, spread
 
 # Of sigma / alpha: nearer, noise is less than the cell of an 8-bit level; farther, the integral has no end.
 NEAREST, FARTHEST = 0.002, 1e4
-
 PICTURES = "256 levels a channel, with uniform noise of one level (Theis et al. 2016)"
 POINTS = "the density of points"
 
 
-@final
 @dataclass(frozen=True)
-class Likelihood:
+class Likelihood(Result):
     """Bits a dimension of n held-out examples, the fewer the likelier; `error` is the standard error of the mean."""
 
     n: int
@@ -33,12 +31,7 @@ class Likelihood:
     error: float
     protocol: str
 
-    def json(self) -> dict[str, Any]:
-        """The figures as plain values, to be written as JSON."""
-        return asdict(self)
-
     def lines(self) -> list[str]:
-        """In words."""
         return [f"{self.bits_per_dim:.4f} ± {self.error:.2g} bits/dim of {self.n:,} held-out examples", self.protocol]
 
 
@@ -46,10 +39,9 @@ class Likelihood:
 def likelihood(model: Model, data: Dataset, n: int, sampling: Sampling, probes: int | None = None, seed: int = 0) -> Likelihood:
     """Bits a dimension of n examples (all there are, where they are fewer) under the model and their own conditions, by the probability-flow ODE.
 
-    sampling  its steps (of Heun's method: 20 left an error of 0.3 bits on small pictures, 100 of 0.01), batch, control, and how far its schedule
-              reaches; the likelihood is the model's own, so guidance and clip take no part
-    probes    how many random directions estimate the divergence of each example (Hutchinson); 0 is exact, at a backward pass a dimension.
-              None: 1 for pictures, exact for points
+    sampling  its steps (of Heun's method: 20 left an error of 0.3 bits on small pictures, 100 of 0.01), batch, control, and schedule; the
+              likelihood is the model's own, so guidance and clip take no part
+    probes    how many random directions estimate each divergence (Hutchinson); 0 is exact. None: 1 for pictures, exact for points
     seed      of the probes, and of the noise that makes a picture's levels continuous. See `diffusion.likelihood.log_likelihood`.
     """
     check_data(model, data)

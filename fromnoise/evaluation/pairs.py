@@ -1,7 +1,7 @@
 """Samples made of pictures, beside the pictures that they should have become."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, final
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,24 +10,19 @@ from ..conditions.hints import grey
 from ..data import Dataset
 from ..errors import Problem, Usage
 from ..model import Model, Sampling
-from .card import figure, table
+from .card import Cells, Table, figure
 from .examples import check_data, read_conditions, spread
 from .features import NAME, SMALLEST, Perceptual, as_saved
-from .metrics import psnr
+from .metrics.pictures import psnr
 from .protocol import Progress, drawn
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 AT_ONCE = 256
-
 PROTOCOL = (
     "{n:,} held-out pairs, one sample of each, 8 bits. MAE of 255 grey values; PSNR of each picture, averaged.{distance}"
     " Mean colour: that of {m:,} training targets, wherever nothing is given."
 )
 
 
-@final
 @dataclass(frozen=True)
 class Error:
     """How far pictures are from the targets: mean absolute error (of 255), mean peak signal-to-noise ratio (dB), perceptual distance."""
@@ -38,9 +33,8 @@ class Error:
     distance: float | None = None
 
 
-@final
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Table):
     """The errors of n samples, and of what needs no model: the input as it is, and the mean colour."""
 
     title: str
@@ -51,29 +45,18 @@ class Pairs:
     def __getitem__(self, of: str) -> Error:
         return next(row for row in self.rows if row.of == of)
 
-    def json(self) -> dict[str, Any]:
-        """The figures as plain values, to be written as JSON."""
-        return asdict(self)
-
-    def table(self) -> "Table":
-        """The figures for a terminal."""
+    def cells(self) -> Cells:
         headings = ("pictures", "MAE ↓", "PSNR ↑", f"{NAME} ↓")[: 3 if self.rows[0].distance is None else 4]
         rows = [(row.of, figure(row.mae), f"{row.psnr:.2f} dB", figure(row.distance))[: len(headings)] for row in self.rows]
-        return table(self.title, self.protocol, headings, rows)
+        return self.title, self.protocol, headings, rows
 
 
 def score_pairs(
-    model: Model,
-    train: Dataset,
-    test: Dataset,
-    n: int,
-    sampling: Sampling,
-    perceptual: Perceptual | None = None,
-    progress: Progress | None = None,
-) -> Pairs:
+    model: Model, train: Dataset, test: Dataset, n: int, sampling: Sampling,
+    perceptual: Perceptual | None = None, progress: Progress | None = None,
+) -> Pairs:  # fmt: skip
     """How near a sample of each of n held-out inputs (all there are, where they are fewer) comes to its target."""
-    condition: Any = model.conditions["image"] if "image" in model.conditions else None
-    if condition is None or len(model.shape) != 3:
+    if "image" not in model.conditions or len(model.shape) != 3:
         raise Usage("this model makes no pictures of pictures, so there are no pairs to measure; leave --pairs out")
     if perceptual and min(model.shape[1:]) < SMALLEST:
         raise Usage(f"{NAME} needs pictures of {SMALLEST} pixels a side or more, these have {model.shape[1:]}; leave --perceptual out")
@@ -84,9 +67,11 @@ def score_pairs(
     conditions, targets = model.with_defaults(n, read_conditions(model, batch)), batch["x"].cpu()
     samples = drawn(model, n, sampling, conditions, None if progress is None else lambda done: progress(done, n))
     mean, m = mean_colour(train)
-    known = condition.known(conditions["image"])
-    plain = mean.expand_as(targets) if known is None else torch.where(known[1].cpu() > 0, known[0].cpu(), mean)
-    compared = {"samples": samples, "the input": as_target(condition, conditions["image"], model.shape[0]), "mean colour": plain}
+    inputs = conditions["image"].cpu()
+    condition: Any = model.conditions["image"]
+    known = condition.known(inputs)
+    plain = mean.expand_as(targets) if known is None else torch.where(known[1] > 0, known[0], mean)
+    compared = {"samples": samples, "the input": as_target(inputs if known is None else known[0], model.shape[0]), "mean colour": plain}
     rows = [_error(name, pictures, targets, perceptual) for name, pictures in compared.items() if pictures is not None]
     protocol = PROTOCOL.format(n=n, m=m, distance=f" {NAME}: SqueezeNet 1.1." if perceptual else "")
     return Pairs(f"{test.name}, {n:,} samples beside their targets", n, protocol, rows)
@@ -100,10 +85,8 @@ def mean_colour(train: Dataset, most: int = 10_000) -> tuple[Tensor, int]:
     return (total / count).float()[:, None, None], count
 
 
-def as_target(condition: Any, value: Tensor, channels: int) -> Tensor | None:
-    """The inputs (n, C', H, W) as pictures of the target's channels, holes grey; None where there is no such picture."""
-    known = condition.known(value)
-    picture = value.cpu() if known is None else known[0].cpu()
+def as_target(picture: Tensor, channels: int) -> Tensor | None:
+    """The inputs (n, C', H, W) as pictures of the target's channels; None where there is no such picture."""
     if channels == 1 and picture.shape[1] == 3:
         picture = grey(picture)
     return picture.expand(-1, channels, -1, -1) if picture.shape[1] in (1, channels) else None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from ..model import Model, Sampling, guided_denoiser
 from .card import Card
 from .examples import check_data, example_conditions, spread
 from .features import ClipScore, FeatureNet, load_features
-from .metrics import JUDGES
+from .metrics.scenes import JUDGES
 from .score import score_pictures, score_points, with_captions, with_clip
 from .speed import Comparison, Timed, count_calls, time_sampling
 from .sweep import Sweep, guided_by, ways
@@ -23,7 +23,6 @@ TIMED = 64  # samples drawn at once to take the time
 Progress = Callable[[int, int], Any]  # (how many samples are drawn, of how many)
 
 
-@final
 @dataclass(frozen=True)
 class EvaluateSettings:
     """A recipe's `evaluate`: how many samples, and what they are seen through (see `load_features`)."""
@@ -32,25 +31,17 @@ class EvaluateSettings:
     features: str = "cnn"
 
 
-@final
 @dataclass(frozen=True)
 class Protocol:
-    """What is measured of a model's samples. Which samples they are, their noise included, a `Sampling` says.
-
-    n         how many samples;  features  what pictures are seen through, see `load_features`; points need nothing
-    seed      of what is random in measuring: which real examples are compared with, and which subsets are taken
-    compare   [(sampler, steps), …]: these side by side, with their speed
-    scales    of guidance to sweep, rising;  sweep_steps  numbers of steps to sweep it at, none for those of the sampling
-    clip      a CLIP model by which the fit of samples and captions is measured as well
-    """
+    """What is measured of a model's samples. Which samples they are, their noise included, a `Sampling` says."""
 
     n: int = 10_000
-    features: str | Path | Callable[..., FeatureNet] = "cnn"
-    seed: int = 0
-    compare: Sequence[tuple[str, int]] = ()
-    scales: Sequence[float] = ()
-    sweep_steps: Sequence[int] = ()
-    clip: ClipScore | None = None
+    features: str | Path | Callable[..., FeatureNet] = "cnn"  # what pictures are seen through, see `load_features`
+    seed: int = 0  # of what is random in measuring: which real examples, which subsets
+    compare: Sequence[tuple[str, int]] = ()  # (sampler, steps): these side by side, with their speed
+    scales: Sequence[float] = ()  # of guidance to sweep, rising
+    sweep_steps: Sequence[int] = ()  # numbers of steps to sweep it at, none for those of the sampling
+    clip: ClipScore | None = None  # measures the fit of samples and captions as well
 
     def __post_init__(self) -> None:
         if self.n < 2:
@@ -64,10 +55,9 @@ class Protocol:
 def evaluate(
     model: Model, train: Dataset, test: Dataset, protocol: Protocol, sampling: Sampling, progress: Progress | None = None
 ) -> Card | Comparison | Sweep:
-    """The card of a model's samples, every class in turn or under the conditions of held-out examples, beside the same figures of real data.
+    """The card of a model's samples; with `protocol.compare` a Comparison, a card a sampler; with `protocol.scales` a Sweep, a card a scale.
 
-    With `protocol.compare` it is a Comparison, a card a sampler; with `protocol.scales` a Sweep, a card a scale of guidance. What cannot be is
-    said, as Usage or Problem, before anything is trained or drawn. progress(done, total) is called as samples are drawn.
+    What cannot be is said, as Usage or Problem, before anything is trained or drawn. progress(done, total) is called as samples are drawn.
     """
     if protocol.scales and not model.conditions and sampling.weak is None:
         raise Usage("this model has no condition to guide by, so there is nothing to sweep")
@@ -82,26 +72,21 @@ def evaluate(
         raise Usage("a CLIP score is of pictures and their captions; this run has none, so leave --clip-model out")
     n, measure = protocol.n, measuring(model, train, test, protocol)
     conditions = model.with_defaults(n, example_conditions(model, test, n))
-    found: list[Card] = []
+    times, cards = [], []  # (evaluations, seconds) a sample, where samplers are compared
 
-    def card(own: Sampling) -> Card:
-        def counted(done: int) -> None:
-            if progress:
-                progress(n * len(found) + done, n * len(samplings))
+    def counted(done: int) -> None:
+        if progress:
+            progress(n * len(cards) + done, n * len(samplings))
 
-        return measure(drawn(model, n, own, conditions, counted), conditions)
-
-    if protocol.compare:
-        rows = []
-        for own, (name, steps) in zip(samplings, protocol.compare, strict=True):
-            nfe, seconds = timed(model, min(n, TIMED), own, conditions)
-            found.append(card(own))
-            rows.append(Timed(name, steps, nfe, seconds, found[-1]))
-        return Comparison(rows)
     for own in samplings:
-        found.append(card(own))
+        if protocol.compare:
+            times.append(timed(model, min(n, TIMED), own, conditions))
+        cards.append(measure(drawn(model, n, own, conditions, counted), conditions))
+    if protocol.compare:
+        named = zip(protocol.compare, times, cards, strict=True)
+        return Comparison([Timed(sampler, steps, nfe, seconds, card) for (sampler, steps), (nfe, seconds), card in named])
     each = len(protocol.scales)
-    return Sweep(protocol.scales, {name: found[i * each : (i + 1) * each] for i, name in enumerate(lines)}) if lines else found[0]
+    return Sweep(protocol.scales, {name: cards[i * each : (i + 1) * each] for i, name in enumerate(lines)}) if lines else cards[0]
 
 
 def measuring(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -> Callable[[Tensor, Mapping[str, Any]], Card]:

@@ -15,13 +15,9 @@ from .speed import Comparison
 from .sweep import Sweep
 
 FILES: dict[type, str] = {
-    Card: "evaluation.json",
-    Comparison: "comparison.json",
-    Sweep: "guidance.json",
-    Pairs: "pairs.json",
-    Adherence: "adherence.json",
-    Likelihood: "likelihood.json",
-}
+    Card: "evaluation.json", Comparison: "comparison.json", Sweep: "guidance.json",
+    Pairs: "pairs.json", Adherence: "adherence.json", Likelihood: "likelihood.json",
+}  # fmt: skip
 
 
 def last_step(run: Run) -> int:

@@ -11,7 +11,8 @@ from ..errors import Problem
 from ..progress import track
 from .card import Card, Row
 from .features import ClipScore, FeatureNet, observe
-from .metrics import ATTRIBUTES, Tally, distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
+from .metrics.distances import distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
+from .metrics.scenes import ATTRIBUTES, Tally
 
 CHUNK = 500  # images at a time
 LARGEST, MOST_POINTS = 50_000, 10_000  # images, and points, of the reference
@@ -50,14 +51,11 @@ def with_clip(card: Card, clip: ClipScore, samples: Tensor, captions: Sequence[s
 def score_pictures(samples: Tensor, labels: Tensor | None, train: Dataset, test: Dataset, features: FeatureNet, seed: int = 0) -> Card:
     """The card of samples (N, C, H, W) in [-1, 1], drawn for labels (N,) int64, or None where they were drawn unconditionally.
 
-    Reference: the test split (50,000 random images of it if it has more). Every figure is given for the samples, and for as many random
-    training images (in the samples' class proportions where there are labels) against the same reference: what a perfect model would reach.
-    Samples are rounded to 8 bits, as a saved file would be. Fréchet distance (Heusel et al. 2017), KID (Bińkowski et al. 2018), precision
-    and recall (Kynkäänniemi et al. 2019), and the share of samples whose label the network recognises, beside that of test images.
+    Fréchet distance, KID, precision and recall against the test split (50,000 random images of it if it has more), and the share of samples
+    whose label the network recognises; beside each that of as many random training images, in the samples' class proportions.
     """
     _check(samples, labels, test)
-    draw = torch.Generator().manual_seed(seed)
-    n = len(samples)
+    draw, n = torch.Generator().manual_seed(seed), len(samples)
     # Without labels the network may still predict something (how far a picture is turned), which is no class.
     labels = None if labels is None or len(test.classes) < 2 else labels.cpu()
     chosen = torch.randperm(len(test), generator=draw)[:LARGEST].sort().values
@@ -101,9 +99,13 @@ def _pictures(dataset: Dataset, indices: Tensor, words: str) -> Iterator[Tensor]
     return (dataset.get(part)["x"] for part in track(parts, words, len(parts)))
 
 
-def _check(samples: Tensor, labels: Tensor | None, test: Dataset) -> None:
+def _check_shape(samples: Tensor, test: Dataset) -> None:
     if tuple(samples.shape[1:]) != tuple(test.shape):
         raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
+
+
+def _check(samples: Tensor, labels: Tensor | None, test: Dataset) -> None:
+    _check_shape(samples, test)
     if len(samples) <= NEIGHBOURS or len(test) <= NEIGHBOURS:
         raise Problem(f"{len(samples)} samples and {len(test)} test images: give more than {NEIGHBOURS} of each, thousands to mean much")
     if labels is not None and labels.shape != samples.shape[:1]:
@@ -125,16 +127,13 @@ def _distances(found: Tensor, beside: Tensor, reference: Tensor, net: str, seed:
 
 
 def _accuracies(right: Tensor, labels: Tensor, guessed: Tensor, truth: Tensor, classes: tuple[str, ...], net: str) -> list[Row]:
-    real = guessed == truth
-
-    def share(hits: Tensor) -> float | None:
-        return hits.double().mean().item() if len(hits) else None
-
-    rows = [Row(f"class accuracy · {net}", right.double().mean().item(), share(real), better="higher")]
+    parts = {f"class accuracy · {net}": (right, guessed == truth)}
     for label in labels.unique().tolist():
-        hits, beside = right[labels == label].double().mean().item(), share(real[truth == label])
-        rows.append(Row(f"class accuracy: {classes[label]}", hits, beside, better="higher"))
-    return rows
+        parts[f"class accuracy: {classes[label]}"] = right[labels == label], (guessed == truth)[truth == label]
+    return [
+        Row(name, hits.double().mean().item(), real.double().mean().item() if len(real) else None, better="higher")
+        for name, (hits, real) in parts.items()
+    ]
 
 
 def _notes(found: Tensor, beside: Tensor, reference: Tensor) -> list[str]:
@@ -152,8 +151,7 @@ def _notes(found: Tensor, beside: Tensor, reference: Tensor) -> list[str]:
 
 def score_points(samples: Tensor, train: Dataset, test: Dataset, seed: int = 0) -> Card:
     """The card of sampled points (N, D): distance to the data both ways, sliced Wasserstein and energy distance, beside real points."""
-    if tuple(samples.shape[1:]) != tuple(test.shape):
-        raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
+    _check_shape(samples, test)
     if not samples.isfinite().all():
         raise Problem("some samples are not finite; take more steps or less guidance")
     draw = torch.Generator().manual_seed(seed)

@@ -5,16 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import Usage
-from .card import Card, figure, table
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from .card import Card, Cells, Table, figure
 
 
 def time_sampling(draw: Callable[[], object], repeats: int = 3) -> float:
@@ -44,7 +41,6 @@ def count_calls(network: nn.Module) -> Iterator[list[int]]:
         hook.remove()
 
 
-@final
 @dataclass(frozen=True)
 class Timed:
     """One sampler: `nfe` evaluations of the network and `seconds` of wall-clock for each sample, and the card of its samples."""
@@ -56,19 +52,16 @@ class Timed:
     card: Card
 
 
-@final
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Table):
     """Samplers of one model side by side: speed and distance, each also relative to the last one named."""
 
     rows: Sequence[Timed]
 
     def json(self) -> dict[str, Any]:
-        """The comparison as plain values, to be written as JSON."""
         return {"rows": [{**vars(row), "card": row.card.json()} for row in self.rows]}
 
-    def table(self) -> "Table":
-        """The comparison for a terminal."""
+    def cells(self) -> Cells:
         last = self.rows[-1]
         distance = next(row.metric for row in last.card.rows if row.better == "lower")
         versus, own = f"{last.sampler}:{last.steps}", last.card.overall
@@ -79,7 +72,7 @@ class Comparison:
             figures = (figure(row.card[one.metric].value, row.card[one.metric].error) for one in own)
             rows.append((f"{row.sampler}:{row.steps}", f"{row.nfe:g}", f"{row.seconds:.3g}", f"{times:.1f}", f"{ratio:.3f}", *figures))
         rows.append(("real data", "", "", "", "", *(figure(row.floor, row.floor_error) for row in own)))
-        return table(last.card.title, last.card.protocol, headings, rows)
+        return last.card.title, last.card.protocol, headings, rows
 
 
 def parse_samplers(text: str, option: str = "--compare") -> list[tuple[str, int]]:

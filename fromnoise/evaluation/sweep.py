@@ -3,19 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, final
+from typing import Any
 
 from ..errors import Usage
 from ..model import Model, Sampling
-from .card import Card, Row, figure, table
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from .card import Card, Cells, Row, Table, figure
 
 
-@final
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Table):
     """The cards of one model's samples at rising guidance, all from the same noise; a line of them for each way to guide, by its name."""
 
     scales: Sequence[float]
@@ -36,27 +32,22 @@ class Sweep:
         return {name: [card[metric].value for card in cards] for name, cards in self.lines.items()}
 
     def json(self) -> dict[str, Any]:
-        """The sweep as plain values, to be written as JSON."""
         cells = [(name, *cell) for name, cards in self.lines.items() for cell in zip(self.scales, cards, strict=True)]
         return {"rows": [{"way": name, "guidance": scale, "card": card.json()} for name, scale, card in cells]}
 
-    def table(self) -> "Table":
-        """The sweep for a terminal."""
+    def cells(self) -> Cells:
         rows: list[Sequence[str] | None] = []
         for name, cards in self.lines.items():
             for scale, card in zip(self.scales, cards, strict=True):
                 rows.append((name, f"{scale:g}", *(figure(card[row.metric].value, card[row.metric].error) for row in self.metrics)))
             rows.append(None)
         rows.append(("real data", "", *(figure(row.floor, row.floor_error) for row in self.metrics)))
-        return table(self.last.title, self.last.protocol, ("", "guidance", *(row.metric for row in self.metrics)), rows)
+        return self.last.title, self.last.protocol, ("", "guidance", *(row.metric for row in self.metrics)), rows
 
 
 def ways(model: Model, sampling: Sampling, steps: Sequence[int]) -> dict[str, Sampling]:
-    """What a sweep compares, by name: the sampling as it is; or, where it has a weak model, or an interval that is not the model's own, plain
-    guidance (CFG) and each of these.
-
-    Every one of them at each number of steps, if any are given. A model without conditions has no CFG.
-    """
+    """What a sweep compares, by name, at each number of steps if any are given: the sampling as it is; or, where it has a weak model, or an
+    interval that is not the model's own, plain guidance (CFG, of a model with conditions) and each of these."""
     plain, conditional = replace(sampling, low=0.0, high=math.inf, weak=None), bool(model.conditions)
     found = {"CFG": plain} if conditional else {}
     if conditional and (sampling.low, sampling.high) != (model.sampling.low, model.sampling.high):

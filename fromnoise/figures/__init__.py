@@ -1,10 +1,9 @@
 """Pictures that explain: grids, the forward and the reverse process, schedules, samplers side by side, loss curves, a run's report."""
 
 from .animation import gif
-from .compare import Compared, by_class, compare, compared, sweep
+from .compare import by_class, compare, guidance, sweep
 from .condition import alternating, condition, input_pictures
 from .curves import curves
-from .guidance import guidance
 from .interpolate import interpolate, latent_walk
 from .picture import check, grid, save, tiles, to_uint8, write
 from .process import estimate, forward, moments, reverse, reverse_gif
@@ -15,7 +14,7 @@ from .strip import strip
 from .tradeoff import tradeoff
 
 __all__ = [
-    "Compared", "alternating", "by_class", "check", "compare", "compared", "condition", "curves", "estimate", "forward", "gif", "grid", "guidance",
+    "alternating", "by_class", "check", "compare", "condition", "curves", "estimate", "forward", "gif", "grid", "guidance",
     "input_pictures", "interpolate", "latent_walk", "moments", "progress", "report", "reverse", "reverse_gif", "save", "schedules", "strip",
     "sweep", "tiles", "to_uint8", "tradeoff", "write",
 ]  # fmt: skip

@@ -1,64 +1,47 @@
-"""The same noise, walked in several ways: samplers side by side, and sweeps of one option."""
+"""The same noise, walked in several ways: samplers side by side, sweeps of one option, guidance against steps."""
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
 
 from ..errors import Usage
 from ..evaluation.speed import count_calls
+from ..evaluation.sweep import guided_by
 from ..model import WORDS, Model, Sampling
 from ..progress import duration
-from .guidance import at_scale
-from .picture import tiles
+from .picture import sheet, tiles
 from .process import number
 from .strip import strip
 
-USUAL = 8  # columns
+USUAL, FEW = 8, 4  # columns, samples in a cell
 SPECS = (("ddpm", 1000), ("ddim", 50), ("dpmpp_2m", 20))
 
 
-@dataclass(frozen=True)
-class Compared:
-    """What one sampler made of the noise: samples x (n, C, *S), its time in seconds, and its network evaluations for each sample."""
-
-    sampler: str
-    steps: int
-    seconds: float
-    evaluations: int
-    x: Tensor
-
-
-def compared(
+def compare(
     model: Model, specs: Sequence[tuple[str, int]] = SPECS, n: int | None = None, sampling: Sampling | None = None, **conditions: Any
-) -> list[Compared]:
-    """n samples from the same noise by each (sampler, steps), timed. All else is as `sampling` says, None: the model's own."""
+) -> Image.Image:
+    """n samples from the same noise by each (sampler, steps), a row each, with network evaluations (NFE) a sample, and seconds for all n.
+
+    All else is as `sampling` says, None: the model's own.
+    """
     if not specs:
         raise Usage("name at least one sampler to compare, such as ddim:50")
     n, sampling = number(model.shape, n, USUAL), sampling or model.sampling
     conditions = model.with_defaults(n, conditions)
     walks = [sampling.merged({"sampler": sampler, "steps": steps}) for sampler, steps in specs]
     model.sample(n, sampling.merged({"sampler": "ddim", "steps": 1}), **conditions)  # the first call pays for what is set up once
-    found = []
+    rows, names = [], []
     for (sampler, steps), walk in zip(specs, walks, strict=True):
         with count_calls(model.denoiser) as calls:
             began = time.perf_counter()
             x = model.sample(n, walk, **conditions).float().cpu()  # what is on the CPU has been waited for
             seconds = time.perf_counter() - began
-        found.append(Compared(sampler, steps, seconds, round(sum(calls) / n), x))
-    return found
-
-
-def compare(
-    model: Model, specs: Sequence[tuple[str, int]] = SPECS, n: int | None = None, sampling: Sampling | None = None, **conditions: Any
-) -> Image.Image:
-    """Samplers side by side from the same noise, a row each, with steps, network evaluations (NFE) a sample, and seconds for all n."""
-    results = compared(model, specs, n, sampling, **conditions)
-    names = [f"{r.sampler}, {r.steps} steps\n{r.evaluations} NFE, {duration(r.seconds)}" for r in results]
-    return strip([tiles(r.x) for r in results], names, _labels(model, len(results[0].x), conditions))
+        rows.append(tiles(x))
+        names.append(f"{sampler}, {steps} steps\n{round(sum(calls) / n)} NFE, {duration(seconds)}")
+    return strip(rows, names, _labels(model, conditions))
 
 
 def sweep(
@@ -73,13 +56,28 @@ def sweep(
     n, sampling = number(model.shape, n, USUAL), sampling or model.sampling.merged({"sampler": "ddim", "options": {}})
     conditions = model.with_defaults(n, conditions)
     if option == "guidance":
-        walks = [at_scale(sampling, value) for value in values]
+        walks = [guided_by(sampling, value) for value in values]
     elif option in WORDS:
         walks = [sampling.merged({option: int(value) if float(value).is_integer() else value}) for value in values]
     else:
         walks = [replace(sampling, options={**sampling.options, option: value}) for value in values]
     rows = [tiles(model.sample(n, walk, **conditions).float().cpu()) for walk in walks]
-    return strip(rows, [f"{option} {value:g}" for value in values], _labels(model, n, conditions))
+    return strip(rows, [f"{option} {value:g}" for value in values], _labels(model, conditions))
+
+
+def guidance(
+    model: Model, scales: Sequence[float] = (1, 2, 4, 8), steps: Sequence[int] = (5, 10, 20, 50), n: int | None = None,
+    sampling: Sampling | None = None, **conditions: Any,
+) -> Image.Image:  # fmt: skip
+    """The same n seeds at every scale of guidance (rows) and number of steps (columns)."""
+    n, sampling = number(model.shape, n, FEW), sampling or model.sampling
+    conditions = model.with_defaults(n, conditions)
+
+    def cell(scale: float, count: int) -> Image.Image:
+        return sheet(tiles(model.sample(n, replace(guided_by(sampling, scale), steps=count), **conditions).float().cpu()))
+
+    rows = [[cell(scale, count) for count in steps] for scale in scales]
+    return strip(rows, [f"guidance {scale:g}" for scale in scales], [f"{count} step{'s' * (count != 1)}" for count in steps])
 
 
 def by_class(
@@ -91,15 +89,13 @@ def by_class(
     chosen = list(range(len(model.classes)) if classes is None else classes)
     n, names = rows * len(chosen), [model.classes[c] for c in chosen]
     x = model.sample(n, sampling, **model.with_defaults(n, dict(label=chosen * rows, **conditions))).float().cpu()
-    if x.ndim == 2:
-        return strip([[tiles(x[i :: len(chosen)])[0] for i in range(len(chosen))]], columns=names)
-    drawn = tiles(x)
-    return strip([drawn[i : i + len(chosen)] for i in range(0, len(drawn), len(chosen))], columns=names)
+    columns = [tiles(x[i :: len(chosen)]) for i in range(len(chosen))]
+    return strip([*zip(*columns, strict=True)], columns=names)
 
 
-def _labels(model: Model, n: int, conditions: Mapping[str, Any]) -> list[str]:
-    """The class of each of n columns, if any."""
+def _labels(model: Model, conditions: Mapping[str, Any]) -> list[str]:
+    """The class of each column, if any."""
     if "label" not in model.conditions or len(model.shape) == 1:
         return []
-    labels = model.with_defaults(n, conditions)["label"]
-    return [] if labels is None else [model.classes[int(i)] if model.classes else str(int(i)) for i in labels]
+    labels = conditions["label"]
+    return [] if labels is None else [model.classes[i] if model.classes else str(i) for i in map(int, labels)]

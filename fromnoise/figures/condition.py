@@ -12,6 +12,7 @@ from torch import Tensor
 from ..data import Dataset
 from ..diffusion import Seeded
 from ..errors import Usage
+from ..evaluation.examples import read_conditions
 from ..model import Model, Sampling
 from .picture import tiles
 from .process import examples
@@ -25,9 +26,9 @@ def input_pictures(model: Model, n: int, conditions: Mapping[str, Any], source: 
 
     source: what the samples start from (n, C, *S) where the model's source is data; None: the model's own source_values. {} for points.
     """
-    found: dict[str, Tensor] = {}
     if len(model.shape) == 1:
-        return found
+        return {}
+    found = {}
     for key, condition in model.conditions.items():
         value = conditions.get(key)
         picture = None if value is None else condition.picture(value)
@@ -59,23 +60,17 @@ def condition(model: Model, data: Dataset, n: int = 4, rows: int = 6, sampling: 
     batch, sampling = examples(data, rows), sampling or model.sampling
     count, source = len(batch["x"]), batch.get(model.source.key)
     if len(model.shape) == 1 or not model.conditions and source is None:
-        raise Usage(
-            "this shows pictures beside what they are made from, and this model has no conditions or makes no pictures; use `fromnoise sample`"
-        )
-    conditions = model.with_defaults(count, {key: own.read(batch) for key, own in model.conditions.items()})
+        why = "this model has no conditions or makes no pictures; use `fromnoise sample`"
+        raise Usage(f"this shows pictures beside what they are made from, and {why}")
+    conditions = model.with_defaults(count, read_conditions(model, batch))
     inputs = input_pictures(model, count, conditions, source)
     if source is not None:
         noisiest = model.sampling_schedule(sampling)(torch.ones(()))
-        size = torch.hypot(noisiest.alpha * model.denoiser.data_std, noisiest.sigma)
-        sampling = replace(sampling, start=(size * source.double()).float())
+        sampling = replace(sampling, start=(noisiest.sigma * source.double()).float())  # as `Model.start` scales its own
     samples = [model.sample(count, replace(sampling, seed=sampling.seed + i), **conditions).float().cpu() for i in range(n)]
     columns = [tiles(part) for part in (*inputs.values(), *samples, batch["x"].cpu())]
     over = [*inputs, *(f"sample {i + 1}" for i in range(n)), "truth"]
-    return strip([list(row) for row in zip(*columns, strict=True)], _names(batch, data.classes), over)
-
-
-def _names(batch: Mapping[str, Any], classes: tuple[str, ...]) -> list[str]:
-    """Each example's caption, or its class."""
+    names = [data.classes[i] for i in batch["label"].tolist()] if "label" in batch and data.classes else []
     if "text" in batch:
-        return ["\n".join(textwrap.wrap(text, WORDS, max_lines=3, placeholder=" …")) or "" for text in batch["text"]]
-    return [classes[i] for i in batch["label"].tolist()] if "label" in batch and classes else []
+        names = ["\n".join(textwrap.wrap(text, WORDS, max_lines=3, placeholder=" …")) for text in batch["text"]]
+    return strip([*zip(*columns, strict=True)], names, over)

@@ -1,6 +1,6 @@
 """Loss curves of one run or several, from their logs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +9,12 @@ from PIL import Image
 
 from ..errors import Problem, Usage, nearest
 from ..runs.log import Entry, Log, read
-from .figure import COLOURS, INK, dress, figure, legend, plain, raster, thinned, thousands
+from .figure import COLOURS, INK, PLAIN, dress, figure, plain, raster, thinned, thousands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MEASURED = {"lr": "Learning rate", "images_per_second": "Images per second"}
 OVER = {"step": "step", "images": "images", "seconds": "seconds of training"}
 SMOOTH = 25  # a smoothed point is the mean of about one part in this many of the curve
 NAME = 0.058  # height of a name in an axes, as a share
@@ -46,30 +47,25 @@ def loss(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
             axes.plot(*thinned(x, smoothed(y), 400), color=colour, linewidth=1.8, label="training" if single else name)
         hx, hy = columns(log.held_out, over, "held_out")
         if hx:
-            ink = COLOURS[1] if single else colour
-            words = "held out" if single else None
+            ink, words = (COLOURS[1], "held out") if single else (colour, None)
             axes.plot(hx, hy, color=ink, linewidth=1.2, linestyle=(0, (1, 1.5)), marker="o", markersize=3.5, label=words)
-        _marks(axes, log, over, "not finite" if single else None)
+        marks = sorted({event[over] for event in log.events if event["event"] in EVENTS and over in event})[:MARKS]
+        for k, where in enumerate(marks):
+            axes.axvline(where, color=COLOURS[5], linewidth=0.8, alpha=0.6, label="not finite" if single and k == 0 else None)
     _robust(axes, logs, over)
     dress(axes, "Loss" if single else "Loss (dots: held out)", OVER[over], log=True)
     thousands(axes)
     if axes.get_legend_handles_labels()[0]:
-        legend(axes)
+        axes.legend(loc="upper right", fontsize=9, **PLAIN)
 
 
 def _robust(axes: "Axes", logs: dict[str, Log], over: str) -> None:
     """Sets the axis by what the curves mostly do, not by one spike."""
-    kinds = [pair for log in logs.values() for pair in ((log.training, "loss"), (log.held_out, "held_out"))]
-    values = [v for entries, key in kinds for v in columns(entries, over, key)[1] if v > 0]
+    drawn = [y for log in logs.values() for y in (columns(log.training, over, "loss")[1], columns(log.held_out, over, "held_out")[1])]
+    values = [value for y in drawn for value in y if value > 0]
     if values:
         low, high = min(values), float(np.quantile(values, 0.995))
         axes.set_ylim(low * 0.9, max(high, low * 1.2) * 1.1)
-
-
-def _marks(axes: "Axes", log: Log, over: str, label: str | None) -> None:
-    for where in sorted({event[over] for event in log.events if event["event"] in EVENTS and over in event})[:MARKS]:
-        axes.axvline(where, color=COLOURS[5], linewidth=0.8, alpha=0.6, label=label)
-        label = None
 
 
 def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
@@ -89,13 +85,12 @@ def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
     dress(axes, "Held-out loss by noise level", OVER[over], log=True)
     thousands(axes)
     axes.margins(x=0.12)
-    _ends(axes, ends)
+    if ends:
+        _ends(axes, ends)
 
 
 def _ends(axes: "Axes", ends: dict[str, tuple[float, float]]) -> None:
     """Names each line where it ends, pushed up where names would overlap."""
-    if not ends:
-        return
     low, high = np.log(axes.get_ylim())
     below = -1.0
     for level, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
@@ -107,32 +102,16 @@ def _ends(axes: "Axes", ends: dict[str, tuple[float, float]]) -> None:
 
 def _by_level(entry: Entry) -> dict[str, float]:
     found = entry.get("held_out_by_level")
-    return {k: v for k, v in found.items() if _number(k)} if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
-def _number(text: str) -> bool:
-    try:
-        return np.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def rate(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
-    """The learning rate."""
-    _plain(axes, logs, over, "lr", "Learning rate")
-
-
-def speed(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
-    """Images a second."""
-    _plain(axes, logs, over, "images_per_second", "Images per second")
-
-
-def _plain(axes: "Axes", logs: dict[str, Log], over: str, key: str, title: str) -> None:
+def measured(axes: "Axes", logs: dict[str, Log], key: str, over: str = "step") -> None:
+    """One of MEASURED, such as the learning rate `lr`, from 0; a line a run."""
     for i, (name, log) in enumerate(logs.items()):
         axes.plot(*thinned(*columns(log.training, over, key), 400), color=COLOURS[i % len(COLOURS)], linewidth=1.6, label=name)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: plain(value))
-    dress(axes, title, OVER[over])
+    dress(axes, MEASURED[key], OVER[over])
     thousands(axes)
 
 
@@ -145,24 +124,20 @@ def curves(*runs: str | Path, over: str = "step") -> Image.Image:
         raise Usage(f"no axis {over!r}{nearest(over, OVER)}")
     if not runs:
         raise Usage("name at least one run folder")
-    logs = _named(runs)
+    paths = [Path(run) for run in runs]
+    names = [path.resolve().name for path in paths]
+    if len(set(names)) < len(names):  # whole paths where two share a name
+        names = [f"{path} ({i + 1})" for i, path in enumerate(paths)]
+    logs = {name: read(path) for name, path in zip(names, paths, strict=True)}
     for run, log in zip(runs, logs.values(), strict=True):
         if not log.training and not log.held_out:
             raise Problem(f"{run} has no losses logged in log.jsonl; name a run folder that has trained")
-    panels: list[Callable[[Axes], None]] = [lambda axes: loss(axes, logs, over)]
     only = next(iter(logs.values()))
-    if len(runs) == 1 and any(_by_level(entry) for entry in only.held_out):
-        panels.append(lambda axes: held_out(axes, only, over))
-    panels += [lambda axes: rate(axes, logs, over), lambda axes: speed(axes, logs, over)]
-    made, axes = figure(len(panels), 2 if len(panels) == 4 else 3, width=4.8)
-    for draw, panel in zip(panels, axes, strict=True):
-        draw(panel)
+    by_level = len(runs) == 1 and any(_by_level(entry) for entry in only.held_out)
+    made, (first, *axes) = figure(3 + by_level, 2 if by_level else 3, width=4.8)
+    loss(first, logs, over)
+    if by_level:
+        held_out(axes.pop(0), only, over)
+    for key, panel in zip(MEASURED, axes, strict=True):
+        measured(panel, logs, key, over)
     return raster(made)
-
-
-def _named(runs: Sequence[str | Path]) -> dict[str, Log]:
-    """The logs by the runs' folder names, or by their whole paths where two share one."""
-    paths = [Path(run) for run in runs]
-    short = [path.resolve().name for path in paths]
-    names = short if len(set(short)) == len(short) else [f"{path} ({i + 1})" for i, path in enumerate(paths)]
-    return {name: read(path) for name, path in zip(names, paths, strict=True)}

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, SOFT, LINE = "#24292f", "#6e7781", "#d8dee4"
+PLAIN: Any = {"frameon": False, "labelcolor": INK, "handlelength": 1.6}  # of a legend
 COLOURS = ("#1f62a8", "#d1661f", "#16855b", "#8e44a3", "#b8860b", "#c2334d", "#3f8fa8", "#5b6770")
 # what page and plot share: the first is found in the SVG, the second is put in its place, so that a plot follows the page's light or dark
 FOLLOWS = {INK: "currentColor", SOFT: "var(--soft)", LINE: "var(--line)"} | {c: f"var(--c{i})" for i, c in enumerate(COLOURS)}
@@ -41,34 +42,33 @@ def dress(axes: "Axes", title: str, x: str, y: str = "", log: bool = False) -> N
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
-    if log:
+    if log and np.isfinite(axes.dataLim.minposy):  # else there is nothing positive to show, as when every loss was NaN
         _plain_log(axes)
 
 
 def _plain_log(axes: "Axes") -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
     low, high = axes.get_ylim()
-    if not np.isfinite(axes.dataLim.minposy):  # nothing positive to show, as when every loss was NaN
-        return
     axes.set_yscale("log")
-    axes.set_ylim(low, high) if low > 0 else None
+    if low > 0:
+        axes.set_ylim(low, high)
     low, high = axes.get_ylim()
     subs = (1, 2, 5) if high / low < 300 else (1,)
     if high / low < 3:
         subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
     axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axes.yaxis.set_major_formatter(lambda value, _: plain(value))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def thousands(axes: "Axes") -> None:
     """Whole numbers below the horizontal axis: 500, 20k, 1.5M."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axes.xaxis.set_major_formatter(lambda value, _: short(value))
 
 
 def plain(value: float) -> str:
@@ -82,10 +82,6 @@ def short(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
     return f"{value:.4g}"
-
-
-def legend(axes: "Axes") -> None:
-    axes.legend(loc="upper right", fontsize=9, frameon=False, labelcolor=INK, handlelength=1.6)
 
 
 def raster(made: "Figure", dpi: int = 110) -> Image.Image:
@@ -103,10 +99,9 @@ def svg(made: "Figure", salt: str) -> str:
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         made.savefig(held, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = held.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    for size in ("width", "height"):
+        text = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", text)
     used = set(re.findall(r"#([\w.-]+)", text))
     text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
@@ -117,8 +112,5 @@ def svg(made: "Figure", salt: str) -> str:
 
 def thinned(x: Sequence[float], y: Sequence[float], most: int = 800) -> tuple[list[float], list[float]]:
     """At most `most` points of a line, evenly picked, the last among them."""
-    step = max(1, -(-len(x) // most))
-    keep = [*range(0, len(x), step)]
-    if len(x) and keep[-1] != len(x) - 1:
-        keep.append(len(x) - 1)
+    keep = sorted({*range(0, len(x), max(1, -(-len(x) // most))), *range(len(x))[-1:]})
     return [x[i] for i in keep], [y[i] for i in keep]

@@ -15,36 +15,25 @@ from .strip import strip
 
 
 def interpolate(
-    model: Model,
-    noises: Tensor,
-    n: int = 9,
-    square: bool = False,
-    ends: Sequence[str] = (),
-    blend: Blend = slerp,
-    sampling: Sampling | None = None,
-    **conditions: Any,
-) -> Image.Image:
+    model: Model, noises: Tensor, n: int = 9, square: bool = False, ends: Sequence[str] = (), blend: Blend = slerp,
+    sampling: Sampling | None = None, **conditions: Any,
+) -> Image.Image:  # fmt: skip
     """Samples between noises (k, rows, C, *S): a row for each, `ends` naming the k that are met; or n by n in a square of four, of the first row.
 
     blend, sampling and conditions as in `editing.between`.
     """
+    found = between(model, noises[:, :1] if square else noises, n, square, blend, sampling, **conditions).float().cpu()
+    columns = [tiles(x) for x in found]
     if square:
-        return sheet([tiles(x)[0] for x in between(model, noises[:, :1], n, True, blend, sampling, **conditions).float().cpu()], n)
-    columns = [tiles(x) for x in between(model, noises, n, False, blend, sampling, **conditions).float().cpu()]
+        return sheet([column[0] for column in columns], n)
     at = [i * (len(noises) - 1) / (n - 1) for i in range(n)]
     return strip([*zip(*columns, strict=True)], columns=[ends[round(t)] if ends and t % 1 == 0 else "" for t in at] if ends else ())
 
 
 def latent_walk(
-    model: Model,
-    noises: Tensor,
-    path: str | Path,
-    n: int,
-    seconds: float = 4.0,
-    blend: Blend = slerp,
-    sampling: Sampling | None = None,
-    **conditions: Any,
-) -> Path:
+    model: Model, noises: Tensor, path: str | Path, n: int, seconds: float = 4.0, blend: Blend = slerp,
+    sampling: Sampling | None = None, **conditions: Any,
+) -> Path:  # fmt: skip
     """The way through noises (k, rows, C, *S) as a GIF of n frames, each a sheet of all rows; returns the path."""
     frames = between(model, noises, n, False, blend, sampling, **conditions).float().cpu()
     return gif([sheet(tiles(x)) for x in frames], path, seconds)

@@ -15,8 +15,11 @@ from ..files import replacing
 EDGE = 64  # pixels: tiles smaller than this are enlarged, so that an 8 x 8 digit can be seen
 PANEL = 144  # pixels: the edge of a scatter or a line panel
 SPAN = 2.8  # units of data that a scatter shows on either side of 0
-PAPER, INK, FAINT = (255, 255, 255), (36, 41, 47), (110, 119, 129)
+FINE = 3  # panels are drawn so much larger and reduced, so that dots and lines are smooth
+PAPER, GROUND, INK, FAINT = (255, 255, 255), (246, 248, 250), (36, 41, 47), (110, 119, 129)
 DOT = (31, 98, 168)
+CHANNELS = (DOT, (191, 90, 20), (20, 130, 90), (150, 60, 140))
+NOTHING = "there is nothing to draw; make at least one sample (-n 1)"
 
 
 def to_uint8(x: Tensor) -> np.ndarray:
@@ -42,45 +45,38 @@ def tiles(x: Tensor, scale: int | None = None) -> list[Image.Image]:
     each, enlarged by the whole factor `scale` (by default until EDGE pixels are reached), videos (N, C, T, H, W) their middle frame.
     """
     if len(x) == 0:
-        raise Usage("there is nothing to draw; make at least one sample (-n 1)")
-    return {2: _scatter, 3: _lines, 4: _pixels, 5: _frames}[x.ndim](x, scale)
-
-
-def _pixels(x: Tensor, scale: int | None) -> list[Image.Image]:
+        raise Usage(NOTHING)
+    if x.ndim < 4:
+        return (_scatter if x.ndim == 2 else _lines)(x, scale or 1)
+    x = x if x.ndim == 4 else x[:, :, x.shape[2] // 2]
     scale = scale or max(1, round(EDGE / max(x.shape[-2:])))
-    return [enlarge(opaque(p), scale) for p in pictures(x)]
+    return [opaque(p).resize((p.width * scale, p.height * scale), Image.Resampling.NEAREST) for p in pictures(x)]
 
 
-def _frames(x: Tensor, scale: int | None) -> list[Image.Image]:
-    return _pixels(x[:, :, x.shape[2] // 2], scale)
-
-
-def _scatter(x: Tensor, scale: int | None) -> list[Image.Image]:
-    fine = 3  # drawn larger and reduced, so that dots are smooth
-    edge, radius = PANEL * (scale or 1) * fine, fine * 1.3 * (scale or 1)
+def _scatter(x: Tensor, scale: int) -> list[Image.Image]:
+    edge, radius = PANEL * scale * FINE, FINE * 1.3 * scale
     points = torch.nan_to_num(x.detach().float().cpu()[:, :2], nan=1e6)
     if points.shape[1] == 1:
         points = torch.cat([points, torch.zeros_like(points)], 1)
     across = ((points * torch.tensor([1.0, -1.0])) / SPAN + 1) / 2 * edge
-    panel = Image.new("RGB", (edge, edge), (246, 248, 250))
+    panel = Image.new("RGB", (edge, edge), GROUND)
     draw = ImageDraw.Draw(panel)
     for px, py in across[((across >= 0) & (across <= edge)).all(1)].tolist():
         draw.ellipse((px - radius, py - radius, px + radius, py + radius), fill=DOT)
-    return [panel.reduce(fine)]
+    return [panel.reduce(FINE)]
 
 
-def _lines(x: Tensor, scale: int | None) -> list[Image.Image]:
-    fine, width, height = 3, PANEL * (scale or 1), PANEL // 2 * (scale or 1)
-    colours = (DOT, (191, 90, 20), (20, 130, 90), (150, 60, 140))
+def _lines(x: Tensor, scale: int) -> list[Image.Image]:
+    width, height = PANEL * scale * FINE, PANEL // 2 * scale * FINE
     panels = []
     for signal in torch.nan_to_num(x.detach().float().cpu()).clamp(-1.2, 1.2):
-        panel = Image.new("RGB", (width * fine, height * fine), (246, 248, 250))
+        panel = Image.new("RGB", (width, height), GROUND)
         draw = ImageDraw.Draw(panel)
-        at = np.linspace(0, width * fine - 1, signal.shape[-1])
-        for channel, colour in zip(signal, colours, strict=False):
-            rows = (1 - (channel.numpy() / 1.2 + 1) / 2) * (height * fine - 1)
-            draw.line(list(zip(at.tolist(), rows.tolist(), strict=True)), fill=colour, width=fine)
-        panels.append(panel.reduce(fine))
+        at = np.linspace(0, width - 1, signal.shape[-1])
+        for channel, colour in zip(signal, CHANNELS, strict=False):
+            rows = (1 - (channel.numpy() / 1.2 + 1) / 2) * (height - 1)
+            draw.line(list(zip(at.tolist(), rows.tolist(), strict=True)), fill=colour, width=FINE)
+        panels.append(panel.reduce(FINE))
     return panels
 
 
@@ -95,15 +91,10 @@ def opaque(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(board, picture.convert("RGBA")).convert("RGB")
 
 
-def enlarge(picture: Image.Image, scale: int) -> Image.Image:
-    """The picture with every pixel as a square of `scale` pixels."""
-    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST) if scale != 1 else picture
-
-
 def sheet(tiles: Sequence[Image.Image], columns: int | None = None, pad: int = 2) -> Image.Image:
     """Tiles in rows from the left, `pad` white pixels around each; about square unless `columns` is named."""
     if not tiles:
-        raise Usage("there is nothing to draw; make at least one sample (-n 1)")
+        raise Usage(NOTHING)
     width, height = max(t.width for t in tiles), max(t.height for t in tiles)
     columns = min(len(tiles), columns or math.ceil(math.sqrt(len(tiles) * height / width)))
     rows = math.ceil(len(tiles) / columns)
@@ -116,8 +107,7 @@ def sheet(tiles: Sequence[Image.Image], columns: int | None = None, pad: int = 2
 
 def grid(images: Tensor, columns: int | None = None, pad: int = 2, scale: int | None = None) -> Image.Image:
     """A batch as one picture: (N, C, H, W) as a sheet of tiles, points (N, 2) as one large scatter. See `tiles` for `scale`."""
-    alone = 2 if images.ndim == 2 else None
-    return sheet(tiles(images, scale or alone), columns, pad)
+    return sheet(tiles(images, scale or (2 if images.ndim == 2 else None)), columns, pad)
 
 
 def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, columns: int | None = None) -> Path:
@@ -134,18 +124,12 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, 
         with replacing(path) as temporary:
             np.savez_compressed(temporary, *arrays, *([] if labels is None else [labels]))
     elif path.suffix == "":
-        _folder(images, path, labels)
+        for i, picture in enumerate(pictures(images) if images.ndim == 4 else tiles(images)):
+            write(picture, path / (f"{i:06d}.png" if labels is None else f"{i:06d}_{labels[i]}.png"))
     else:
         single = len(images) == 1 and images.ndim == 4
         write(pictures(images)[0] if single else grid(images, columns), path)
     return path
-
-
-def _folder(images: Tensor, path: Path, labels: np.ndarray | None) -> None:
-    drawn = pictures(images) if images.ndim == 4 else tiles(images)
-    for i, picture in enumerate(drawn):
-        name = f"{i:06d}.png" if labels is None else f"{i:06d}_{labels[i]}.png"
-        write(picture, path / name)
 
 
 def check(path: Path) -> None:

@@ -1,6 +1,6 @@
 """The forward process, from data to noise, and the reverse process, from noise to data."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +14,11 @@ from ..errors import Usage
 from ..model import Model, Sampling
 from .animation import gif
 from .picture import sheet, tiles
-from .strip import beside, strip, titled
+from .strip import joined, strip, titled
 
 CROWD, CLOUD = 256, 1000  # examples behind a mean, points in a scatter
+LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)  # at which an estimate is shown
 FAR = 40  # |log-SNR| from which it is written as infinite
 FRAMES = 32  # of a GIF, at most
 SMALL, WIDE = 32, 260  # pixels: of a GIF's tile where it is enlarged, and of a panel where n is not named; noise does not compress
@@ -68,8 +70,7 @@ def number(shape: tuple[int, ...], n: int | None, usual: int) -> int:
 def forward(data: Dataset | Tensor, schedule: Schedule, times: int | Iterable[float] = 8, n: int = 5, seed: int = 0) -> Image.Image:
     """The forward process: x_t = alpha_t x0 + sigma_t eps in columns over t, a sample a row, and the mean of up to CROWD examples below.
 
-    data: a dataset or a batch x0 (N, C, *S). times: how many, evenly from 0 to 1, or the times themselves. The noise of a sample is
-    the same at every t. What is drawn has frame `vp`.
+    data: a dataset or a batch x0 (N, C, *S). times: how many, evenly from 0 to 1, or the times themselves. Drawn in frame `vp`.
     """
     times = torch.linspace(0, 1, times).tolist() if isinstance(times, int) else list(times)
     levels = [schedule(torch.tensor(t, dtype=torch.float64)) for t in times]
@@ -82,16 +83,12 @@ def forward(data: Dataset | Tensor, schedule: Schedule, times: int | Iterable[fl
     columns = [tiles(unit_variance(level.mix(x0, eps), level)) for level in levels]
     mean = [tiles(unit_variance(level.mix(crowd, noise).mean(0, keepdim=True), level))[0] for level in levels]
     rows = [*zip(*columns, strict=True)]
-    names = [f"x{_sub(i + 1)}" for i in range(len(rows))] if len(rows) > 1 else ["x"]
+    names = [f"x{i + 1}".translate(LOWERED) for i in range(len(rows))] if len(rows) > 1 else ["x"]
     return strip([*rows, None, mean], [*names, f"mean\nof {len(crowd)}"], _over(schedule, times, levels))
 
 
-def _over(schedule: Schedule, times: list[float], levels: list[Level]) -> list[str]:
+def _over(schedule: Schedule, times: Sequence[float], levels: list[Level]) -> list[str]:
     return [f"t {t:.2f}\n" + named(schedule, level).split("\n")[1] for t, level in zip(times, levels, strict=True)]
-
-
-def _sub(i: int) -> str:
-    return "".join(chr(0x2080 + int(digit)) for digit in str(i))
 
 
 def evenly(total: int, count: int) -> list[int]:
@@ -101,10 +98,7 @@ def evenly(total: int, count: int) -> list[int]:
 
 
 def moments(model: Model, n: int, count: int, sampling: Sampling | None = None, **conditions: Any) -> Iterator[Moment]:
-    """At most `count` moments of a walk from noise to data, evenly spread over its steps; the last one is the sample itself.
-
-    A walk from an image (SDEdit) starts after its first step.
-    """
+    """At most `count` moments of a walk from noise to data, evenly spread, the sample last; a walk from an image starts after its first step."""
     sampling, conditions = sampling or model.sampling, model.with_defaults(n, conditions)
     schedule, steps = model.sampling_schedule(sampling), sampling.steps
     total = steps if sampling.init is None else max(1, round(sampling.strength * steps))
@@ -125,9 +119,8 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
     """
     walk = list(moments(model, number(model.shape, n, 3), snapshots, sampling, **conditions))
     noisy, clean = [tiles(blended(model, m.x, m.level)) for m in walk], [tiles(m.x0.float()) for m in walk]
-    rows: list[Any] = []
-    for i in range(len(noisy[0])):
-        rows += [[column[i] for column in noisy], [column[i] for column in clean], None]
+    pairs = zip(zip(*noisy, strict=True), zip(*clean, strict=True), strict=True)
+    rows = [row for x, x0 in pairs for row in (x, x0, None)]
     schedule = model.sampling_schedule(sampling)
     return strip(rows[:-1], ["x", "estimate of x₀"] * len(noisy[0]), [named(schedule, m.level) for m in walk])
 
@@ -135,41 +128,28 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
 def reverse_gif(
     model: Model, path: str | Path, n: int | None = None, seconds: float = 4.0, sampling: Sampling | None = None, **conditions: Any
 ) -> Path:
-    """The reverse process as a GIF: n samples at x on the left, the model's estimates of x0 on the right; returns the path.
-
-    n: as many as keep the file small by default, 36 of 32 pixels, a cloud of 1000 points.
-    """
-    (scale, fitting), schedule = _small(model.shape), model.sampling_schedule(sampling)
+    """The reverse process as a GIF: n samples (as many as keep the file small) at x on the left, the model's estimates of x0 on the right."""
+    schedule, edge = model.sampling_schedule(sampling), max(model.shape[-2:])
+    scale, fitting = None, 4
+    if len(model.shape) > 2:
+        scale = max(1, round(SMALL / edge))
+        fitting = max(1, min(6, WIDE // (scale * edge))) ** 2
     frames = []
     for m in moments(model, number(model.shape, n, fitting), FRAMES, sampling, **conditions):
         left, right = (sheet(tiles(x, scale)) for x in (blended(model, m.x, m.level), m.x0.float()))
         words = named(schedule, m.level).replace("\n", "   ")
-        frames.append(beside(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
+        frames.append(joined(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
     return gif(frames, path, seconds)
 
 
-def _small(shape: tuple[int, ...]) -> tuple[int | None, int]:
-    """By which factor tiles are enlarged in a GIF, and how many samples fit."""
-    if len(shape) < 3:
-        return None, 4
-    scale = max(1, round(SMALL / max(shape[-2:])))
-    return scale, max(1, min(6, WIDE // (scale * max(shape[-2:])))) ** 2
-
-
 def estimate(
-    model: Model,
-    data: Dataset | Tensor,
-    times: Iterable[float] = (0.1, 0.3, 0.5, 0.7, 0.9),
-    index: int = 0,
-    seed: int = 0,
-    **conditions: Any,
+    model: Model, data: Dataset | Tensor, times: Sequence[float] = TIMES, index: int = 0, seed: int = 0, **conditions: Any
 ) -> Image.Image:
     """What one call of the model makes of x_t: the true x0 and eps, the blend, and the estimates with their mean absolute (l1) errors.
 
     One example of the data (a batch of points), blended with the same eps, of the model's source, at each of `times`. Conditions that are not
     mentioned are the example's own.
     """
-    times = list(times)
     if isinstance(data, Tensor):
         batch = {"x": data if data.ndim == 2 else data[index : index + 1]}
     else:
@@ -179,15 +159,13 @@ def estimate(
     denoise = model.denoise(len(x0), **own | conditions)
     eps = model.source.start(len(x0), x0.shape[1:], Seeded(seed, range(len(x0))), batch.get(model.source.key)).to(x0)
     levels = [model.noise(torch.tensor(t, dtype=torch.float64)) for t in times]
-    rows: dict[str, list[Image.Image]] = {"x₀": [], "ε": [], "xₜ": [], "estimate of x₀": [], "estimate of ε": []}
-    errors: dict[str, list[str]] = {name: [] for name in rows}
+    columns, errors = [], []
     for level in levels:
         x = level.mix(x0, eps)
         with torch.no_grad():
-            x0_found, eps_found = denoise(x, level)
-        for name, picture in zip(rows, (x0, eps, blended(model, x, level), x0_found, eps_found), strict=True):
-            rows[name] += tiles(picture.float().cpu())
-        errors["estimate of x₀"].append(f"l1 {float((x0_found - x0).abs().mean()):.3f}")
-        errors["estimate of ε"].append(f"l1 {float((eps_found - eps).abs().mean()):.3f}")
-    true, estimated = list(rows.values())[:3], list(rows.values())[3:]
-    return strip([*true, None, *estimated], list(rows), _over(model.noise, times, levels), list(errors.values()))
+            found = denoise(x, level)
+        columns.append([tiles(part.float().cpu())[0] for part in (x0, eps, blended(model, x, level), *found)])
+        errors.append([f"l1 {float((part - true).abs().mean()):.3f}" for part, true in zip(found, (x0, eps), strict=True)])
+    true, estimated = (list(zip(*(column[part] for column in columns), strict=True)) for part in (slice(3), slice(3, 5)))
+    names, captions = ["x₀", "ε", "xₜ", "estimate of x₀", "estimate of ε"], [(), (), (), *zip(*errors, strict=True)]
+    return strip([*true, None, *estimated], names, _over(model.noise, times, levels), captions)

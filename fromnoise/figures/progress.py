@@ -24,7 +24,6 @@ def opened(file: Path) -> Image.Image | None:
     """A picture, wholly read; None where it is missing, cut short or no picture."""
     try:
         with Image.open(file) as picture:
-            picture.load()
             return opaque(picture.convert("RGB") if picture.mode == "P" else picture.copy())
     except (OSError, SyntaxError, ValueError):
         return None

@@ -9,10 +9,10 @@ from torch import Tensor
 from ..data import Dataset
 from ..diffusion import Schedule, Seeded, Table
 from ..errors import Usage
-from .figure import COLOURS, INK, dress, figure, raster
+from .figure import COLOURS, PLAIN, dress, figure, raster
 from .picture import tiles
 from .process import examples, unit_variance
-from .strip import above, strip
+from .strip import joined, strip
 
 POINTS = 1000  # of a curve, and the steps into which a curve without betas is cut
 SHOWN = 15.0  # the log-SNR axis ends here
@@ -48,16 +48,11 @@ def schedules(compared: Mapping[str, Schedule], data: Dataset | Tensor | None = 
     dress(bar, "ᾱ, the share of signal", "t")
     dress(snr, "log-SNR", "t")
     dress(beta, "β of a step (of 1000, for curves)", "t", log=True)
-    columns = min(6, len(compared))
-    handles, names = bar.get_legend_handles_labels()
-    made.legend(handles, names, loc="outside upper left", ncols=columns, frameon=False, fontsize=10, handlelength=1.6, labelcolor=INK)
-    plot = raster(made)
-    return plot if data is None else above(plot, _noised(compared, data, times, seed), gap=4)
-
-
-def _noised(compared: Mapping[str, Schedule], data: Dataset | Tensor, times: int, seed: int) -> Image.Image:
+    made.legend(*bar.get_legend_handles_labels(), loc="outside upper left", ncols=min(6, len(compared)), fontsize=10, **PLAIN)
+    if data is None:
+        return raster(made)
     x0 = examples(data, 400 if (data.ndim == 2 if isinstance(data, Tensor) else len(data.shape) == 1) else 1)["x"].cpu()
     eps = Seeded(seed, range(len(x0)))(x0)
     at = torch.linspace(0, 1, times, dtype=torch.float64)
     rows = [[tiles(unit_variance(level.mix(x0, eps), level))[0] for level in map(schedule, at)] for schedule in compared.values()]
-    return strip(rows, list(compared), [f"t {t:.2f}" for t in at.tolist()])
+    return joined(raster(made), strip(rows, list(compared), [f"t {t:.2f}" for t in at.tolist()]), gap=4, down=True)

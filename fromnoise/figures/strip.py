@@ -7,10 +7,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import Usage
-from .picture import FAINT, INK, PAPER
+from .picture import FAINT, INK, NOTHING, PAPER
 
 Row = Sequence[Image.Image] | None  # None is a gap between two groups of rows
 GAP, SPACE, FOOT = 14, 12, 20  # pixels: between groups of rows, beside row names, for captions
+PAD, MARGIN = 3, 12  # ... between tiles, around all
 
 
 @cache
@@ -22,12 +23,7 @@ def font(size: int = 13) -> ImageFont.FreeTypeFont:
 
 
 def strip(
-    rows: Sequence[Row],
-    names: Sequence[str] = (),
-    columns: Sequence[str] = (),
-    captions: Sequence[Sequence[str]] = (),
-    pad: int = 3,
-    margin: int = 12,
+    rows: Sequence[Row], names: Sequence[str] = (), columns: Sequence[str] = (), captions: Sequence[Sequence[str]] = ()
 ) -> Image.Image:
     """Rows of tiles with row names at the left, column names above and captions below each tile.
 
@@ -35,36 +31,32 @@ def strip(
     """
     full = [row for row in rows if row]
     if not full:
-        raise Usage("there is nothing to draw; make at least one sample (-n 1)")
+        raise Usage(NOTHING)
     words = [captions[i] if i < len(captions) else () for i in range(len(full))]
-    width = _column(full, columns, words) + pad  # one for all, so that the eye can compare
+    widths = [_size(word)[0] + 8 for word in (*columns, *("\n" + caption for line in words for caption in line))]
+    width = max(*widths, *(tile.width for row in full for tile in row)) + PAD  # one for all, so that the eye can compare
     gutter = max((_size(name)[0] for name in names), default=0) + (SPACE if names else 0)
     head = max((_size(name)[1] for name in columns), default=0) + (6 if columns else 0)
-    heights = [max(t.height for t in row) + pad + (FOOT if any(said) else 0) for row, said in zip(full, words, strict=True)]
-    size = (2 * margin + gutter + width * max(map(len, full)), 2 * margin + head + sum(heights) + GAP * (len(rows) - len(full)))
+    heights = [max(t.height for t in row) + PAD + (FOOT if any(said) else 0) for row, said in zip(full, words, strict=True)]
+    size = (2 * MARGIN + gutter + width * max(map(len, full)), 2 * MARGIN + head + sum(heights) + GAP * (len(rows) - len(full)))
     canvas = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(canvas)
-    left, top, index = margin + gutter, margin + head, 0
+    left, top, index = MARGIN + gutter, MARGIN + head, 0
     for i, name in enumerate(columns):
-        _write(draw, name, left + (i + 0.5) * width, top - 6 - _size(name)[1], "middle")
+        _write(draw, name, left + (i + 0.5) * width, top - 6 - _size(name)[1], "ma")
     for row in rows:
         if not row:
             top += GAP
             continue
         tall = max(t.height for t in row)
         if index < len(names):
-            _write(draw, names[index], left - SPACE, top + (tall - _size(names[index])[1]) / 2, "right")
+            _write(draw, names[index], left - SPACE, top + (tall - _size(names[index])[1]) / 2, "ra")
         for i, tile in enumerate(row):
             canvas.paste(tile, (left + round(i * width + (width - tile.width) / 2), top))
             if i < len(words[index]):
-                _write(draw, "\n" + words[index][i], left + (i + 0.5) * width, top + tall + 3 - _size("x")[1], "middle")
+                _write(draw, "\n" + words[index][i], left + (i + 0.5) * width, top + tall + 3 - _size("x")[1], "ma")
         top, index = top + heights[index], index + 1
     return canvas
-
-
-def _column(full: Sequence[Sequence[Image.Image]], columns: Sequence[str], captions: Sequence[Sequence[str]]) -> int:
-    words = [*columns, *("\n" + word for line in captions for word in line)]
-    return max([tile.width for row in full for tile in row] + [_size(word)[0] + 8 for word in words])
 
 
 def _lines(text: str) -> list[tuple[str, int, tuple[int, int, int]]]:
@@ -77,8 +69,7 @@ def _size(text: str) -> tuple[int, int]:
     return max(round(font(size).getlength(line)) for line, size, _ in lines), sum(size + 4 for _, size, _ in lines)
 
 
-def _write(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, align: str) -> None:
-    anchor = {"middle": "ma", "right": "ra", "left": "la"}[align]
+def _write(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, anchor: str) -> None:
     for line, size, colour in _lines(text):
         draw.text((round(x), round(y)), line, fill=colour, font=font(size), anchor=anchor)
         y += size + 4
@@ -93,24 +84,16 @@ def titled(picture: Image.Image, text: str, height: int = 24) -> Image.Image:
     return canvas
 
 
-def beside(*parts: Image.Image, gap: int = 8) -> Image.Image:
-    """Pictures side by side, centred in height."""
-    height = max(p.height for p in parts)
-    mode = "L" if all(p.mode == "L" for p in parts) else "RGB"
-    canvas = Image.new(mode, (sum(p.width for p in parts) + gap * (len(parts) - 1), height), "white")
+def joined(*parts: Image.Image, gap: int = 8, down: bool = False) -> Image.Image:
+    """Pictures side by side, centred in height; or one above the other (`down`), centred in width."""
+    if down:
+        turn = Image.Transpose.TRANSPOSE
+        return joined(*(part.transpose(turn) for part in parts), gap=gap).transpose(turn)
+    height = max(part.height for part in parts)
+    mode = "L" if all(part.mode == "L" for part in parts) else "RGB"
+    canvas = Image.new(mode, (sum(part.width for part in parts) + gap * (len(parts) - 1), height), "white")
     left = 0
     for part in parts:
         canvas.paste(part, (left, (height - part.height) // 2))
         left += part.width + gap
-    return canvas
-
-
-def above(*parts: Image.Image, gap: int = 0) -> Image.Image:
-    """Pictures one above the other, centred in width."""
-    width = max(p.width for p in parts)
-    canvas = Image.new("RGB", (width, sum(p.height for p in parts) + gap * (len(parts) - 1)), PAPER)
-    top = 0
-    for part in parts:
-        canvas.paste(part, ((width - part.width) // 2, top))
-        top += part.height + gap
     return canvas

@@ -2,14 +2,16 @@
 
 from itertools import chain, cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..evaluation.sweep import Sweep
 from ..files import replacing
-from .figure import COLOURS, INK, SOFT, dress, figure
+from .figure import COLOURS, INK, PLAIN, SOFT, dress, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+DOTTED: Any = {"marker": "o", "markersize": 4, "linewidth": 1.5}
 
 
 def tradeoff(sweep: Sweep, path: str | Path) -> Path:
@@ -19,21 +21,21 @@ def tradeoff(sweep: Sweep, path: str | Path) -> Path:
     metrics = {row.metric: row for row in sweep.metrics}
     accuracy, recall = (next((name for name in metrics if name.startswith(words)), None) for words in ("class accuracy", "recall"))
     distances = [row for row in metrics.values() if row.better == "lower"]
-    both = accuracy is not None and recall is not None
+    both = bool(accuracy and recall)
     made, panels = figure(len(distances) + both, columns=min(3, len(distances) + both))
-    if accuracy is not None and recall is not None:
+    if accuracy and recall:
         _against(panels[0], sweep, accuracy, recall)
     for axes, row in zip(panels[both:], distances, strict=True):
         lines = sweep.values(row.metric)
         for (name, values), colour in zip(lines.items(), cycle(COLOURS)):
-            axes.plot(sweep.scales, values, color=colour, marker="o", markersize=4, linewidth=1.5, label=name)
+            axes.plot(sweep.scales, values, color=colour, label=name, **DOTTED)
         if row.floor is not None:
             axes.axhline(row.floor, color=SOFT, linestyle=(0, (4, 3)), linewidth=1)
         dress(axes, row.metric, "guidance")
         if min(*chain(*lines.values()), row.floor or 0.0) >= 0:
             axes.set_ylim(bottom=0)
     if len(sweep.lines) > 1:
-        panels[0].legend(loc="best", fontsize=8.5, frameon=False, labelcolor=INK, handlelength=1.6)
+        panels[0].legend(loc="best", fontsize=8.5, **PLAIN)
     with replacing(path) as temporary:
         made.savefig(temporary, dpi=150, format=path.suffix.lstrip(".") or "png")
     return path
@@ -42,7 +44,7 @@ def tradeoff(sweep: Sweep, path: str | Path) -> Path:
 def _against(axes: "Axes", sweep: Sweep, accuracy: str, recall: str) -> None:
     heights = sweep.values(accuracy)
     for (name, x), colour in zip(sweep.values(recall).items(), cycle(COLOURS)):
-        axes.plot(x, heights[name], color=colour, marker="o", markersize=4, linewidth=1.5, label=name)
+        axes.plot(x, heights[name], color=colour, label=name, **DOTTED)
         for scale, at, height in zip(sweep.scales, x, heights[name], strict=True):
             axes.annotate(f"{scale:g}", (at, height), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8.5, color=INK)
     real = sweep.last[recall].floor, sweep.last[accuracy].floor

@@ -10,7 +10,7 @@ from ..autoencoders import Autoencoder, Identity
 from ..conditions import Condition
 from ..diffusion import Bound, Denoise, Denoiser, Gaussian, Level, Schedule, Seeded, Source, loss
 from ..diffusion import predict as prediction
-from ..diffusion.weight import Weight, flat
+from ..diffusion.loss import Weight, flat
 from ..draws import Draws
 from ..errors import Usage, nearest
 from ..networks import NOTHING, Context

@@ -1,37 +1,18 @@
 """Networks: network(x (B, C, *S), t (B,), context) -> like x. They know nothing of diffusion; `Network` is what all of them have."""
 
-from .adapters.adapter import Adapter, changes, merge
-from .adapters.lora import DoRA, LoRA
-from .compat import Compat
+from .adapters import Adapter, DoRA, LoRA, changes, merge
 from .context import NOTHING, PLACES, Context, ControlHint
-from .control import Branch
-from .conv import Conv
-from .conv_adaln import ConvAdaLN
 from .convnext import ConvNeXtUNet
-from .dit import DiT
 from .layers.axes import lay_weights_last
-from .layers.block import recompute
 from .layers.dropout import Dropout, set_dropout_keys
-from .mlp import MLP, TwoLinear
-from .network import Network
+from .network import Branch, Compat, Network, recompute
 from .presets import PRESETS
+from .small import MLP, Conv, ConvAdaLN, TwoLinear
+from .transformer import DiT, UViT
 from .unet import UNet
-from .uvit import UViT
 
 NETWORKS: dict[str, type[Network]] = {
-    "mlp": MLP,
-    "two_linear": TwoLinear,
-    "conv": Conv,
-    "conv_adaln": ConvAdaLN,
-    "unet": UNet,
-    "convnext_unet": ConvNeXtUNet,
-    "dit": DiT,
-    "uvit": UViT,
-}
+    "mlp": MLP, "two_linear": TwoLinear, "conv": Conv, "conv_adaln": ConvAdaLN,
+    "unet": UNet, "convnext_unet": ConvNeXtUNet, "dit": DiT, "uvit": UViT,
+}  # fmt: skip
 ADAPTERS: dict[str, type[Adapter]] = {"lora": LoRA, "dora": DoRA}
-
-__all__ = [
-    "ADAPTERS", "NETWORKS", "NOTHING", "PLACES", "PRESETS", "Adapter", "Branch", "Compat", "Context", "ControlHint", "Conv", "ConvAdaLN",
-    "ConvNeXtUNet", "DiT", "DoRA", "Dropout", "LoRA", "MLP", "Network", "TwoLinear", "UNet", "UViT", "changes", "lay_weights_last", "merge",
-    "recompute", "set_dropout_keys",
-]  # fmt: skip

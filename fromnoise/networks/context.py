@@ -69,19 +69,10 @@ class Context:
 
     def merged(self, other: "Context") -> "Context":
         """Two conditions of the same batch: vectors and residuals add, tokens follow one another, pictures lie side by side."""
-
-        def both(key: str, join):
-            a, b = getattr(self, key), getattr(other, key)
-            return join(a, b) if a is not None and b is not None else (b if a is None else a)
-
         return Context(
-            vector=both("vector", torch.add),
-            tokens=both("tokens", lambda a, b: torch.cat([a, b], 1)),
-            mask=_masks(self, other),
-            concat=both("concat", lambda a, b: torch.cat([a, b], 1)),
-            residuals=_sum(self.residuals, other.residuals),
-            hints={**self.hints, **other.hints},
-        )
+            vector=_sum(self.vector, other.vector), tokens=_beside(self.tokens, other.tokens), mask=_masks(self, other),
+            concat=_beside(self.concat, other.concat), residuals=_sums(self.residuals, other.residuals), hints={**self.hints, **other.hints},
+        )  # fmt: skip
 
     def weight_controls(self, control: Mapping[str, Sequence[float]]) -> "Context":
         """The context with the weights of its hints set by {key: [weight] or [weight, low, high]}; a weight of 0 leaves a hint out."""
@@ -94,11 +85,10 @@ class Context:
 
     def resolve_controls(self, x: Tensor, t: Tensor, noise: Tensor) -> "Context":
         """The context with residuals in place of hints, for the network's input x (B, C, *S) and t (B,) at noise = sigma / alpha, () or (B,)."""
-        plain = replace(self, residuals=(), hints={})
-        residuals = self.residuals
+        plain, residuals = replace(self, residuals=(), hints={}), self.residuals
         for hint in self.hints.values():
             if hint.active(noise):
-                residuals = _sum(residuals, hint.residuals(x, t, plain))
+                residuals = _sums(residuals, hint.residuals(x, t, plain))
         return replace(plain, residuals=residuals)
 
     def add_residuals(self, features: Sequence[Tensor], first: int = 0) -> list[Tensor]:
@@ -129,7 +119,15 @@ def _masks(a: Context, b: Context) -> Tensor | None:
     return torch.cat([torch.ones_like(c.tokens[..., 0], dtype=torch.bool) if c.mask is None else c.mask.bool() for c in both], 1)
 
 
-def _sum(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return a + b if a is not None and b is not None else b if a is None else a
+
+
+def _beside(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return torch.cat([a, b], 1) if a is not None and b is not None else b if a is None else a
+
+
+def _sums(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Residuals of two, where none is no residuals at all."""
     return tuple(x + y for x, y in zip(a, b, strict=True)) if a and b else a or b
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import Usage
+from ..errors import at_least
 from .context import Context
 from .layers.attention import LinearAttention, SelfAttention
-from .layers.axes import CONVS, beside, conv, lay_last, resized
-from .layers.block import Block
+from .layers.axes import beside, conv, conv_class, lay_last, resized
 from .layers.embed import Kind, TimeEmbedding, zero
 from .layers.norm import GroupNorm
-from .network import Network
+from .network import Block, Network
+from .unet import widths_of
 
 
 class ConvNeXtBlock(Block):
@@ -24,7 +24,7 @@ class ConvNeXtBlock(Block):
     def __init__(self, channels_in: int, channels_out: int, dim: int, axes: int, norm: bool = True, mult: int = 2):
         super().__init__()
         self.emb_proj = nn.Linear(dim, channels_in)
-        self.depthwise = CONVS[axes](channels_in, channels_in, 7, padding=3, groups=channels_in)
+        self.depthwise = conv_class(axes)(channels_in, channels_in, 7, padding=3, groups=channels_in)
         self.norm = GroupNorm(channels_in, 1) if norm else nn.Identity()
         self.conv1 = conv(axes, channels_in, mult * channels_out)
         self.conv2 = conv(axes, mult * channels_out, channels_out)
@@ -46,24 +46,14 @@ class ConvNeXtUNet(Network):
     ways = {"add": {}, "concat": {}}
 
     def __init__(
-        self,
-        channels: int = 3,
-        width: int = 64,
-        levels: Sequence[int] = (1, 2, 4, 8),
-        mult: int = 2,
-        heads: int = 4,
-        head: int = 32,
-        axes: int = 2,
-        concat: int = 0,
-        time: Kind = "sinusoidal",
-    ):
+        self, channels: int = 3, width: int = 64, levels: Sequence[int] = (1, 2, 4, 8), mult: int = 2, heads: int = 4, head: int = 32,
+        axes: int = 2, concat: int = 0, time: Kind = "sinusoidal",
+    ):  # fmt: skip
         super().__init__()
-        if width < 2 or min(levels, default=0) < 1:
-            raise Usage(f"a ConvNeXt UNet needs width >= 2 and levels of at least 1, not {width} and {list(levels)}")
-        if axes not in CONVS:
-            raise Usage(f"convolutions need examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp")
-        self.dim = 4 * width
-        widths = [width * multiple for multiple in levels]
+        widths = widths_of("convnext_unet", width, levels)
+        at_least(1, "convnext_unet", mult=mult, heads=heads, head=head)
+        at_least(0, "convnext_unet", concat=concat)
+        self.dim, self.concat = 4 * width, concat
 
         def block(channels_in: int, channels_out: int, norm: bool = True) -> ConvNeXtBlock:
             return ConvNeXtBlock(channels_in, channels_out, self.dim, axes, norm, mult)
@@ -75,7 +65,7 @@ class ConvNeXtUNet(Network):
             self.down.append(nn.ModuleList([block(now, wide, norm=i > 0), block(wide, wide), LinearAttention(wide, heads, head, 1)]))
             now = wide
             if i < len(widths) - 1:
-                self.downsample.append(CONVS[axes](now, now, 4, 2, 1))
+                self.downsample.append(conv_class(axes)(now, now, 4, 2, 1))
         self.middle = nn.ModuleList([block(now, now), SelfAttention(now, now // heads if now >= heads else now, 1), block(now, now)])
         for wide, above in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True):
             self.up.append(nn.ModuleList([block(2 * wide, above), block(above, above), LinearAttention(above, heads, head, 1)]))

@@ -1,13 +1,19 @@
-"""What every network is: the interface that conditions, control branches, adapters and the denoiser rely on."""
+"""What every network is: the interface that conditions, control branches, adapters and the denoiser rely on; and its repeated part."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import Usage
 from .context import NOTHING, PLACES, Context
+from .layers.axes import conv, fold
+from .layers.embed import zero
 
 
 class Network(nn.Module, ABC):
@@ -16,7 +22,9 @@ class Network(nn.Module, ABC):
     ways         how a condition can enter, by names of `PLACES`, and the settings that each calls for; `control` where a control branch can
     dim          width of the time embedding, and so of the context's vector
     context_dim  width of the context's tokens; 0 where it takes none
+    concat       channels of the context's picture; 0 where it takes none
 
+    decoder      names of the parts that follow `encode` (for control branches)
     patch        pixels a side that are folded into channels before the first layer (for control branches)
     width        channels after the first layer, where a hint is added (for control branches)
     """
@@ -24,6 +32,8 @@ class Network(nn.Module, ABC):
     ways: ClassVar[Mapping[str, Mapping[str, Any]]] = {"add": {}}
     dim: int
     context_dim: int = 0
+    concat: int = 0
+    decoder: ClassVar[Sequence[str]] = ()
     patch: int
     width: int
 
@@ -36,33 +46,101 @@ class Network(nn.Module, ABC):
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor: ...
 
     def accepted(self, context: Context | None) -> Context:
-        """The context, an empty one for None; raises Usage where it holds what this network would overlook."""
+        """The context, an empty one for None; raises Usage where it holds what this network would overlook, or lacks what it is laid out for."""
         places = dict.fromkeys(PLACES.get(way, "residuals") for way in self.ways)
-        return (context or NOTHING).only(
-            *(place for place in places if place != "tokens" or self.context_dim), *(("mask",) if self.context_dim else ())
-        )
+        if not self.context_dim:
+            places.pop("tokens", None)
+        context = (context or NOTHING).only(*places, *(("mask",) if self.context_dim else ()))
+        channels = 0 if context.concat is None else context.concat.shape[1]
+        if channels != self.concat:
+            raise Usage(f"this network takes {self.concat} channels beside x, and the conditions have {channels}; leave network.concat out")
+        return context
 
     def embedding(self, t: Tensor, context: Context) -> Tensor:
         """The time embedding with the context's vector added; t (B,) -> (B, dim)."""
         emb = self.time_embedding(t)
         return emb if context.vector is None else emb + context.vector
 
-    # What a control branch needs (ControlNet, Zhang et al. 2023)
+    @classmethod
+    def check_control(cls) -> None:
+        """Raises Usage where a control branch has nothing to add to."""
+        if "control" not in cls.ways:
+            raise Usage(f"{cls.__name__} has no features that a control branch could add to; choose network unet, dit or uvit")
 
     def encoder_copy(self) -> Self:
         """A copy of the network without what follows `encode`."""
-        raise self._without_control()
+        copy = deepcopy(self)
+        for name in self.decoder:
+            delattr(copy, name)
+        return copy
 
     def zero_convs(self) -> list[nn.Module]:
         """A layer for each feature of `encode` through which a control branch adds to it, zero at first."""
-        raise self._without_control()
+        raise NotImplementedError
 
     def encode(self, x: Tensor, t: Tensor, context: Context, hint: Tensor | None = None) -> tuple[list[Tensor], Any]:
-        """(the features, with the context's residuals added; what the rest of the network needs).
+        """(the features, residuals added; what `forward` needs beside them); hint (B, width, *S / patch) is added after the first layer."""
+        raise NotImplementedError
 
-        hint  (B, width, *S / patch), added to x after the first layer
-        """
-        raise self._without_control()
 
-    def _without_control(self) -> Usage:
-        return Usage(f"{type(self).__name__} has no features that a control branch could add to; choose network unet, dit or uvit")
+class Branch(nn.Module):
+    """A copy of a network's encoder that reads a hint as well (ControlNet, Zhang et al. 2023, sec. 3.1).
+
+    r_i = Z_i(h_i(x + Z(stem(hint)), t, context)), one for each feature h_i of the network, which adds it to its own. All Z are zero at
+    first, so a fresh branch changes nothing. x (B, C, *S), t (B,), hint (B, channels, *S) -> residuals like the network's features.
+    """
+
+    def __init__(self, network: Network, channels: int, axes: int):
+        super().__init__()
+        network.check_control()
+        self.encoder = network.encoder_copy().requires_grad_(True)
+        self.channels, width = channels, network.width
+        self.stem = nn.Sequential(
+            conv(axes, channels * network.patch**axes, width), nn.SiLU(), conv(axes, width, width), nn.SiLU(), zero(conv(axes, width, width, 1))
+        )  # fmt: skip
+        self.zero_convs = nn.ModuleList(network.zero_convs())
+
+    def forward(self, x: Tensor, t: Tensor, context: Context, hint: Tensor) -> tuple[Tensor, ...]:
+        features, _ = self.encoder.encode(x, t, context, self.stem(fold(hint, self.encoder.patch)))
+        return tuple(layer(feature) for layer, feature in zip(self.zero_convs, features, strict=True))
+
+
+@dataclass(frozen=True)
+class Compat:
+    """What weights of a published network call for; by default, what ours are trained with.
+
+    groups    of every group norm (null: up to 32 of 4 or more channels)
+    eps       of the UNet's norms (null: 1e-5), or of the DiT's norm before the feed-forward layer (null: 1e-6)
+    pad_late  the UNet's strided convolutions pad behind alone, as the first DDPM's did
+    shift     1: the time embedding's frequencies fall to 1 / 10000 (Ho et al. 2020); 0: they just miss it
+    """
+
+    groups: int | None = None
+    eps: float | None = None
+    pad_late: bool = False
+    shift: int = 0
+
+
+OURS = Compat()
+
+
+class Block(nn.Module):
+    """A repeated part of a network. Where `recompute` is set, training keeps only what goes in, and computes the rest again on the way back.
+
+    Gradient checkpointing (Chen et al. 2016): the activations of one block at a time, for about a third more time. Dropout draws alike twice.
+    """
+
+    recompute = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(super().__call__, *args, use_reentrant=False, **kwargs)
+        return super().__call__(*args, **kwargs)
+
+
+def recompute(network: nn.Module, on: bool = True) -> int:
+    """Sets every outermost `Block` of the network to be recomputed; how many there are."""
+    if isinstance(network, Block):
+        network.recompute = on
+        return 1
+    return sum(recompute(child, on) for child in network.children())

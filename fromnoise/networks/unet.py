@@ -1,23 +1,20 @@
 """The UNet of diffusion models: residual blocks down and up, with skips across and attention where it is wanted."""
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from functools import partial
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import Usage
-from .compat import OURS, Compat
+from ..errors import Usage, at_least
 from .context import Context
 from .layers.attention import CrossTransformer, LinearAttention, SelfAttention
-from .layers.axes import beside, conv, fold, lay_last, resized, unfold
-from .layers.block import Block
+from .layers.axes import beside, conv, conv_class, fold, lay_last, resized, unfold
 from .layers.dropout import Dropout
 from .layers.embed import Kind, TimeEmbedding, zero
 from .layers.norm import GroupNorm
-from .network import Network
+from .network import OURS, Block, Compat, Network
 
 
 class ResBlock(Block):
@@ -46,10 +43,7 @@ class ResBlock(Block):
         if size is not None:
             h, x = resized(h, size), resized(x, size)
         h = self.conv1(h)
-        if self.scale_shift:
-            h = self.norm2(h, *emb.chunk(2, 1))
-        else:
-            h = self.norm2(h + emb.reshape(*emb.shape, *[1] * (x.ndim - 2)))
+        h = self.norm2(h, *emb.chunk(2, 1)) if self.scale_shift else self.norm2(h + emb.reshape(*emb.shape, *[1] * (x.ndim - 2)))
         return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
 
 
@@ -70,15 +64,13 @@ class Downsample(Block):
 
     def __init__(self, channels: int, axes: int, pad_late: bool):
         super().__init__()
-        self.conv = conv(axes, channels, channels, stride=2)
+        self.conv = conv_class(axes)(channels, channels, 3, 2, 0 if pad_late else 1)
         self.pad_late = pad_late
 
     def forward(self, x: Tensor, emb: Tensor, size: Sequence[int]) -> Tensor:
-        if not self.pad_late:
-            return self.conv(x)
-        # one pixel of zeros behind, and one more where the size is odd, which a last window of its own would need
-        x = F.pad(x, [amount for n in reversed(x.shape[2:]) for amount in (0, 1 + n % 2)])
-        return (F.conv1d, F.conv2d, F.conv3d)[x.ndim - 3](x, self.conv.weight, self.conv.bias, stride=2)
+        if self.pad_late:  # one pixel of zeros, and one more where the size is odd, which a last window of its own would need
+            x = F.pad(x, [amount for n in reversed(x.shape[2:]) for amount in (0, 1 + n % 2)])
+        return self.conv(x)
 
 
 class Upsample(Block):
@@ -96,14 +88,12 @@ class ConvOut(Block, nn.Sequential):
     """Norm, SiLU and the last convolution, which is zero at first."""
 
 
-def widths_of(width: int, levels: Sequence[float], attending: Sequence[int], blocks: int, patch: int) -> list[int]:
+def widths_of(what: str, width: int, levels: Sequence[float]) -> list[int]:
     """The channels of every level of a UNet; raises Usage where there is no such UNet."""
-    if any(not 0 <= level < len(levels) for level in attending):
-        raise Usage(f"attention and linear name levels 0 to {len(levels) - 1} of the UNet, not {list(attending)}")
+    at_least(2, what, width=width)
     widths = [round(width * multiple) for multiple in levels]
-    if width < 2 or min(widths, default=0) < 1 or blocks < 1 or patch < 1:
-        given = f"{width}, {list(levels)}, {blocks}, {patch}"
-        raise Usage(f"a UNet needs width >= 2, levels of at least 1 channel, blocks >= 1 and patch >= 1, not {given}")
+    if min(widths, default=0) < 1:
+        raise Usage(f"{what}: levels are multiples of the width that leave every level 1 channel or more, not {list(levels)}")
     return widths
 
 
@@ -125,40 +115,25 @@ class UNet(Network):
     """
 
     ways = {
-        "adaln": {"scale_shift": True},
-        "add": {"scale_shift": False},
-        "cross": {"place": "cross"},
-        "token": {"place": "token"},
-        "concat": {},
-        "control": {},
-    }
+        "adaln": {"scale_shift": True}, "add": {"scale_shift": False}, "cross": {"place": "cross"}, "token": {"place": "token"},
+        "concat": {}, "control": {},
+    }  # fmt: skip
+    decoder = ("up", "upsample", "conv_out")
 
     def __init__(
-        self,
-        channels: int = 3,
-        width: int = 64,
-        levels: Sequence[float] = (1, 2, 2),
-        blocks: int = 2,
-        attention: Sequence[int] = (),
-        patch: int = 1,
-        head: int = 64,
-        heads: int | None = None,
-        scale_shift: bool = True,
-        dropout: float = 0.0,
-        time: Kind = "sinusoidal",
-        axes: int = 2,
-        concat: int = 0,
-        context_dim: int = 0,
-        place: Literal["cross", "token"] = "cross",
-        positions: bool = False,
-        linear: Sequence[int] = (),
-        middle: bool | None = None,
-        resample: Literal["conv", "residual"] = "conv",
-        compat: Compat = OURS,
-    ):
+        self, channels: int = 3, width: int = 64, levels: Sequence[float] = (1, 2, 2), blocks: int = 2, attention: Sequence[int] = (),
+        patch: int = 1, head: int = 64, heads: int | None = None, scale_shift: bool = True, dropout: float = 0.0, time: Kind = "sinusoidal",
+        axes: int = 2, concat: int = 0, context_dim: int = 0, place: Literal["cross", "token"] = "cross", positions: bool = False,
+        linear: Sequence[int] = (), middle: bool | None = None, resample: Literal["conv", "residual"] = "conv", compat: Compat = OURS,
+    ):  # fmt: skip
         super().__init__()
-        widths = widths_of(width, levels, [*attention, *linear], blocks, patch)
-        self.dim, self.width, self.patch, self.context_dim, self.axes = 4 * width, widths[0], patch, context_dim, axes
+        widths = widths_of("unet", width, levels)
+        at_least(1, "unet", blocks=blocks, patch=patch, head=head, heads=heads or 1)
+        at_least(0, "unet", concat=concat, context_dim=context_dim)
+        if any(not 0 <= level < len(levels) for level in (*attention, *linear)):
+            raise Usage(f"unet: attention and linear name levels 0 to {len(levels) - 1}, not {[*attention, *linear]}")
+        self.dim, self.width, self.patch, self.axes = 4 * width, widths[0], patch, axes
+        self.context_dim, self.concat = context_dim, concat
         groups, eps = compat.groups, 1e-5 if compat.eps is None else compat.eps
 
         def block(channels_in: int, channels_out: int) -> ResBlock:
@@ -179,34 +154,23 @@ class UNet(Network):
         self.time_embedding = TimeEmbedding(self.dim, width, time, compat.shift)
         self.conv_in = conv(axes, (channels + concat) * patch**axes, self.width)
         self.down, self.up, self.downsample, self.upsample = (nn.ModuleList() for _ in range(4))
-        self._add_down(widths, blocks, stage, block if resample == "residual" else lambda c, _: Downsample(c, axes, compat.pad_late))
-        middle, now = bool(attention or linear) or context_dim > 0 if middle is None else middle, widths[-1]
-        self.middle = nn.ModuleList([stage(now, now, None, middle), stage(now, now, None)])
-        self._add_up(widths, blocks, stage, block if resample == "residual" else lambda c, _: Upsample(c, axes))
-        self.conv_out = ConvOut(GroupNorm(widths[0], groups, eps), nn.SiLU(), zero(conv(axes, widths[0], channels * patch**axes)))
-
-    def _add_down(self, widths: Sequence[int], blocks: int, stage: Callable[..., Stage], resample: Callable[..., nn.Module]) -> None:
-        features = [widths[0]]  # the channels of each: of every skip, and of the middle
-        for i, wide in enumerate(widths):
-            self.down.append(nn.ModuleList(stage(features[-1] if j == 0 else wide, wide, i) for j in range(blocks)))
-            features += [wide] * blocks
-            if i < len(widths) - 1:
-                self.downsample.append(resample(wide, wide))
-                features.append(wide)
-        self.features = [*features, widths[-1]]
-
-    def _add_up(self, widths: Sequence[int], blocks: int, stage: Callable[..., Stage], resample: Callable[..., nn.Module]) -> None:
-        *skips, now = self.features
-        for i, wide in reversed(list(enumerate(widths))):
-            self.up.append(nn.ModuleList(stage((now if j == 0 else wide) + skips.pop(), wide, i) for j in range(blocks + 1)))
+        now, skips = widths[0], [widths[0]]  # channels
+        for level, wide in enumerate(widths):
+            self.down.append(nn.ModuleList(stage(wide if j else now, wide, level) for j in range(blocks)))
+            skips += [wide] * blocks
+            if level < len(widths) - 1:
+                self.downsample.append(block(wide, wide) if resample == "residual" else Downsample(wide, axes, compat.pad_late))
+                skips.append(wide)
             now = wide
-            if i:
-                self.upsample.append(resample(wide, wide))
-
-    def encoder_copy(self) -> "UNet":
-        copy = deepcopy(self)
-        del copy.up, copy.upsample, copy.conv_out
-        return copy
+        self.features = [*skips, now]  # channels of each: of every skip, and of the middle
+        middle = bool(attention or linear) or context_dim > 0 if middle is None else middle
+        self.middle = nn.ModuleList([stage(now, now, None, middle), stage(now, now, None)])
+        for level, wide in reversed(list(enumerate(widths))):
+            self.up.append(nn.ModuleList(stage((wide if j else now) + skips.pop(), wide, level) for j in range(blocks + 1)))
+            if level:
+                self.upsample.append(block(wide, wide) if resample == "residual" else Upsample(wide, axes))
+            now = wide
+        self.conv_out = ConvOut(GroupNorm(widths[0], groups, eps), nn.SiLU(), zero(conv(axes, widths[0], channels * patch**axes)))
 
     def zero_convs(self) -> list[nn.Module]:
         return [zero(conv(self.axes, channels, channels, 1)) for channels in self.features]

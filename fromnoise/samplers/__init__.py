@@ -10,39 +10,21 @@ from torch import Tensor
 from ..diffusion.level import Level
 from ..errors import Usage, nearest
 from ..registry import lookup
-from .blend import Denoise, Randn, Steps, ddim, ddpm, euler, euler_ancestral, iadb
-from .dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m
-from .heun import edm, heun
-from .invert import invert
-from .repaint import repaint
-from .unipc import unipc
+from .multistep import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, unipc
+from .onestep import Denoise, Randn, Steps, ddim, ddpm, edm, euler, euler_ancestral, heun, iadb, invert, repaint
 
-SAMPLERS: dict[str, Callable[..., Steps]] = {
-    "ddpm": ddpm,
-    "ddim": ddim,
-    "euler": euler,
-    "euler_ancestral": euler_ancestral,
-    "heun": heun,
-    "edm": edm,
-    "dpmpp_2m": dpmpp_2m,
-    "dpmpp_3m": dpmpp_3m,
-    "dpmpp_2m_sde": dpmpp_2m_sde,
-    "unipc": unipc,
-    "iadb": iadb,
-    "repaint": repaint,
-}
+Sampler = Callable[..., Steps]  # (denoise, x, levels, options …) -> steps
+SAMPLERS: dict[str, Sampler] = {
+    "ddpm": ddpm, "ddim": ddim, "euler": euler, "euler_ancestral": euler_ancestral, "heun": heun, "edm": edm, "dpmpp_2m": dpmpp_2m,
+    "dpmpp_3m": dpmpp_3m, "dpmpp_2m_sde": dpmpp_2m_sde, "unipc": unipc, "iadb": iadb, "repaint": repaint,
+}  # fmt: skip
 
 # Order of convergence to the probability-flow ODE; samplers that only follow it in distribution are not listed.
 ORDER: dict[str, int] = {"ddim": 1, "euler": 1, "iadb": 1, "heun": 2, "edm": 2, "dpmpp_2m": 2, "dpmpp_3m": 2, "unipc": 2}
 
 
-def stepper(
-    sampler: str | Callable[..., Steps], randn: Randn | None = None, options: Mapping[str, Any] | None = None
-) -> Callable[..., Steps]:
-    """The sampler, of `SAMPLERS`, `module:name` or itself, with its options and noise stream bound: (denoise, x, levels) -> steps.
-
-    Raises Usage for an unknown name or option.
-    """
+def stepper(sampler: str | Sampler, randn: Randn | None = None, options: Mapping[str, Any] | None = None) -> Sampler:
+    """The sampler (of `SAMPLERS`, `module:name` or itself) with options and noise bound: (denoise, x, levels) -> steps. Raises Usage for unknown ones."""
     sampler = lookup(SAMPLERS, sampler, "sampler")
     parameters = inspect.signature(sampler).parameters
     known, name = [key for key in list(parameters)[3:] if key != "randn"], getattr(sampler, "__name__", sampler)
@@ -56,7 +38,7 @@ def stepper(
 
 
 @torch.no_grad()
-def walk(sampler: str | Callable[..., Steps], denoise: Denoise, x: Tensor, levels: Sequence[Level], **options: Any) -> Tensor:
+def walk(sampler: str | Sampler, denoise: Denoise, x: Tensor, levels: Sequence[Level], **options: Any) -> Tensor:
     """x at the end of the walk down the levels: the sample."""
     for x, _ in stepper(sampler, options.pop("randn", None), options)(denoise, x, levels):  # noqa: B007, B020
         pass

@@ -114,7 +114,7 @@ def test_conditions_by_their_short_forms_and_by_name_are_the_same():
     assert conditions(3, label="right,left") == conditions(3, condition=["label=right", "label=left"]) == {"label": [1, 0, 1]}
     assert conditions(2, text=["a, b", "c"]) == {"text": ["a, b", "c"]}, "a caption may hold commas"
     assert conditions() == {}
-    assert ConditionOptions(negative="dark").conditions(RUN, 1)[1] == {"negative": {"text": "dark"}}
+    assert ConditionOptions(negative="dark").conditions(RUN, 1)[1]["negative"] == {"text": "dark"}
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,11 @@ def test_samples_of_a_model_from_data_to_data_start_from_the_pictures_that_are_n
 
     for name, value in {"a": 255, "b": 0}.items():
         Image.new("L", (20, 10), value).save(tmp_path / f"{name}.png")
-    StartOptions(source=tmp_path).words(Between(run=tmp_path), 3)
+    StartOptions(source=tmp_path).sampling(Between(run=tmp_path), 3)
     start = Between.model.start(3)
     assert (start[0] == start[2]).all() and torch.equal(start[0], -start[1]) and start[0].unique().numel() == 1
     with pytest.raises(Usage, match="starts from noise"):
-        StartOptions(source=tmp_path).words(RUN, 3)
+        StartOptions(source=tmp_path).sampling(RUN, 3)
 
 
 def test_no_command_takes_more_than_eight_values():

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fromnoise.conditions import Control, Example, Image, Label, Text
-from fromnoise.conditions.text import ENCODERS, Encoder, encoder
-from fromnoise.draws import Draws
+from fromnoise.conditions.text import ENCODERS, Encoder, encoder_of
 from fromnoise.config import Recipe
+from fromnoise.draws import Draws
 from fromnoise.errors import Problem, Usage
 from fromnoise.networks import NETWORKS
 from tests.parts import built, stirred
@@ -83,8 +83,6 @@ def test_words_of_the_command_line(text, value):
 MINE = '''
 import torch
 from torch import nn
-from fromnoise.conditions import Condition
-from fromnoise.networks import Context
 
 class Angle(Condition):
     """How far an example is turned, in degrees."""
@@ -143,7 +141,7 @@ def test_a_condition_of_ones_own(mine):
 @pytest.mark.parametrize("node", [{"name": "image", "hint": "mine:hint"}, {"name": "text", "encoder": "mine:Letters"}, {"name": "mine:Angle"}])
 def test_nothing_of_ones_own_is_imported_where_it_is_not_trusted(mine, node):
     with pytest.raises(Problem, match="trust"):
-        Recipe.of({"network": {"name": "conv", "width": 8}, "conditions": [node]}).check_trusted(False, "runs/x")
+        Recipe.of({"conditions": [node]}).check_trusted(False, "runs/x")
     assert "mine" not in sys.modules
 
 
@@ -166,6 +164,6 @@ def test_a_text_encoder_of_ones_own():
     stirred(model.denoiser.network)
     a, b = (model.sample(1, text=text, steps=2) for text in ("cat", "dog"))
     assert a.shape == (1, 1, 8, 8) and not torch.allclose(a, b, atol=1e-4)
-    assert isinstance(encoder(Letters, length=3), Letters) and set(ENCODERS) == {"words"}
+    assert isinstance(encoder_of(Letters, length=3), Letters) and set(ENCODERS) == {"words"}
     with pytest.raises(Usage, match="leave width 16 out"):
-        encoder("some/pretrained", width=16)
+        encoder_of("some/pretrained", width=16)

@@ -63,7 +63,7 @@ def test_one_label_or_one_per_sample():
         ([1, 2], "3 samples need one label or 3"),
         (0.5, "class number"),
         (True, "class number"),
-        ([], "3 samples need one label or 3"),
+        ([], "3 samples"),
         ([[1], [2], [3]], "3 samples"),
     ],
 )

@@ -5,7 +5,7 @@ import torch
 
 transformers = pytest.importorskip("transformers")
 
-from fromnoise.conditions.text import Pretrained, encoder  # noqa: E402
+from fromnoise.conditions.text import Pretrained, encoder_of  # noqa: E402
 from fromnoise.errors import Problem, Usage  # noqa: E402
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "red", "blue", "circle", "square", "left", "of"]
@@ -47,7 +47,7 @@ def made(kind: str, folder) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_states_are_those_of_transformers(kind, tmp_path):
     folder, texts = made(kind, tmp_path / kind), ["a red circle", "", "a blue square left of a red circle"]
-    found = encoder(folder)
+    found = encoder_of(folder)
     tokens, mask = found(texts)
     whole = transformers.AutoModel.from_pretrained(folder).eval()
     network = whole.text_model if kind == "clip" else whole.encoder if kind == "t5" else whole

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from fromnoise.conditions.hints import HINTS, edges, lines, palette, segments
-from fromnoise.conditions.hints.filters import blur, dilated, directions, shifted, sobel
-from fromnoise.conditions.hints.sketch import REGIONS
+from fromnoise.conditions.hints.sketch import REGIONS, blur, dilated, directions, shifted, sobel
 from fromnoise.data.sets.shapes import shapes
 
 

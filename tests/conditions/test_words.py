@@ -3,8 +3,8 @@ import zlib
 import pytest
 import torch
 
-from fromnoise.conditions.text import Words, encoder
-from fromnoise.conditions.text.words import BUCKETS, buckets, split
+from fromnoise.conditions.text import Words, encoder_of
+from fromnoise.conditions.text.encoder import BUCKETS, buckets, split
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,6 @@ def test_a_long_text_is_cut_and_that_is_said_once(capsys):
 
 
 def test_every_weight_learns():
-    words = encoder("words", 12, 64)
+    words = encoder_of("words", 12, 64)
     words(["a red circle", "two words"])[0].square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in words.parameters())

@@ -159,7 +159,7 @@ def test_dits_pipeline_draws_what_we_draw(tmp_path):
     model.denoiser.autocast = None
     start = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
     pipeline([7], guidance_scale=4.0, generator=torch.Generator().manual_seed(5), num_inference_steps=5, output_type="np")
-    model.start = lambda n, *rest: start.expand(n, -1, -1, -1)
+    model.start = lambda n, seed, first, schedule: start.expand(n, -1, -1, -1)
     *_, (found, _) = model.trajectory(1, sampler="ddim", steps=5, guidance=4.0, label=7, clip="none")
     assert torch.allclose(found, seen["latents"][:1], atol=2e-3)
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 import fromnoise
 from fromnoise import convert
 from fromnoise.config import Recipe
-from fromnoise.convert.peft import factors
+from fromnoise.convert.folder import factors
 from fromnoise.errors import Problem
 from fromnoise.networks import ADAPTERS, changes, merge
 from fromnoise.runs.folder import Run

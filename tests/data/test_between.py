@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fromnoise.data import DATASETS, Plan, Tensors, feed
+from fromnoise.data.dataset import Between
 from fromnoise.data.examples import examples, with_root
-from fromnoise.data.sets.between import Between
 from fromnoise.errors import Usage
 
 

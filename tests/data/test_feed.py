@@ -57,7 +57,7 @@ def test_flip_is_the_same_for_any_number_of_processes():
 
 def test_points_cannot_be_mirrored():
     with pytest.raises(Usage, match="flip=false"):
-        feed(DATASETS["moons"](count=10), Plan(10, 2), flip=True)
+        next(feed(DATASETS["moons"](count=10), Plan(10, 2), flip=True))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_streaming_equals_memory(pictures, workers):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_picture_that_breaks_while_streaming_is_one_line(pictures, workers):
     data = DATASETS["folder"](str(pictures), memory=False)
-    (pictures / data.listing.files[0]).write_text("no picture any more")
+    (pictures / data.base.listing.files[0]).write_text("no picture any more")
     with pytest.raises(Problem, match="skip_broken=true") as caught:
         list(islice(feed(data, Plan(len(data), 4), workers=workers), 5))
     assert "\n" not in str(caught.value)

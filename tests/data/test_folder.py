@@ -160,7 +160,7 @@ def test_the_held_out_split_stays_when_files_are_added(tmp_path):
         picture(tmp_path / f"{i}.png", i, (4, 4))
 
     def names(split):
-        return set(folder(tmp_path, held_out=0.3, split=split, memory=False).listing.files)
+        return set(folder(tmp_path, held_out=0.3, split=split, memory=False).base.listing.files)
 
     train, test = names("train"), names("test")
     assert not train & test and len(train | test) == 60 and 8 <= len(test) <= 30
@@ -277,7 +277,7 @@ def test_broken_files_are_skipped_on_request(damaged):
     kept = folder(damaged, skip_broken=True)
     assert len(kept) == 4
     streamed = folder(damaged, skip_broken=True, memory=False)
-    assert len(streamed) == 6 and streamed.listing.files[3] == "5.png"
+    assert len(streamed) == 6 and streamed.base.listing.files[3] == "5.png"
     assert torch.equal(streamed.get(torch.tensor([3]))["x"], streamed.get(torch.tensor([4]))["x"])  # 6.png stands in for 5.png
 
 

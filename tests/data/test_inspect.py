@@ -12,8 +12,7 @@ from rich.console import Console
 
 from fromnoise.data import DATASETS
 from fromnoise.data.inspect.inspect import inspect
-from fromnoise.data.inspect.propose import propose
-from fromnoise.data.inspect.report import report
+from fromnoise.data.inspect.report import propose, report
 from fromnoise.errors import Problem
 
 
@@ -59,7 +58,7 @@ def loads(recipe):
 
 def test_the_proposal_for_photographs(photographs):
     (photographs / "cat/text.png").write_text("no picture")
-    config, flip, data = loads(propose(inspect(photographs)).recipe())
+    config, flip, data = loads(propose(inspect(photographs)))
     assert config["data"]["size"] == 64 and config["network"]["patch"] == 2 and flip is True
     assert data.shape == (3, 64, 64) and config["data"]["skip_broken"] is True
     assert config["conditions"] == [{"name": "label", "drop": 0.1}]
@@ -80,7 +79,7 @@ def test_the_proposal_for_photographs(photographs):
 def test_size_patch_and_flip(tmp_path, size, channels, expected):
     for i in range(6):
         picture(tmp_path / f"{i}.png", i, size, channels)
-    config, flip, data = loads(propose(inspect(tmp_path)).recipe())
+    config, flip, data = loads(propose(inspect(tmp_path)))
     assert (config["data"]["size"], config["network"]["patch"], flip) == expected
     assert data.shape[0] == channels and "conditions" not in config
 
@@ -89,7 +88,7 @@ def test_a_gpu_allows_larger_ones(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     for i in range(4):
         picture(tmp_path / f"{i}.png", i, (200, 150 + i))
-    config, *_ = loads(propose(inspect(tmp_path)).recipe())
+    config, *_ = loads(propose(inspect(tmp_path)))
     assert config["data"]["size"] == 128 and config["network"]["patch"] == 4
 
 
@@ -100,8 +99,8 @@ def test_transparent_ones_are_laid_on_white(tmp_path):
         Image.fromarray(ink).save(tmp_path / f"{i}.png")
     found = inspect(tmp_path)
     assert found.alpha and found.high == 1 and found.mean > 0.9
-    _, _, data = loads(propose(found).recipe())
-    assert data.shape[0] == 3 and data.x.float().mean() > 200
+    _, _, data = loads(propose(found))
+    assert data.shape[0] == 3 and data.base.x.float().mean() > 200
 
 
 def test_captions_that_speak_of_sides(tmp_path):
@@ -112,7 +111,7 @@ def test_captions_that_speak_of_sides(tmp_path):
         (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
         found = inspect(tmp_path)
         assert found.captions == (caption,) * 4
-        assert loads(propose(found).recipe())[1] is expected
+        assert loads(propose(found))[1] is expected
 
 
 def test_sixteen_bits(tmp_path):
@@ -128,7 +127,7 @@ def test_an_awkward_path(tmp_path):
     home = tmp_path / "my: {pictures}, #1 'ü' \"x\""
     for i in range(3):
         picture(home / f"{i}.png", i)
-    assert loads(propose(inspect(home)).recipe())[0]["data"]["path"] == str(home)
+    assert loads(propose(inspect(home)))[0]["data"]["path"] == str(home)
 
 
 def test_npz(tmp_path):
@@ -136,7 +135,7 @@ def test_npz(tmp_path):
     np.savez(tmp_path / "a.npz", images, np.arange(30) % 3)
     found = inspect(tmp_path / "a.npz")
     assert found.labels == {"0": 10, "1": 10, "2": 10} and found.mean == pytest.approx(images.mean() / 255, abs=1e-4)
-    assert len(loads(propose(found).recipe())[2]) == 28
+    assert len(loads(propose(found))[2]) == 28
     np.savez(tmp_path / "a.npz", images, np.arange(30) % 3 * 10**12)
     assert inspect(tmp_path / "a.npz").labels == {"0": 10, "1000000000000": 10, "2000000000000": 10}
 
@@ -170,7 +169,7 @@ def test_published_sets(tmp_path, name):
         home.mkdir()
         (home / "train-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 8, 0, 0, 0, 8]) + bytes(range(256)) * 5)
         (home / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 20]) + bytes(range(10)) * 2)
-    config, _, data = loads(propose(inspect(tmp_path)).recipe())
+    config, _, data = loads(propose(inspect(tmp_path)))
     assert config["data"]["name"] == name and len(data) == 20 and len(data.classes) == 10
 
 
@@ -178,7 +177,7 @@ def test_the_report_prints_and_returns_the_recipe(photographs):
     out = io.StringIO()
     recipe = report(photographs, Console(file=out, width=100))
     said = out.getvalue()
-    assert recipe == propose(inspect(photographs)).recipe() and recipe in said
+    assert recipe == propose(inspect(photographs)) and recipe in said
     assert re.search(r"pictures +45", said) and re.search(r"labels +2 classes: cat 42, dog 3", said)
 
 

@@ -54,7 +54,7 @@ def test_clocks_tell_the_level_whatever_its_length(clock, expected):
     network = Recorder()
     denoiser = Denoiser(network, clock=clock)
     for length in (1.0, 0.25):
-        denoiser(torch.zeros(2, 3), Level(torch.tensor(1.0).double(), torch.tensor(3.0).double()).scaled(length))
+        denoiser(torch.zeros(2, 3), Level(torch.tensor(1.0 * length).double(), torch.tensor(3.0 * length).double()))
         told = network.seen[-1][1]
         assert told.shape == (2,) and told.tolist() == pytest.approx([expected] * 2)
 

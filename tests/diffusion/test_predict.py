@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fromnoise.diffusion import PREDICT, SCHEDULES, Flow, Karras, Level, Table, predict
+from fromnoise.diffusion import PREDICT, SCHEDULES, Flow, Karras, Level, predict
 from fromnoise.errors import Usage
 
 T = torch.linspace(0.02, 0.98, 7, dtype=torch.float64)
@@ -83,27 +83,6 @@ def test_unit_variance_targets():
     assert torch.allclose(a**2 + b**2, torch.ones(7).double())
     a, b = predict.edm(Karras()(T), 0.4)
     assert torch.allclose((0.4 * a) ** 2 + b**2, torch.ones(7).double())
-
-
-def test_mean_is_equation_7():
-    """mu = sqrt(abar_t-1) beta_t / (1 - abar_t) x_0 + sqrt(alpha_t) (1 - abar_t-1) / (1 - abar_t) x_t (Ho et al. 2020), and its inverse."""
-    beta = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
-    abar, table = (1 - beta).cumprod(0), Table()
-    t = torch.tensor([1, 2, 10, 300, 998, 999, 500])
-    was, now = (abar[i][:, None, None, None] for i in (t - 1, t))
-    b = beta[t][:, None, None, None]
-    x_t = now.sqrt() * X0 + (1 - now).sqrt() * EPS
-    mu = was.sqrt() * b / (1 - now) * X0 + (1 - b).sqrt() * (1 - was) / (1 - now) * x_t
-    row = predict.mean(table)
-    assert torch.allclose(predict.target(row, table.at(t), X0, EPS), mu, rtol=1e-9, atol=1e-9)
-    x0, eps = predict.solve(row, table.at(t), x_t, mu)
-    assert torch.allclose(x0, X0, atol=1e-5) and torch.allclose(eps, EPS, atol=1e-5)
-
-
-def test_mean_of_the_first_step_is_the_data():
-    table = Table()
-    first = torch.zeros(7, dtype=torch.long)
-    assert torch.allclose(predict.target(predict.mean(table), table.at(first), X0, EPS), X0)
 
 
 @pytest.mark.parametrize("schedule", ["flow", "cosine", "shifted"])

@@ -6,7 +6,7 @@ import torch
 from fromnoise.data.sets.shapes import COLOURS, shapes
 from fromnoise.errors import Usage
 from fromnoise.evaluation import control_adherence
-from fromnoise.evaluation.metrics import edge_overlap, shape_colour
+from fromnoise.evaluation.metrics.pictures import edge_overlap, shape_colour
 from fromnoise.model import Sampling
 
 

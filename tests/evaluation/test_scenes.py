@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fromnoise.data import DATASETS
-from fromnoise.data.sets.scenes import NAMES, OTHER_WAY, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, picture, read_caption
+from fromnoise.data.sets.shapes import NAMES, OTHER_WAY, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, picture, read_caption
 from fromnoise.errors import Usage
 from fromnoise.evaluation.metrics.scenes import Tally, seen, tallied
 

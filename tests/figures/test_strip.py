@@ -4,7 +4,7 @@ from PIL import Image
 
 from fromnoise.errors import Usage
 from fromnoise.figures import strip
-from fromnoise.figures.strip import GAP, above, beside, titled
+from fromnoise.figures.strip import GAP, joined, titled
 
 RED, BLUE = Image.new("RGB", (40, 30), (200, 0, 0)), Image.new("RGB", (40, 30), (0, 0, 200))
 
@@ -16,7 +16,7 @@ def where(picture, colour):
 
 
 def test_tiles_are_whole_and_in_order():
-    picture = strip([[RED, RED, BLUE]], pad=3, margin=12)
+    picture = strip([[RED, RED, BLUE]])
     assert picture.size == (3 * 43 + 24, 33 + 24)
     assert where(picture, (0, 0, 200))[2] > where(picture, (200, 0, 0))[3]
     assert ((np.asarray(picture) == (200, 0, 0)).all(-1)).sum() == 2 * 40 * 30
@@ -48,7 +48,7 @@ def test_none_is_a_gap():
         strip([None])
 
 
-def test_beside_above_and_titled_add_up():
-    assert beside(RED, BLUE, gap=5).size == (85, 30)
-    assert above(RED, BLUE, gap=5).size == (40, 65)
+def test_joined_and_titled_add_up():
+    assert joined(RED, BLUE, gap=5).size == (85, 30)
+    assert joined(RED, BLUE, gap=5, down=True).size == (40, 65)
     assert titled(Image.new("L", (40, 30)), "step 1", height=20).size == (40, 50)

@@ -48,9 +48,8 @@ def test_a_network_has_all_of_the_control_part_or_says_that_it_has_none(name):
         features, _ = network.encode(torch.randn(1, 2, 6, 7), torch.rand(1), Context())
         assert len(features) == len(network.zero_convs()) and network.width > 0 and network.patch > 0
         return
-    for call in (network.encoder_copy, network.zero_convs, lambda: network.encode(None, None, None), lambda: Branch(network, 1, 2)):
-        with pytest.raises(Usage, match=f"{type(network).__name__} has no features that a control branch"):
-            call()
+    with pytest.raises(Usage, match=f"{type(network).__name__} has no features that a control branch"):
+        Branch(network, 1, 2)
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=str)

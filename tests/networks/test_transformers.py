@@ -8,7 +8,7 @@ from fromnoise.config import build
 from fromnoise.errors import Usage
 from fromnoise.networks import NETWORKS, PRESETS, Compat, Context, DiT, UViT, lay_weights_last, recompute
 from fromnoise.networks.layers.attention import Attention, CrossAttention, FeedForward, LinearAttention, joined
-from fromnoise.networks.layers.position import rotation, sincos, turned
+from fromnoise.networks.layers.embed import rotation, sincos, turned
 from tests.parts import stirred
 
 CPU = torch.device("cpu")

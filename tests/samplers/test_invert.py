@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from fromnoise.diffusion import Cosine, Flow, Karras, Linear, exact
-from fromnoise.samplers import stepper, walk
-from fromnoise.samplers.invert import invert
+from fromnoise.samplers import invert, stepper, walk
 
 MEAN, STD = 0.3, 0.5
 GAUSSIAN = exact.gaussian(MEAN, STD)

@@ -7,8 +7,7 @@ import torch
 
 from fromnoise.diffusion import Cosine, Flow, Level, inpainted
 from fromnoise.errors import Usage
-from fromnoise.samplers import walk
-from fromnoise.samplers.repaint import repaint
+from fromnoise.samplers import repaint, walk
 
 RHO, KNOWN = 0.8, 1.2
 COVARIANCE = torch.tensor([[1.0, RHO], [RHO, 1.0]]).double()

@@ -11,21 +11,14 @@ from ...draws import Draws
 from ...errors import Usage, nearest
 from ...registry import lookup
 from .masks import holed, holes, masked
-from .resolution import low_resolution
-from .sketch import edges, grey, lines, palette, segments
+from .sketch import edges, grey, lines, low_resolution, palette, segments
 
 Hint = Callable[[Tensor, Draws | None], Tensor]  # (B, C, *S) in [-1, 1], what is left to chance -> (B, C', *S) in [-1, 1]
 
 # One that has a method known(value) -> (pixels (B, C, *S), 1 where they are known (B, 1, *S)) fixes these pixels of the samples, as `masked` does.
 HINTS: dict[str, Hint] = {
-    "grey": grey,
-    "low_resolution": low_resolution,
-    "masked": masked,
-    "edges": edges,
-    "lines": lines,
-    "segments": segments,
-    "palette": palette,
-}
+    "grey": grey, "low_resolution": low_resolution, "masked": masked, "edges": edges, "lines": lines, "segments": segments, "palette": palette,
+}  # fmt: skip
 
 
 def hint_of(name: str | Hint, options: Mapping[str, Any] | None = None) -> Hint:
@@ -37,6 +30,3 @@ def hint_of(name: str | Hint, options: Mapping[str, Any] | None = None) -> Hint:
         if key not in known:
             raise Usage(f"hint {name} has no option {key!r}" + (nearest(key, known) if known else "; it takes none"))
     return partial(hint, **(options or {}))
-
-
-__all__ = ["HINTS", "Hint", "edges", "grey", "hint_of", "holed", "holes", "lines", "low_resolution", "masked", "palette", "segments"]

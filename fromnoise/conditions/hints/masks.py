@@ -1,5 +1,7 @@
 """Holes in pictures, as hints for inpainting."""
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -36,9 +38,7 @@ def holes(n: int, size: tuple[int, ...], draws: Draws | None = None) -> Tensor:
     """
     axes = len(size)
     chance = (draws or Draws.fixed(n)).rand(2 * axes + (STROKES + 1) * axes + 2, device="cpu")
-    side, corner, points, (kind, thick) = (
-        chance[:, :axes], chance[:, axes : 2 * axes], chance[:, 2 * axes : -2].unflatten(1, (STROKES + 1, axes)), chance[:, -2:].T
-    )  # fmt: skip
+    side, corner, points, kind, thick = chance.split([axes, axes, (STROKES + 1) * axes, 1, 1], 1)
     side = BOX[0] + (BOX[1] - BOX[0]) * side
     corner = corner * (1 - side)
 
@@ -50,7 +50,7 @@ def holes(n: int, size: tuple[int, ...], draws: Draws | None = None) -> Tensor:
     for a in range(axes):
         box &= (at[a] >= along(corner[:, a])) & (at[a] < along(corner[:, a] + side[:, a]))
     radius = along(BRUSH[0] + (BRUSH[1] - BRUSH[0]) * thick)
-    for start, end in zip(points.unbind(1), points.unbind(1)[1:], strict=False):
+    for start, end in itertools.pairwise(points.split(axes, 1)):
         way = end - start
         share = sum((at[a] - along(start[:, a])) * along(way[:, a]) for a in range(axes)) / along(way.square().sum(1).clamp(min=1e-8))
         share = share.clamp(0, 1)  # of the stroke, where it is nearest to a pixel

@@ -1,12 +1,22 @@
-"""What a draughtsman would take from a picture: its edges, lines, regions, colours."""
+"""What is left of a picture: its edges, lines, regions, colours, or fewer pixels; and the filters that find them."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...draws import Draws
+from ...errors import Usage, nearest
 from ...networks.layers.axes import resized
-from .filters import blur, dilated, directions, shifted, sobel
+
+STRONG, WEAK, FAINT = 0.2, 0.1, 0.02  # Canny's two thresholds, as shares of the steepest gradient, and the least that counts
+TAN = 2**0.5 - 1  # tan(22.5°), half way between two directions
+REGIONS = 4
+RESAMPLE = {"nearest": "nearest-exact", "bicubic": "bicubic"}
+POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
 def grey(x: Tensor, draws: Draws | None = None) -> Tensor:
@@ -38,9 +48,6 @@ def edges(x: Tensor, draws: Draws | None = None) -> Tensor:
         found = more
 
 
-STRONG, WEAK, FAINT = 0.2, 0.1, 0.02  # Canny's two thresholds, as shares of the steepest gradient, and the least that counts
-
-
 def _ridge(slopes: Tensor, length: Tensor) -> Tensor:
     """Where the gradient is longest among both neighbours that it points to and from; of two alike, the first."""
     largest = slopes.abs().amax(0)
@@ -52,9 +59,6 @@ def _ridge(slopes: Tensor, length: Tensor) -> Tensor:
         before, behind = shifted(length, [-o for o in offset]), shifted(length, offset)
         found |= (one | other) & (length > before) & (length >= behind)
     return found
-
-
-TAN = 2**0.5 - 1  # tan(22.5°), half way between two directions
 
 
 def lines(x: Tensor, draws: Draws | None = None) -> Tensor:
@@ -91,10 +95,67 @@ def _nearest(pixels: Tensor, means: Tensor) -> Tensor:
     return (means.square().sum(-1)[:, None] - 2 * pixels @ means.mT).argmin(-1)
 
 
-REGIONS = 4
-
-
 def palette(x: Tensor, draws: Draws | None = None) -> Tensor:
     """Which colours are where, without shapes: means over a grid of 8 cells a side, as flat squares (Mou et al. 2023, sec. 3.3); like x."""
     coarse = [min(8, n) for n in x.shape[2:]]
     return F.interpolate(resized(x.float(), coarse), size=x.shape[2:], mode="nearest")
+
+
+def low_resolution(x: Tensor, draws: Draws | None = None, factor: int = 4, up: str = "nearest") -> Tensor:
+    """The means of squares of `factor` pixels a side, brought back to size, for super-resolution; (B, C, *S) in [-1, 1] -> the same shape.
+
+    up: nearest, or bicubic (pictures alone). Where factor does not divide a size, the squares are as even as they can be.
+    """
+    if not isinstance(factor, int) or factor < 2:
+        raise Usage(f"low_resolution: factor is a whole number from 2, not {factor!r}")
+    if up not in RESAMPLE:
+        raise Usage(f"low_resolution: no up {up!r}{nearest(up, RESAMPLE)}")
+    if up == "bicubic" and x.ndim != 4:
+        raise Usage(f"low_resolution: bicubic is for pictures, not for examples of shape {tuple(x.shape[1:])}; use up: nearest")
+    small = F.interpolate(x, [-(-size // factor) for size in x.shape[2:]], mode="area")
+    return F.interpolate(small, x.shape[2:], mode=RESAMPLE[up]).clamp(-1, 1)
+
+
+def blur(x: Tensor, sigma: float) -> Tensor:
+    """x (B, C, *S) under a Gaussian of standard deviation `sigma` pixels, edges repeated."""
+    reach = math.ceil(3 * sigma)
+    kernel = torch.exp(-torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device).square() / (2 * sigma**2))
+    for axis in range(2, x.ndim):
+        x = along(x, kernel / kernel.sum(), axis)
+    return x
+
+
+def sobel(x: Tensor) -> Tensor:
+    """The derivative of x (B, C, *S) along each axis by Sobel's kernels, (axes, B, C, *S)."""
+    smooth, slope = x.new_tensor([0.25, 0.5, 0.25]), x.new_tensor([-0.5, 0.0, 0.5])
+    found = [x] * (x.ndim - 2)
+    for axis in range(2, x.ndim):
+        found = [along(part, slope if axis == which else smooth, axis) for which, part in enumerate(found, 2)]
+    return torch.stack(found)
+
+
+def along(x: Tensor, kernel: Tensor, axis: int) -> Tensor:
+    """x correlated with a kernel of odd length along one axis, edges repeated."""
+    reach, length = len(kernel) // 2, x.shape[axis]
+    index = torch.arange(-reach, length + reach, device=x.device).clamp(0, length - 1)
+    x = x.index_select(axis, index)
+    return sum(weight * x.narrow(axis, i, length) for i, weight in enumerate(kernel))  # type: ignore[return-value]
+
+
+def shifted(x: Tensor, offset: Sequence[int]) -> Tensor:
+    """At each pixel, x (B, C, *S) of the pixel `offset` further, edges repeated."""
+    for axis, step in enumerate(offset, 2):
+        if step:
+            length = x.shape[axis]
+            x = x.index_select(axis, (torch.arange(length, device=x.device) + step).clamp(0, length - 1))
+    return x
+
+
+def dilated(mask: Tensor, reach: int = 1) -> Tensor:
+    """The pixels of a mask (B, C, *S), bool, and those up to `reach` beside them, diagonals too."""
+    return POOLS[mask.ndim - 2](mask.float(), 2 * reach + 1, 1, reach) > 0
+
+
+def directions(axes: int) -> Iterator[tuple[int, ...]]:
+    """One of each pair of opposite neighbours: on two axes (0, 1), (1, -1), (1, 0), (1, 1)."""
+    return (offset for offset in itertools.product((-1, 0, 1), repeat=axes) if offset > (0,) * axes)

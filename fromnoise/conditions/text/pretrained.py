@@ -50,17 +50,14 @@ class Pretrained(Encoder):
     def _fingerprint(self, config: Any) -> str:
         """What changes when the encoder does: its files' sizes and times, or the commit that a name stands for."""
         here = Path(self.name).expanduser()
-        files = (
-            [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sorted(here.iterdir())]
-            if here.is_dir()
-            else [str(config._commit_hash)]
-        )
+        paths = sorted(here.iterdir()) if here.is_dir() else []
+        files = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths] or [str(config._commit_hash)]
         return hashlib.sha256(("\n".join(files) + config.to_json_string()).encode()).hexdigest()[:16]
 
     def prepare(self, texts: Sequence[str]) -> None:
-        unknown = self._store.missing(texts)
         from rich.progress import track
 
+        unknown = self._store.missing(texts)
         for first in track(range(0, len(unknown), AT_ONCE), f"reading {len(unknown):,} texts", disable=len(unknown) < 1000, transient=True):
             self._read(unknown[first : first + AT_ONCE])
 
@@ -80,15 +77,14 @@ class Pretrained(Encoder):
         self._store.put({text: state[m].float().cpu().numpy() for text, state, m in zip(texts, states, mask, strict=True)})
 
     def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        unknown = self._store.missing(texts)
-        if unknown:
+        if unknown := self._store.missing(texts):
             self._read(unknown)
         found = [torch.from_numpy(state) for state in self._store.get(texts)]
-        tokens = torch.zeros(len(found), rounded(max(map(len, found)), self.length), self.width)
-        mask = torch.zeros(tokens.shape[:2], dtype=torch.bool)
+        lengths = torch.tensor([len(state) for state in found])
+        tokens = torch.zeros(len(found), rounded(int(lengths.max()), self.length), self.width)
         for i, state in enumerate(found):
-            tokens[i, : len(state)], mask[i, : len(state)] = state, True
-        return tokens, mask
+            tokens[i, : len(state)] = state
+        return tokens, torch.arange(tokens.shape[1]) < lengths[:, None]
 
 
 def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use encoder: words", **options: Any) -> Any:
@@ -111,9 +107,8 @@ def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use
         return getattr(transformers, kind).from_pretrained(str(here) if here.is_dir() else name, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         why = " ".join(str(error).split()).partition(". ")[0][:140]
-        raise Problem(
-            f"the {what} {name} cannot be loaded or downloaded ({why}); give a folder with config.json, tokenizer and safetensors, or {instead}"
-        ) from error
+        cure = f"give a folder with config.json, tokenizer and safetensors, or {instead}"
+        raise Problem(f"the {what} {name} cannot be loaded or downloaded ({why}); {cure}") from error
 
 
 class _Store:
@@ -131,18 +126,14 @@ class _Store:
                 self.connection = sqlite3.connect(self.path, timeout=60)
                 self.connection.execute("CREATE TABLE IF NOT EXISTS texts (text TEXT PRIMARY KEY, width INTEGER, states BLOB)")
             except (OSError, sqlite3.Error) as error:
-                raise Problem(
-                    f"cannot keep embeddings of texts in {self.path} ({error}); set FROMNOISE_CACHE to a folder that can be written"
-                ) from error
+                cure = "set FROMNOISE_CACHE to a folder that can be written"
+                raise Problem(f"cannot keep embeddings of texts in {self.path} ({error}); {cure}") from error
             self.process = os.getpid()
         return self.connection
 
     def missing(self, texts: Sequence[str]) -> list[str]:
         unknown = [text for text in dict.fromkeys(texts) if text not in self.recent]
-        if not unknown:
-            return []
-        known = {text for text in unknown if self._open().execute("SELECT 1 FROM texts WHERE text = ?", (text,)).fetchone()}
-        return [text for text in unknown if text not in known]
+        return [text for text in unknown if not self._open().execute("SELECT 1 FROM texts WHERE text = ?", (text,)).fetchone()]
 
     def put(self, states: dict[str, np.ndarray]) -> None:
         rows = [(text, state.shape[1], state.astype(np.float16).tobytes()) for text, state in states.items()]

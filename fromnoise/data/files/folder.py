@@ -1,10 +1,13 @@
-"""Any folder of pictures as a dataset."""
+"""Any folder of pictures, or of pairs of them (an input and what is to be made of it), as a dataset."""
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, final
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, final
 
 import numpy as np
 import torch
@@ -12,66 +15,57 @@ from torch import Tensor
 
 from ...errors import Problem, Usage
 from ...progress import track
-from ..dataset import Dataset, Tensors, check_split
-from .listing import Listing, split_listing
-from .pictures import Broken, Header, Look, check, colour, header, quiet
+from ..dataset import Dataset, Tensors, Wrapped
+from .listing import Listing, partners, split_listing
+from .pictures import Broken, Header, Look, check, colour, half_box, header
 
 T = TypeVar("T")
 IN_MEMORY = 1 << 30  # bytes of decoded pictures up to which a set lives in memory
-NAMED = 3  # broken files that a message names
+NAMED = 3  # files that a message names
+OTHER = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 SKIPPING = {True: ", or set data.skip_broken=true", False: ""}
 
 
-def folder(
-    path: str,
-    size: int | Sequence[int] | None = None,
-    fit: str = "crop",
-    channels: str | None = None,
-    background: str | Sequence[int] = "white",
-    labels: bool = True,
-    held_out: float = 0.05,
-    memory: bool | None = None,
-    skip_broken: bool = False,
-    split: str = "train",
-) -> Dataset:
+@final
+class Folder(Wrapped):
     """Your own folder of pictures: class sub-folders or none, captions and labels from metadata.jsonl.
 
-    size: side, or [height, width]; needed where the pictures differ. fit: crop, pad or resize. channels: grey, rgb or rgba; as the
-    files are where not given. background: under transparency and around padded pictures. held_out: share of the pictures that are
-    the test split, by a hash of their names (folders named train and test decide it instead). memory: true keeps all pictures
-    decoded in memory, false reads them as they are needed; by their size where not given.
-    Raises Problem where pictures cannot be read or differ in size, with the first few names and what to do.
+    size: side, or [height, width]; needed where the pictures differ. fit: crop, pad or resize. channels: grey, rgb or rgba; as the files are where not given.
+    background: under transparency and around padded pictures. held_out: share of the pictures that are the test split, by a hash of their names (folders named train
+    and test decide it instead). memory: true keeps all pictures decoded in memory, false reads them as they are needed; by their size where not given. Raises
+    Problem where pictures cannot be read or differ in size, with the first few names and what to do.
     """
-    check_split(split)
-    check(fit, channels)
-    whole, chosen = split_listing(path, labels, split, held_out)
-    headers, broken = headers_of(whole, skip_broken)
-    if broken and whole.root == chosen.root:
-        bad = {name for name, _ in broken}
-        chosen = chosen.at([i for i, name in enumerate(chosen.files) if name not in bad])
-    look = look_of(headers, size, fit, channels, background)
-    if memory if memory is not None else look.bytes * len(chosen) < IN_MEMORY:
-        return decoded(chosen, look, skip_broken)
-    return Folder(chosen, look, skip_broken)
+
+    def __init__(
+        self, path: str, size: int | Sequence[int] | None = None, fit: str = "crop", channels: str | None = None,
+        background: str | Sequence[int] = "white", labels: bool = True, held_out: float = 0.05, memory: bool | None = None,
+        skip_broken: bool = False, split: str = "train",
+    ):  # fmt: skip
+        check(fit, channels)
+        whole, chosen = split_listing(path, labels, split, held_out)
+        headers, broken = headers_of(whole, skip_broken)
+        if broken and whole.root == chosen.root:
+            bad = {name for name, _ in broken}
+            chosen = chosen.at([i for i, name in enumerate(chosen.files) if name not in bad])
+        look = look_of(headers, size, fit, channels, background)
+        kept = memory if memory is not None else look.bytes * len(chosen) < IN_MEMORY
+        super().__init__((decoded if kept else Streamed)(chosen, look, skip_broken))
 
 
 def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[list[T | None], list[tuple[str, str]]]:
     """`work` done on every file of the listing, and (name, reason) of those that are broken, whose result is None."""
 
-    def one(name: str) -> T | str:
+    def one(name: str) -> T | Broken:
         try:
             return work(str(listing.root / name))
         except Broken as reason:
-            return _Reason(reason)
+            return reason
 
-    with quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+    # Pillow's warnings are not shown; entered around all threads rather than in each, since the filters are the process's
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         results = list(track(pool.map(one, listing.files), words, len(listing)))
-    broken = [(name, str(result)) for name, result in zip(listing.files, results, strict=True) if isinstance(result, _Reason)]
-    return [None if isinstance(result, _Reason) else result for result in results], broken  # type: ignore[misc]
-
-
-class _Reason(str):
-    """Why a file is broken, in place of what its reading would have given."""
+    broken = [(name, str(result)) for name, result in zip(listing.files, results, strict=True) if isinstance(result, Broken)]
+    return [None if isinstance(result, Broken) else result for result in results], broken
 
 
 def headers_of(listing: Listing, skip: bool | None) -> tuple[list[Header], list[tuple[str, str]]]:
@@ -93,12 +87,10 @@ def _report_broken(broken: list[tuple[str, str]], count: int, skip: bool | None)
 
 def look_of(headers: list[Header], size: Any, fit: str, channels: str | None, background: Any) -> Look:
     """What the pictures become, as far as the settings leave it to the files."""
-    red, green, blue = colour(background)
     wanted = _sides(size) if size is not None else _same_size(headers)
     if channels is None:
         channels = "rgba" if any(h.alpha for h in headers) else "rgb" if any(h.colour for h in headers) else "grey"
-    deep = any(h.depth > 8 for h in headers)
-    return Look(wanted, channels, fit, f"#{red:02x}{green:02x}{blue:02x}", deep)
+    return Look(wanted, channels, fit, "#{:02x}{:02x}{:02x}".format(*colour(background)), any(h.depth > 8 for h in headers))
 
 
 def _sides(size: Any) -> tuple[int, int]:
@@ -119,42 +111,39 @@ def _same_size(headers: list[Header]) -> tuple[int, int]:
 
 def decoded(listing: Listing, look: Look, skip: bool | None) -> Tensors:
     """The set in memory, decoded by threads into one tensor."""
-    x = np.empty((len(listing), *look.shape), np.float32 if look.deep else np.uint8)
     paths = [str(listing.root / name) for name in listing.files]
-    rows = {path: i for i, path in reversed(list(enumerate(paths)))}
-    unique = listing.at(sorted(rows.values()))  # a picture with several captions is decoded once
+    first: dict[str, str] = {}  # a picture with several captions is decoded once
+    for path, name in zip(paths, listing.files, strict=True):
+        first.setdefault(path, name)
+    place = {path: i for i, path in enumerate(first)}
+    x = np.empty((len(first), *look.shape), np.float32 if look.deep else np.uint8)
 
-    def one(path: str) -> int:
-        x[rows[path]] = look(path)
-        return rows[path]
+    def one(path: str) -> bool:
+        x[place[path]] = look(path)
+        return True
 
-    _, broken = in_threads(one, unique, "decoding pictures")
-    _report_broken(broken, len(unique), skip)
-    repeats = [i for i, path in enumerate(paths) if rows[path] != i]
-    for i in repeats:
-        x[i] = x[rows[paths[i]]]
-    if broken:
-        bad = {str(listing.root / name) for name, _ in broken}
-        good = [i for i, path in enumerate(paths) if path not in bad]
-        x, listing = x[good], listing.at(good)
+    found, broken = in_threads(one, replace(listing, files=tuple(first.values())), "decoding pictures")
+    _report_broken(broken, len(first), skip)
+    if broken or len(first) < len(paths):
+        good = [i for i, path in enumerate(paths) if found[place[path]]]
+        x, listing = x[[place[paths[i]] for i in good]], listing.at(good)
     return Tensors("folder", x, listing.label, listing.text, listing.classes)
 
 
 @final
-class Folder(Dataset):
+class Streamed(Dataset):
     """Pictures read from their files as they are needed."""
 
-    def __init__(self, listing: Listing, look: Look, skip_broken: bool | None = False):
+    def __init__(self, listing: Listing, look: Look, skip_broken: bool | None):
         self.listing, self.look, self.skip_broken = listing, look, skip_broken
-        self.name, self.shape, self.classes = "folder", look.shape, listing.classes
+        self.name, self.shape, self.classes, self.text = "folder", look.shape, listing.classes, listing.text
         self.keys = tuple(key for key in ("label", "text") if getattr(listing, key) is not None)
-        self.text = listing.text
 
     def __len__(self) -> int:
         return len(self.listing)
 
     def take(self, indices: Tensor) -> dict[str, Any]:
-        with quiet():
+        with warnings.catch_warnings(action="ignore"):
             rows, pictures = zip(*(self._picture(i) for i in indices.tolist()), strict=True)
         known = self.listing.at(rows)
         label = {} if known.label is None else {"label": torch.tensor(known.label)}
@@ -170,3 +159,76 @@ class Folder(Dataset):
             except Broken as reason:
                 last = f"{name}: {reason}"
         raise Problem(f"a picture in {self.listing.root} cannot be read ({last}); remove it{SKIPPING[self.skip_broken is not None]}")
+
+
+@final
+class Pairs(Wrapped):
+    """Your own pairs of pictures, for translation: two folders with the same file names, or one whose pictures hold both side by side.
+
+    image, target: the folders, under `path`, of the inputs and of what is to be made of them; their names agree up to the endings. halves:
+    instead, which half of every picture is the input, left, right, top or bottom. channels are the target's, image_channels the input's. The
+    rest is as in `folder`: labels and captions are the target's. Input and target are cut and mirrored alike.
+    Raises Problem where pictures have no counterpart, cannot be read, or differ in size, with the first few names and what to do.
+    """
+
+    def __init__(
+        self, path: str, image: str | None = None, target: str | None = None,
+        halves: Literal["left", "right", "top", "bottom"] | None = None, size: int | Sequence[int] | None = None, fit: str = "crop",
+        channels: str | None = None, image_channels: str | None = None, background: str | Sequence[int] = "white", labels: bool = True,
+        held_out: float = 0.05, memory: bool | None = None, split: str = "train",
+    ):  # fmt: skip
+        for each in (channels, image_channels):
+            check(fit, each)
+        if (image is None) != (target is None) or (image is None) == (halves is None):
+            two, one = "data.image=INPUTS data.target=TARGETS, under data.path", "data.halves=left is the input"
+            raise Usage(f"pairs are two folders ({two}), or halves of each picture ({one})")
+        root, half = Path(path).expanduser(), halves and OTHER[halves]
+        whole, chosen = split_listing(root / (target or ""), labels, split, held_out)
+        theirs, mine = whole, chosen  # both are halves of the same pictures
+        if image is not None and target is not None:
+            theirs, mine = (partners(listing, root / image / listing.root.relative_to(root / target)) for listing in (whole, chosen))
+        ones, others = _headers(whole, half), _headers(theirs, halves)
+        _check_sizes(whole.files, ones, others, size, fit)
+        look = replace(look_of(ones, size, fit, channels, background), half=half)
+        look_image = replace(look_of(others, size, fit, image_channels, background), half=halves)
+        if memory if memory is not None else (look.bytes + look_image.bytes) * len(chosen) < IN_MEMORY:
+            x = decoded(chosen, look, None)
+            super().__init__(Tensors("pairs", x.x, x.label, x.text, x.classes, decoded(mine, look_image, None).x))
+        else:
+            super().__init__(_Streamed(Streamed(chosen, look, None), Streamed(mine, look_image, None)))
+
+
+def _headers(listing: Listing, half: str | None) -> list[Header]:
+    headers, _ = headers_of(listing, None)
+    if half is None:
+        return headers
+    boxes = [half_box(half, h.width, h.height) for h in headers]
+    return [replace(h, width=right - left, height=low - top) for h, (left, top, right, low) in zip(headers, boxes, strict=True)]
+
+
+def _check_sizes(names: Sequence[str], ones: Sequence[Header], others: Sequence[Header], size: Any, fit: str) -> None:
+    """Raises Problem where the two of a pair differ in size, or, being brought to one, in the shape that would be cut differently."""
+
+    def differ(a: Header, b: Header) -> bool:
+        if size is None:
+            return (a.width, a.height) != (b.width, b.height)
+        # the same shape but for what rounding to whole pixels does
+        return fit != "resize" and abs(a.width * b.height - b.width * a.height) > max(a.width, a.height, b.width, b.height)
+
+    bad = [(name, a, b) for name, a, b in zip(names, ones, others, strict=True) if differ(a, b)]
+    if bad:
+        named = ", ".join(f"{name}: {a.width}x{a.height} from {b.width}x{b.height}" for name, a, b in bad[:NAMED])
+        more = ", …" if len(bad) > NAMED else ""
+        what, cure = ("shape", "cut them alike, or set data.fit=resize") if size else ("size", "say which one they get, as in data.size=64")
+        raise Problem(f"{len(bad)} of {len(names)} targets differ from their inputs in {what} ({named}{more}); {cure}")
+
+
+class _Streamed(Wrapped):
+    """Pairs read from their files as they are needed."""
+
+    def __init__(self, target: Streamed, image: Streamed):
+        super().__init__(target)
+        self.image, self.image_shape, self.name, self.keys = image, image.shape, "pairs", (*target.keys, "image")
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        return {**self.base.take(indices), "image": self.image.take(indices)["x"]}

@@ -74,11 +74,8 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -
         return train, train if split == "train" else _as_in(test, train)
     whole = listed(root, labels)
     scores = [score(name) for name in whole.files]
-    out = {i for i, value in enumerate(scores) if value < held_out}
-    if not out and held_out > 0 and len(set(whole.files)) > 1:  # a small set: one picture at least
-        least = min(scores)
-        out = {i for i, value in enumerate(scores) if value == least}
-    rows = [i for i in range(len(whole)) if (i in out) == (split == "test")]
+    least = min(scores) if held_out > 0 and len(set(whole.files)) > 1 else -1  # of a small set, one picture at least
+    rows = [i for i, value in enumerate(scores) if (value < held_out or value == least) == (split == "test")]
     check_left(len(rows), len(whole), split, held_out)
     return whole, whole.at(rows)
 
@@ -90,20 +87,15 @@ def score(name: str) -> float:
 
 
 def partners(listing: Listing, root: Path) -> Listing:
-    """The pictures under `root` of the same names as the listing's, in its order; only their endings may differ.
-
-    Raises Problem where a picture on either side has no counterpart, or several, with the first few names.
-    """
+    """The pictures under `root` of the listing's names, but for the endings, in its order; raises Problem where one has no counterpart, or several."""
     if not root.is_dir():
         raise Problem(f"{root}: no such folder; it should hold the other picture of each pair")
     ours, theirs = (_by_name(place, _walk(place)[0]) for place in (listing.root, root))
-    alone = (
-        [name for name in dict.fromkeys(listing.files) if _bare(name) not in theirs],
-        [name for bare, name in theirs.items() if bare not in ours],
-    )
-    if any(alone):
+    mine = [name for name in dict.fromkeys(listing.files) if _bare(name) not in theirs]
+    other = [name for bare, name in theirs.items() if bare not in ours]
+    if mine or other:
         parts = [f"{len(names)} only in {place} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-                for names, place in zip(alone, (listing.root, root), strict=True) if names]  # fmt: skip
+                 for names, place in ((mine, listing.root), (other, root)) if names]  # fmt: skip
         raise Problem(f"these pictures have no counterpart of the same name: {', '.join(parts)}; add what is missing, or remove them")
     return Listing(root, tuple(theirs[_bare(name)] for name in listing.files))
 
@@ -131,8 +123,7 @@ def _as_in(test: Listing, train: Listing) -> Listing:
     unknown = set(test.classes) - set(train.classes)
     if unknown:
         raise Problem(f"{test.root} has the class {sorted(unknown)[0]!r}, which {train.root} has not; name the folders alike")
-    number = {name: i for i, name in enumerate(train.classes)}
-    return replace(test, label=tuple(number[test.classes[i]] for i in test.label), classes=train.classes)
+    return _labelled(test, [test.classes[i] for i in test.label], train.classes)
 
 
 def _walk(root: Path) -> tuple[list[str], list[str], list[str]]:
@@ -147,11 +138,9 @@ def _walk(root: Path) -> tuple[list[str], list[str], list[str]]:
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         place = Path(home).relative_to(root)
         for name in names:
-            if name.startswith("."):
-                continue
-            relative = (place / name).as_posix()
             kind = files if name.lower().endswith(ENDINGS) else metadata if name in METADATA else others
-            kind.append(relative)
+            if not name.startswith("."):
+                kind.append((place / name).as_posix())
     return sorted(files), sorted(metadata), sorted(others)
 
 
@@ -171,9 +160,13 @@ def _by_folder(listing: Listing, depth: int | None) -> Listing:
         beside = f"{len(loose)} picture{' lies' if len(loose) == 1 else 's lie'} beside the class folders of {listing.root} ({loose[0]})"
         raise Problem(f"{beside}; move into a class folder, or set data.labels=false")
     names = [p[shared] for p in parts]
-    classes = tuple(sorted(set(names)))
+    return _labelled(listing, names, sorted(set(names)))
+
+
+def _labelled(listing: Listing, names: Sequence[Any], classes: Sequence[Any]) -> Listing:
+    """The listing with the class of each picture, by name."""
     number = {name: i for i, name in enumerate(classes)}
-    return replace(listing, label=tuple(number[name] for name in names), classes=classes)
+    return replace(listing, label=tuple(number[name] for name in names), classes=tuple(map(str, classes)))
 
 
 def _described(root: Path, files: list[str], metadata: list[str]) -> Listing:
@@ -191,10 +184,8 @@ def _described(root: Path, files: list[str], metadata: list[str]) -> Listing:
     if not rows:
         raise Problem(f"{root / metadata[0]} is empty; write a row for each picture, or remove it")
     rows.sort(key=lambda entry: entry[1])
-    text, label = _column(rows, "text"), _column(rows, "label")
-    listing = Listing(root, tuple(relative for _, relative, _ in rows), unused=len(known - {relative for _, relative, _ in rows}))
-    if text is not None:
-        listing = replace(listing, text=tuple(map(str, text)))
+    text, label, named = _column(rows, "text"), _column(rows, "label"), tuple(relative for _, relative, _ in rows)
+    listing = Listing(root, named, text=None if text is None else tuple(map(str, text)), unused=len(known.difference(named)))
     return listing if label is None else _numbered(listing, label, rows[0][0])
 
 
@@ -248,6 +239,4 @@ def _numbered(listing: Listing, label: list, where: str) -> Listing:
     whole = all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in label)
     if not whole and not all(isinstance(value, str) for value in label):
         raise Problem(f"{where.rsplit(' line', 1)[0]}: labels must be all names, or all whole numbers from 0")
-    names = sorted(set(label))
-    number = {name: i for i, name in enumerate(names)}
-    return replace(listing, label=tuple(number[value] for value in label), classes=tuple(map(str, names)))
+    return _labelled(listing, label, sorted(set(label)))

@@ -3,7 +3,6 @@
 import math
 import os
 import struct
-import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,12 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's own
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 ORIENTATION = 0x0112
 DEEP = ("L", "LA", "RGB", "RGBA")  # modes of 16-bit files whose channels are light and alpha, as those of CMYK are not
+
+
+REASONS = {
+    UnidentifiedImageError: "it is no picture", Image.DecompressionBombError: "it has too many pixels",
+    FileNotFoundError: "there is no such file", PermissionError: "it may not be read",
+}  # fmt: skip
 
 
 class Broken(Problem):
@@ -51,22 +56,16 @@ def header(path: str | Path) -> Header:
         turnable = image.format not in ("PNG", "TIFF") or "exif" in image.info
         if turnable and image.getexif().get(ORIENTATION) in TURNED and image.format != "TIFF":
             width, height = height, width
-        return Header(width, height, image.mode, _depth(image), not _grey(image), _alpha(image))
+        return Header(width, height, image.mode, _depth(image), not _grey(image), image.has_transparency_data)
 
 
 def _grey(image: Image.Image) -> bool:
     return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
 
-def _alpha(image: Image.Image) -> bool:
-    return image.has_transparency_data
-
-
 def _depth(image: Image.Image) -> int:
-    if image.mode == "1":
-        return 1
-    if image.mode == "F":
-        return 32
+    if image.mode in ("1", "F"):
+        return {"1": 1, "F": 32}[image.mode]
     return 16 if image.mode.startswith("I") or any("16" in _raw(tile) for tile in getattr(image, "tile", ())) else 8
 
 
@@ -76,43 +75,28 @@ def _raw(tile) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Pillow's warnings are not shown within; entered around all threads rather than in each, since the filters are the process's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """Pillow's image at `path`; whatever goes wrong while it is in use is a Broken in few words."""
     try:
         # by a handle, not by name: Pillow maps named TIFFs into memory with width and height exchanged where EXIF turns them
         with open(path, "rb") as file, Image.open(file) as image:
             yield image
-    except UnidentifiedImageError as error:
-        empty = os.path.exists(path) and os.path.getsize(path) == 0
-        raise Broken("the file is empty" if empty else "it is no picture") from error
-    except Image.DecompressionBombError as error:
-        raise Broken("it has too many pixels") from error
-    except FileNotFoundError as error:
-        raise Broken("there is no such file") from error
-    except PermissionError as error:
-        raise Broken("it may not be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
-        if isinstance(error, Problem):
-            raise  # in words already
-        raise Broken("it is cut short or damaged") from error
-
-
-HALVES = ("left", "right", "top", "bottom")
+    except Problem:
+        raise  # in words already
+    except (*REASONS, OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
+        if isinstance(error, UnidentifiedImageError) and os.path.exists(path) and os.path.getsize(path) == 0:
+            raise Broken("the file is empty") from error
+        words = next((words for kind, words in REASONS.items() if isinstance(error, kind)), "it is cut short or damaged")
+        raise Broken(words) from error
 
 
 def half_box(half: str, width: int, height: int) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of a half of a picture; an odd middle column or row is of neither."""
     wide, high = width // 2, height // 2
-    boxes = ((0, 0, wide, height), (width - wide, 0, width, height), (0, 0, width, high), (0, height - high, width, height))
-    return boxes[HALVES.index(half)]
+    return {
+        "left": (0, 0, wide, height), "right": (width - wide, 0, width, height),
+        "top": (0, 0, width, high), "bottom": (0, height - high, width, height),
+    }[half]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -142,7 +126,7 @@ class Look:
     def __call__(self, path: str | Path) -> np.ndarray:
         """The picture (C, H, W): uint8, or float32 in [-1, 1] where the set is deep. Raises Broken."""
         with _opened(path) as image:
-            return (_deep if self.deep else _plain)(self, image, path)
+            return _deep(self, image, path) if self.deep else _plain(self, image)
 
 
 def colour(name: str | list[int] | tuple[int, ...]) -> tuple[int, int, int]:
@@ -165,10 +149,7 @@ def check(fit: str, channels: str | None) -> None:
 
 
 def picture(path: str | Path, channels: int, size: tuple[int, int] | None = None, fit: str = "crop", background: str = "white") -> Tensor:
-    """One picture file as (channels, height, width) float32 in [-1, 1], of its own size where none is given.
-
-    Raises Usage where there is no such file, Problem where it cannot be read.
-    """
+    """One picture file (channels, height, width) in [-1, 1], of its own size where none is given; raises Usage without a file, Problem for a broken one."""
     if not Path(path).exists():
         raise Usage(f"there is no picture {path}")
     known = {count: name for name, (_, count) in CHANNELS.items()}
@@ -181,10 +162,7 @@ def picture(path: str | Path, channels: int, size: tuple[int, int] | None = None
         raise Problem(f"{path}: {error}") from error
 
 
-Resample = Callable[[Image.Image], Image.Image]
-
-
-def _plan(look: Look, width: int, height: int) -> tuple[Resample, tuple[int, int]]:
+def _plan(look: Look, width: int, height: int) -> tuple[Callable[[Image.Image], Image.Image], tuple[int, int]]:
     """How a width x height picture is resampled, and where its top left corner then lies in the result."""
     high, wide = look.size
     box, inner = (0.0, 0.0, float(width), float(height)), (wide, high)
@@ -197,22 +175,21 @@ def _plan(look: Look, width: int, height: int) -> tuple[Resample, tuple[int, int
         inner = max(1, min(wide, round(width / ratio))), max(1, min(high, round(height / ratio)))
     shrinks = box[2] - box[0] > inner[0] or box[3] - box[1] > inner[1]
     method = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
-
-    def resample(image: Image.Image) -> Image.Image:
-        return image.resize(inner, method, box) if (width, height) != inner else image
-
-    return resample, ((wide - inner[0]) // 2, (high - inner[1]) // 2)
+    same = (width, height) == inner
+    return lambda image: image if same else image.resize(inner, method, box), ((wide - inner[0]) // 2, (high - inner[1]) // 2)
 
 
-def _plain(look: Look, image: Image.Image, path: str | Path) -> np.ndarray:
+def _plain(look: Look, image: Image.Image) -> np.ndarray:
     """The picture (C, H, W) uint8, by Pillow alone."""
-    enough = 2 * max(look.size)
-    image.draft(image.mode, (enough, enough))  # a JPEG much larger than needed is decoded at a half, quarter or eighth
-    image = ImageOps.exif_transpose(_eight_bits(image))
+    image.draft(image.mode, (2 * max(look.size),) * 2)  # a JPEG much larger than needed is decoded at a half, quarter or eighth
+    if image.mode.startswith("I") or image.mode == "F":  # Pillow's own conversion would clip these greys rather than scale them
+        image = Image.fromarray(np.rint(_turned(_shares(image), image) * 255).astype(np.uint8))
+    else:
+        image = ImageOps.exif_transpose(image)
     if look.half:
         image = image.crop(half_box(look.half, *image.size))
     mode = CHANNELS[look.channels][0]
-    if _alpha(image) and mode != "RGBA":
+    if image.has_transparency_data and mode != "RGBA":
         under = Image.new("RGBA", image.size, (*colour(look.background), 255))
         image = Image.alpha_composite(under, image.convert("RGBA"))
     image = image.convert(mode)
@@ -224,23 +201,11 @@ def _plain(look: Look, image: Image.Image, path: str | Path) -> np.ndarray:
         canvas = Image.new("RGBA" if mode == "RGBA" else "RGB", (wide, high), bars).convert(mode)
         canvas.paste(image, corner)
         image = canvas
-    pixels = np.asarray(image)
-    return np.ascontiguousarray(pixels.reshape(*look.size, -1).transpose(2, 0, 1))
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit and float greys as 8-bit ones, which Pillow's own conversion would clip rather than scale."""
-    if not (image.mode.startswith("I") or image.mode == "F"):
-        return image
-    exif = image.getexif()
-    grey = Image.fromarray(np.rint(_shares(image) * 255).astype(np.uint8))
-    if ORIENTATION in exif and image.format != "TIFF":
-        grey.getexif()[ORIENTATION] = exif[ORIENTATION]
-    return grey
+    return np.ascontiguousarray(np.asarray(image).reshape(*look.size, -1).transpose(2, 0, 1))
 
 
 def _shares(image: Image.Image) -> np.ndarray:
-    """A grey picture of more than 8 bits as float32 in [0, 1]. Raises Broken where its numbers are not to be understood."""
+    """A grey picture (H, W) of more than 8 bits as float32 in [0, 1]. Raises Broken where its numbers are not to be understood."""
     image.load()  # before its shape is read: Pillow turns a TIFF while loading
     values = np.asarray(image)
     top = 1.0 if image.mode == "F" else 65535.0
@@ -276,20 +241,18 @@ def _deep(look: Look, image: Image.Image, path: str | Path) -> np.ndarray:
 def _deep_pixels(image: Image.Image, path: str | Path) -> np.ndarray:
     """The picture (H, W, C) float32 in [0, 1], C 1 to 4, turned as EXIF says."""
     if image.mode.startswith("I") or image.mode == "F":
-        orientation = None if image.format == "TIFF" else image.getexif().get(ORIENTATION)
-        return _turned(_shares(image)[..., None], orientation)
+        return _turned(_shares(image)[..., None], image)
     if _depth(image) == 16 and image.mode in DEEP:
         try:
             fine = _low_bytes(path)
             image.load()
             coarse = np.asarray(image)
             if fine.shape == coarse.shape:
-                orientation = None if image.format == "TIFF" else image.getexif().get(ORIENTATION)
-                return _turned((coarse * np.float32(256) + fine) / np.float32(65535), orientation)
+                return _turned((coarse * np.float32(256) + fine) / np.float32(65535), image)
         except (ValueError, KeyError):
             pass  # Pillow has no reader for that layout's low bytes: 8 of the 16 bits it is
     image = ImageOps.exif_transpose(image)
-    mode = ("L" if _grey(image) else "RGB") if not _alpha(image) else "RGBA"
+    mode = ("L" if _grey(image) else "RGB") if not image.has_transparency_data else "RGBA"
     pixels = np.asarray(image.convert(mode), np.float32) / 255
     return pixels.reshape(*pixels.shape[:2], -1)
 
@@ -302,21 +265,18 @@ def _low_bytes(path: str | Path) -> np.ndarray:
     """
     other = {"16B": "16L", "16L": "16B", "16N": "16B"}
     with open(path, "rb") as file, Image.open(file) as image:
-        tiles = []
-        for tile in image.tile:
-            raw = _raw(tile)
-            swapped = raw[:-3] + other[raw[-3:]]
-            args = (swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped
-            tiles.append(tile._replace(args=args))
-        image.tile = tiles
+        for i, tile in enumerate(image.tile):
+            swapped = _raw(tile)[:-3] + other[_raw(tile)[-3:]]
+            image.tile[i] = tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
         image.load()
         return np.asarray(image)
 
 
-def _turned(pixels: np.ndarray, orientation: int | None) -> np.ndarray:
-    """Pixels (H, W, C) as EXIF's orientation 1 to 8 means them to be looked at."""
+def _turned(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Pixels (H, W, …) of an image as its EXIF orientation 1 to 8 means them to be seen; a TIFF's are turned already."""
+    orientation = None if image.format == "TIFF" else image.getexif().get(ORIENTATION)
     if orientation in TURNED:
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):

@@ -13,7 +13,6 @@ from ...errors import Problem
 from ...files import cache, replacing
 from ...progress import track
 
-CHUNK = 1 << 18
 TIMEOUT = 30  # seconds without a byte before a mirror is given up
 
 
@@ -32,16 +31,14 @@ class Published:
 
     def target(self, root: str | Path | None) -> Path:
         """The folder that downloads go to: in the first of the places that can be written."""
-        return next((home for home in homes(root) if _writable(home)), cache() / "data") / self.layouts[0]
+        there = ((home, next(place for place in (home, *home.parents) if place.exists())) for home in homes(root))
+        return next((home for home, place in there if os.access(place, os.W_OK)), cache() / "data") / self.layouts[0]
 
     def download(self, files: Iterable[str], root: str | Path | None, allowed: bool = True) -> Path:
-        """Fetch those of `files` that are not there yet from the mirrors into the folder `target`, and return it.
-
-        Raises Problem where downloading is not allowed, or no mirror has them whole, with the reason of each and what to do about it.
-        """
+        """Fetch those of `files` that are not there yet into the folder `target`, and return it; raises Problem where that is not allowed or fails."""
         if not allowed:
             where = root or "$FROMNOISE_DATA or the cache"
-            raise Problem(f"{self.name} is not under {where}. {self.cure(self.md5)}, or set data.download=true")
+            raise Problem(f"{self.name} is not under {where}. {self.cure}, or set data.download=true")
         target = self.target(root)
         for file in files:
             if not (target / file).exists():
@@ -56,31 +53,21 @@ class Published:
             except Unreached as reason:
                 reasons.append(f"{mirror.split('/')[2]}: {reason}")
         searched = " or ".join(map(str, homes(root)))
-        raise Problem(f"{self.name} is not under {searched} and could not be downloaded ({'; '.join(reasons)}). {self.cure(self.md5)}")
+        raise Problem(f"{self.name} is not under {searched} and could not be downloaded ({'; '.join(reasons)}). {self.cure}")
 
-    def cure(self, files: Iterable[str]) -> str:
+    @property
+    def cure(self) -> str:
         """What to do where the files are missing."""
-        return f"Put {', '.join(files)} into a folder and name it: data.root=FOLDER, or the environment variable FROMNOISE_DATA=FOLDER"
+        return f"Put {', '.join(self.md5)} into a folder and name it: data.root=FOLDER, or the environment variable FROMNOISE_DATA=FOLDER"
 
 
 def homes(root: str | Path | None) -> list[Path]:
     """The folders under which datasets are looked for, in order. Raises Problem where one that the user named does not exist."""
-    if root is not None:
-        return [_existing(Path(root).expanduser(), "data.root")]
-    named = os.environ.get("FROMNOISE_DATA")
-    return ([_existing(Path(named).expanduser(), "$FROMNOISE_DATA")] if named else []) + [cache() / "data"]
-
-
-def _existing(folder: Path, setting: str) -> Path:
-    if not folder.is_dir():
-        raise Problem(f"{setting} is {folder}, which is not a folder; name an existing one, or leave it out to download")
-    return folder
-
-
-def _writable(folder: Path) -> bool:
-    while not folder.exists():
-        folder = folder.parent
-    return os.access(folder, os.W_OK)
+    named = root if root is not None else os.environ.get("FROMNOISE_DATA") or None
+    if named is not None and not Path(named).expanduser().is_dir():
+        setting = "$FROMNOISE_DATA" if root is None else "data.root"
+        raise Problem(f"{setting} is {Path(named).expanduser()}, which is not a folder; name an existing one, or leave it out to download")
+    return ([] if named is None else [Path(named).expanduser()]) + ([cache() / "data"] if root is None else [])
 
 
 class Unreached(Exception):
@@ -88,10 +75,7 @@ class Unreached(Exception):
 
 
 def fetch(url: str, target: Path, md5: str) -> None:
-    """Download `url` to `target`, which appears only when it is whole and its md5 is right.
-
-    Raises Unreached where the mirror fails, Problem where `target` cannot be written.
-    """
+    """Download `url` to `target`, whole and with the right md5, or not at all; raises Unreached for the mirror, Problem for the disk."""
     digest = hashlib.md5(usedforsecurity=False)
     with replacing(target) as temporary, open(temporary, "wb") as out:
         for chunk in _chunks(url, target.name):
@@ -103,29 +87,17 @@ def fetch(url: str, target: Path, md5: str) -> None:
 
 def _chunks(url: str, name: str) -> Iterator[bytes]:
     """The bytes at `url`; every trouble with the network is an Unreached, so that it is not taken for one with the disk."""
+    received = 0
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers={"User-Agent": "fromnoise"}), timeout=TIMEOUT)
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"User-Agent": "fromnoise"}), timeout=TIMEOUT) as response:
+            length = int(response.headers.get("Content-Length") or 0)
+            for chunk in track(iter(lambda: response.read(1 << 18), b""), name, length, size=True):
+                received += len(chunk)
+                yield chunk
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unreached(_reason(error)) from error
-    with response:
-        length = int(response.headers.get("Content-Length") or 0)
-        received = 0
-        for chunk in track(_read(response), name, length, size=True):
-            received += len(chunk)
-            yield chunk
-        if received < length:
-            raise Unreached(f"the transfer broke off after {received:,} of {length:,} bytes")
-
-
-def _read(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    while True:
-        try:
-            chunk = response.read(CHUNK)
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreached(_reason(error)) from error
-        if not chunk:
-            return
-        yield chunk
+    if received < length:
+        raise Unreached(f"the transfer broke off after {received:,} of {length:,} bytes")
 
 
 def _reason(error: Exception) -> str:

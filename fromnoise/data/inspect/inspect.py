@@ -3,9 +3,10 @@
 import hashlib
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from ..files.listing import HELD_OUT, listed, split_listing
 from ..files.pictures import Header, Look, header
 from ..sets import arrays, cifar, idx
 
-IMBALANCE = 10  # largest class over smallest from which `warnings` names it
 FEW = 20  # examples in a class under which `warnings` names it
 
 
@@ -64,7 +64,7 @@ class Inspection:
             lines.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
         if self.constant:
             lines.append(f"{len(self.constant)} of one single colour (such as {self.constant[0]})")
-        if self.labels and max(self.labels.values()) >= IMBALANCE * min(self.labels.values()):
+        if self.labels and max(self.labels.values()) >= 10 * min(self.labels.values()):
             least = min(self.labels, key=self.labels.__getitem__)
             lines.append(f"unbalanced classes: {max(self.labels.values())} examples in the largest, {self.labels[least]} in {least}")
         elif self.labels and min(self.labels.values()) < FEW:
@@ -76,8 +76,7 @@ class Inspection:
         return lines
 
 
-@dataclass(frozen=True)
-class _Facts:
+class _Facts(NamedTuple):
     """What one decoded picture holds."""
 
     digest: bytes
@@ -88,41 +87,30 @@ class _Facts:
 
 
 def inspect(path: str | Path) -> Inspection:
-    """What the pictures at `path` are: a folder of them, a folder with idx or CIFAR-10 files, or a .npz of arrays.
-
-    Every picture is decoded. Raises Problem where there is nothing to read.
-    """
+    """What the pictures at `path` are, all decoded: a folder of them, one with idx or CIFAR-10 files, or a .npz. Raises Problem where there are none."""
     path = Path(path).expanduser().absolute()
     if path.suffix == ".npz":
-        return _npz(path)
+        images, labels = arrays.read(path)
+        numbers, classes = (None, ()) if labels is None else arrays.numbered(labels)
+        return _tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes))
     if path.is_dir():
         for source in (idx.MNIST, idx.FASHION_MNIST):
             pair = idx.find(source, path, "train")
             if pair is not None:
                 return _tensors(path, source.name, idx.read_pair(source.name, *pair))
-        opened = cifar.find(path)
-        if opened is not None:
-            return _tensors(path, "cifar10", cifar.read_split(opened, "train"))
+        place = cifar.find(path)
+        if place is not None:
+            return _tensors(path, "cifar10", cifar.read_split(place, "train"))
     return _folder(path)
 
 
-def _npz(path: Path) -> Inspection:
-    images, labels = arrays.read(path)
-    numbers, classes = (None, ()) if labels is None else arrays.numbered(labels)
-    return _tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes))
-
-
 def _tensors(path: Path, kind: str, data: Tensors) -> Inspection:
-    x = data.x.numpy()
-    count, channels, height, width = x.shape
-    names = [f"number {i}" for i in range(count)]
+    count, channels, height, width = data.x.shape
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels} channels")
-    found = [_facts(picture) for picture in x]
-    duplicates, constant = _repeats(names, found)
-    labels = {} if data.label is None else _counts(data.label.tolist(), data.classes)
     return Inspection(
-        path, kind, Counter({(width, height): count}), Counter({mode: count}), Counter({8: count}),
-        channels > 1, channels in (2, 4), *_values(found), labels=labels, duplicates=duplicates, constant=constant,
+        path, kind, Counter({(width, height): count}), Counter({mode: count}), Counter({8: count}), channels > 1, channels in (2, 4),
+        labels={} if data.label is None else _counts(data.label.tolist(), data.classes),
+        **_whole([f"number {i}" for i in range(count)], [_facts(picture) for picture in data.x.numpy()]),
     )  # fmt: skip
 
 
@@ -142,40 +130,34 @@ def _folder(path: Path) -> Inspection:
         raise Problem(f"none of the {len(listing)} pictures in {path} can be read ({broken[0][0]}: {broken[0][1]}); replace them")
     heads, found = zip(*(results[i] for i in kept), strict=True)  # type: ignore[misc]
     good = listing.at(kept)
-    duplicates, constant = _repeats(good.files, found)
     return Inspection(
         path, "folder", Counter((h.width, h.height) for h in heads), Counter(h.mode for h in heads), Counter(h.depth for h in heads),
-        any(h.colour for h in heads), any(h.alpha for h in heads), *_values(found),
-        labels={} if good.label is None else _counts(good.label, good.classes), captions=good.text or (), broken=tuple(broken),
-        duplicates=duplicates, constant=constant, unused=listing.unused, held_out=len(held),
+        any(h.colour for h in heads), any(h.alpha for h in heads), labels={} if good.label is None else _counts(good.label, good.classes),
+        captions=good.text or (), broken=tuple(broken), unused=listing.unused, held_out=len(held), **_whole(good.files, found),
     )  # fmt: skip
 
 
 def _facts(picture: np.ndarray) -> _Facts:
     """Of one picture (C, H, W): bytes, or shares of full scale."""
     digest = hashlib.blake2b(np.ascontiguousarray(picture).tobytes() + repr(picture.shape).encode(), digest_size=12).digest()
-    scale = 255.0 if picture.dtype == np.uint8 else 1.0
-    low, high, mean = float(picture.min()) / scale, float(picture.max()) / scale, float(picture.mean()) / scale
+    seen, scale = picture, 255.0 if picture.dtype == np.uint8 else 1.0
     if len(picture) in (2, 4):  # what is seen of a transparent picture: its values laid on white
         alpha = picture[-1:] / scale
-        seen = picture[:-1] / scale * alpha + 1 - alpha
-        low, high, mean = float(seen.min()), float(seen.max()), float(seen.mean())
+        seen, scale = picture[:-1] / scale * alpha + 1 - alpha, 1.0
+    low, high, mean = (float(value) / scale for value in (seen.min(), seen.max(), seen.mean()))
     return _Facts(digest, low, high, mean, bool((picture == picture[:, :1, :1]).all()))
 
 
-def _values(found: Iterable[_Facts]) -> tuple[float, float, float]:
-    found = list(found)
-    return min(f.low for f in found), max(f.high for f in found), sum(f.mean for f in found) / len(found)
-
-
-def _repeats(names: Iterable[str], found: Iterable[_Facts]) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
-    """(groups of names with the same pixels, names of pictures of one colour)."""
+def _whole(names: Iterable[str], found: Sequence[_Facts]) -> dict[str, Any]:
+    """What all pictures together hold: values, groups of names with the same pixels, names of pictures of one colour."""
     groups, constant = defaultdict(dict), {}
     for name, facts in zip(names, found, strict=True):
         groups[facts.digest][name] = None  # one file with several captions is no duplicate
         if facts.constant:
             constant[name] = None
-    return tuple(tuple(group) for group in groups.values() if len(group) > 1), tuple(constant)
+    duplicates = tuple(tuple(group) for group in groups.values() if len(group) > 1)
+    low, high, mean = min(f.low for f in found), max(f.high for f in found), sum(f.mean for f in found) / len(found)
+    return {"low": low, "high": high, "mean": mean, "duplicates": duplicates, "constant": tuple(constant)}
 
 
 def _counts(label: Iterable[int], classes: tuple[str, ...]) -> dict[str, int]:

@@ -14,10 +14,7 @@ DAMAGE = (OSError, EOFError, ValueError, AttributeError, TypeError, NotImplement
 
 
 def npz(path: str, held_out: float = 0.05, split: str = "train") -> Tensors:
-    """Your own arrays in one .npz: arr_0 uint8 (N, H, W, C), arr_1 class numbers (N,) where there are labels.
-
-    `held_out` of the examples, chosen by their number, are the test split. Only class numbers that occur are classes.
-    """
+    """Your own arrays in one .npz: arr_0 uint8 (N, H, W, C), arr_1 class numbers (N,) where there are labels; the share `held_out` is the test split."""
     check_split(split, held_out)
     images, labels = read(path)
     order = np.random.RandomState(mixed("npz", 0) % 2**32).permutation(len(images))  # the legacy generator's stream never changes

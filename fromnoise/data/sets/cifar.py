@@ -5,7 +5,6 @@ import math
 import pickle
 import tarfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,73 +29,57 @@ CIFAR10 = Published(
 def cifar10(root: str | None = None, split: str = "train", download: bool = True) -> Tensors:
     """CIFAR-10: 50,000 + 10,000 photographs, 32x32 colour, 10 classes; found under root or $FROMNOISE_DATA, else downloaded."""
     check_split(split)
-    opened = find(root) or _from_archive(CIFAR10.download([ARCHIVE], root, download) / ARCHIVE)
-    return read_split(opened, split)
+    return read_split(find(root) or CIFAR10.download([ARCHIVE], root, download) / ARCHIVE, split)
 
 
-def read_split(opened: "Files", split: str) -> Tensors:
-    """The dataset of one split's batches."""
-    parts = [_batch(name, *opened(name)) for name in BATCHES[split]]
-    x = np.concatenate([images for images, _ in parts])
-    label = np.concatenate([labels for _, labels in parts])
-    return Tensors("cifar10", x, label, classes=CLASSES)
-
-
-Files = Callable[[str], tuple[str, bytes]]  # a batch's name -> where it lies, for messages, and its bytes
-
-
-def find(root: str | Path | None) -> Files | None:
-    """How to read the batches: from a folder of them or from the archive as it is downloaded; None where there is neither."""
+def find(root: str | Path | None) -> Path | None:
+    """Where the batches are: a folder of them, or the archive as it is downloaded; None where there is neither."""
     for place in CIFAR10.places(root):
         for folder in (place / FOLDER, place):
             if any((folder / name).is_file() for name in sum(BATCHES.values(), ())):
-                return _from_folder(folder)
+                return folder
         if (place / ARCHIVE).is_file():
-            return _from_archive(place / ARCHIVE)
+            return place / ARCHIVE
     return None
 
 
-def _from_folder(folder: Path) -> Files:
-    def read(name: str) -> tuple[str, bytes]:
-        try:
-            return str(folder / name), (folder / name).read_bytes()
-        except OSError as error:
-            raise Problem(f"cannot read {folder / name}: {error.strerror}; {CIFAR10.cure([ARCHIVE])}") from error
-
-    return read
+def read_split(place: Path, split: str) -> Tensors:
+    """The dataset of one split's batches, in a folder or the archive."""
+    read = _from_folder if place.is_dir() else _from_archive
+    images, labels = zip(*(_batch(*read(place, name)) for name in BATCHES[split]), strict=True)
+    return Tensors("cifar10", np.concatenate(images), np.concatenate(labels), classes=CLASSES)
 
 
-def _from_archive(archive: Path) -> Files:
-    def read(name: str) -> tuple[str, bytes]:
-        try:
-            with tarfile.open(archive) as packed:
-                member = packed.extractfile(f"{FOLDER}/{name}")
-                if member is None:
-                    raise KeyError(name)
-                return f"{archive}:{name}", member.read()
-        except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
-            raise Problem(f"{archive} is cut short or holds no {FOLDER}/{name}; delete it and fetch it again") from error
-
-    return read
+def _from_folder(folder: Path, name: str) -> tuple[str, bytes]:
+    """Where a batch lies, for messages, and its bytes."""
+    try:
+        return str(folder / name), (folder / name).read_bytes()
+    except OSError as error:
+        raise Problem(f"cannot read {folder / name}: {error.strerror}; {CIFAR10.cure}") from error
 
 
-def _batch(name: str, where: str, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
+def _from_archive(archive: Path, name: str) -> tuple[str, bytes]:
+    try:
+        with tarfile.open(archive) as packed:
+            return f"{archive}:{name}", packed.extractfile(f"{FOLDER}/{name}").read()  # type: ignore[union-attr]
+    except (OSError, EOFError, KeyError, AttributeError, tarfile.TarError, zlib.error) as error:  # AttributeError: a folder in place of a file
+        raise Problem(f"{archive} is cut short or holds no {FOLDER}/{name}; delete it and fetch it again") from error
+
+
+def _batch(where: str, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, 3, 32, 32) uint8 and labels (n,) of one batch."""
     content = unpickle(raw, where)
     try:
         images, labels = content[b"data"].numpy(), np.asarray(content[b"labels"], dtype=np.int64)
         if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3072 or labels.shape != images.shape[:1]:
-            raise ValueError(name)
+            raise ValueError("the wrong sizes")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Problem(f"{where} is no CIFAR-10 batch (3072 bytes and a label for each picture); delete it and fetch it again") from error
     return images.reshape(-1, 3, 32, 32), labels
 
 
 def unpickle(raw: bytes, where: str) -> Any:
-    """What a CIFAR pickle holds: dicts, lists, numbers, bytes and inert Arrays; nothing in it is imported or called.
-
-    Raises Problem where the pickle wants anything else, naming what, or where it is damaged.
-    """
+    """What a CIFAR pickle holds, nothing imported or called: dicts, lists, numbers, bytes and inert Arrays; raises Problem for anything else."""
     try:
         return _Reader(io.BytesIO(raw), where).load()
     except Problem:
@@ -135,10 +118,7 @@ class Dtype:
 
 
 class Encoded:
-    """The bytes that Python 3 writes as text into a pickle of protocol 2.
-
-    A class with __setstate__ like the others: a pickle may ask to set attributes of what an import gave, and of these it cannot.
-    """
+    """The bytes that Python 3 writes as text into protocol 2; a class with __setstate__, so that a pickle cannot set attributes of it."""
 
     def __new__(cls, text: str, encoding: Any = None) -> bytes:  # type: ignore[misc]
         return text.encode("latin-1")

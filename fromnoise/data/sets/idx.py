@@ -82,10 +82,7 @@ def read_pair(name: str, images_path: Path, labels_path: Path) -> Tensors:
 
 
 def find(source: Published, root: str | Path | None, split: str, unfinished: Path | None = None) -> tuple[Path, Path] | None:
-    """The files of images and of labels, or None where there are none.
-
-    Raises Problem where one lies there without the other, except in the folder `unfinished`, where a download may go on.
-    """
+    """The files of images and of labels, or None; raises Problem for one without the other, but in the folder `unfinished`, where a download goes on."""
     for place in source.places(root):
         images, labels = (_file(place, f"{PREFIX[split]}-{what}") for what in ("images-idx3", "labels-idx1"))
         if images and labels:

@@ -1,67 +1,72 @@
-"""Points in the plane: distributions that train in seconds and can be looked at whole."""
+"""Small sets that train in seconds: points in the plane, which can be looked at whole, and scikit-learn's handwritten digits."""
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...draws import mixed
+from ...errors import Problem
 from ..dataset import Tensors, check_split
 
 
 def moons(count: int = 8192, noise: float = 0.05, seed: int = 0, split: str = "train") -> Tensors:
     """Two interleaved half circles in the plane, one class each."""
-    draw = _Draw(count, seed, split)
-    angle, label = math.pi * draw.uniform(), draw.classes(2)
+    draw = _generator(seed, split)
+    angle, label = math.pi * torch.rand(count, generator=draw), torch.randint(2, (count,), generator=draw)
     x, y = torch.cos(angle), torch.sin(angle)
     upper, lower = torch.stack([x - 0.5, y - 0.25], 1), torch.stack([0.5 - x, 0.25 - y], 1)
-    return draw.dataset("moons", torch.where(label[:, None] == 0, upper, lower), noise, label, ("upper", "lower"))
+    return Tensors("moons", _noisy(torch.where(label[:, None] == 0, upper, lower), noise, draw), label, classes=("upper", "lower"))
 
 
 def swiss_roll(count: int = 8192, noise: float = 0.03, seed: int = 0, split: str = "train") -> Tensors:
     """A spiral of one and a half turns in the plane."""
-    draw = _Draw(count, seed, split)
-    angle = 1.5 * math.pi * (1 + 2 * draw.uniform())
+    draw = _generator(seed, split)
+    angle = 1.5 * math.pi * (1 + 2 * torch.rand(count, generator=draw))
     radius = angle / (4.5 * math.pi) * 1.4
-    return draw.dataset("swiss_roll", torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], 1), noise)
+    return Tensors("swiss_roll", _noisy(torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], 1), noise, draw))
 
 
 def checkerboard(count: int = 8192, noise: float = 0.0, seed: int = 0, split: str = "train") -> Tensors:
     """The eight black squares of a 4 by 4 board on [-1.5, 1.5], evenly filled."""
-    draw = _Draw(count, seed, split)
-    square = draw.classes(8)
+    draw = _generator(seed, split)
+    square = torch.randint(8, (count,), generator=draw)
     row, column = square // 2, 2 * (square % 2)
     corner = torch.stack([column + row % 2, row], 1)
-    inside = torch.stack([draw.uniform(), draw.uniform()], 1)
-    return draw.dataset("checkerboard", 0.75 * (corner + inside) - 1.5, noise)
+    inside = torch.stack([torch.rand(count, generator=draw), torch.rand(count, generator=draw)], 1)
+    return Tensors("checkerboard", _noisy(0.75 * (corner + inside) - 1.5, noise, draw))
 
 
 def pinwheel(count: int = 8192, noise: float = 0.0, arms: int = 5, seed: int = 0, split: str = "train") -> Tensors:
     """Twisted arms around the origin, one class each."""
-    draw = _Draw(count, seed, split)
-    label = draw.classes(arms)
-    along, across = 0.7 + 0.22 * draw.normal(), 0.06 * draw.normal()
+    draw = _generator(seed, split)
+    label = torch.randint(arms, (count,), generator=draw)
+    along, across = 0.7 + 0.22 * torch.randn(count, generator=draw), 0.06 * torch.randn(count, generator=draw)
     turn = 2 * math.pi * label / arms + 1.2 * along
     x = torch.stack([along * torch.cos(turn) - across * torch.sin(turn), along * torch.sin(turn) + across * torch.cos(turn)], 1)
-    return draw.dataset("pinwheel", x, noise, label, tuple(str(arm) for arm in range(arms)))
+    return Tensors("pinwheel", _noisy(x, noise, draw), label, classes=tuple(map(str, range(arms))))
 
 
-class _Draw:
-    """Random numbers for `count` points, other ones for each split, and the dataset that they end in."""
+def _generator(seed: int, split: str) -> torch.Generator:
+    """Random numbers that are other ones for each split."""
+    check_split(split)
+    return torch.Generator().manual_seed(mixed("toy", seed, split))
 
-    def __init__(self, count: int, seed: int, split: str):
-        check_split(split)
-        self.count = count
-        self.generator = torch.Generator().manual_seed(mixed("toy", seed, split))
 
-    def uniform(self) -> Tensor:
-        return torch.rand(self.count, generator=self.generator)
+def _noisy(x: Tensor, noise: float, draw: torch.Generator) -> Tensor:
+    return x + noise * torch.randn(x.shape, generator=draw)
 
-    def normal(self) -> Tensor:
-        return torch.randn(self.count, generator=self.generator)
 
-    def classes(self, n: int) -> Tensor:
-        return torch.randint(n, (self.count,), generator=self.generator)
-
-    def dataset(self, name: str, x: Tensor, noise: float, label: Tensor | None = None, classes: tuple[str, ...] = ()) -> Tensors:
-        return Tensors(name, x + noise * torch.randn(x.shape, generator=self.generator), label, classes=classes)
+def digits(split: str = "train") -> Tensors:
+    """scikit-learn's 1,797 handwritten digits, 8x8 grey, 1,500 to train and 297 to test; no download."""
+    check_split(split)
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise Problem('digits come with scikit-learn, which is not installed: pip install "fromnoise[demo]"') from error
+    images, labels = load_digits(return_X_y=True)  # (1797, 64) in 0..16
+    order = np.random.RandomState(0).permutation(len(labels))  # the legacy generator's stream never changes; writers are mixed
+    chosen = order[:1500] if split == "train" else order[1500:]
+    x = images[chosen].reshape(-1, 1, 8, 8).astype(np.float32) / 8 - 1
+    return Tensors("digits", x, labels[chosen], classes=tuple("0123456789"))

@@ -4,7 +4,7 @@ import hashlib
 import re
 import sys
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -23,7 +23,6 @@ CHECKED = 10_000  # test images that the accuracy is measured on
 HASHED = 2048  # examples that identify a dataset
 
 
-@final
 class Turned(Dataset):
     """The pictures of a dataset cut square, each turned by 0, 90, 180 and 270 degrees, which is the label (Gidaris et al. 2018)."""
 
@@ -51,13 +50,12 @@ def cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
     turned = len(train.classes) < 2
     if turned:
         train, test = Turned(train), Turned(test)
-    version = ROTATION if turned else VERSION
-    shape = "x".join(map(str, train.shape))
+    version, shape = ROTATION if turned else VERSION, "x".join(map(str, train.shape))
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-")
     path = cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{version}.safetensors"
     try:
         tensors, meta = read_weights(path)
-        net = CNN(train.shape, len(train.classes), meta["name"], float(meta["accuracy"]))
+        net = CNN(train.shape, len(train.classes), meta["name"])
         net.load_state_dict(tensors)
         return net
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
@@ -66,9 +64,11 @@ def cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
     say = f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}"
     print(say, file=sys.stderr)
     net = train_cnn(train, device, mirror=False if turned else None)
-    net.accuracy = _accuracy(net, test)
-    net.name = f"{train.name} CNN ({net.accuracy:.2%})".replace("%", " %")
-    meta = {"name": net.name, "accuracy": str(net.accuracy), "dataset": train.name, "version": version}
+    chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:CHECKED].split(500)
+    _, guessed = observe(net, (test.get(part)["x"] for part in chosen))
+    labels = torch.cat([test.take(part)["label"].cpu() for part in chosen])
+    net.name = f"{train.name} CNN ({(guessed == labels).double().mean():.2%})".replace("%", " %")
+    meta = {"name": net.name, "dataset": train.name, "version": version}
     with replacing(path) as temporary:
         save_file({key: value.contiguous().cpu() for key, value in net.state_dict().items()}, temporary, meta)
     return net
@@ -84,19 +84,11 @@ def _writable(folder: Path) -> None:
         raise Problem(f"cannot write to {folder}; set FROMNOISE_CACHE to a folder that can be") from error
 
 
-def _accuracy(net: CNN, test: Dataset) -> float:
-    chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:CHECKED].split(500)
-    _, guessed = observe(net, (test.get(part)["x"] for part in chosen))
-    assert guessed is not None
-    return (guessed == torch.cat([test.take(part)["label"].cpu() for part in chosen])).double().mean().item()
-
-
 def _fingerprint(dataset: Dataset) -> str:
     """Twelve hex digits that change with the dataset's size, classes or content (of evenly spaced examples)."""
     chosen = torch.linspace(0, len(dataset) - 1, min(HASHED, len(dataset)), dtype=torch.float64).round().long()
     digest = hashlib.sha256(repr((len(dataset), dataset.shape, dataset.classes)).encode())
-    for part in chosen.split(256):
-        batch = dataset.take(part)
+    for batch in map(dataset.take, chosen.split(256)):
         for key in ("x", "label"):
             digest.update(batch[key].cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -1,7 +1,6 @@
 """How well pictures fit their captions, as a CLIP model sees it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,11 +28,16 @@ class ClipScore:
             raise Problem(
                 f"{name} is a {config.model_type}, which does not see both pictures and words; give a CLIP model's name or folder"
             )
+        from transformers.image_processing_base import ImageProcessingMixin
+
         self.name = name
         self.tokenizer = loaded("AutoTokenizer", name, **source)
         self.network = loaded("AutoModel", name, use_safetensors=True, **source).float().eval().requires_grad_(False).to(best(device))
         self.size, self.length = config.vision_config.image_size, config.text_config.max_position_embeddings
-        seen = _seen(name)
+        try:  # what the model's folder says of how its pictures are made ready
+            seen = ImageProcessingMixin.get_image_processor_dict(name)[0]
+        except OSError:
+            seen = {}
         self.mean, self.std = (torch.tensor(seen.get(key, own))[:, None, None] for key, own in (("image_mean", MEAN), ("image_std", STD)))
 
     @torch.no_grad()
@@ -55,13 +59,3 @@ class ClipScore:
         x = F.interpolate(x, [max(self.size, round(side * scale)) for side in x.shape[2:]], mode="bicubic", antialias=True).clamp(0, 1)
         top, left = ((side - self.size) // 2 for side in x.shape[2:])
         return (x[..., top : top + self.size, left : left + self.size].expand(-1, 3, -1, -1) - self.mean) / self.std
-
-
-def _seen(name: str) -> dict[str, Any]:
-    """What a model's folder says of how its pictures are made ready, if it says anything."""
-    from transformers.image_processing_base import ImageProcessingMixin
-
-    try:
-        return ImageProcessingMixin.get_image_processor_dict(name)[0]
-    except OSError:
-        return {}

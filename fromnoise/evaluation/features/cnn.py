@@ -2,7 +2,6 @@
 
 import math
 from itertools import pairwise
-from typing import final
 
 import torch
 import torch.nn.functional as F
@@ -26,16 +25,15 @@ def _unit(inputs: int, outputs: int, kernel: int, pool: bool) -> list[nn.Module]
     return [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False), *pooling, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
-@final
 class CNN(FeatureNet):
     """A plain convolutional classifier of images (B, C, H, W) in [-1, 1]; its features are the last feature map's mean, (B, 128).
 
     A 5x5 convolution, then two or three pairs of 3x3 convolutions; max-pooling after the first ones until the longer side is at most 8.
     """
 
-    def __init__(self, shape: tuple[int, ...], classes: int, name: str = "CNN", accuracy: float | None = None):
+    def __init__(self, shape: tuple[int, ...], classes: int, name: str = "CNN"):
         super().__init__()
-        self.name, self.accuracy, self.classes = name, accuracy, classes
+        self.name, self.classes = name, classes
         halvings = max(0, math.ceil(math.log2(min(max(shape[1:]), LARGEST) / 8)))
         layers = _unit(shape[0], WIDTHS[0], 5, pool=halvings > 0)
         for i, (width, wider) in enumerate(pairwise(WIDTHS[: max(halvings, 2) + 1]), start=1):

@@ -1,7 +1,5 @@
 """FID's own network, where the user's machine has it."""
 
-from typing import final
-
 import torch
 from torch import Tensor
 
@@ -9,14 +7,13 @@ from ...errors import Problem
 from .network import FeatureNet
 
 
-@final
 class Inception(FeatureNet):
     """Inception-v3 with FID's weights and resizing, through torch-fidelity (extra `fid`); features (B, 2048), no classes.
 
     Raises Problem where torch-fidelity is not installed, or its weights cannot be had.
     """
 
-    name, accuracy = "Inception-v3 (torch-fidelity)", None
+    name = "Inception-v3 (torch-fidelity)"
 
     def __init__(self, shape: tuple[int, ...]):
         super().__init__()

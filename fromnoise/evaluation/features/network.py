@@ -11,14 +11,9 @@ from torch import Tensor, nn
 
 
 class FeatureNet(nn.Module, ABC):
-    """A classifier seen through its penultimate layer.
+    """A classifier seen through its penultimate layer."""
 
-    `name` goes with every figure measured in it, for distances of different networks do not compare; `accuracy` is the share of real test
-    data that it gets right, None where nobody measured it.
-    """
-
-    name: str
-    accuracy: float | None
+    name: str  # goes with every figure measured in it: distances of different networks do not compare
     classes: int | None = None  # how many it tells apart, None where that is not known
 
     @abstractmethod

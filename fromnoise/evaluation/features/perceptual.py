@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import final
 
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ POOLED = (0, 2, 4)  # fires before which the map is halved
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
-@final
 class Perceptual(nn.Module):
     """LPIPS (Zhang et al. 2018): features of SqueezeNet 1.1 after its first layer and six of its fires, each of unit length at every pixel; their
     squared differences, weighted by channel, averaged over pixels and added up over layers. a, b (B, 1 or 3, H, W) in [-1, 1] -> (B,).
@@ -76,9 +74,8 @@ def load_perceptual(spec: str) -> Perceptual:
     try:
         return Perceptual(_layers(network), [linear[f"lin{i}.model.1.weight"].float().flatten() for i in range(7)]).eval()
     except (KeyError, ValueError) as error:
-        raise Problem(
-            f"--perceptual: {files[0]} is no SqueezeNet 1.1 of the ONNX model zoo, or {files[1]} is not LPIPS's for it"
-        ) from error
+        why = f"{files[0]} is no SqueezeNet 1.1 of the ONNX model zoo, or {files[1]} is not LPIPS's for it"
+        raise Problem(f"--perceptual: {why}") from error
 
 
 def _layers(tensors: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:

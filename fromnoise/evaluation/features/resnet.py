@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from itertools import count, takewhile
 from pathlib import Path
-from typing import final
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +17,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which th
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around which x passes unchanged; where the shape changes, every second pixel of it, padded with zero channels.
-
-    That is shortcut A of He et al. 2016, section 4.2: no parameters. (B, C, H, W) -> (B, C', H / stride, W / stride).
+    """Two 3x3 convolutions around which x passes, by shortcut A of He et al. 2016, section 4.2: without parameters; where the shape changes,
+    every second pixel, padded with zero channels. (B, C, H, W) -> (B, C', H / stride, W / stride).
     """
 
     def __init__(self, inputs: int, outputs: int):
@@ -36,7 +34,6 @@ class Block(nn.Module):
         return F.relu(around + self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
 
 
-@final
 class ResNet(FeatureNet):
     """ResNet-(6 blocks + 2) for CIFAR (He et al. 2016, section 4.2); its features are the last map's mean, (B, 64)."""
 
@@ -45,8 +42,7 @@ class ResNet(FeatureNet):
 
     def __init__(self, blocks: int, classes: int = 10):
         super().__init__()
-        self.classes = classes
-        self.name, self.accuracy = f"CIFAR ResNet-{6 * blocks + 2}", None  # what a file states of itself may be another dataset's, or wrong
+        self.name, self.classes = f"CIFAR ResNet-{6 * blocks + 2}", classes
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
         self.layer1, self.layer2, self.layer3 = (

@@ -4,18 +4,21 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ...data.sets.scenes import NAMES, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, outline, read_caption
-from ...data.sets.shapes import COLOURS, FINER, GROUND
+from ...conditions.hints.sketch import dilated
+from ...data.sets.shapes import COLOURS, FINER, GROUND, NAMES, PAINTS, RADII, RELATIONS, SIDES, Scene, Thing, outline, read_caption
 
 SPECK = 5  # pixels: smaller ones are noise
 APART = 55.0  # from the ground's colour, of 0 to 255, from which a pixel belongs to a thing
-ATTRIBUTES = ("count", "size", "colour", "shape", "relation")
+READ = {"size": attrgetter("size"), "colour": attrgetter("colour"), "shape": attrgetter("name")}  # of a Thing
+ATTRIBUTES = ("count", *READ, "relation")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def _best(pixels: np.ndarray, ground: np.ndarray, part: np.ndarray) -> Seen:
     core = np.median(inside[strong >= np.median(strong)], axis=0)
     paint = min(PAINTS, key=lambda name: float(np.linalg.norm(core - np.array(COLOURS[name]))))
     way = np.array(COLOURS[paint]) - ground
-    near = _grown(part)
+    near = dilated(torch.from_numpy(part)[None, None])[0, 0].numpy()
     cover = np.clip((pixels - ground) @ way / (way @ way), 0, 1) * near  # how much of each pixel the thing covers
     ys, xs = np.mgrid[: cover.shape[0], : cover.shape[1]] + 0.5
     x, y = float((xs * cover).sum() / cover.sum()), float((ys * cover).sum() / cover.sum())
@@ -70,14 +73,6 @@ def _best(pixels: np.ndarray, ground: np.ndarray, part: np.ndarray) -> Seen:
 
     size, name = min(itertools.product(RADII, NAMES), key=misfit)
     return Seen(Thing(size, paint, name), x, y)
-
-
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """The mask and its neighbours."""
-    wide = np.pad(mask, 1)
-    return np.any(
-        [wide[1 + dy : wide.shape[0] - 1 + dy, 1 + dx : wide.shape[1] - 1 + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)], axis=0
-    )
 
 
 def _drawn(thing: Thing, x: float, y: float, size: int) -> np.ndarray:
@@ -109,10 +104,9 @@ class Tally:
         if len(found) == len(scene.things):
             middle = picture.shape[0] / 2
             found = max(itertools.permutations(found), key=lambda order: _agreement(scene, order, middle))
-            for name, attribute in (("size", "size"), ("colour", "colour"), ("shape", "name")):
-                checks[name] = [
-                    (getattr(thing, attribute), getattr(was.thing, attribute)) for thing, was in zip(scene.things, found, strict=True)
-                ]
+            pairs = [(thing, was.thing) for thing, was in zip(scene.things, found, strict=True)]
+            for name, read in READ.items():
+                checks[name] = [(read(wanted), read(got)) for wanted, got in pairs]
             if scene.relation:
                 lies = _lies(found, scene.relation, middle)
                 checks["relation"] = [(scene.relation, scene.relation if lies else _relation(found, middle))]
@@ -144,12 +138,9 @@ class Tally:
 
 def _agreement(scene: Scene, order: Sequence[Seen], middle: float) -> tuple[int, bool]:
     """How many attributes agree, and whether the relation does, when the things found are taken in this order."""
-    same = [
-        getattr(thing, name) == getattr(was.thing, name)
-        for thing, was in zip(scene.things, order, strict=True)
-        for name in ("size", "colour", "name")
-    ]
-    return sum(same), bool(scene.relation) and _lies(order, scene.relation, middle)
+    pairs = zip(scene.things, order, strict=True)
+    same = sum(read(thing) == read(was.thing) for thing, was in pairs for read in READ.values())
+    return same, bool(scene.relation) and _lies(order, scene.relation, middle)
 
 
 def _along(order: Sequence[Seen], relation: str, middle: float) -> float:

@@ -3,9 +3,10 @@
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -13,62 +14,18 @@ from ..figure import COLOURS
 from ..picture import opaque
 
 WIDTH = 720  # pixels: pictures of a page are reduced to it where they would be heavy
-
-STYLE = """
-:root { --paper:#fff; --card:#f6f8fa; --ink:#1f2328; --soft:#656d76; --line:#d8dee4; --accent:#1f62a8; LIGHT }
-@media (prefers-color-scheme: dark) {
-  :root { --paper:#0f1318; --card:#171d24; --ink:#e3e8ee; --soft:#97a1ac; --line:#2b333d; --accent:#79b0ea; DARK }
-}
-* { box-sizing:border-box }
-html { color-scheme:light dark; -webkit-text-size-adjust:100% }
-body { margin:0; background:var(--paper); color:var(--ink); font:16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif }
-main { max-width:1060px; margin:0 auto; padding:40px 24px 72px }
-h1 { font-size:34px; line-height:1.15; letter-spacing:-.02em; margin:0 0 6px; overflow-wrap:anywhere }
-h2 { font-size:20px; letter-spacing:-.01em; margin:52px 0 16px; padding-top:22px; border-top:1px solid var(--line) }
-p { margin:0 0 12px; max-width:72ch }
-.soft, figcaption, .missing { color:var(--soft); font-size:14px }
-.missing { font-style:italic }
-.state { display:inline-block; padding:1px 11px; border-radius:99px; background:var(--card); border:1px solid var(--line); font-size:13px;
-  color:var(--soft); vertical-align:6px; margin-left:10px; letter-spacing:0; font-weight:400 }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit, minmax(140px, 1fr)); gap:1px; border-radius:10px;
-  background:var(--card); border:1px solid var(--line); overflow:hidden; margin:24px 0 12px }
-.tiles div { box-shadow:0 0 0 1px var(--line); padding:13px 16px }
-.tiles b { display:block; font-size:22px; font-weight:600; letter-spacing:-.01em; font-variant-numeric:tabular-nums; white-space:nowrap }
-.tiles span { color:var(--soft); font-size:13px }
-.row { display:grid; grid-template-columns:repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap:24px 32px; align-items:start }
-.row.small { grid-template-columns:repeat(auto-fit, minmax(min(46%, 240px), 1fr)); gap:18px }
-figure { margin:0; min-width:0 }
-figure img { display:block; max-width:100%; height:auto; border-radius:6px; background:#fff }
-.small img { width:100% }
-figure svg { display:block; width:100%; height:auto; color:var(--ink) }
-figcaption { margin-top:8px }
-table { border-collapse:collapse; width:100%; font-size:15px; font-variant-numeric:tabular-nums }
-th { text-align:left; font-weight:500; color:var(--soft); font-size:13px }
-th, td { padding:7px 18px 7px 0; border-bottom:1px solid var(--line); vertical-align:top; overflow-wrap:anywhere }
-th.n, td.n { text-align:right; white-space:nowrap; width:1%; padding-right:36px }
-.facts th { width:9em; font-size:14px }
-code { font:.92em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-style:normal }
-.scroll { overflow-x:auto }
-pre { margin:0; padding:16px 18px; background:var(--card); border:1px solid var(--line); border-radius:10px; overflow-x:auto;
-  white-space:pre-wrap; overflow-wrap:anywhere; font:13px/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
-footer { margin-top:56px; color:var(--soft); font-size:13px }
-@media (max-width:600px) { main { padding:24px 16px 48px } h1 { font-size:27px } h2 { margin-top:38px } .tiles b { font-size:19px } }
-@media print { main { max-width:none } figure, tr { break-inside:avoid } }
-"""
+STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 DARK = ("#6ea8e6", "#f0934e", "#4cc394", "#c48ad6", "#dcb44a", "#ee7186", "#76c3da", "#a4b1bb")
 
 
 def page(title: str, body: Sequence[str]) -> str:
     """A whole HTML page; `body` is HTML already."""
-    variables = [" ".join(f"--c{i}:{colour};" for i, colour in enumerate(colours)) for colours in (COLOURS, DARK)]
-    style = STYLE.replace("LIGHT", variables[0]).replace("DARK", variables[1])
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(body)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    light, dark = (" ".join(f"--c{i}:{colour};" for i, colour in enumerate(colours)) for colours in (COLOURS, DARK))
+    style = STYLE.replace("LIGHT", light).replace("DARK", dark)
+    head = f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n<style>\n{style}</style>'
+    parts = "\n".join(body)
+    start = f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{head}\n</head>'
+    return f"{start}\n<body>\n<main>\n{parts}\n</main>\n</body>\n</html>\n"
 
 
 def section(title: str, *parts: str) -> str:
@@ -90,8 +47,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[in
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def facts(pairs: Sequence[tuple[str, str]]) -> str:
-    lines = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in pairs)
+def facts(found: Mapping[str, Any]) -> str:
+    """Names and their values, where these are not None."""
+    lines = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in found.items() if value is not None)
     return f'<div class="scroll"><table class="facts"><tbody>{lines}</tbody></table></div>'
 
 
@@ -101,10 +59,10 @@ def plot(svg: str, what: str) -> str:
 
 
 def image(data: bytes, kind: str, size: tuple[int, int], caption: str) -> str:
-    text = base64.b64encode(data).decode()
-    words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    width, height = size
-    return f'<figure><img src="data:image/{kind};base64,{text}" width="{width}" height="{height}" alt="{escape(caption)}">{words}</figure>'
+    """A picture, of `size` pixels, as a figure."""
+    (width, height), words, text = size, escape(caption), base64.b64encode(data).decode()
+    shown = f'<img src="data:image/{kind};base64,{text}" width="{width}" height="{height}" alt="{words}">'
+    return f"<figure>{shown}<figcaption>{words}</figcaption></figure>"
 
 
 def picture(file: Path, caption: str, limit: int) -> str | None:

@@ -13,9 +13,8 @@ from torch.autograd.function import once_differentiable
 from ...errors import Usage
 from ...registry import lookup
 from .dropout import Dropout
-from .embed import linear, zero
+from .embed import Rotation, linear, sincos, turned, zero
 from .norm import GroupNorm
-from .position import Rotation, sincos, turned
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -79,11 +78,17 @@ def divisor(channels: int, head: int) -> int:
     return next(n for n in range(max(1, channels // head), 0, -1) if channels % n == 0)
 
 
-def query_key_norms(dim: int, heads: int, on: bool) -> tuple[nn.Module, nn.Module]:
+def query_key_norms(dim: int, heads: int, on: bool) -> list[nn.Module]:
     """Norms of the queries and keys of each head (nothing where not `on`); raises Usage where the width does not divide into the heads."""
     if heads < 1 or dim % heads:
         raise Usage(f"a width of {dim} does not divide into {heads} heads; choose a width that is a multiple of the heads")
-    return (nn.RMSNorm(dim // heads), nn.RMSNorm(dim // heads)) if on else (nn.Identity(), nn.Identity())
+    return [nn.RMSNorm(dim // heads) if on else nn.Identity() for _ in range(2)]
+
+
+def sequence(x: Tensor, positions: bool = False) -> Tensor:
+    """A feature map (B, C, *S) as a sequence (B, L, C); with `positions`, sines and cosines of where it is are added to every position."""
+    h = x.flatten(2).transpose(1, 2)
+    return h + sincos(tuple(x.shape[2:]), h.shape[-1], h.device).to(h) if positions else h
 
 
 class Attention(nn.Module):
@@ -128,7 +133,6 @@ class SelfAttention(nn.Module):
 
     The last layer is zero at first, so a fresh block is the identity. Heads are `head` channels wide, or as little wider as divides the channels.
     With `context_dim` > 0, tokens (B, M, context_dim) have keys and values beside those of the positions (Nichol et al. 2021); mask (B, M): which count.
-    With `positions`, sines and cosines of where it is are added to every position.
     """
 
     def __init__(
@@ -142,14 +146,11 @@ class SelfAttention(nn.Module):
         self.out = zero(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        h = self.norm(x).flatten(2).transpose(1, 2)
-        if self.positions:
-            h = h + sincos(tuple(x.shape[2:]), h.shape[-1], h.device).to(h)
-        q, k, v = self.qkv(h).chunk(3, -1)
+        q, k, v = self.qkv(sequence(self.norm(x), self.positions)).chunk(3, -1)
         among = None
         if self.kv is not None and tokens is not None:
-            k, v = (torch.cat([their, own], 1) for their, own in zip(self.kv(tokens.to(x.dtype)).chunk(2, -1), (k, v), strict=True))
-            among = None if mask is None else torch.cat([mask.bool(), mask.new_ones(len(x), q.shape[1], dtype=torch.bool)], 1)
+            keys, values = self.kv(tokens.to(x.dtype)).chunk(2, -1)
+            (k, among), v = joined(keys, mask, k), torch.cat([values, v], 1)
         q, k, v = (heads_of(part, self.heads) for part in (q, k, v))
         return x + self.out(attend(q, k.to(q), v.to(q), among)).transpose(1, 2).reshape(x.shape)
 
@@ -168,11 +169,10 @@ class LinearAttention(nn.Module):
         self.out = zero(nn.Linear(heads * head, channels))
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        q, k, v = (heads_of(part, self.heads) for part in self.qkv(self.norm(x).flatten(2).transpose(1, 2)).chunk(3, -1))
+        q, k, v = (heads_of(part, self.heads) for part in self.qkv(sequence(self.norm(x))).chunk(3, -1))
         q = q.softmax(-1).to(v) * q.shape[-1] ** -0.5
         context = k.softmax(-2).to(v).transpose(-2, -1) @ v  # (B, heads, head, head)
-        h = (q @ context).transpose(1, 2).flatten(2)
-        return x + self.out(h).transpose(1, 2).reshape(x.shape)
+        return x + self.out((q @ context).transpose(1, 2).flatten(2)).transpose(1, 2).reshape(x.shape)
 
 
 @dataclass(frozen=True)
@@ -186,12 +186,8 @@ class Gated:
         return x * self.gate(y)
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": partial(F.gelu, approximate="tanh"),
-    "swiglu": Gated(F.silu),
-    "geglu": Gated(F.gelu),
-}
 Act = str | Callable[[Tensor], Tensor]  # of ACTIVATIONS, module:name, or the function itself
+ACTIVATIONS: dict[str, Callable] = {"gelu": partial(F.gelu, approximate="tanh"), "swiglu": Gated(F.silu), "geglu": Gated(F.gelu)}
 
 
 class FeedForward(nn.Module):
@@ -212,7 +208,6 @@ class CrossTransformer(nn.Module):
     """Self-attention, attention to tokens and a gated feed-forward layer on a feature map, added to it (Rombach et al. 2022, app. E.2.1).
 
     x (B, C, *S), tokens (B, M, context_dim), mask (B, M) -> (B, C, *S). The last layer is zero at first. Without tokens the second attention is left out.
-    With `positions`, sines and cosines of where it is are added to every position.
     """
 
     def __init__(
@@ -228,7 +223,7 @@ class CrossTransformer(nn.Module):
         self.mlp = FeedForward(channels, 4 * channels, "geglu")
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        h = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
+        h = self.proj_in(sequence(self.norm(x)))
         if self.positions:
             h = h + sincos(tuple(x.shape[2:]), h.shape[-1], h.device).to(h)
         h = h + self.attention(self.norm1(h))

@@ -10,13 +10,19 @@ from torch import Tensor, nn
 from ...errors import Usage
 
 CONVS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+WIDE = 96  # channels from which a CPU's convolutions gain more from channels last than its other layers lose, as measured
 
 
-def conv(axes: int, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Module:
-    """A convolution that keeps the size (over the stride), on 1, 2 or 3 axes."""
+def conv_class(axes: int) -> type[nn.Module]:
+    """The convolution on 1, 2 or 3 axes; raises Usage for other numbers."""
     if axes not in CONVS:
-        raise Usage(f"convolutions need examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp")
-    return CONVS[axes](channels_in, channels_out, kernel, stride, kernel // 2)
+        raise Usage(f"this network needs examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp")
+    return CONVS[axes]
+
+
+def conv(axes: int, channels_in: int, channels_out: int, kernel: int = 3) -> nn.Module:
+    """A convolution that keeps the size, on 1, 2 or 3 axes."""
+    return conv_class(axes)(channels_in, channels_out, kernel, padding=kernel // 2)
 
 
 def fold(x: Tensor, patch: int) -> Tensor:
@@ -26,12 +32,9 @@ def fold(x: Tensor, patch: int) -> Tensor:
     axes = x.ndim - 2
     pad = [amount for size in reversed(x.shape[2:]) for amount in (0, -size % patch)]
     x = F.pad(x, pad, mode="replicate") if any(pad) else x
-    if axes == 2:
-        return F.pixel_unshuffle(x, patch)
     blocks = [part for size in x.shape[2:] for part in (size // patch, patch)]
     x = x.reshape(*x.shape[:2], *blocks)  # (B, C, S1, p, S2, p, …)
-    order = [0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)]
-    return x.permute(order).flatten(1, 1 + axes)
+    return x.permute(0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)).flatten(1, 1 + axes)
 
 
 def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
@@ -43,9 +46,8 @@ def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
         x = F.pixel_shuffle(x, patch)
     else:
         x = x.unflatten(1, (-1, *[patch] * axes))  # (B, C, p, p, …, S1, S2, …)
-        order = [0, 1] + [place for axis in range(axes) for place in (2 + axes + axis, 2 + axis)]
-        x = x.permute(order)
-        x = x.reshape(*x.shape[:2], *[x.shape[2 + 2 * axis] * patch for axis in range(axes)])
+        x = x.permute(0, 1, *[place for axis in range(axes) for place in (2 + axes + axis, 2 + axis)])
+        x = x.reshape(*x.shape[:2], *[side * patch for side in x.shape[2::2]])
     return x[(..., *[slice(s) for s in size])]
 
 
@@ -61,9 +63,6 @@ def resized(x: Tensor, size: Sequence[int]) -> Tensor:
 def beside(a: Tensor, b: Tensor) -> Tensor:
     """Two feature maps (B, C, *S) with their channels side by side."""
     return _Beside.apply(a, b) if laid_last(a) and laid_last(b) else torch.cat([a, b], 1)
-
-
-WIDE = 96  # channels from which a CPU's convolutions gain more from channels last than its other layers lose, as measured
 
 
 def lay_weights_last(network: nn.Module, device: torch.device) -> None:

@@ -1,5 +1,7 @@
 """Dropout whose masks are a function of the example, not of the order in which numbers are drawn."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,12 +49,10 @@ def hashed(bits: Tensor) -> Tensor:
 def set_dropout_keys(model: nn.Module, draws: Draws | None) -> None:
     """Gives every `Dropout` of the model the keys of a batch's examples, other ones to each layer; None takes them away."""
     layers = [layer for layer in model.modules() if isinstance(layer, Dropout) and layer.p]
-    if draws is None:
-        for layer in layers:
-            layer.keys = None
-    elif layers:
+    keys: Iterable[Tensor | None] = [None] * len(layers)
+    if draws is not None and layers:
         high, low = (draws.rand(2) * 2**16).to(torch.int32).unbind(1)
         salts = (torch.arange(len(layers)) * STRIDE).to(torch.int32)  # wraps around
-        keys = hashed((high << 16 | low) + salts[:, None]).to(next(model.parameters()).device, non_blocking=True)
-        for layer, own in zip(layers, keys.unbind(0), strict=True):
-            layer.keys = own
+        keys = hashed((high << 16 | low) + salts[:, None]).to(next(model.parameters()).device, non_blocking=True).unbind(0)
+    for layer, own in zip(layers, keys, strict=True):
+        layer.keys = own

@@ -1,49 +1,49 @@
-"""Time embeddings, and layers by how their weights start."""
+"""Embeddings of time and place, and layers by how their weights start."""
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
 from ...registry import lookup
 
+Rotation = tuple[Tensor, Tensor]  # cosines and sines
+
 
 class Sinusoidal(nn.Module):
     """Sines and cosines of t at geometrically falling frequencies (Vaswani et al. 2017; Ho et al. 2020); (B,) -> (B, dim).
 
-    t, about 0 to 1, is taken times `scale`, so that 1000 gives what an index of 0 to 1000 would. The frequencies fall from 1 to
-    1 / max_period, which the last one reaches where `shift` is 1 (Ho et al.'s code) and just misses where it is 0 (later ones).
+    t, about 0 to 1, is taken times 1000, as if it were an index of 0 to 1000. The frequencies fall from 1 to 1 / 10000, which the
+    last one reaches where `shift` is 1 (Ho et al.'s code) and just misses where it is 0 (later ones).
     """
 
-    def __init__(self, dim: int, shift: int = 0, scale: float = 1000.0, max_period: float = 10000.0):
+    def __init__(self, dim: int, shift: int = 0):
         super().__init__()
-        self.dim, self.shift, self.scale, self.max_period = dim, shift, scale, max_period
+        self.dim, self.shift = dim, shift
 
     def forward(self, t: Tensor) -> Tensor:
         dtype, half = torch.promote_types(t.dtype, torch.float32), (self.dim + 1) // 2
         falling = torch.arange(half, dtype=dtype, device=t.device) / max(1, half - self.shift)
-        angle = self.scale * t[:, None].to(dtype) * torch.exp(-math.log(self.max_period) * falling)
+        angle = 1000.0 * t[:, None].to(dtype) * torch.exp(-math.log(10000.0) * falling)
         return torch.cat([angle.cos(), angle.sin()], 1)[:, : self.dim]
 
 
 class Fourier(nn.Module):
     """Cosines of t at fixed random frequencies and phases (Tancik et al. 2020; Karras et al. 2024); (B,) -> (B, dim)."""
 
-    def __init__(self, dim: int, shift: int = 0, scale: float = 4.0):
+    def __init__(self, dim: int, shift: int = 0):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.register_buffer("frequencies", 2 * math.pi * scale * torch.randn(dim, generator=generator))
+        self.register_buffer("frequencies", 8 * math.pi * torch.randn(dim, generator=generator))
         self.register_buffer("phases", 2 * math.pi * torch.rand(dim, generator=generator))
-        self.dim = dim
 
     def forward(self, t: Tensor) -> Tensor:
         return math.sqrt(2) * torch.cos(t[:, None] * self.frequencies + self.phases)
 
 
 EMBEDDINGS: dict[str, type[nn.Module]] = {"sinusoidal": Sinusoidal, "fourier": Fourier}
-
-
 Kind = str | Callable[..., nn.Module]  # of EMBEDDINGS, module:Name, or kind(width, shift) itself
 
 
@@ -78,3 +78,41 @@ def linear(channels_in: int, channels_out: int, bias: bool = True) -> nn.Linear:
     if bias:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def _angles(sizes: tuple[int, ...], share: int, device: torch.device) -> list[Tensor]:
+    """The coordinates of every token times `share` falling frequencies, for each axis, the last one first (as MAE and DiT have it); each (L, share)."""
+    dtype = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
+    falling = torch.exp(-math.log(10000) * torch.arange(share, dtype=dtype, device=device) / max(1, share))
+    axes = torch.meshgrid(*(torch.arange(size, dtype=dtype, device=device) for size in sizes), indexing="ij")
+    return [axis.flatten()[:, None] * falling for axis in reversed(axes)]
+
+
+@lru_cache(64)
+def sincos(sizes: tuple[int, ...], dim: int, device: torch.device) -> Tensor:
+    """Sines and cosines of the coordinates, an equal share of `dim` for each axis; (L, dim), L the product of sizes.
+
+    Vaswani et al. 2017, sec. 3.5, one axis after the other as in MAE and DiT (Peebles & Xie 2023). What the share leaves over is zero.
+    """
+    parts = [part for angle in _angles(sizes, dim // len(sizes) // 2, device) for part in (angle.sin(), angle.cos())]
+    table = torch.cat(parts, 1).float()
+    return torch.nn.functional.pad(table, (0, dim - table.shape[1]))
+
+
+@lru_cache(64)
+def rotation(sizes: tuple[int, ...], head: int, before: int, device: torch.device) -> Rotation:
+    """Cosines and sines by which rotary embeddings turn queries and keys of width `head`; each (before + L, head // 2).
+
+    Su et al. 2021, eq. 15, the pairs shared out among the axes. `before` tokens without a place, and pairs left over, are not turned.
+    """
+    angle = torch.cat(_angles(sizes, head // 2 // len(sizes), device), 1)
+    angle = torch.nn.functional.pad(angle, (0, head // 2 - angle.shape[1], before, 0))
+    return angle.cos().float(), angle.sin().float()
+
+
+def turned(x: Tensor, by: Rotation) -> Tensor:
+    """x (B, heads, L, head) with each pair of channels (i, i + head // 2) turned by the angles (cos, sin) (L, head // 2)."""
+    half = by[0].shape[1]
+    cos, sin = (part.to(x) for part in by)
+    a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], -1)

@@ -46,7 +46,7 @@ class _ChannelsLast(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
         z = x.permute(0, 2, 3, 1)  # (B, H, W, C), contiguous
-        n = z.shape[1] * z.shape[2] * (z.shape[3] // groups)
+        n = z[0].numel() // groups
         mean = _grouped(_sums(z), groups) / n
         rest = (_grouped(_sums(z * z), groups) / n - mean.square()).clamp(min=0)
         spread = torch.rsqrt(rest + eps)

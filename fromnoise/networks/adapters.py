@@ -1,5 +1,6 @@
 """Adapters: a trained network is left as it is, and small changes to its weights are learnt."""
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,14 +11,9 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import Usage
+from ..errors import Usage, at_least
 
-
-class Change(nn.Module, ABC):
-    """What an adapter adds to one weight: forward(weight) -> like weight, zero at first."""
-
-    @abstractmethod
-    def forward(self, weight: Tensor) -> Tensor: ...
+Kind = TypeVar("Kind", bound=nn.Module)
 
 
 class Adapted(nn.Module):
@@ -26,15 +22,13 @@ class Adapted(nn.Module):
     What is changed is the weight, not the layer's output: so any layer can be, and in any precision it is the same as merged.
     """
 
-    change: Change
+    change: nn.Module  # forward(weight) -> like weight, zero at first
 
     @property
     def own(self) -> Tensor:
-        """W."""
         return cast(Tensor, self._parameters["weight"])
 
     def changed(self) -> Tensor:
-        """change(W)."""
         with torch.autocast(self.own.device.type, enabled=False):  # bfloat16 is for the layer, not for making its weight
             return self.change(self.own)
 
@@ -51,9 +45,6 @@ def _adapted(kind: type[nn.Module]) -> type[nn.Module]:
 def changes(model: nn.Module) -> dict[str, Tensor]:
     """What is added to the model's weights, by their names."""
     return {f"{name}.weight": layer.changed() for name, layer in model.named_modules() if isinstance(layer, Adapted)}
-
-
-Kind = TypeVar("Kind", bound=nn.Module)
 
 
 @torch.no_grad()
@@ -78,14 +69,15 @@ class Adapter(ABC):
     also: Sequence[str] = ()
 
     @abstractmethod
-    def change(self, weight: Tensor) -> Change:
+    def change(self, weight: Tensor) -> nn.Module:
         """A fresh change to a weight (out, in, *taps)."""
 
     def attach(self, model: Kind) -> Kind:
         """The model with changes to its weights that are zero as yet, in place; raises Usage where a pattern finds nothing."""
         free = {name: p for name, p in model.named_parameters() if p.requires_grad}
         whole = set(_found(self.also, free))
-        weights = {name: free[f"{name}.weight"] for name in _layers(model) if f"{name}.weight" in free.keys() - whole}
+        layers = [name for name, layer in model.named_modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
+        weights = {name: free[f"{name}.weight"] for name in layers if f"{name}.weight" in free.keys() - whole}
         for name in dense(weights) if self.pattern is None else _found([self.pattern], weights):
             layer = model.get_submodule(name)
             layer.__class__, layer.change = _adapted(type(layer)), self.change(weights[name])
@@ -106,17 +98,75 @@ def dense(weights: Mapping[str, Tensor]) -> list[str]:
     return names
 
 
-def _layers(model: nn.Module) -> list[str]:
-    return [name for name, layer in model.named_modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
-
-
 def _found(patterns: Sequence[str], names: Iterable[str]) -> list[str]:
     """The names, in their order, in which a pattern is found; raises Usage where one is found in none."""
+    found = set()
     for pattern in patterns:
         try:
-            there = any(re.search(pattern, name) for name in names)
+            there = [name for name in names if re.search(pattern, name)]
         except re.error as error:
             raise Usage(f"adapter: {pattern!r} is no regular expression: {error}") from error
         if not there:
             raise Usage(f"adapter: {pattern!r} is found in no name; there are {', '.join(list(names)[:3])} …")
-    return [name for name in names if any(re.search(pattern, name) for pattern in patterns)]
+        found.update(there)
+    return [name for name in names if name in found]
+
+
+class LowRank(nn.Module):
+    """A change of low rank, (alpha / rank) · B A, to a weight taken as a matrix (out, in · taps); A (rank, in · taps) normal, B (out, rank) zero at first.
+
+    No rank is above the weight's own, min(out, in · taps), which would be the same as it.
+    """
+
+    def __init__(self, weight: Tensor, rank: int, alpha: float):
+        super().__init__()
+        rows, columns = len(weight), weight[0].numel()
+        self.scale, rank = alpha / rank, min(rank, rows, columns)
+        self.A = nn.Parameter(torch.randn(rank, columns, device=weight.device) / math.sqrt(columns))
+        self.B = nn.Parameter(torch.zeros(rows, rank, device=weight.device))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.scale * (self.B @ self.A).view(weight.shape)
+
+
+class Redirected(LowRank):
+    """A change of low rank to a weight's direction, and one to its magnitude m: W' = m · (W + s B A) / ‖W + s B A‖ (Liu et al. 2024, eq. 5).
+
+    The norms are over what one channel out is made of. m starts as ‖W‖ and is kept as the difference from it, `longer` (out,). Going back, the
+    norm below the line counts as a constant, as they advise (sec. 4.3).
+    """
+
+    def __init__(self, weight: Tensor, rank: int, alpha: float):
+        super().__init__(weight, rank, alpha)
+        self.longer = nn.Parameter(torch.zeros(len(weight), device=weight.device))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        turned = weight + super().forward(weight)
+        before, now = (torch.linalg.vector_norm(w.flatten(1), dim=1).clamp_min(1e-12) for w in (weight, turned))  # (out,)
+        return ((before + self.longer) / now.detach()).view(-1, *[1] * (weight.ndim - 1)) * turned - weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRA(Adapter):
+    """LoRA (Hu et al. 2022): weights change by (alpha / rank) · B A, products of two thin matrices of this rank.
+
+    alpha over rank sets how fast they change, so that another rank needs no other learning rate.
+    """
+
+    rank: int = 8
+    alpha: float = 8.0
+
+    def __post_init__(self) -> None:
+        at_least(1, "adapter", rank=self.rank)
+        if not 0 < self.alpha < math.inf:
+            raise Usage(f"adapter: alpha is above 0, not {self.alpha:g}")
+
+    def change(self, weight: Tensor) -> LowRank:
+        return LowRank(weight, self.rank, self.alpha)
+
+
+class DoRA(LoRA):
+    """DoRA (Liu et al. 2024): LoRA for the weights' directions, and a number for each channel out for their magnitudes."""
+
+    def change(self, weight: Tensor) -> LowRank:
+        return Redirected(weight, self.rank, self.alpha)

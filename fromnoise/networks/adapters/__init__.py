@@ -1,1 +1,0 @@
-"""Small changes to a trained network's weights."""
