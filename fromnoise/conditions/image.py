@@ -35,8 +35,7 @@ class Picture(Condition):
         if options and hint is None:
             raise Usage(f"the {self.key} condition has options and no hint that they could be of; name it, as in hint: grey")
         self.hint, self.make_hint = hint, None if hint is None else hint_of(hint, options)
-        # of pictures with holes, which samples fill in
-        self.known_of = None if hint is None else getattr(lookup(HINTS, hint, "hint"), "known", None)
+        self.known_of = None if hint is None else getattr(lookup(HINTS, hint, "hint"), "known", None)  # where there are holes
 
     @property
     def source(self) -> str:

@@ -17,6 +17,7 @@ from ..files import replacing, vacant
 from . import dit, scheduler, unet, unet_condition
 from .rows import to_ours, to_theirs
 
+Settings = Mapping[str, Any]
 KINDS = {unet.CLASS: unet, dit.CLASS: dit}
 NETWORKS = {"unet": unet, "dit": dit}  # ours
 PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer"}
@@ -96,9 +97,7 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     return pipeline or part.CLASS
 
 
-def counterpart(
-    config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> tuple[ModuleType, dict[str, Any], bool]:
+def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor]) -> tuple[ModuleType, dict[str, Any], bool]:
     """Their network that a run's is: the module of this package that knows it, its config.json, and whether the labels have a row for none."""
     part = NETWORKS.get(str(node.get("name")))
     if part is None:
@@ -174,13 +173,11 @@ def _names(path: Path, classes: int) -> list[str]:
     return [str(named[str(i)]) for i in range(classes)]
 
 
-def write_adapter(
-    path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor], changes: Mapping[str, Tensor]
-) -> Path:
+def write_adapter(path: str | Path, config: Settings, node: Settings, tensors: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> Path:
     """Writes changes to a run's weights, by our names, into a folder as `pytorch_lora_weights.safetensors`; that file.
 
-    config, node, tensors: the run's settings, its network's, its weights without the changes. One layer of ours may be several of theirs, so
-    each of theirs gets factors of its own: `unet.….lora_A.weight`, `unet.….lora_B.weight`, with B A the change, and alpha the rank.
+    One layer of ours may be several of theirs, so each of theirs gets factors of its own, `unet.….lora_A.weight` and `lora_B.weight`, with B A
+    the change, and alpha the rank. config, node, tensors: as in `write`, the weights without the changes.
     """
     path = vacant(path)
     part, theirs, _ = counterpart(config, node, tensors)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..errors import Problem
 from ..networks import Compat, UNet
@@ -108,8 +107,9 @@ def rows(config: Mapping[str, Any], attend: Callable[[str, str], list[Row]] = _a
         return found + (attend(ours, f"{theirs}.attentions.{j}") if part.attend is not None else [])
 
     first, second = (layer(f"time_embedding.mlp.{i}", f"time_embedding.linear_{j}") for i, j in ((0, 1), (2, 2)))
-    if not c["flip_sin_to_cos"]:
-        first[0] = remade(first[0], _swapped, _swapped)
+    if not c["flip_sin_to_cos"]:  # sines before cosines
+        swap = lambda weight: torch.cat(weight.chunk(2, 1)[::-1], 1)  # noqa: E731
+        first[0] = remade(first[0], swap, swap)
     found = [*first, *second, *layer("conv_in", "conv_in"), *layer("conv_out.0", "conv_norm_out"), *layer("conv_out.2", "conv_out")]
     for i in range(len(net.down)):
         found += [row for j in range(blocks) for row in stage(f"down.{i}.{j}", f"down_blocks.{i}", j)]
@@ -124,8 +124,3 @@ def rows(config: Mapping[str, Any], attend: Callable[[str, str], list[Row]] = _a
 def label(config: Mapping[str, Any]) -> tuple[int, bool]:
     """How many classes, and whether there is a vector for none of them."""
     return config.get("num_class_embeds") or 0, False
-
-
-def _swapped(weight: Tensor) -> Tensor:
-    """The columns of the first time layer with sines before cosines, or back."""
-    return torch.cat(weight.chunk(2, 1)[::-1], 1)

@@ -87,10 +87,9 @@ class Adapter(ABC):
 
 
 def dense(weights: Mapping[str, Tensor]) -> list[str]:
-    """The layers that LoRA was made for, of these weights by layer: a network's linear ones, and convolutions of one pixel, which are linear too.
+    """The layers that LoRA was made for, of these weights by layer: a network's linear ones, and convolutions of one pixel, but no conditions'.
 
-    Wide convolutions hold most of a small UNet, and their changes, over all taps, are no thin ones: with all layers, rank 8 is 15 % of `mnist`'s
-    parameters; with these, 2.9 %. Conditions are left out: they stay, and the network learns to follow them otherwise.
+    Wide convolutions hold most of a small UNet, and their changes are no thin ones: with all layers, rank 8 is 15 % of `mnist`; with these, 2.9 %.
     """
     names = [name for name, weight in weights.items() if weight[0, 0].numel() == 1 and not name.startswith("conditions.")]
     if not names:

@@ -22,8 +22,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "unet_128": {"name": "unet", "width": 96, "levels": [1, 1, 2, 2, 4], "blocks": 2, "attention": [3, 4]},
     "unet_256": {"name": "unet", "width": 64, "levels": [1, 1, 2, 2, 4, 4], "blocks": 2, "attention": [4, 5]},
     "unet_512": {"name": "unet", "width": 64, "levels": [0.5, 1, 1, 2, 2, 4, 4], "blocks": 2, "attention": [5, 6]},
-    # ConvNeXt blocks with linear attention, 56.6 M
-    "convnext_64": {"name": "convnext_unet", "width": 64, "levels": [1, 2, 4, 8]},
+    "convnext_64": {"name": "convnext_unet", "width": 64, "levels": [1, 2, 4, 8]},  # linear attention, 56.6 M
     **{
         f"dit_{size}{patch}": {"name": "dit", "depth": depth, "width": width, "heads": heads, "patch": patch}
         for size, (depth, width, heads) in DIT.items()

@@ -83,6 +83,8 @@ def test_words_of_the_command_line(text, value):
 MINE = '''
 import torch
 from torch import nn
+from fromnoise.conditions import Condition
+from fromnoise.networks import Context
 
 class Angle(Condition):
     """How far an example is turned, in degrees."""

@@ -315,7 +315,6 @@ def test_joined_counts_everything_of_x():
     x, tokens = torch.zeros(2, 3, 4), torch.ones(2, 2, 4)
     sequence, mask = joined(tokens, torch.tensor([[True, False], [True, True]]), x)
     assert sequence[0, :, 0].tolist() == [1, 1, 0, 0, 0] and mask.tolist() == [[True, False, True, True, True], [True] * 5]
-    assert joined(None, None, x) == (x, None)
 
 
 def test_long_skips_reach_the_second_half():

@@ -10,8 +10,7 @@ from torch import Tensor
 from ...draws import Draws
 from ...errors import Usage, nearest
 from ...registry import lookup
-from .masks import holed, holes, masked
-from .sketch import edges, grey, lines, low_resolution, palette, segments
+from .sketch import edges, grey, holed, holes, lines, low_resolution, masked, palette, segments
 
 Hint = Callable[[Tensor, Draws | None], Tensor]  # (B, C, *S) in [-1, 1], what is left to chance -> (B, C', *S) in [-1, 1]
 

@@ -233,10 +233,8 @@ class CrossTransformer(nn.Module):
         return x + self.proj_out(h).transpose(1, 2).reshape(x.shape)
 
 
-def joined(tokens: Tensor | None, mask: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
+def joined(tokens: Tensor, mask: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Tokens (B, M, D) put before x (B, L, D), and the mask of the whole sequence (B, M + L), None where all count."""
-    if tokens is None:
-        return x, None
     if mask is not None:
         mask = torch.cat([mask.bool(), mask.new_ones(len(x), x.shape[1], dtype=torch.bool)], 1)
     return torch.cat([tokens.to(x.dtype), x], 1), mask

@@ -35,9 +35,6 @@ class Dropout(nn.Module):
         kept = (hashed(self.keys[:, None] + places) & 0x7FFFFFFF) >= int(self.p * 2**31)
         return torch.where(kept.reshape(x.shape), x / (1 - self.p), 0)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
-
 
 def hashed(bits: Tensor) -> Tensor:
     """int32 -> int32, one to one, every bit of the answer depending on all of the bits; products wrap around."""
