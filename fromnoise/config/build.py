@@ -12,18 +12,9 @@ from ..errors import Usage, nearest
 from ..registry import lookup
 
 WORDS = {
-    int: "a whole number",
-    float: "a number",
-    str: "a word",
-    bool: "true or false",
-    type(None): "null",
-    list: "a list",
-    dict: "a mapping",
-    collections.abc.Mapping: "a mapping",
-    collections.abc.Callable: "a function",
-}
-
-
+    int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null", list: "a list",
+    dict: "a mapping", Mapping: "a mapping", Callable: "a function",
+}  # fmt: skip
 Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
 
 
@@ -88,12 +79,11 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
     elif origin in (dict, collections.abc.Mapping) or wanted is dict:
         if isinstance(value, Mapping):
             return dict(value)
-    elif wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif wanted is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    elif wanted in (int, float, str, bool, type(None)):
-        if isinstance(value, wanted) and not (wanted is int and isinstance(value, bool)):
+    elif wanted in (int, float):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and (wanted is float or value % 1 == 0):
+            return wanted(value)
+    elif wanted in (str, bool, type(None)):
+        if isinstance(value, wanted):
             return value
     else:
         return value

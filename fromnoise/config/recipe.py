@@ -11,6 +11,8 @@ from .build import coerce
 
 PARTS = ("data", "adapter", "autoencoder", "network", "noise", "source", "sample")  # a name and the settings that go with it
 MADE = ("shape", "classes", "image", "version")  # what a run adds, so that sampling needs no data
+TYPES = {"predict": str, "frame": str, "data_std": float, "seed": int, "train": dict, "evaluate": dict,
+         "shape": list[int], "classes": list[str], "image": list[int], "version": int}  # fmt: skip
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
 
@@ -59,14 +61,14 @@ class Recipe:
         said = {key: _plain(value, f"{where}: {key}") for key, value in settings.items() if value is not None}
         said |= {key: _part(key, said[key], where) for key in PARTS if key in said}
         if "conditions" in said:
-            said["conditions"] = [_part("conditions", node, where) for node in _several(said["conditions"])]
+            several = said["conditions"] if isinstance(said["conditions"], list) else [said["conditions"]]
+            said["conditions"] = [_part("conditions", node, where) for node in several]
             if unnamed := [node for node in said["conditions"] if "name" not in node]:
                 raise Usage(f"{where}: each condition is a name, or a mapping with one, as in {{name: control, hint: edges}}, not {unnamed[0]!r}")
-        for key, wanted in (("predict", str), ("frame", str), ("data_std", float), ("seed", int), ("train", dict), ("evaluate", dict)):
+        for key, wanted in TYPES.items():
             if key in said:
                 said[key] = coerce(said[key], wanted, f"{where}: {key}", {})
-        said |= {key: tuple(said[key]) for key in MADE[:3] if key in said}
-        return cls(**said)
+        return cls(**{key: tuple(value) if key in MADE and isinstance(value, list) else value for key, value in said.items()})
 
     def as_dict(self) -> dict[str, Any]:
         """What was said, as plain values."""
@@ -114,10 +116,6 @@ def _part(key: str, node: Any, where: str) -> dict[str, Any]:
     if not isinstance(node, dict):
         raise Usage(f"{where}: {key} is a name, or a mapping of settings, not {node!r}")
     return node
-
-
-def _several(node: Any) -> list[Any]:
-    return node if isinstance(node, list) else [node]
 
 
 def recipes() -> dict[str, Path]:

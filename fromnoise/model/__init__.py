@@ -5,8 +5,7 @@ from .compose import add_control, base_digest, composed, controls, write_merged
 from .draw import check_images, guided_denoiser, inference_mode
 from .load import digest, example_of, from_foreign, load, read_base
 from .model import Model
-from .sampling import CLIPS, WORDS, Guide, Sampling
-from .schedule import schedule
+from .sampling import CLIPS, WORDS, Guide, Sampling, schedule
 
 __all__ = [
     "CLIPS", "WORDS", "Base", "Guide", "Model", "Sampling", "add_control", "base_digest", "build", "check_images", "composed", "controls",

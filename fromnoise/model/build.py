@@ -16,8 +16,7 @@ from ..networks import ADAPTERS, NETWORKS, PRESETS, Network
 from ..registry import lookup
 from ..runs import misfit
 from .model import Model
-from .sampling import Sampling
-from .schedule import schedule
+from .sampling import Sampling, schedule
 
 INHERITED = ("autoencoder", "network", "predict", "noise", "clock", "frame", "data_std", "source", "sample")
 
@@ -63,7 +62,8 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
 def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
     """Leaves to be trained what the recipe trains: an adapter, a control branch alone, or all."""
     branches = [condition for condition in model.conditions.values() if condition.freezes_rest]
-    if (branches or recipe.adapter) and not recipe.base:
+    partly = bool(branches or recipe.adapter)
+    if partly and not recipe.base:
         what = "a control branch is trained on" if branches else "an adapter changes"
         raise Usage(f"{what} a network that has been trained already; set base to its run, as in base=runs/mnist")
     if branches and recipe.adapter:
@@ -74,10 +74,9 @@ def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
             condition.requires_grad_(True)
     if recipe.adapter:
         make(ADAPTERS, recipe.adapter, "adapter").attach(model)
-    if base:
-        for name, parameter in model.named_parameters():
-            if name not in base.tensors and (branches or recipe.adapter):  # such as a new condition's under an adapter: no base has trained it
-                parameter.requires_grad_(True)
+    for name, parameter in model.named_parameters():
+        if base and partly and name not in base.tensors:  # such as a new condition's under an adapter: no base has trained it
+            parameter.requires_grad_(True)
     frozen = (name for name, parameter in model.named_parameters() if not parameter.requires_grad)
     model.frozen_from_base = frozenset(frozen) if recipe.base else frozenset()
 

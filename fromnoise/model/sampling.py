@@ -7,12 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ..config import call
-from ..diffusion import Denoise, Schedule, clip, threshold
+from ..config import build, call
+from ..diffusion import SCHEDULES, Denoise, Schedule, clip, threshold
 from ..errors import Usage
 from ..registry import lookup
 from ..samplers import stepper
-from .schedule import schedule
 
 Guide = Callable[[Denoise, range], Denoise]  # (denoise, the numbers of its samples) -> denoise, such as one that inpaints
 
@@ -105,6 +104,11 @@ class Sampling:
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         plain = {key: value for key, value in values.items() if isinstance(value, (bool, int, float, str, dict)) and value != getattr(usual, key)}
         return plain | {"sampler": self.sampler if isinstance(self.sampler, str) else self.sampler.__name__, "steps": self.steps}
+
+
+def schedule(node: Any) -> Schedule:
+    """The schedule that a node of a recipe names: cosine, or {name: shifted, base: flow, by: 3}."""
+    return node if isinstance(node, Schedule) else build(SCHEDULES, node, "noise", {Schedule: schedule})
 
 
 WORDS = tuple(part.name for part in fields(Sampling))

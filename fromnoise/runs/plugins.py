@@ -47,4 +47,3 @@ def _found(module: str) -> bool:
         return module in sys.modules or importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # of a package that is not there
         return False
-

@@ -4,6 +4,8 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +26,22 @@ AVERAGED = 4  # steps from one update of the moving average to the next: it cost
 AGREED = 8  # steps from one time to the next that several processes agree on time and signals
 
 
-class Stop:
-    """SIGINT and SIGTERM ask the loop to end after its step; a second one ends the process at once. Off the main thread it hears nothing."""
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """Within it SIGINT and SIGTERM are noted in a list; a second one ends the process at once. Off the main thread none is noted."""
+    noted: list[int] = []
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> "Stop":
-        if threading.current_thread() is threading.main_thread():
-            self.before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _note(self, number: int, frame: Any) -> None:
-        if self.signal is not None:
+    def note(number: int, frame: Any) -> None:
+        if noted:
             raise KeyboardInterrupt
-        self.signal = number
+        noted.append(number)
 
-    def __exit__(self, *error: Any) -> None:
-        for number, handler in self.before.items():
+    here = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)} if here else {}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -91,7 +90,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
         keep_best(run, state.step, parts, held_out)
         return held_out
 
-    with Stop() as stop, monitor:
+    with signals() as noted, monitor:
         monitor.open(changed)
         if state.done >= 1 and run.finished(state.step):
             return run
@@ -127,7 +126,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
             state.seconds, signalled, late, agreed = time.perf_counter() - began, 0, 0, accelerator.num_processes == 1 or state.step % AGREED == 0
             if agreed:
                 late = time.perf_counter() - saved > 60 * settings.save_minutes
-                state.seconds, signalled, late = _agreed(accelerator, state.seconds, stop.signal or 0, late)
+                state.seconds, signalled, late = _agreed(accelerator, state.seconds, noted[0] if noted else 0, late)
             if good:
                 monitor.step(value, norm, rate)
             if good and agreed and state.total is None and (speed := pace.speed(state)):

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from .. import figures
 from ..draws import Draws
 from ..registry import lookup
 from ..runs.folder import Run
@@ -104,12 +105,11 @@ class Monitor:
     def _write(self, **entry: Any) -> None:
         self.run.log(step=self.state.step, images=self.state.images, seconds=round(self.state.seconds, 3), **entry)
 
-    def _log(self, **figures: Any) -> None:
-        if not self.main:
-            return
-        self._write(**figures)
+    def _log(self, **values: Any) -> None:
+        if self.main:
+            self._write(**values)
         for tracker in self.trackers:
-            tracker.add({key: value for key, value in figures.items() if isinstance(value, (int, float))}, self.state.step)
+            tracker.add({key: value for key, value in values.items() if isinstance(value, (int, float))}, self.state.step)
 
     @torch.no_grad()
     def evaluate(self) -> float | None:
@@ -148,27 +148,24 @@ class Monitor:
 
         A model that is conditioned on pictures has a row of those above every row of samples.
         """
-        from ..figures import alternating, grid, input_pictures, write
-
-        model, seed = self.parts.model, self.parts.recipe.seed
-        conditions = model.with_defaults(rows * rows, {})
-        pictures = next(iter(input_pictures(model, rows * rows, conditions).values()), None)
-        if pictures is not None:
-            write(alternating(pictures, model.sample(rows * rows, seed=seed, **conditions).cpu().float(), 2 * rows), path)
-            return
+        model, seed, square = self.parts.model, self.parts.recipe.seed, rows * rows
+        conditions = model.with_defaults(square, {})
+        pictures = next(iter(figures.input_pictures(model, square, conditions).values()), None)
         classes = len(model.classes) if "label" in model.conditions else 0
-        columns = classes if 0 < classes <= 16 else 2 * rows
-        cloud = len(model.shape) == 1
-        samples = model.sample(CLOUD if cloud else rows * columns, seed=seed).cpu().float()
-        write(grid(samples, columns=None if cloud else columns), path)
+        if len(model.shape) == 1:
+            image = figures.grid(model.sample(CLOUD, seed=seed).cpu().float())
+        elif pictures is None:
+            columns = classes if 0 < classes <= 16 else 2 * rows
+            image = figures.grid(model.sample(rows * columns, seed=seed).cpu().float(), columns)
+        else:
+            image = figures.alternating(pictures, model.sample(square, seed=seed, **conditions).cpu().float(), 2 * rows)
+        figures.write(image, path)
 
     def stopped(self, number: int) -> None:
         """The report of what there is so far."""
         self.event("stopped", f"by signal {number}")
         if self.main:
-            from ..figures import report
-
-            report(self.run.path)
+            figures.report(self.run.path)
 
     def finish(self, held_out: float | None) -> None:
         """The final pictures and the report."""
@@ -178,18 +175,17 @@ class Monitor:
         self.bar.update(self.task, completed=1.0)
         self.bar.stop()
         speed = round(state.images / max(state.seconds, 1e-9), 1)
-        figures = {"steps": state.step, "images": state.images, "seconds": round(state.seconds, 1), "images_per_second": speed}
-        parameters = sum(p.numel() for p in model.parameters())
-        self.run.write_json("summary.json", {"parameters": parameters, **figures, "skipped": state.skipped, "held_out": held_out})
-        from ..figures import progress, report, reverse_gif
-
+        self.run.write_json("summary.json", {
+            "parameters": sum(p.numel() for p in model.parameters()), "steps": state.step, "images": state.images,
+            "seconds": round(state.seconds, 1), "images_per_second": speed, "skipped": state.skipped, "held_out": held_out,
+        })  # fmt: skip
         with self.parts.ema.applied(self.parts.parameters):
             model.eval()
             self.draw(self.run.path / "samples" / "final.png", rows=8)
-            reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))
+            figures.reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))
             model.train()
         if self.settings.evals:
-            progress(self.run.path)
+            figures.progress(self.run.path)
         self.event("finished", "")
         done = f"done: {state.images:,} images ({self.settings.length}) in {state.step:,} steps and {state.seconds / 60:.1f} min"
-        self.console.print(f"{done}; look at {report(self.run.path)}")
+        self.console.print(f"{done}; look at {figures.report(self.run.path)}")
