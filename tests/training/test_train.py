@@ -254,7 +254,7 @@ def test_an_extended_run_does_not_show_its_old_summary(tmp_path, monkeypatch):
         ({"train": {"betas": [0.0, 0.9], "optimizer": "schedule_free"}}, "schedule_free"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 2.0}}, "0 <= dropout < 1"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "time": "sinusoid"}}, "did you mean 'sinusoidal'"),
-        ({"network": {"name": "unet", "width": 8, "levels": [1], "head": 0, "attention": [0]}}, "cannot be made"),
+        ({"network": {"name": "unet", "width": 8, "levels": [1], "head": 0, "attention": [0]}}, "head is 1 or more"),
         ({"network": 5}, "network"),
         ({"noise": {"name": ["cosine"]}}, "noise"),
         ({"noise": {"name": "karras", "rho": 0}}, "0 < rho"),
