@@ -29,8 +29,15 @@ def mixture(means: Tensor, stds: Tensor, weights: Tensor | None = None) -> Denoi
 
 
 def gaussian(mean: float | Tensor = 0.0, std: float = 1.0) -> Denoise:
-    """E[x0 | x] of x0 ~ N(mean, std² I), a mixture of one: mean + alpha std² (x - alpha mean) / (alpha² std² + sigma²)."""
-    return mixture(torch.as_tensor(mean, dtype=torch.float64).reshape(1, -1), torch.tensor([std], dtype=torch.float64))
+    """E[x0 | x] of x0 ~ N(mean, std² I): mean + alpha std² (x - alpha mean) / (alpha² std² + sigma²)."""
+
+    def denoise(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        alpha, sigma = level.like(x)
+        m = torch.as_tensor(mean).to(x)
+        x0 = m + alpha * std**2 * (x - alpha * m) / (alpha**2 * std**2 + sigma**2)
+        return x0, level.eps(x, x0)
+
+    return denoise
 
 
 def dataset(points: Tensor) -> Denoise:
