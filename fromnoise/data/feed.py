@@ -13,6 +13,12 @@ from .dataset import PICTURES, Dataset, scaled
 from .plan import Plan
 
 
+def check_flip(dataset: Dataset, flip: bool) -> None:
+    """Raises Usage where there is nothing to mirror."""
+    if flip and len(dataset.shape) < 3:
+        raise Usage(f"flip mirrors pictures; {dataset.name} holds examples of shape {dataset.shape}: set data.flip=false")
+
+
 def feed(
     dataset: Dataset, plan: Plan, start: int = 0, device: torch.device | str = "cpu", flip: bool = False, workers: int = 0
 ) -> Iterator[dict[str, Any]]:
@@ -21,8 +27,7 @@ def feed(
     `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step) and its place in the batch. A set in memory moves to `device` once
     and is gathered there; one that streams from files is decoded by `workers` processes (0: in this one). Nothing here waits for the device.
     """
-    if flip and len(dataset.shape) < 3:
-        raise Usage(f"flip mirrors pictures; {dataset.name} holds examples of shape {dataset.shape}: set data.flip=false")
+    check_flip(dataset, flip)
     device = torch.device(device)
     if dataset.in_memory:
         moved = dataset.to(device)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..config import MADE, Recipe, call, coerce
 from ..data import Dataset
 from ..data.examples import examples
+from ..data.feed import check_flip
 from ..device import best, compiled, keep_memory, precision
 from ..draws import Draws, mixed
 from ..errors import Usage
@@ -78,6 +79,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     data = examples(node, "train")
     test = examples(node, "test") if settings.evals and settings.held_out else None
     flip = coerce(node.get("flip", False), bool, "data: flip", {})
+    check_flip(data, flip)
     if own_process:
         keep_memory()
     base = read_base(recipe.base, trust) if recipe.base else None
