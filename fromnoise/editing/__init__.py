@@ -3,5 +3,3 @@
 from .guide import inpaint, steer
 from .interpolate import BLENDS, Blend, between, corners, lerp, path, slerp
 from .invert import inversion, invert, vary
-
-__all__ = ["BLENDS", "Blend", "between", "corners", "inpaint", "inversion", "invert", "lerp", "path", "slerp", "steer", "vary"]

@@ -49,10 +49,8 @@ def steer(
     model: Model, labels: Tensor, classify: Callable[[Tensor], Tensor], scale: float = 5.0, high: float = NOISIEST,
     sampling: Sampling | None = None, **conditions: Any,
 ) -> Tensor:  # fmt: skip
-    """Samples (n, C, *S) led to labels (n,) by a classifier of clean pictures, (B, C, *S) -> logits (B, K); see `diffusion.classified`.
-
-    high: the classifier counts where sigma / alpha <= high. Conditions that are not mentioned are null.
-    """
+    """Samples (n, C, *S) led to labels (n,) by a classifier of clean pictures, (B, C, *S) -> logits (B, K); see `diffusion.classified`. high: the classifier counts
+    where sigma / alpha <= high. Conditions that are not mentioned are null."""
     if not abs(scale) < float("inf"):
         raise Usage(f"scale is a finite number, not {scale}")
 

@@ -41,10 +41,8 @@ def invert(model: Model, x0: Tensor, sampling: Sampling | None = None, iteration
 
 
 def vary(model: Model, x0: Tensor, n: int, strength: float = 0.2, sampling: Sampling | None = None, **conditions: Any) -> Tensor:
-    """n variations (n, C, *S) of one picture x0 (1, C, *S): its noise, turned a share `strength` of the way to fresh noise (0 it, 1 another).
-
-    sampling and conditions as in `invert`; its seed is that of the fresh noise.
-    """
+    """n variations (n, C, *S) of one picture x0 (1, C, *S): its noise, turned a share `strength` of the way to fresh noise (0 it, 1 another). sampling and
+    conditions as in `invert`; its seed is that of the fresh noise."""
     if not 0 <= strength <= 1:
         raise Usage(f"strength is the share of the way to another picture, 0 <= strength <= 1, not {strength}")
     if n < 1:

@@ -13,11 +13,3 @@ from .results import is_evaluated, last_step, measured_of, write_result
 from .score import score_pictures, score_points
 from .speed import Comparison, Timed, count_calls, parse_samplers, time_sampling
 from .sweep import Sweep, parse_scales, parse_steps
-
-__all__ = [
-    "CNN", "FEATURES", "Adherence", "Card", "ClipScore", "Comparison", "EvaluateSettings", "FeatureNet", "Likelihood", "Pairs", "Perceptual",
-    "Protocol", "ResNet", "Row", "Sweep", "Timed", "check_data", "control_adherence", "count_calls", "distance_to_data",
-    "energy_distance", "evaluate", "example_conditions", "frechet", "is_evaluated", "kid", "last_step", "likelihood", "load_features",
-    "load_perceptual", "measured_of", "observe", "parse_samplers", "parse_scales", "parse_steps", "precision_recall", "psnr", "score_pairs",
-    "score_pictures", "score_points", "sliced_wasserstein", "time_sampling", "write_result",
-]  # fmt: skip

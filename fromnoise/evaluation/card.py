@@ -91,8 +91,7 @@ class Card(Table):
     def cells(self) -> Cells:
         rows = []
         for row in self.rows:
-            arrow = {"lower": "↓", "higher": "↑"}[row.better]
-            ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+            arrow, ratio = {"lower": "↓", "higher": "↑"}[row.better], "" if row.ratio is None else f"{row.ratio:.2f}"
             rows.append((f"{row.metric} {arrow}", figure(row.value, row.error), figure(row.floor, row.floor_error), ratio))
         caption = "\n".join([self.protocol, *(f"Note: {note}" for note in self.notes)])
         return self.title, caption, ("metric", "samples", "real data", "ratio"), rows

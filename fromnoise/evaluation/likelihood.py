@@ -19,7 +19,6 @@ from .examples import check_data, read_conditions, spread
 # Of sigma / alpha: nearer, noise is less than the cell of an 8-bit level; farther, the integral has no end.
 NEAREST, FARTHEST = 0.002, 1e4
 PICTURES = "256 levels a channel, with uniform noise of one level (Theis et al. 2016)"
-POINTS = "the density of points"
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def likelihood(model: Model, data: Dataset, n: int, sampling: Sampling, probes: 
     log_p, dims = torch.cat(parts), math.prod(model.shape)
     bits: Tensor = bits_per_dim(log_p, dims) if pictures else -log_p / (dims * math.log(2))
     how = f"divergence by {probes} probe{'s' * (probes > 1)} an example" if probes else "exact divergence"
-    protocol = f"Probability-flow ODE by Heun's method in {sampling.steps} steps, {how}, no guidance; {PICTURES if pictures else POINTS}."
+    protocol = f"Probability-flow ODE by Heun's method in {sampling.steps} steps, {how}, no guidance; {PICTURES if pictures else 'the density of points'}."
     return Likelihood(n, bits.mean().item(), bits.std().item() / n**0.5, protocol)
 
 
@@ -83,10 +82,8 @@ def levels_of(schedule: Schedule, steps: int) -> list[Level]:
 def _exact(model: Model) -> Iterator[None]:
     """The model in evaluation mode and in float32: a likelihood must not depend on the machine that measures it."""
     was, precision = model.training, model.denoiser.autocast
-    model.eval()
-    model.denoiser.autocast = None
+    model.eval().denoiser.autocast = None
     try:
         yield
     finally:
-        model.train(was)
-        model.denoiser.autocast = precision
+        model.train(was).denoiser.autocast = precision

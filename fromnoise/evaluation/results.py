@@ -43,12 +43,9 @@ def write_result(run: Run, found: Any, how: Mapping[str, Any]) -> str:
 
 def is_evaluated(run: Run, settings: EvaluateSettings, sampling: Sampling) -> bool:
     """Whether evaluation.json holds the evaluation of the run's last weights by its recipe's settings."""
-    file = run.path / FILES[Card]
-    if not file.is_file():
-        return False
     try:
-        found = json.loads(file.read_text())
-    except ValueError:  # cut short: it is made anew
+        found = json.loads((run.path / FILES[Card]).read_text())
+    except (FileNotFoundError, ValueError):  # not there, or cut short: it is made anew
         return False
     wanted = measured_of(run, sampling, settings.features) | {"n": settings.n}
     return all(found.get(key) == value for key, value in json.loads(json.dumps(wanted)).items())

@@ -17,8 +17,7 @@ from .metrics.scenes import ATTRIBUTES, Tally
 CHUNK = 500  # images at a time
 LARGEST, MOST_POINTS = 50_000, 10_000  # images, and points, of the reference
 FEW = 2048  # samples below which a Fréchet distance is mostly bias
-NEIGHBOURS = 3
-SUBSETS = 100
+NEIGHBOURS, SUBSETS = 3, 100
 
 PICTURES = (
     "Reference: {m:,} test images. Real data: {r:,} random training images{alike}, measured like the samples against the same reference. "
@@ -64,13 +63,12 @@ def score_pictures(samples: Tensor, labels: Tensor | None, train: Dataset, test:
     beside, _ = observe(features, _pictures(train, real.sort().values, "measuring training images"))
     found, guessed = observe(features, iter(samples.split(CHUNK)))
     rows = _distances(found, beside, reference, features.name, seed)
-    knows = features.classes in (None, len(test.classes))
-    if labels is not None and guessed is not None and guessed_real is not None and knows:
+    if features.classes in (None, len(test.classes)) and not (labels is None or guessed is None or guessed_real is None):
         rows += _accuracies(guessed == labels, labels, guessed_real, labels_of(test, chosen), test.classes, features.name)
     size = min(1000, n, len(beside), len(reference))
-    same = " with the samples' class proportions" if labels is not None else ""
     said = {"net": features.name, "digest": features.digest, "size": size, "subsets": SUBSETS, "k": NEIGHBOURS}
-    protocol = PICTURES.format(m=len(reference), r=len(beside), alike=same, **said)
+    said["alike"] = "" if labels is None else " with the samples' class proportions"
+    protocol = PICTURES.format(m=len(reference), r=len(beside), **said)
     return Card(f"{test.name}, {n:,} samples", features.name, n, len(reference), protocol, rows, _notes(found, beside, reference))
 
 
@@ -110,8 +108,7 @@ def _check(samples: Tensor, labels: Tensor | None, test: Dataset) -> None:
         raise Problem(f"{len(samples)} samples and {len(test)} test images: give more than {NEIGHBOURS} of each, thousands to mean much")
     if labels is not None and labels.shape != samples.shape[:1]:
         raise Problem(f"{len(samples)} samples but labels of shape {tuple(labels.shape)}; give one for each")
-    bad = len(samples) - int(samples.flatten(1).isfinite().all(1).sum())
-    if bad:
+    if bad := len(samples) - int(samples.flatten(1).isfinite().all(1).sum()):
         raise Problem(f"{bad} of {len(samples)} samples hold NaN or infinity; take more steps, less guidance, or an earlier checkpoint")
 
 
@@ -137,16 +134,14 @@ def _accuracies(right: Tensor, labels: Tensor, guessed: Tensor, truth: Tensor, c
 
 
 def _notes(found: Tensor, beside: Tensor, reference: Tensor) -> list[str]:
-    notes, (n, dim) = [], found.shape
-    if n <= dim:
-        notes.append(f"{n:,} samples cannot fill the {dim} dimensions of the features: a Fréchet distance means little; draw more")
-    elif n < FEW:
-        notes.append(f"{n:,} samples are few: a Fréchet distance falls as n grows, compare it at one n only; {FEW:,} or more are usual")
-    if len(reference) < FEW:
-        notes.append(f"the reference has only {len(reference):,} images, which raises both Fréchet distances")
-    if len(beside) < n:
-        notes.append(f"there are only {len(beside):,} training images to compare with, which raises their Fréchet distance")
-    return notes
+    n, dim = found.shape
+    notes = {
+        f"{n:,} samples cannot fill the {dim} dimensions of the features: a Fréchet distance means little; draw more": n <= dim,
+        f"{n:,} samples are few: a Fréchet distance falls as n grows, compare it at one n only; {FEW:,} or more are usual": dim < n < FEW,
+        f"the reference has only {len(reference):,} images, which raises both Fréchet distances": len(reference) < FEW,
+        f"there are only {len(beside):,} training images to compare with, which raises their Fréchet distance": len(beside) < n,
+    }
+    return [note for note, holds in notes.items() if holds]
 
 
 def score_points(samples: Tensor, train: Dataset, test: Dataset, seed: int = 0) -> Card:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import Usage
 from ..model import Model, Sampling
-from .card import Card, Cells, Row, Table, figure
+from .card import Card, Cells, Table, figure
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,6 @@ class Sweep(Table):
         """One card, for what all have in common: the protocol, and the figures of real data."""
         return [*self.lines.values()][-1][-1]
 
-    @property
-    def metrics(self) -> list[Row]:
-        """The figures that are taken over all classes, as the last card has them."""
-        return self.last.overall
-
     def values(self, metric: str) -> dict[str, list[float]]:
         """One figure at each scale, by line."""
         return {name: [card[metric].value for card in cards] for name, cards in self.lines.items()}
@@ -36,13 +31,13 @@ class Sweep(Table):
         return {"rows": [{"way": name, "guidance": scale, "card": card.json()} for name, scale, card in cells]}
 
     def cells(self) -> Cells:
-        rows: list[Sequence[str] | None] = []
+        overall, rows = self.last.overall, list[Sequence[str] | None]()
         for name, cards in self.lines.items():
             for scale, card in zip(self.scales, cards, strict=True):
-                rows.append((name, f"{scale:g}", *(figure(card[row.metric].value, card[row.metric].error) for row in self.metrics)))
+                rows.append((name, f"{scale:g}", *(figure(card[row.metric].value, card[row.metric].error) for row in overall)))
             rows.append(None)
-        rows.append(("real data", "", *(figure(row.floor, row.floor_error) for row in self.metrics)))
-        return self.last.title, self.last.protocol, ("", "guidance", *(row.metric for row in self.metrics)), rows
+        rows.append(("real data", "", *(figure(row.floor, row.floor_error) for row in overall)))
+        return self.last.title, self.last.protocol, ("", "guidance", *(row.metric for row in overall)), rows
 
 
 def ways(model: Model, sampling: Sampling, steps: Sequence[int]) -> dict[str, Sampling]:

@@ -12,9 +12,3 @@ from .report.report import report
 from .schedules import schedules
 from .strip import strip
 from .tradeoff import tradeoff
-
-__all__ = [
-    "alternating", "by_class", "check", "compare", "condition", "curves", "estimate", "forward", "gif", "grid", "guidance",
-    "input_pictures", "interpolate", "latent_walk", "moments", "progress", "report", "reverse", "reverse_gif", "save", "schedules", "strip",
-    "sweep", "tiles", "to_uint8", "tradeoff", "write",
-]  # fmt: skip

@@ -23,10 +23,8 @@ SPECS = (("ddpm", 1000), ("ddim", 50), ("dpmpp_2m", 20))
 def compare(
     model: Model, specs: Sequence[tuple[str, int]] = SPECS, n: int | None = None, sampling: Sampling | None = None, **conditions: Any
 ) -> Image.Image:
-    """n samples from the same noise by each (sampler, steps), a row each, with network evaluations (NFE) a sample, and seconds for all n.
-
-    All else is as `sampling` says, None: the model's own.
-    """
+    """n samples from the same noise by each (sampler, steps), a row each, with network evaluations (NFE) a sample, and seconds for all n. All else
+    is as `sampling` says, None: the model's own."""
     if not specs:
         raise Usage("name at least one sampler to compare, such as ddim:50")
     n, sampling = number(model.shape, n, USUAL), sampling or model.sampling
@@ -72,11 +70,8 @@ def guidance(
     """The same n seeds at every scale of guidance (rows) and number of steps (columns)."""
     n, sampling = number(model.shape, n, FEW), sampling or model.sampling
     conditions = model.with_defaults(n, conditions)
-
-    def cell(scale: float, count: int) -> Image.Image:
-        return sheet(tiles(model.sample(n, replace(guided_by(sampling, scale), steps=count), **conditions).float().cpu()))
-
-    rows = [[cell(scale, count) for count in steps] for scale in scales]
+    walks = [[replace(guided_by(sampling, scale), steps=count) for count in steps] for scale in scales]
+    rows = [[sheet(tiles(model.sample(n, walk, **conditions).float().cpu())) for walk in row] for row in walks]
     return strip(rows, [f"guidance {scale:g}" for scale in scales], [f"{count} step{'s' * (count != 1)}" for count in steps])
 
 
@@ -95,7 +90,5 @@ def by_class(
 
 def _labels(model: Model, conditions: Mapping[str, Any]) -> list[str]:
     """The class of each column, if any."""
-    if "label" not in model.conditions or len(model.shape) == 1:
-        return []
-    labels = conditions["label"]
+    labels = conditions["label"] if "label" in model.conditions and len(model.shape) > 1 else None
     return [] if labels is None else [model.classes[i] if model.classes else str(i) for i in map(int, labels)]

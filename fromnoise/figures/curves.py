@@ -52,20 +52,15 @@ def loss(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
         marks = sorted({event[over] for event in log.events if event["event"] in EVENTS and over in event})[:MARKS]
         for k, where in enumerate(marks):
             axes.axvline(where, color=COLOURS[5], linewidth=0.8, alpha=0.6, label="not finite" if single and k == 0 else None)
-    _robust(axes, logs, over)
+    drawn = [y for log in logs.values() for y in (columns(log.training, over, "loss")[1], columns(log.held_out, over, "held_out")[1])]
+    values = [value for y in drawn for value in y if value > 0]
+    if values:  # the axis is set by what the curves mostly do, not by one spike
+        low, high = min(values), float(np.quantile(values, 0.995))
+        axes.set_ylim(low * 0.9, max(high, low * 1.2) * 1.1)
     dress(axes, "Loss" if single else "Loss (dots: held out)", OVER[over], log=True)
     thousands(axes)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper right", fontsize=9, **PLAIN)
-
-
-def _robust(axes: "Axes", logs: dict[str, Log], over: str) -> None:
-    """Sets the axis by what the curves mostly do, not by one spike."""
-    drawn = [y for log in logs.values() for y in (columns(log.training, over, "loss")[1], columns(log.held_out, over, "held_out")[1])]
-    values = [value for y in drawn for value in y if value > 0]
-    if values:
-        low, high = min(values), float(np.quantile(values, 0.995))
-        axes.set_ylim(low * 0.9, max(high, low * 1.2) * 1.1)
 
 
 def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
@@ -116,10 +111,8 @@ def measured(axes: "Axes", logs: dict[str, Log], key: str, over: str = "step") -
 
 
 def curves(*runs: str | Path, over: str = "step") -> Image.Image:
-    """Loss, learning rate and speed of one run or several as a picture; one run also shows its held-out loss by level.
-
-    over: what lies below, `step`, `images` (fair where batches differ) or `seconds`. Raises Problem where a run has no log.
-    """
+    """Loss, learning rate and speed of one run or several as a picture; one run also shows its held-out loss by level. over: what lies below, `step`, `images` (fair
+    where batches differ) or `seconds`. Raises Problem where a run has no log."""
     if over not in OVER:
         raise Usage(f"no axis {over!r}{nearest(over, OVER)}")
     if not runs:

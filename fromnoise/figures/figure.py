@@ -54,9 +54,7 @@ def _plain_log(axes: "Axes") -> None:
     if low > 0:
         axes.set_ylim(low, high)
     low, high = axes.get_ylim()
-    subs = (1, 2, 5) if high / low < 300 else (1,)
-    if high / low < 3:
-        subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    subs = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9) if high / low < 3 else (1, 2, 5) if high / low < 300 else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
     axes.yaxis.set_major_formatter(lambda value, _: plain(value))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -98,8 +96,7 @@ def svg(made: "Figure", salt: str) -> str:
     held = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         made.savefig(held, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = held.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    text = re.sub(r"<metadata>.*?</metadata>", "", held.getvalue()[held.getvalue().index("<svg") :], flags=re.S)
     for size in ("width", "height"):
         text = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", text)

@@ -18,10 +18,8 @@ def interpolate(
     model: Model, noises: Tensor, n: int = 9, square: bool = False, ends: Sequence[str] = (), blend: Blend = slerp,
     sampling: Sampling | None = None, **conditions: Any,
 ) -> Image.Image:  # fmt: skip
-    """Samples between noises (k, rows, C, *S): a row for each, `ends` naming the k that are met; or n by n in a square of four, of the first row.
-
-    blend, sampling and conditions as in `editing.between`.
-    """
+    """Samples between noises (k, rows, C, *S): a row for each, `ends` naming the k that are met; or n by n in a square of four, of the first row. blend, sampling
+    and conditions as in `editing.between`."""
     found = between(model, noises[:, :1] if square else noises, n, square, blend, sampling, **conditions).float().cpu()
     columns = [tiles(x) for x in found]
     if square:

@@ -30,10 +30,7 @@ def opened(file: Path) -> Image.Image | None:
 
 
 def progress(run: str | Path, path: str | Path | None = None, seconds: float = 6.0) -> Path:
-    """The grids of a run over its training as a GIF with the step below, by default `samples/progress.gif`; returns the path.
-
-    Raises Problem where the run has drawn no grid yet.
-    """
+    """The grids of a run over its training as a GIF with the step below, by default `samples/progress.gif`; raises Problem where there is none yet."""
     drawn = [(step, picture) for step, file in grids(run) if (picture := opened(file)) is not None]
     if not drawn:
         raise Problem(f"{run} has drawn no grids yet (samples/step_*.png); train it for longer")

@@ -25,10 +25,8 @@ def font(size: int = 13) -> ImageFont.FreeTypeFont:
 def strip(
     rows: Sequence[Row], names: Sequence[str] = (), columns: Sequence[str] = (), captions: Sequence[Sequence[str]] = ()
 ) -> Image.Image:
-    """Rows of tiles with row names at the left, column names above and captions below each tile.
-
-    `names` and `captions` go with the rows that are not None. The first line of a name is dark, further lines are fainter and smaller.
-    """
+    """Rows of tiles with row names at the left, column names above and captions below each tile. `names` and `captions` go with the rows that are not None. The
+    first line of a name is dark, further lines are fainter and smaller."""
     full = [row for row in rows if row]
     if not full:
         raise Usage(NOTHING)

@@ -18,7 +18,7 @@ def tradeoff(sweep: Sweep, path: str | Path) -> Path:
     """Writes the picture of a guidance sweep: accuracy over recall, a point a scale, and every distance over the scale; a line for each way to
     guide; dashed, real data."""
     path = Path(path)
-    metrics = {row.metric: row for row in sweep.metrics}
+    metrics = {row.metric: row for row in sweep.last.overall}
     accuracy, recall = (next((name for name in metrics if name.startswith(words)), None) for words in ("class accuracy", "recall"))
     distances = [row for row in metrics.values() if row.better == "lower"]
     both = bool(accuracy and recall)

@@ -36,9 +36,3 @@ def load_features(spec: str | Path | Factory, train: Dataset, test: Dataset, dev
         name = str(spec) if isinstance(spec, Path) else spec
         net = lookup(FEATURES, name, "feature network or file of weights (.safetensors)")(train, test, torch.device(device))
     return net.to(device).eval().requires_grad_(False)
-
-
-__all__ = [
-    "CNN", "FEATURES", "NAME", "SMALLEST", "ClipScore", "Factory", "FeatureNet", "Perceptual", "ResNet", "as_saved", "load_features",
-    "load_perceptual", "observe",
-]  # fmt: skip

@@ -48,8 +48,7 @@ class Turned(Dataset):
 def cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
     """The CNN of this dataset from the cache, trained and put there first if need be; without labels it learns how far a picture was turned."""
     turned = len(train.classes) < 2
-    if turned:
-        train, test = Turned(train), Turned(test)
+    train, test = (Turned(train), Turned(test)) if turned else (train, test)
     version, shape = ROTATION if turned else VERSION, "x".join(map(str, train.shape))
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-")
     path = cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{version}.safetensors"
@@ -61,8 +60,7 @@ def cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
         pass  # absent, cut short or another version's: made anew
     _writable(path.parent)
-    say = f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}"
-    print(say, file=sys.stderr)
+    print(f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}", file=sys.stderr)
     net = train_cnn(train, device, mirror=False if turned else None)
     chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:CHECKED].split(500)
     _, guessed = observe(net, (test.get(part)["x"] for part in chosen))

@@ -25,9 +25,7 @@ class ClipScore:
         source = {"what": "CLIP model", "instead": "leave --clip-model out"}
         config = loaded("AutoConfig", name, **source)
         if not hasattr(config, "vision_config") or not hasattr(config, "text_config"):
-            raise Problem(
-                f"{name} is a {config.model_type}, which does not see both pictures and words; give a CLIP model's name or folder"
-            )
+            raise Problem(f"{name} is a {config.model_type}, which does not see both pictures and words; give a CLIP model's name or folder")
         from transformers.image_processing_base import ImageProcessingMixin
 
         self.name = name

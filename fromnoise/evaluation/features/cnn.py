@@ -17,7 +17,6 @@ LARGEST = 64  # pixels; a wider picture is averaged down to this before the firs
 SEEN = 600_000 * 28 * 28  # pixels shown in training
 EPOCHS = (3, 100)  # ... but no fewer or more passes than these
 KEPT = 65_536  # images of a large set that are trained on
-BATCH = 256
 
 
 def _unit(inputs: int, outputs: int, kernel: int, pool: bool) -> list[nn.Module]:
@@ -26,10 +25,8 @@ def _unit(inputs: int, outputs: int, kernel: int, pool: bool) -> list[nn.Module]
 
 
 class CNN(FeatureNet):
-    """A plain convolutional classifier of images (B, C, H, W) in [-1, 1]; its features are the last feature map's mean, (B, 128).
-
-    A 5x5 convolution, then two or three pairs of 3x3 convolutions; max-pooling after the first ones until the longer side is at most 8.
-    """
+    """A plain convolutional classifier of images (B, C, H, W) in [-1, 1]; its features are the last feature map's mean, (B, 128). A 5x5 convolution, then two or
+    three pairs of 3x3 convolutions; max-pooling after the first ones until the longer side is at most 8."""
 
     def __init__(self, shape: tuple[int, ...], classes: int, name: str = "CNN"):
         super().__init__()
@@ -79,14 +76,12 @@ def augmented(images: Tensor, mirror: bool, generator: torch.Generator) -> Tenso
 
 
 def train_cnn(train: Dataset, device: torch.device, seed: int = 0, seen: int = SEEN, mirror: bool | None = None) -> CNN:
-    """A CNN trained on a labelled dataset: AdamW, one-cycle rate, augmentation; the same seed gives the same weights on the same machine.
-
-    `mirror` shows half of them mirrored; by default where they have three channels (photographs may be mirrored, letters may not).
-    """
+    """A CNN trained on a labelled dataset: AdamW, one-cycle rate, augmentation; the same seed gives the same weights on the same machine. `mirror` shows half of
+    them mirrored; by default where they have three channels (photographs may be mirrored, letters may not)."""
     mirror = train.shape[0] == 3 if mirror is None else mirror
     draw = torch.Generator().manual_seed(seed)
     stored, labels = _kept(train, torch.randperm(len(train), generator=draw)[:KEPT], device)
-    size = min(BATCH, len(labels))
+    size = min(256, len(labels))
     per_epoch = len(labels) // size
     steps = per_epoch * min(max(seen // (len(labels) * stored[0, 0].numel()), EPOCHS[0]), EPOCHS[1])
     with torch.random.fork_rng(devices=[]):
@@ -94,8 +89,7 @@ def train_cnn(train: Dataset, device: torch.device, seed: int = 0, seen: int = S
         net = CNN(train.shape, len(train.classes)).to(device).train()
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.2)
-    dtype = precision(device)
-    order = torch.empty(0)
+    dtype, order = precision(device), torch.empty(0)
     for step in track(range(steps), f"training the CNN that sees {train.name}", steps):
         if step % per_epoch == 0:
             order = torch.randperm(len(labels), generator=draw).to(device)

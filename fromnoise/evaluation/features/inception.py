@@ -8,10 +8,7 @@ from .network import FeatureNet
 
 
 class Inception(FeatureNet):
-    """Inception-v3 with FID's weights and resizing, through torch-fidelity (extra `fid`); features (B, 2048), no classes.
-
-    Raises Problem where torch-fidelity is not installed, or its weights cannot be had.
-    """
+    """Inception-v3 with FID's weights and resizing; features (B, 2048), no classes. Raises Problem without torch-fidelity (extra `fid`) or weights."""
 
     name = "Inception-v3 (torch-fidelity)"
 

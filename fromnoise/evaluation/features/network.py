@@ -36,10 +36,8 @@ def as_saved(images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def observe(net: FeatureNet, batches: Iterator[Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Features (N, D) float32 and predicted classes (N,) or None, on the CPU, of images (B, C, H, W) in [-1, 1] that arrive in batches.
-
-    The network runs in float32, whatever the machine offers: figures must not depend on who measured them.
-    """
+    """Features (N, D) float32 and predicted classes (N,) or None, on the CPU, of images (B, C, H, W) in [-1, 1] that arrive in batches. The network runs in float32,
+    whatever the machine offers: figures must not depend on who measured them."""
     device = next(net.parameters()).device
     net.eval()
     features, classes = [], []

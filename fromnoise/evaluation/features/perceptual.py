@@ -74,8 +74,7 @@ def load_perceptual(spec: str) -> Perceptual:
     try:
         return Perceptual(_layers(network), [linear[f"lin{i}.model.1.weight"].float().flatten() for i in range(7)]).eval()
     except (KeyError, ValueError) as error:
-        why = f"{files[0]} is no SqueezeNet 1.1 of the ONNX model zoo, or {files[1]} is not LPIPS's for it"
-        raise Problem(f"--perceptual: {why}") from error
+        raise Problem(f"--perceptual: {files[0]} is no SqueezeNet 1.1 of the ONNX model zoo, or {files[1]} is not LPIPS's for it") from error
 
 
 def _layers(tensors: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:

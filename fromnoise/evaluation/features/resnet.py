@@ -17,9 +17,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which th
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around which x passes, by shortcut A of He et al. 2016, section 4.2: without parameters; where the shape changes,
-    every second pixel, padded with zero channels. (B, C, H, W) -> (B, C', H / stride, W / stride).
-    """
+    """Two 3x3 convolutions around which x passes, by shortcut A of He et al. 2016, section 4.2: without parameters; where the shape changes, every second pixel,
+    padded with zero channels. (B, C, H, W) -> (B, C', H / stride, W / stride)."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -63,8 +62,7 @@ class ResNet(FeatureNet):
         return net
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = ((images + 1) / 2 - self.shift) / self.scale
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn1(self.conv1(((images + 1) / 2 - self.shift) / self.scale)))
         features = self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
         return features, self.linear(features)
 

@@ -16,10 +16,8 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 
 def frechet_of_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
-    """|μa - μb|² + tr(Ca + Cb - 2 (Ca Cb)^½); means (D,), covariances (D, D), in float64.
-
-    With Ca = A Aᵀ and Cb = B Bᵀ the trace of the root is the sum of the singular values of Aᵀ B, whatever the ranks.
-    """
+    """|μa - μb|² + tr(Ca + Cb - 2 (Ca Cb)^½); means (D,), covariances (D, D), in float64. With Ca = A Aᵀ and Cb = B Bᵀ the trace of the root is the sum of the
+    singular values of Aᵀ B, whatever the ranks."""
     overlap = torch.linalg.svdvals(_factor(cov_a).T @ _factor(cov_b)).sum()
     return max(((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * overlap).item(), 0.0)
 
@@ -41,10 +39,8 @@ def _factor(covariance: Tensor) -> Tensor:
 
 
 def kid(a: Tensor, b: Tensor, subsets: int = 100, size: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """The kernel distance of features (N, D) and (M, D) and its standard deviation over random subsets of `size` rows.
-
-    KID, Bińkowski et al. 2018: the unbiased MMD² with kernel (x·y / D + 1)³; about 0 between equals, maybe below, whatever n is.
-    """
+    """The kernel distance of features (N, D) and (M, D) and its standard deviation over random subsets of `size` rows. KID, Bińkowski et al. 2018: the unbiased MMD²
+    with kernel (x·y / D + 1)³; about 0 between equals, maybe below, whatever n is."""
     size = min(size, len(a), len(b))
     if size < 2:
         raise Problem("a kernel distance needs at least 2 samples; draw more with -n")
@@ -70,10 +66,8 @@ def _mmd2(x: Tensor, y: Tensor) -> Tensor:
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """The share of fake features (M, D) that lie on the manifold of real ones (N, D), and the other way round; N, M > k.
-
-    Kynkäänniemi et al. 2019: a set's manifold is the union of balls around its members that reach to the k-th nearest other member.
-    """
+    """The share of fake features (M, D) that lie on the manifold of real ones (N, D), and the other way round; N, M > k. Kynkäänniemi et al. 2019: a set's manifold
+    is the union of balls around its members that reach to the k-th nearest other member."""
     if min(len(real), len(fake)) <= k:
         raise Problem(f"precision and recall need more than {k} samples; draw more with -n")
     centre = real.double().mean(0)
@@ -113,10 +107,8 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, directions: int = 128, seed: int = 0) -> float:
-    """The root mean square over random directions of the 2-Wasserstein distance of the projections of a (N, D) and b (M, D).
-
-    Bonneel et al. 2015. In one dimension the plan sorts both; sets of different size are matched at the quantiles of the larger one.
-    """
+    """The root mean square over random directions of the 2-Wasserstein distance of the projections of a (N, D) and b (M, D). Bonneel et al. 2015. In one dimension
+    the plan sorts both; sets of different size are matched at the quantiles of the larger one."""
     lines = torch.randn(a.shape[1], directions, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     lines = lines / lines.norm(dim=0)
     size = max(len(a), len(b))

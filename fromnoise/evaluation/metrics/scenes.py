@@ -108,8 +108,8 @@ class Tally:
             for name, read in READ.items():
                 checks[name] = [(read(wanted), read(got)) for wanted, got in pairs]
             if scene.relation:
-                lies = _lies(found, scene.relation, middle)
-                checks["relation"] = [(scene.relation, scene.relation if lies else _relation(found, middle))]
+                farthest = max(RELATIONS if len(found) > 1 else SIDES, key=lambda name: _along(found, name, middle))
+                checks["relation"] = [(scene.relation, scene.relation if _lies(found, scene.relation, middle) else farthest)]
         for name, pairs in checks.items():
             self.checked[name] += len(pairs)
             self.right[name] += sum(wanted == got for wanted, got in pairs)
@@ -154,11 +154,6 @@ def _along(order: Sequence[Seen], relation: str, middle: float) -> float:
 def _lies(order: Sequence[Seen], relation: str, middle: float) -> bool:
     """Whether the things lie as the relation says, and clearly so."""
     return _along(order, relation, middle) > 2.0
-
-
-def _relation(order: Sequence[Seen], middle: float) -> str:
-    """The relation that things lie farthest in."""
-    return max(RELATIONS if len(order) > 1 else SIDES, key=lambda name: _along(order, name, middle))
 
 
 def tallied(samples: Tensor, captions: Sequence[str]) -> Tally:

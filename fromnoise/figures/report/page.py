@@ -23,9 +23,8 @@ def page(title: str, body: Sequence[str]) -> str:
     light, dark = (" ".join(f"--c{i}:{colour};" for i, colour in enumerate(colours)) for colours in (COLOURS, DARK))
     style = STYLE.replace("LIGHT", light).replace("DARK", dark)
     head = f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n<style>\n{style}</style>'
-    parts = "\n".join(body)
-    start = f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{head}\n</head>'
-    return f"{start}\n<body>\n<main>\n{parts}\n</main>\n</body>\n</html>\n"
+    start = f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{head}\n</head>\n<body>\n<main>\n'
+    return start + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
 
 
 def section(title: str, *parts: str) -> str:
@@ -51,11 +50,6 @@ def facts(found: Mapping[str, Any]) -> str:
     """Names and their values, where these are not None."""
     lines = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in found.items() if value is not None)
     return f'<div class="scroll"><table class="facts"><tbody>{lines}</tbody></table></div>'
-
-
-def plot(svg: str, what: str) -> str:
-    """An SVG of our own as a figure."""
-    return f'<figure role="img" aria-label="{escape(what)}">{svg}</figure>'
 
 
 def image(data: bytes, kind: str, size: tuple[int, int], caption: str) -> str:

@@ -29,10 +29,7 @@ PICTURE, ANIMATION, TRAINING = 450_000, 900_000, 120_000  # bytes that a final g
 
 
 def report(run: str | Path) -> Path:
-    """Writes `report.html` into a run folder and returns its path: what was trained, on what, how it went, and what it makes.
-
-    Works on a run cut off at any moment: what is not there yet is said to be missing.
-    """
+    """Writes `report.html` into a run folder, cut off at any moment, and returns its path: what was trained, how it went, what it makes, what is missing."""
     run = Path(run)
     log, config, environment = read(run), _text(run / "config.yaml"), _json(run / "environment.json")
     name, author = run.resolve().name, f"fromnoise {environment.get('version', '')}".strip()
@@ -73,9 +70,8 @@ def _json(file: Path) -> dict[str, Any]:
 def _headline(name: str, log: Log, environment: dict, summary: dict, sketch: str) -> str:
     last, trained = log.last, log.training[-1] if log.training else {}
     found = {"steps": last.get("step"), "seconds": last.get("seconds"), "images": last.get("images")}
-    found["images_per_second"] = trained.get("images_per_second")
-    found["held_out"] = log.held_out[-1]["held_out"] if log.held_out else None
-    found |= summary
+    held = log.held_out[-1]["held_out"] if log.held_out else None
+    found |= {"images_per_second": trained.get("images_per_second"), "held_out": held} | summary
     figures = {
         "parameters": _number(found.get("parameters"), short),
         "steps": _number(found["steps"], "{:,.0f}".format),
@@ -95,10 +91,7 @@ def _headline(name: str, log: Log, environment: dict, summary: dict, sketch: str
 
 
 def _configuration(config: str) -> tuple[str, str]:
-    """The run in one line (data, network, prediction, schedule, sampler), and its settings as a recipe is written, one line a choice.
-
-    Settings that cannot be read are shown as they are.
-    """
+    """The run in one line (data, network, prediction, schedule, sampler), and its settings as a recipe is written; as they are where unreadable."""
     import yaml
 
     try:
@@ -162,7 +155,7 @@ def _curves(log: Log) -> str:
     for salt, words, draw in panels:
         made, (axes,) = figure()
         draw(axes)
-        drawn += page.plot(svg(made, salt), words)
+        drawn += f'<figure role="img" aria-label="{escape(words)}">{svg(made, salt)}</figure>'
     note = "" if log.held_out else page.missing("No held-out loss has been taken yet.")
     return f'<div class="row">{drawn}</div>{note}'
 
@@ -204,17 +197,14 @@ def _events(log: Log) -> str:
     return note + page.table(("step", "time", "event", "why"), rows[-EVENTS:], right=(0, 1))
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _with_error(row: dict, key: str, error: str) -> str:
     return _figure(row.get(key)) + _number(row.get(error), " ± {:.1g}".format)
 
 
 def _number(value: Any, written: Callable[[Any], str]) -> str:
     """A number as it is written; nothing where it is none."""
-    return written(value) if _is_number(value) else ""
+    finite = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return written(value) if finite else ""
 
 
 def _figure(value: Any) -> str:
