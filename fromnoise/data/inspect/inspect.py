@@ -95,11 +95,9 @@ def inspect(path: str | Path) -> Inspection:
         return _tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes))
     if path.is_dir():
         for source in (idx.MNIST, idx.FASHION_MNIST):
-            pair = idx.find(source, path, "train")
-            if pair is not None:
+            if (pair := idx.find(source, path, "train")) is not None:
                 return _tensors(path, source.name, idx.read_pair(source.name, *pair))
-        place = cifar.find(path)
-        if place is not None:
+        if (place := cifar.find(path)) is not None:
             return _tensors(path, "cifar10", cifar.read_split(place, "train"))
     return _folder(path)
 
