@@ -111,20 +111,22 @@ def _same_size(headers: list[Header]) -> tuple[int, int]:
 
 def decoded(listing: Listing, look: Look, skip: bool | None) -> Tensors:
     """The set in memory, decoded by threads into one tensor."""
-    names = tuple(dict.fromkeys(listing.files))  # a picture with several captions is decoded once
-    place = {str(listing.root / name): i for i, name in enumerate(names)}
-    x = np.empty((len(names), *look.shape), np.float32 if look.deep else np.uint8)
+    paths = [str(listing.root / name) for name in listing.files]
+    first: dict[str, str] = {}  # a picture with several captions is decoded once
+    for path, name in zip(paths, listing.files, strict=True):
+        first.setdefault(path, name)
+    place = {path: i for i, path in enumerate(first)}
+    x = np.empty((len(first), *look.shape), np.float32 if look.deep else np.uint8)
 
     def one(path: str) -> bool:
         x[place[path]] = look(path)
         return True
 
-    found, broken = in_threads(one, replace(listing, files=names), "decoding pictures")
-    _report_broken(broken, len(names), skip)
-    if broken or len(names) < len(listing):
-        rows = [place[str(listing.root / name)] for name in listing.files]
-        good = [i for i, row in enumerate(rows) if found[row]]
-        x, listing = x[[rows[i] for i in good]], listing.at(good)
+    found, broken = in_threads(one, replace(listing, files=tuple(first.values())), "decoding pictures")
+    _report_broken(broken, len(first), skip)
+    if broken or len(first) < len(paths):
+        good = [i for i, path in enumerate(paths) if found[place[path]]]
+        x, listing = x[[place[paths[i]] for i in good]], listing.at(good)
     return Tensors("folder", x, listing.label, listing.text, listing.classes)
 
 

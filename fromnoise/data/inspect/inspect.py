@@ -56,9 +56,8 @@ class Inspection:
         """What to check before training, one line each."""
         lines = []
         if self.broken:
-            named = "; ".join(f"{name}: {reason}" for name, reason in self.broken[:3])
-            more = "; …" if len(self.broken) > 3 else ""
-            lines.append(f"{len(self.broken)} broken ({named}{more}): remove them, or data.skip_broken=true")
+            named = "; ".join([f"{name}: {reason}" for name, reason in self.broken[:3]] + ["…"] * (len(self.broken) > 3))
+            lines.append(f"{len(self.broken)} broken ({named}): remove them, or data.skip_broken=true")
         if self.duplicates:
             extra = sum(len(group) - 1 for group in self.duplicates)
             lines.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
