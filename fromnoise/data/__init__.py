@@ -17,5 +17,3 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "between": Between, "moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "pinwheel": pinwheel, "shapes": shapes,
     "shapes_text": shapes_text,
 }  # fmt: skip
-
-__all__ = ["DATASETS", "Dataset", "Plan", "Tensors", "checkerboard", "feed", "moons", "pinwheel", "swiss_roll"]

@@ -110,8 +110,7 @@ class Tensors(Dataset):
         self.shape, self.image_shape = tuple(self.x.shape[1:]), () if self.image is None else tuple(self.image.shape[1:])
         if self.image is not None and (len(self.image) != len(self.x) or self.image.shape[2:] != self.x.shape[2:]):
             raise Problem(f"{name}: x is {tuple(self.x.shape)} but image {tuple(self.image.shape)}; give one of the same size for each")
-        known = (("label", self.label), ("text", self.text), ("image", self.image))
-        self.keys = tuple(key for key, value in known if value is not None)
+        self.keys = tuple(key for key in ("label", "text", "image") if getattr(self, key) is not None)
         self.classes = _classes(name, self.label, classes)
 
     def __len__(self) -> int:

@@ -29,11 +29,7 @@ def feed(
     """
     check_flip(dataset, flip)
     device = torch.device(device)
-    if dataset.in_memory:
-        moved = dataset.to(device)
-        raw = (moved.take(plan(step)) for step in count(start))
-    else:
-        raw = _streamed(dataset, plan, start, device, workers)
+    raw = map(dataset.to(device).take, map(plan, count(start))) if dataset.in_memory else _streamed(dataset, plan, start, device, workers)
     for step, batch in enumerate(raw, start):
         batch = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
         pictures = {key: batch[key] for key in PICTURES if key in batch}
@@ -45,8 +41,7 @@ def feed(
 
 def _streamed(dataset: Dataset, plan: Plan, start: int, device: torch.device, workers: int) -> Iterator[dict[str, Any]]:
     settings = {"num_workers": workers, "prefetch_factor": 4 if workers else None, "pin_memory": device.type == "cuda"}
-    steps = (plan(step) for step in count(start))
-    for batch in DataLoader(_Planned(dataset), batch_size=None, sampler=steps, **settings):  # type: ignore[arg-type]
+    for batch in DataLoader(_Planned(dataset), batch_size=None, sampler=map(plan, count(start)), **settings):  # type: ignore[arg-type]
         if isinstance(batch, Problem):
             raise batch
         yield batch

@@ -40,9 +40,8 @@ class Plan:
         parts, end = [], start + self.batch
         while start < end:
             epoch, offset = divmod(start, self.size)
-            take = min(end - start, self.size - offset)
-            parts.append(_permutation(self.size, self.seed, epoch)[offset : offset + take])
-            start += take
+            parts.append(_permutation(self.size, self.seed, epoch)[offset : offset + end - start])
+            start += len(parts[-1])
         return torch.cat(parts)
 
     def draws(self, step: int) -> Draws:

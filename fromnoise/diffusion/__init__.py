@@ -13,10 +13,3 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "cosine": Cosine, "linear": Linear, "flow": Flow, "karras": Karras, "lognormal": LogNormal, "logitnormal": LogitNormal,
     "table": Table, "shifted": Shifted,
 }  # fmt: skip
-
-__all__ = [
-    "BETAS", "Bound", "classified", "clip", "CLOCKS", "Cosine", "Coupled", "Denoise", "Denoiser", "DISTANCES", "Flow", "Gaussian",
-    "guided", "inpainted", "Karras", "Level", "Linear", "log_class", "LogitNormal", "LogNormal", "loss", "Paired", "PENALTIES",
-    "PREDICT", "rescale_guidance", "Schedule", "SCHEDULES", "Seeded", "Shifted", "Source", "SOURCES", "SPACINGS", "Table", "threshold",
-    "WEIGHTS",
-]  # fmt: skip

@@ -59,8 +59,7 @@ class Denoiser(nn.Module):
         super().__init__()
         if frame not in LENGTH:
             raise Usage(f"no frame {frame!r}{nearest(frame, LENGTH)}")
-        self.network, self.frame, self.data_std = network, frame, data_std
-        self.predict = row_of(predict)
+        self.network, self.predict, self.frame, self.data_std = network, row_of(predict), frame, data_std
         self.clock: Clock = clock.time if isinstance(clock, Schedule) else lookup(CLOCKS, clock, "clock")
         self.autocast: torch.dtype | None = None  # bfloat16 where the machine has it in hardware; set by whoever owns the device
 
@@ -89,8 +88,7 @@ class Denoiser(nn.Module):
         if getattr(t, "shape", None) != noisiest.alpha.shape:
             raise Usage("the clock must give a tensor t of the shape of level.alpha")
         if not bool(torch.isfinite(t)) or float(length / torch.hypot(noisiest.alpha, noisiest.sigma)) < 1e-6:
-            cure = "set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp"
-            raise Usage(f"the clock or the frame is infinite at alpha = 0: {cure}")
+            raise Usage("the clock or the frame is infinite at alpha = 0: set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp")
 
 
 @dataclass(frozen=True, eq=False)

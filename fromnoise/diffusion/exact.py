@@ -47,6 +47,5 @@ def dataset(points: Tensor) -> Denoise:
 
 def log_gaussian(x: Tensor, std: float | Tensor) -> Tensor:
     """log N(x; 0, std² I) in nats, (B, *shape) -> (B,)."""
-    std = torch.as_tensor(std, dtype=x.dtype)
-    d = x[0].numel()
+    std, d = torch.as_tensor(std, dtype=x.dtype), x[0].numel()
     return -x.flatten(1).square().sum(1) / (2 * std**2) - d * (std.log() + math.log(2 * math.pi) / 2)

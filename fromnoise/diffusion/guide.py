@@ -86,8 +86,7 @@ def threshold(denoise: Denoise, share: float = 0.995, bound: float = 1.0) -> Den
 
     def thresholded(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         x0, _ = denoise(x, level)
-        s = x0.flatten(1).abs().float().quantile(share, dim=1).clamp(min=bound).to(x0)
-        s = s.reshape(-1, *[1] * (x.ndim - 1))
+        s = x0.flatten(1).abs().float().quantile(share, dim=1).clamp(min=bound).to(x0).reshape(-1, *[1] * (x.ndim - 1))
         x0 = x0.clamp(-s, s) * (bound / s)
         return x0, level.eps(x, x0)
 

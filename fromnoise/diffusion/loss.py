@@ -17,7 +17,6 @@ Weight = Callable[[Level, Tensor, float], Tensor]  # (level, c_out, data_std) ->
 Distance = Callable[[Tensor, Tensor], Tensor]  # (a, b), both (B, C, *S) -> the same shape
 Penalty = Callable[[Tensor, Tensor], Tensor]  # (x0_hat, x0), both (B, C, *S) -> (B,)
 
-
 # Weights are stated for the error of x0, where a factor on the error of the network's prediction F becomes factor · c_out²; `flat` alone is
 # stated for F: each paper's own plain MSE.
 

@@ -79,7 +79,6 @@ def check(kind: str | Row, noisiest: Level) -> None:
     found, name = row_of(kind)(noisiest, 1.0), getattr(kind, "__name__", kind)
     if not (isinstance(found, tuple) and [getattr(part, "shape", None) for part in found] == [noisiest.alpha.shape] * 2):
         raise Usage(f"the prediction type {name} must give two tensors (a, b), each of the shape of level.alpha")
-    a, b = found
-    length = torch.hypot(noisiest.alpha, noisiest.sigma)
+    (a, b), length = found, torch.hypot(noisiest.alpha, noisiest.sigma)
     if float((noisiest.alpha * b - noisiest.sigma * a).abs() / length) < 1e-6:
         raise Usage(f"{name} says nothing about x0 at alpha = 0: set noise.high to 0.99, or predict v or velocity")

@@ -74,8 +74,7 @@ class Linear(Schedule):
         return Level(torch.exp(-integral / 2), torch.sqrt(-torch.expm1(-integral)))
 
     def time(self, level: Level) -> Tensor:
-        integral = torch.log1p((level.sigma / level.alpha).square())
-        slope = self.beta_max - self.beta_min
+        integral, slope = torch.log1p((level.sigma / level.alpha).square()), self.beta_max - self.beta_min
         return 2 * integral / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * slope * integral))
 
 

@@ -77,8 +77,7 @@ SPACINGS: dict[str, Spacing] = {"leading": leading, "trailing": trailing, "linsp
 class Table(Schedule):
     """DDPM's discrete schedule: alpha_i² = alpha-bar_i = prod_{j <= i} (1 - beta_j), sigma_i² = 1 - alpha-bar_i.
 
-    betas    a name of `BETAS` or `module:name`, a function (steps, start, end) -> (steps,), or the betas themselves; float32 ones give older
-             code's float32 product
+    betas    a name of `BETAS` or `module:name`, a function (steps, start, end) -> (steps,), or the betas themselves; float32 ones give older code's float32 product
     spacing  which n of the `steps` indices a sampler visits: a name of `SPACINGS` (leading, to which `offset` is added, trailing, linspace,
              quadratic) or `module:name`, or a function (n, steps) -> falling indices
     final_one  whether the last hop ends at alpha = 1 (True), or at index 0 (diffusers' `set_alpha_to_one=False`)

@@ -43,9 +43,3 @@ def walk(sampler: str | Sampler, denoise: Denoise, x: Tensor, levels: Sequence[L
     for x, _ in stepper(sampler, options.pop("randn", None), options)(denoise, x, levels):  # noqa: B007, B020
         pass
     return x
-
-
-__all__ = [
-    "ddim", "ddpm", "Denoise", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m", "edm", "euler", "euler_ancestral", "heun", "iadb", "invert",
-    "ORDER", "Randn", "repaint", "SAMPLERS", "stepper", "Steps", "unipc", "walk",
-]  # fmt: skip

@@ -45,8 +45,7 @@ def dpmpp_3m(denoise: Denoise, x: Tensor, levels: Sequence[Level], curvature: fl
     trail: list[tuple[Level, Tensor]] = []  # newest first
     for now, nxt in pairwise(levels):
         x0, eps = denoise(x, now)
-        trail = [(now, x0), *trail[:2]]
-        better = x0
+        trail, better = [(now, x0), *trail[:2]], x0
         if len(trail) > 1 and not nxt.clean:
             better = x0 + _correction(nxt, trail, curvature)
             eps = now.eps(x, better)
@@ -68,8 +67,7 @@ def _correction(nxt: Level, trail: list[tuple[Level, Tensor]], curvature: float)
     d1 = first + (r0 / (r0 + r1)).to(x0) * (first - second)
     d2 = curvature * (first - second) / (r0 + r1).to(x0)
     shrink = -torch.expm1(-h)  # 1 - e^-h: what one unit of x0 weighs in the step
-    w1 = (1 - shrink / h) / shrink
-    w2 = -((h - shrink) / h**2 - 0.5) / shrink
+    w1, w2 = (1 - shrink / h) / shrink, -((h - shrink) / h**2 - 0.5) / shrink
     return w1.to(x0) * d1 + w2.to(x0) * d2
 
 
@@ -100,8 +98,6 @@ def _corrected(now: Level, x0: Tensor, trail: list[tuple[Level, Tensor, Tensor]]
     h = now.half_logsnr - was.half_logsnr
     r = (oldest.half_logsnr - was.half_logsnr) / h
     phi = torch.expm1(-h)
-    b1 = (phi / -h - 1) / phi
-    b2 = ((phi / -h - 1) / -h - 0.5) * 2 / phi
-    # rho solves [[1, 1], [r, 1]] rho = [b1, b2] (eq. 10)
-    rho0 = (b1 - b2) / (1 - r)
+    b1, b2 = (phi / -h - 1) / phi, ((phi / -h - 1) / -h - 0.5) * 2 / phi
+    rho0 = (b1 - b2) / (1 - r)  # rho solves [[1, 1], [r, 1]] rho = [b1, b2] (eq. 10)
     return (rho0 / r).to(x0) * (x0_oldest - x0_was) + (b1 - rho0).to(x0) * (x0 - x0_was)

@@ -66,9 +66,7 @@ def ddpm(denoise: Denoise, x: Tensor, levels: Sequence[Level], large: bool = Fal
         yield x, x0
 
 
-def repaint(
-    denoise: Denoise, x: Tensor, levels: Sequence[Level], jumps: int = 10, length: int = 10, randn: Randn = torch.randn_like
-) -> Steps:
+def repaint(denoise: Denoise, x: Tensor, levels: Sequence[Level], jumps: int = 10, length: int = 10, randn: Randn = torch.randn_like) -> Steps:
     """DDPM with resampling (Lugmayr et al. 2022, sec. 4.2): each stretch of `length` steps is walked `jumps` times, noised again in between.
 
     Stretches are counted from the clean end; the noisiest is walked once, for there is nothing yet to agree on. About `jumps` evaluations
@@ -76,9 +74,7 @@ def repaint(
     """
     if min(jumps, length) < 1 or jumps % 1 or length % 1:
         raise Usage(f"jumps and length are whole numbers from 1, not {jumps:g} and {length:g}")
-    steps = len(levels) - 1
-    ends = [0, *reversed(range(steps, 0, -int(length)))]
-    for first, last in pairwise(ends):
+    for first, last in pairwise([0, *reversed(range(len(levels) - 1, 0, -int(length)))]):
         stretch, walked = levels[first : last + 1], []
         for jump in range(int(jumps) if first else 1):
             if jump:

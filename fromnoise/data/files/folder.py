@@ -199,7 +199,7 @@ class Pairs(Wrapped):
 
 
 def _headers(listing: Listing, half: str | None) -> list[Header]:
-    headers, _ = headers_of(listing, None)
+    headers = headers_of(listing, None)[0]
     if half is None:
         return headers
     boxes = [half_box(half, h.width, h.height) for h in headers]

@@ -42,13 +42,11 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None) -> L
     """The pictures in the folder `path`: labels from class sub-folders or metadata, captions from metadata.
 
     The class sub-folders are `depth` folders down, or where the pictures' paths first differ.
-
     Raises Problem where there is no folder, no picture, a row of metadata without its file, or pictures beside class folders.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
-        kind = "a file, not a folder" if root.exists() else "no such folder"
-        raise Problem(f"{root}: {kind}; set data.path to the folder that holds the pictures")
+        raise Problem(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}; set data.path to the folder that holds the pictures")
     files, metadata, others = _walk(root)
     if not files:
         found = f", only {others[0]} and the like" if others else ""
@@ -159,8 +157,7 @@ def _by_folder(listing: Listing, depth: int | None) -> Listing:
     if loose:
         beside = f"{len(loose)} picture{' lies' if len(loose) == 1 else 's lie'} beside the class folders of {listing.root} ({loose[0]})"
         raise Problem(f"{beside}; move into a class folder, or set data.labels=false")
-    names = [p[shared] for p in parts]
-    return _labelled(listing, names, sorted(set(names)))
+    return _labelled(listing, [p[shared] for p in parts], sorted({p[shared] for p in parts}))
 
 
 def _labelled(listing: Listing, names: Sequence[Any], classes: Sequence[Any]) -> Listing:
@@ -227,8 +224,7 @@ def _column(rows: list[tuple[str, str, dict]], key: str) -> list | None:
     if all(value is None for value in values):
         return None
     if None in values:
-        where = rows[values.index(None)][0]
-        raise Problem(f"{where}: no {key}, though other rows have one; give it to every row, or to none")
+        raise Problem(f"{rows[values.index(None)][0]}: no {key}, though other rows have one; give it to every row, or to none")
     return values
 
 

@@ -24,8 +24,6 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's own
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 ORIENTATION = 0x0112
 DEEP = ("L", "LA", "RGB", "RGBA")  # modes of 16-bit files whose channels are light and alpha, as those of CMYK are not
-
-
 REASONS = {
     UnidentifiedImageError: "it is no picture", Image.DecompressionBombError: "it has too many pixels",
     FileNotFoundError: "there is no such file", PermissionError: "it may not be read",
@@ -86,8 +84,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     except (*REASONS, OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
         if isinstance(error, UnidentifiedImageError) and os.path.exists(path) and os.path.getsize(path) == 0:
             raise Broken("the file is empty") from error
-        words = next((words for kind, words in REASONS.items() if isinstance(error, kind)), "it is cut short or damaged")
-        raise Broken(words) from error
+        raise Broken(next((words for kind, words in REASONS.items() if isinstance(error, kind)), "it is cut short or damaged")) from error
 
 
 def half_box(half: str, width: int, height: int) -> tuple[int, int, int, int]:
@@ -174,8 +171,7 @@ def _plan(look: Look, width: int, height: int) -> tuple[Callable[[Image.Image], 
         ratio = max(width / wide, height / high)
         inner = max(1, min(wide, round(width / ratio))), max(1, min(high, round(height / ratio)))
     shrinks = box[2] - box[0] > inner[0] or box[3] - box[1] > inner[1]
-    method = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
-    same = (width, height) == inner
+    method, same = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC, (width, height) == inner
     return lambda image: image if same else image.resize(inner, method, box), ((wide - inner[0]) // 2, (high - inner[1]) // 2)
 
 
@@ -207,8 +203,7 @@ def _plain(look: Look, image: Image.Image) -> np.ndarray:
 def _shares(image: Image.Image) -> np.ndarray:
     """A grey picture (H, W) of more than 8 bits as float32 in [0, 1]. Raises Broken where its numbers are not to be understood."""
     image.load()  # before its shape is read: Pillow turns a TIFF while loading
-    values = np.asarray(image)
-    top = 1.0 if image.mode == "F" else 65535.0
+    values, top = np.asarray(image), 1.0 if image.mode == "F" else 65535.0
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= top):
         raise Broken(f"its values reach from {low:g} to {high:g}, not from 0 to {top:g}; save it with 8 or 16 bits")

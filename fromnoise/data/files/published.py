@@ -37,8 +37,7 @@ class Published:
     def download(self, files: Iterable[str], root: str | Path | None, allowed: bool = True) -> Path:
         """Fetch those of `files` that are not there yet into the folder `target`, and return it; raises Problem where that is not allowed or fails."""
         if not allowed:
-            where = root or "$FROMNOISE_DATA or the cache"
-            raise Problem(f"{self.name} is not under {where}. {self.cure}, or set data.download=true")
+            raise Problem(f"{self.name} is not under {root or '$FROMNOISE_DATA or the cache'}. {self.cure}, or set data.download=true")
         target = self.target(root)
         for file in files:
             if not (target / file).exists():
@@ -63,11 +62,11 @@ class Published:
 
 def homes(root: str | Path | None) -> list[Path]:
     """The folders under which datasets are looked for, in order. Raises Problem where one that the user named does not exist."""
-    named = root if root is not None else os.environ.get("FROMNOISE_DATA") or None
-    if named is not None and not Path(named).expanduser().is_dir():
-        setting = "$FROMNOISE_DATA" if root is None else "data.root"
-        raise Problem(f"{setting} is {Path(named).expanduser()}, which is not a folder; name an existing one, or leave it out to download")
-    return ([] if named is None else [Path(named).expanduser()]) + ([cache() / "data"] if root is None else [])
+    setting, name = ("$FROMNOISE_DATA", os.environ.get("FROMNOISE_DATA") or None) if root is None else ("data.root", root)
+    named = [] if name is None else [Path(name).expanduser()]
+    if named and not named[0].is_dir():
+        raise Problem(f"{setting} is {named[0]}, which is not a folder; name an existing one, or leave it out to download")
+    return named + ([cache() / "data"] if root is None else [])
 
 
 class Unreached(Exception):

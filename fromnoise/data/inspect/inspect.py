@@ -56,9 +56,8 @@ class Inspection:
         """What to check before training, one line each."""
         lines = []
         if self.broken:
-            named = "; ".join(f"{name}: {reason}" for name, reason in self.broken[:3])
-            more = "; …" if len(self.broken) > 3 else ""
-            lines.append(f"{len(self.broken)} broken ({named}{more}): remove them, or data.skip_broken=true")
+            named = "; ".join([f"{name}: {reason}" for name, reason in self.broken[:3]] + ["…"] * (len(self.broken) > 3))
+            lines.append(f"{len(self.broken)} broken ({named}): remove them, or data.skip_broken=true")
         if self.duplicates:
             extra = sum(len(group) - 1 for group in self.duplicates)
             lines.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
@@ -95,11 +94,9 @@ def inspect(path: str | Path) -> Inspection:
         return _tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes))
     if path.is_dir():
         for source in (idx.MNIST, idx.FASHION_MNIST):
-            pair = idx.find(source, path, "train")
-            if pair is not None:
+            if (pair := idx.find(source, path, "train")) is not None:
                 return _tensors(path, source.name, idx.read_pair(source.name, *pair))
-        place = cifar.find(path)
-        if place is not None:
+        if (place := cifar.find(path)) is not None:
             return _tensors(path, "cifar10", cifar.read_split(place, "train"))
     return _folder(path)
 

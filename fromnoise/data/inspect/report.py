@@ -39,13 +39,12 @@ def _rows(found: Inspection) -> list[tuple[str, str]]:
     sizes = [f"{width}x{height}" for width, height in sorted(found.sizes.elements(), key=lambda size: size[0] * size[1])]
     (width, height), times = found.sizes.most_common(1)[0]
     ratios = sorted(width / height for width, height in found.sizes.elements())
-    middle = len(sizes) // 2
     return [
         ("path", f"{found.path} ({found.kind})"),
         ("pictures", f"{found.count:,}" + (f" and {found.held_out:,} in a test folder" if found.held_out else "")),
-        ("size", sizes[0] if len(found.sizes) == 1 else f"{sizes[0]} to {sizes[-1]}, median {sizes[middle]}"),
+        ("size", sizes[0] if len(found.sizes) == 1 else f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"),
         ("most common", f"{width}x{height}, {times / len(sizes):.0%} of them"),
-        ("width/height", f"{ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[middle]:.2f}"),
+        ("width/height", f"{ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}"),
         ("mode", _counted(found.modes)),
         ("bits", _counted({str(depth): n for depth, n in found.depths.items()})),
         ("values", f"{found.low:.3f} to {found.high:.3f} of full scale, mean {found.mean:.3f}"),
@@ -77,8 +76,7 @@ def propose(found: Inspection) -> str:
     """The recipe that suits what was found, as YAML, with the reasons as comments."""
     reasons: list[str] = []
     data: dict[str, Any] = {"name": found.kind, ("path" if found.kind in ("folder", "npz") else "root"): str(found.path)}
-    width, height = next(iter(found.sizes))
-    sides = [height, width]
+    sides = [*next(iter(found.sizes))[::-1]]  # [height, width]
     if found.kind == "folder":
         sides = _sides(found.sizes, found.short_side, reasons)
         data |= {"size": sides if sides[0] != sides[1] else sides[0], "fit": _fit(found.sizes, sides, found.alpha, reasons)}
@@ -99,14 +97,10 @@ def propose(found: Inspection) -> str:
         reasons.append(f"captions: {len(found.captions):,} are there; this recipe does not use them")
     lines = [
         "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
-        f"data:       {_flow(data)}",
-        f"network:    {_flow(network)}",
-        *(["conditions: [{name: label, drop: 0.1}]"] if labelled else []),
-        "predict:    v",
-        "noise:      {name: cosine}",
+        f"data:       {_flow(data)}", f"network:    {_flow(network)}",
+        *(["conditions: [{name: label, drop: 0.1}]"] if labelled else []), "predict:    v", "noise:      {name: cosine}",
         f"train:      {{minutes: 60, batch: {batch}, optimizer: muon, lr: 5.0e-3, warmup: {50 * batch}}}",
-        f"sample:     {{name: dpmpp_2m, steps: 20{', guidance: 1.5' if labelled else ''}}}",
-        "seed: 0",
+        f"sample:     {{name: dpmpp_2m, steps: 20{', guidance: 1.5' if labelled else ''}}}", "seed: 0",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -115,14 +109,13 @@ def _sides(sizes: Mapping[tuple[int, int], int], short_side: int, reasons: list[
     """[height, width] to train at."""
     import torch
 
-    gpu = torch.cuda.is_available()
-    most = ON_GPU if gpu else ON_CPU
+    most = ON_GPU if torch.cuda.is_available() else ON_CPU
     if len(sizes) == 1 and max(next(iter(sizes))) <= most:
         width, height = next(iter(sizes))
         reasons.append(f"size: all pictures are {width}x{height}, and stay so")
         return [height, width]
     side = max((s for s in SIDES if s <= min(short_side, most)), default=max(8, short_side // 4 * 4))
-    capped = f"; more than {most} is slow without a GPU" if short_side > most and not gpu else ""
+    capped = f"; more than {most} is slow without a GPU" if short_side > most and most == ON_CPU else ""
     reasons.append(f"size: {side}, the largest of {', '.join(map(str, SIDES))} not above the median short side {short_side}{capped}")
     return [side, side]
 

@@ -40,8 +40,7 @@ def read(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if "arr_0" not in arrays:
-                held = ", ".join(arrays.files) or "nothing"
-                raise Problem(f"{path} holds {held}, but no arr_0; save it with np.savez(path, images, labels)")
+                raise Problem(f"{path} holds {', '.join(arrays.files) or 'nothing'}, but no arr_0; save it with np.savez(path, images, labels)")
             images, labels = arrays["arr_0"], arrays["arr_1"] if "arr_1" in arrays else None
     except FileNotFoundError as error:
         raise Problem(f"{path}: no such file; set data.path to the .npz") from error

@@ -19,11 +19,9 @@ FOLDER = "cifar-10-batches-py"
 BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR10 = Published(
-    name="cifar10",
-    layouts=("CIFAR10", "cifar10", "cifar-10", ""),
-    mirrors=("https://www.cs.toronto.edu/~kriz/",),
-    md5={ARCHIVE: "c58f30108f718f92721af3b95e74349a"},
-)
+    name="cifar10", layouts=("CIFAR10", "cifar10", "cifar-10", ""),
+    mirrors=("https://www.cs.toronto.edu/~kriz/",), md5={ARCHIVE: "c58f30108f718f92721af3b95e74349a"},
+)  # fmt: skip
 
 
 def cifar10(root: str | None = None, split: str = "train", download: bool = True) -> Tensors:
@@ -128,12 +126,9 @@ class Encoded:
 
 
 STAND_INS = {
-    "numpy.core.multiarray._reconstruct": Array,
-    "numpy._core.multiarray._reconstruct": Array,
-    "numpy.ndarray": Array,
-    "numpy.dtype": Dtype,
-    "_codecs.encode": Encoded,
-}
+    "numpy.core.multiarray._reconstruct": Array, "numpy._core.multiarray._reconstruct": Array, "numpy.ndarray": Array,
+    "numpy.dtype": Dtype, "_codecs.encode": Encoded,
+}  # fmt: skip
 
 
 class _Reader(pickle.Unpickler):

@@ -17,37 +17,29 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 PREFIX = {"train": "train", "test": "t10k"}
 
 MNIST = Published(
-    name="mnist",
-    layouts=("MNIST/raw", "MNIST", "mnist/raw", "mnist", "raw", ""),
+    name="mnist", layouts=("MNIST/raw", "MNIST", "mnist/raw", "mnist", "raw", ""),
     mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     md5={
-        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873", "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3", "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
     },
-)
+)  # fmt: skip
 FASHION_MNIST = Published(
-    name="fashion_mnist",
+    name="fashion_mnist", mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     layouts=("FashionMNIST/raw", "FashionMNIST", "fashion_mnist/raw", "fashion_mnist", "fashion-mnist", "fashion", "raw", ""),
-    mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     md5={
-        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79", "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
     },
-)
+)  # fmt: skip
 CLASSES = {
     "mnist": tuple("0123456789"),
     "fashion_mnist": ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
 }
 LABELS = {  # md5 of the label files' uncompressed bytes: both sets use the same file names, and this tells them apart
-    "a25bea736e30d166cdddb491f175f624": "mnist",
-    "27ae3e4e09519cfbb04c329615203637": "mnist",
-    "9018921c3c673c538a1fc5bad174d6f9": "fashion_mnist",
-    "15d484375f8d13e6eb1aabb0c3f46965": "fashion_mnist",
-}
+    "a25bea736e30d166cdddb491f175f624": "mnist", "27ae3e4e09519cfbb04c329615203637": "mnist",
+    "9018921c3c673c538a1fc5bad174d6f9": "fashion_mnist", "15d484375f8d13e6eb1aabb0c3f46965": "fashion_mnist",
+}  # fmt: skip
 
 
 def mnist(root: str | None = None, split: str = "train", download: bool = True) -> Tensors:
@@ -121,8 +113,7 @@ def _bytes(path: Path) -> bytes:
 
 def read(path: str | Path) -> np.ndarray:
     """The array of an idx file, gzipped or not. Raises Problem where the file is none, or its length is not what its header says."""
-    path = Path(path)
-    raw = _bytes(path)
+    raw = _bytes(Path(path))
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in TYPES or raw[3] == 0:
         raise Problem(f"{path} is no idx file (it begins with {raw[:4].hex(' ') or 'nothing'}); delete it and fetch it again")
     dtype, ndim = np.dtype(TYPES[raw[2]]), raw[3]
@@ -133,5 +124,4 @@ def read(path: str | Path) -> np.ndarray:
         raise Problem(f"{path} is cut short: {len(raw):,} of {expected:,} bytes; delete it and fetch it again")
     if len(raw) > expected:
         raise Problem(f"{path} holds {len(raw):,} bytes where its header says {expected:,}; delete it and fetch it again")
-    array = np.frombuffer(raw, dtype, offset=start).reshape(shape or ())
-    return array.astype(dtype.newbyteorder("="))
+    return np.frombuffer(raw, dtype, offset=start).reshape(shape or ()).astype(dtype.newbyteorder("="))

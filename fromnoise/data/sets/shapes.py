@@ -43,12 +43,9 @@ def _ring(corners: int, turn: float, inner: float = 0.0) -> list[tuple[float, fl
 
 CROSS = ((-1, -3), (1, -3), (1, -1), (3, -1), (3, 1), (1, 1), (1, 3), (-1, 3), (-1, 1), (-3, 1), (-3, -1), (-1, -1))
 OUTLINES = {
-    "circle": _ring(96, 0),
-    "square": _ring(4, math.pi / 4),
-    "triangle": _ring(3, 0),
-    "star": _ring(5, 0, 0.42),
+    "circle": _ring(96, 0), "square": _ring(4, math.pi / 4), "triangle": _ring(3, 0), "star": _ring(5, 0, 0.42),
     "cross": [(x / math.sqrt(10), y / math.sqrt(10)) for x, y in CROSS],
-}
+}  # fmt: skip
 
 
 def shapes(size: int = 32, count: int = 8192, seed: int = 0, split: str = "train", depth: bool = False) -> Tensors:
@@ -152,8 +149,7 @@ def shapes_text(size: int = 32, count: int = 20_000, seed: int = 0, split: str =
         raise Usage(f"shapes_text needs size >= 24 and count >= 1, not size={size}, count={count}")
     draw = np.random.Generator(np.random.PCG64(mixed("shapes_text", seed, split)))
     scenes = list(itertools.islice((scene for scene in _scenes(draw) if scene.held_out == (split == "test")), count))
-    places = [_places(scene, draw) for scene in scenes]
-    turns = draw.normal(0, 0.08, (count, 2))
+    places, turns = [_places(scene, draw) for scene in scenes], draw.normal(0, 0.08, (count, 2))
     with ThreadPoolExecutor() as pool:
         x = stacked(pool.map(lambda i: picture(size, scenes[i].things, places[i], turns[i]), range(count)))
     return Tensors("shapes_text", x, text=[str(scene) for scene in scenes])
@@ -161,9 +157,8 @@ def shapes_text(size: int = 32, count: int = 20_000, seed: int = 0, split: str =
 
 def _scenes(draw: np.random.Generator):
     """Scenes without end: one in three shows a single thing, four of five of these on a side."""
-    words = (tuple(RADII), PAINTS, NAMES)
+    words, sides = (tuple(RADII), PAINTS, NAMES), [*SIDES, ""]
     sizes = [len(part) for part in (*words, *words, RELATIONS)]
-    sides = [*SIDES, ""]
     while True:
         for *chosen, relation, kind in np.c_[draw.integers(sizes, size=(4096, 7)), draw.integers(15, size=4096)].tolist():
             first, second = (Thing(*(part[i] for part, i in zip(words, three, strict=True))) for three in (chosen[:3], chosen[3:]))
@@ -172,8 +167,7 @@ def _scenes(draw: np.random.Generator):
 
 def _places(scene: Scene, draw: np.random.Generator) -> list[tuple[float, float]]:
     """Centres (x, y) in [0, 1], anywhere that is on the right side, leaves a gap in the direction of the relation and keeps everything inside."""
-    radii = [RADII[thing.size] for thing in scene.things]
-    edge = 0.01
+    radii, edge = [RADII[thing.size] for thing in scene.things], 0.01
     if len(radii) == 1:
         free = 0.5 - radii[0] - edge  # to each side of the middle
         where = 0.5 + free * draw.uniform(-1, 1, 2)
@@ -181,8 +175,7 @@ def _places(scene: Scene, draw: np.random.Generator) -> list[tuple[float, float]
             if way:
                 where[axis] = 0.5 + way * free * draw.uniform(0.4, 1)
         return [(float(where[0]), float(where[1]))]
-    dx, dy = RELATIONS[scene.relation]
-    gap = 0.07
+    (dx, dy), gap = RELATIONS[scene.relation], 0.07
     free = 1 - 2 * sum(radii) - gap - 2 * edge  # along the relation, shared out at random before, between and after
     cuts = np.sort(draw.random(2)) * free
     before, after = edge + cuts[0], gap + cuts[1] - cuts[0]
@@ -197,8 +190,7 @@ def _places(scene: Scene, draw: np.random.Generator) -> list[tuple[float, float]
 
 def picture(size: int, things: Sequence[Thing], places: Sequence[tuple[float, float]], turns: Sequence[float]) -> np.ndarray:
     """The things at their places, (size, size, 3) bytes; `turns` are slight rotations in radians."""
-    side = size * FINER
-    placed = zip(things, places, turns, strict=False)
+    side, placed = size * FINER, zip(things, places, turns, strict=False)
     return drawn(size, [(outline(thing, x * side, y * side, side, turn), COLOURS[thing.colour]) for thing, (x, y), turn in placed])
 
 

@@ -68,5 +68,4 @@ def digits(split: str = "train") -> Tensors:
     images, labels = load_digits(return_X_y=True)  # (1797, 64) in 0..16
     order = np.random.RandomState(0).permutation(len(labels))  # the legacy generator's stream never changes; writers are mixed
     chosen = order[:1500] if split == "train" else order[1500:]
-    x = images[chosen].reshape(-1, 1, 8, 8).astype(np.float32) / 8 - 1
-    return Tensors("digits", x, labels[chosen], classes=tuple("0123456789"))
+    return Tensors("digits", images[chosen].reshape(-1, 1, 8, 8).astype(np.float32) / 8 - 1, labels[chosen], classes=tuple("0123456789"))
