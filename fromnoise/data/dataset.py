@@ -111,7 +111,10 @@ class Tensors(Dataset):
         if self.image is not None and (len(self.image) != len(self.x) or self.image.shape[2:] != self.x.shape[2:]):
             raise Problem(f"{name}: x is {tuple(self.x.shape)} but image {tuple(self.image.shape)}; give one of the same size for each")
         self.keys = tuple(key for key in ("label", "text", "image") if getattr(self, key) is not None)
-        self.classes = _classes(name, self.label, classes)
+        highest = -1 if self.label is None else int(self.label.max())
+        if classes and highest >= len(classes):
+            raise Problem(f"{name}: a label is {highest}, but there are only {len(classes)} classes")
+        self.classes = () if self.label is None else tuple(map(str, classes or range(highest + 1)))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -155,15 +158,6 @@ def _labels(name: str, label: Tensor | np.ndarray | Sequence[int], count: int) -
     if label.is_floating_point() or label.dtype == torch.bool or label.min() < 0:
         raise Problem(f"{name}: labels must be class numbers 0, 1, 2, …")
     return label.long()
-
-
-def _classes(name: str, label: Tensor | None, classes: Sequence[str]) -> tuple[str, ...]:
-    if label is None:
-        return ()
-    highest = int(label.max())
-    if classes and highest >= len(classes):
-        raise Problem(f"{name}: a label is {highest}, but there are only {len(classes)} classes")
-    return tuple(map(str, classes or range(highest + 1)))
 
 
 @final

@@ -116,11 +116,7 @@ def classified(denoise: Denoise, log_p: LogP, scale: float = 1.0, low: float = 0
 
 def log_class(classify: Callable[[Tensor], Tensor], labels: Tensor) -> LogP:
     """log p(label | x0) by a classifier of clean pictures, (B, C, *S) -> logits (B, K); labels (B,)."""
-
-    def log_p(x: Tensor, x0: Tensor, level: Level) -> Tensor:
-        return classify(x0).float().log_softmax(1).gather(1, labels.to(x0.device)[:, None])[:, 0]
-
-    return log_p
+    return lambda x, x0, level: classify(x0).float().log_softmax(1).gather(1, labels.to(x0.device)[:, None])[:, 0]
 
 
 def inpainted(denoise: Denoise, known: Tensor, mask: Tensor) -> Denoise:

@@ -1,6 +1,7 @@
 """The training loss: one line of arithmetic for every process, prediction type and weight."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -100,10 +101,7 @@ def _shaped(found: Tensor, shape: torch.Size, what: str, name: Any) -> Tensor:
 def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     """1 - SSIM of two batches of pictures in [-1, 1] (Wang et al. 2004), with a flat window, as a penalty; (B, C, H, W) -> (B,)."""
     a, b, side = a / 2 + 0.5, b / 2 + 0.5, min(window, *a.shape[-2:])
-
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, side, 1)
-
+    mean = partial(F.avg_pool2d, kernel_size=side, stride=1)
     mean_a, mean_b = mean(a), mean(b)
     unbiased = side**2 / (side**2 - 1)  # sample covariance, as in scikit-image
     var_a, var_b = (mean(a * a) - mean_a**2) * unbiased, (mean(b * b) - mean_b**2) * unbiased

@@ -30,14 +30,10 @@ class Seeded:
 
 
 class Source(ABC):
-    """The noise end of the blend, in training, in the held-out loss and at the start of sampling.
+    """The noise end of the blend, in training, in the held-out loss and at the start of sampling."""
 
-    key    the entry of a batch that it reads, None where it needs none
-    whole  whether it must see the batch of all processes at once
-    """
-
-    key: str | None = None
-    whole: ClassVar[bool] = False
+    key: str | None = None  # the entry of a batch that it reads, None where it needs none
+    whole: ClassVar[bool] = False  # whether it must see the batch of all processes at once
 
     @abstractmethod
     def __call__(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:

@@ -80,7 +80,6 @@ class Table(Schedule):
     betas    a name of `BETAS` or `module:name`, a function (steps, start, end) -> (steps,), or the betas themselves; float32 ones give older code's float32 product
     spacing  which n of the `steps` indices a sampler visits: a name of `SPACINGS` (leading, to which `offset` is added, trailing, linspace,
              quadratic) or `module:name`, or a function (n, steps) -> falling indices
-    final_one  whether the last hop ends at alpha = 1 (True), or at index 0 (diffusers' `set_alpha_to_one=False`)
     """
 
     betas: str | Sequence[float] | Betas = "linear"
@@ -89,7 +88,7 @@ class Table(Schedule):
     end: float = 0.02
     spacing: str | Spacing = "leading"
     offset: int = 0
-    final_one: bool = True
+    final_one: bool = True  # whether the last hop ends at alpha = 1, or at index 0 (diffusers' `set_alpha_to_one=False`)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -95,20 +96,17 @@ def propose(found: Inspection) -> str:
     reasons.append(f"batch: {batch}, for {found.count:,} pictures of {sides[1]}x{sides[0]}")
     if found.captions:
         reasons.append(f"captions: {len(found.captions):,} are there; this recipe does not use them")
-    lines = [
+    return "\n".join([
         "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
         f"data:       {_flow(data)}", f"network:    {_flow(network)}",
         *(["conditions: [{name: label, drop: 0.1}]"] if labelled else []), "predict:    v", "noise:      {name: cosine}",
         f"train:      {{minutes: 60, batch: {batch}, optimizer: muon, lr: 5.0e-3, warmup: {50 * batch}}}",
-        f"sample:     {{name: dpmpp_2m, steps: 20{', guidance: 1.5' if labelled else ''}}}", "seed: 0",
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
+        f"sample:     {{name: dpmpp_2m, steps: 20{', guidance: 1.5' if labelled else ''}}}", "seed: 0\n",
+    ])  # fmt: skip
 
 
 def _sides(sizes: Mapping[tuple[int, int], int], short_side: int, reasons: list[str]) -> list[int]:
     """[height, width] to train at."""
-    import torch
-
     most = ON_GPU if torch.cuda.is_available() else ON_CPU
     if len(sizes) == 1 and max(next(iter(sizes))) <= most:
         width, height = next(iter(sizes))

@@ -21,11 +21,9 @@ def npz(path: str, held_out: float = 0.05, split: str = "train") -> Tensors:
     held = round(held_out * len(images)) or int(held_out > 0 and len(images) > 1)
     chosen = np.sort(order[:held] if split == "test" else order[held:])
     check_left(len(chosen), len(images), split, held_out)
-    x = np.ascontiguousarray(images[chosen].transpose(0, 3, 1, 2))
-    if labels is None:
-        return Tensors("npz", x)
-    numbers, classes = numbered(labels)
-    return Tensors("npz", x, numbers[chosen], classes=classes)
+    numbers, classes = (None, ()) if labels is None else numbered(labels)
+    x, label = np.ascontiguousarray(images[chosen].transpose(0, 3, 1, 2)), None if numbers is None else numbers[chosen]
+    return Tensors("npz", x, label, classes=classes)
 
 
 def numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -81,8 +81,7 @@ def find(source: Published, root: str | Path | None, split: str, unfinished: Pat
             if source.name in CLASSES and known(labels) not in (None, source.name):
                 continue
             return images, labels
-        one = images or labels
-        if one and place != unfinished:
+        if (one := images or labels) and place != unfinished:
             missing = f"{PREFIX[split]}-{'labels-idx1' if images else 'images-idx3'}-ubyte.gz"
             raise Problem(f"{source.name}: {one.name} lies in {place}, but {missing} does not; put it there too")
     return None
