@@ -59,8 +59,7 @@ class Control(Picture):
 
     def forward(self, value: Tensor) -> Context:
         value = value.to(next(self.branch.parameters()).device)
-        given = value.flatten(1).isfinite().all(1)
-        return Context(hints={self.key: ControlHint(self.branch, value.nan_to_num(), given.float())})
+        return Context(hints={self.key: ControlHint(self.branch, value.nan_to_num(), value.flatten(1).isfinite().all(1).float())})
 
     def nothing(self, n: int) -> Tensor:
         return torch.tensor(torch.nan).expand(n, *self.shape)

@@ -18,10 +18,7 @@ HOLE = (-0.76, -0.23, 0.32)  # a blue, where a picture shows that something is t
 
 
 class Picture(Condition):
-    """A picture for each sample; value (B, C', *S) in [-1, 1].
-
-    hint  a name of `HINTS`, or your own (`module:name`), with its `options`: the picture is made of x itself. Without one it is the data's second picture
-    """
+    """A picture for each sample, (B, C', *S) in [-1, 1]: made of x by `hint` (of `HINTS`, or `module:name`) with its `options`, else the data's second picture."""
 
     name: str  # what error messages call it
     option: str  # how the command line takes it
@@ -99,8 +96,7 @@ class Image(Picture):
         pixels, counts = self.known_of(value)
         if pixels.shape[1] not in (1, 3):
             return pixels
-        colour = pixels.new_tensor(HOLE).reshape(1, 3, *[1] * (pixels.ndim - 2))
-        return torch.where(counts > 0, pixels, colour)
+        return torch.where(counts > 0, pixels, pixels.new_tensor(HOLE).reshape(1, 3, *[1] * (pixels.ndim - 2)))
 
     def known(self, value: Tensor) -> tuple[Tensor, Tensor] | None:
         return self.known_of(value) if self.known_of else None

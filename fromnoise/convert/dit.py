@@ -80,10 +80,8 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
     every = [f"transformer_blocks.{i}.norm1.emb" for i in range(depth)]
     for i, their in ((0, "timestep_embedder.linear_1"), (2, "timestep_embedder.linear_2")):
         found += [shared(f"time_embedding.mlp.{i}.{name}", [f"{prefix}.{their}.{name}" for prefix in every]) for name in ("weight", "bias")]
-    return [
-        *of_network(found),
-        shared("conditions.label.embed.weight", [f"{prefix}.class_embedder.embedding_table.weight" for prefix in every]),
-    ]
+    table = [f"{prefix}.class_embedder.embedding_table.weight" for prefix in every]
+    return [*of_network(found), shared("conditions.label.embed.weight", table)]
 
 
 def label(config: Mapping[str, Any]) -> tuple[int, bool]:

@@ -23,7 +23,6 @@ NETWORKS = {"unet": unet, "dit": dit}  # ours
 PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer"}
 PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  # of a UNet2DModel; DiTPipeline wants an autoencoder as well
 WEIGHTS = "diffusion_pytorch_model"
-FILE = "pytorch_lora_weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,7 @@ def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor])
             own = c["name"] if c["name"] != "label" else f"label by {c['enter']}"
             raise Problem(f"diffusers' {part.CLASS} is conditioned on classes alone, added to the time embedding; this run on {own}")
     null = bool(conditions) and conditions[0].get("drop", 0.1) > 0
-    classes = 0 if table is None else len(table) - null
-    return part, part.config(node, shape, classes, null), null
+    return part, part.config(node, shape, 0 if table is None else len(table) - null, null), null
 
 
 def _json(file: Path, optional: bool = False) -> dict[str, Any]:
@@ -179,7 +177,7 @@ def write_adapter(path: str | Path, config: Settings, node: Settings, tensors: M
     One layer of ours may be several of theirs, so each of theirs gets factors of its own, `unet.….lora_A.weight` and `lora_B.weight`, with B A
     the change, and alpha the rank. config, node, tensors: as in `write`, the weights without the changes.
     """
-    path = vacant(path)
+    file = vacant(path) / "pytorch_lora_weights.safetensors"
     part, theirs, _ = counterpart(config, node, tensors)
     rows = [row for row in part.rows(theirs) if row.ours in changes]
     if not rows:
@@ -192,8 +190,8 @@ def write_adapter(path: str | Path, config: Settings, node: Settings, tensors: M
             named |= {f"{layer}.lora_A.weight": a, f"{layer}.lora_B.weight": b}
     if not named:
         raise Problem("the adapter has not changed any weight yet; train it first")
-    write_weights(path / FILE, named)
-    return path / FILE
+    write_weights(file, named)
+    return file
 
 
 def factors(change: Tensor, least: float = 1e-5) -> tuple[Tensor, Tensor]:

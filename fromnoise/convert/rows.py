@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import Problem
-
-
-def _one(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0]
 
 
 def _copies(tensor: Tensor, n: int) -> Sequence[Tensor]:
@@ -24,7 +21,7 @@ class Row:
 
     ours: str
     theirs: tuple[str, ...]
-    join: Callable[[Sequence[Tensor]], Tensor] = _one
+    join: Callable[[Sequence[Tensor]], Tensor] = itemgetter(0)
     split: Callable[[Tensor, int], Sequence[Tensor]] = _copies
 
 
@@ -44,7 +41,7 @@ def exportable(node: Mapping[str, Any], fixed: Mapping[str, Any], theirs: str) -
 
 def layer(ours: str, *theirs: str, bias: bool = True) -> list[Row]:
     """The weight and bias of a layer of ours that is one of theirs, or several laid one after the other (q, k and v)."""
-    join, split = (torch.cat, torch.chunk) if len(theirs) > 1 else (_one, _copies)
+    join, split = (torch.cat, torch.chunk) if len(theirs) > 1 else (itemgetter(0), _copies)
     names = ("weight", "bias") if bias else ("weight",)
     return [Row(f"{ours}.{name}", tuple(f"{their}.{name}" for their in theirs), join, split) for name in names]
 
@@ -84,6 +81,5 @@ def to_theirs(rows: Sequence[Row], ours: Mapping[str, Tensor]) -> dict[str, Tens
     """Their tensors from ours."""
     named = {}
     for row in rows:
-        parts = row.split(ours[row.ours], len(row.theirs))
-        named |= {name: part.contiguous() for name, part in zip(row.theirs, parts, strict=True)}
+        named |= {name: x.contiguous() for name, x in zip(row.theirs, row.split(ours[row.ours], len(row.theirs)), strict=True)}
     return named

@@ -69,7 +69,6 @@ def write(schedule: Schedule, predict: Any, sampler: str, clip: str) -> dict[str
             return common | {"beta_schedule": known[schedule.betas], "beta_start": schedule.start, "beta_end": schedule.end}
         return common | {"beta_schedule": "linear", "trained_betas": schedule.betas_tensor.tolist()}
     level = schedule(torch.arange(STEPS, dtype=torch.float64) / STEPS)
-    signal = level.alpha.square() / (level.alpha.square() + level.sigma.square())
-    signal = signal.clamp(max=1 - 1e-5)  # index 0 is clean, which no beta says
+    signal = (level.alpha.square() / (level.alpha.square() + level.sigma.square())).clamp(max=1 - 1e-5)  # index 0 is clean, no beta says so
     ratio = signal / torch.cat([torch.ones(1, dtype=signal.dtype), signal[:-1]])
     return common | {"beta_schedule": "linear", "trained_betas": (1 - ratio).clamp(1e-8, 0.9999).tolist(), "timestep_spacing": "trailing"}

@@ -76,11 +76,8 @@ class Context:
 
     def weight_controls(self, control: Mapping[str, Sequence[float]]) -> "Context":
         """The context with the weights of its hints set by {key: [weight] or [weight, low, high]}; a weight of 0 leaves a hint out."""
-        hints = {}
-        for key, hint in self.hints.items():
-            weight, low, high = [*control.get(key, [1.0]), 0.0, math.inf][:3]
-            if weight:
-                hints[key] = replace(hint, weight=weight * hint.weight, low=low, high=high)
+        given = {key: [*control.get(key, [1.0]), 0.0, math.inf][:3] for key in self.hints}
+        hints = {k: replace(self.hints[k], weight=w * self.hints[k].weight, low=low, high=high) for k, (w, low, high) in given.items() if w}
         return replace(self, hints=hints)
 
     def resolve_controls(self, x: Tensor, t: Tensor, noise: Tensor) -> "Context":

@@ -1,6 +1,5 @@
 """The toy: three convolutions."""
 
-
 from torch import Tensor, nn
 
 from ..errors import Usage, at_least
@@ -31,8 +30,6 @@ class Conv(Network):
 
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:
         context = self.accepted(context)
-        emb = self.embedding(t, context)
-        bias = self.emb_proj(self.act(emb)).reshape(*emb.shape, *[1] * (x.ndim - 2))
+        bias = self.emb_proj(self.act(self.embedding(t, context)))[..., *[None] * (x.ndim - 2)]
         h = self.act(self.conv_in(context.beside(x)) + bias)
-        h = h + self.act(self.middle(h) + bias)
-        return self.conv_out(h)
+        return self.conv_out(h + self.act(self.middle(h) + bias))

@@ -24,15 +24,11 @@ class AdaLNBlock(Block):
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         scale, shift = self.modulation(emb).reshape(len(x), -1, *[1] * (x.ndim - 2)).chunk(2, 1)
-        h = torch.addcmul(shift, self.conv1(self.norm1(x)), scale)
-        return x + self.conv2(self.norm2(F.mish(h)))
+        return x + self.conv2(self.norm2(F.mish(torch.addcmul(shift, self.conv1(self.norm1(x)), scale))))
 
 
 class ConvAdaLN(Network):
-    """Convolutions of one width at one resolution with adaptive norms; x (B, channels, *S) of 1 to 3 axes, t (B,) -> like x.
-
-    With width 256, 8 blocks and a label condition of 10 classes without drop it has 10,608,904 parameters on latents of 8 channels.
-    """
+    """Convolutions of one width at one resolution with adaptive norms, 10.6 M parameters by default; x (B, channels, *S) of 1 to 3 axes, t (B,) -> like x."""
 
     ways = {"adaln": {}, "concat": {}}
 

@@ -1,6 +1,7 @@
 """A UNet of ConvNeXt blocks with linear attention at every level."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,8 +33,7 @@ class ConvNeXtBlock(Block):
         self.skip = conv(axes, channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        bias = self.emb_proj(F.gelu(emb))
-        h = self.depthwise(x) + bias.reshape(*bias.shape, *[1] * (x.ndim - 2))
+        h = self.depthwise(x) + self.emb_proj(F.gelu(emb))[..., *[None] * (x.ndim - 2)]
         return self.skip(x) + self.conv2(F.gelu(self.conv1(self.norm(h))))
 
 
@@ -55,10 +55,7 @@ class ConvNeXtUNet(Network):
         at_least(1, "convnext_unet", mult=mult, heads=heads, head=head)
         at_least(0, "convnext_unet", concat=concat)
         self.dim, self.concat = 4 * width, concat
-
-        def block(channels_in: int, channels_out: int, norm: bool = True) -> ConvNeXtBlock:
-            return ConvNeXtBlock(channels_in, channels_out, self.dim, axes, norm, mult)
-
+        block = partial(ConvNeXtBlock, dim=self.dim, axes=axes, mult=mult)
         self.time_embedding = TimeEmbedding(self.dim, width, time)
         self.down, self.downsample, self.up, self.upsample = (nn.ModuleList() for _ in range(4))
         now = channels + concat
@@ -87,7 +84,6 @@ class ConvNeXtUNet(Network):
         first, attend, second = self.middle
         h = second(attend(first(h, emb)), emb)
         for (first, second, attend), upsample in zip(self.up, self.upsample, strict=True):
-            skip = skips.pop()
-            h = attend(second(first(beside(h, skip), emb), emb))
+            h = attend(second(first(beside(h, skips.pop()), emb), emb))
             h = upsample(resized(h, skips[-1].shape[2:]))
         return self.conv_out(self.last(h, emb))

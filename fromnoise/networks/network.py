@@ -19,7 +19,6 @@ class Network(nn.Module, ABC):
     dim          width of the time embedding, and so of the context's vector
     context_dim  width of the context's tokens; 0 where it takes none
     concat       channels of the context's picture; 0 where it takes none
-
     decoder      names of the parts that follow `encode` (for control branches)
     patch        pixels a side that are folded into channels before the first layer (for control branches)
     width        channels after the first layer, where a hint is added (for control branches)

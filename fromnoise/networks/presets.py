@@ -23,13 +23,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "unet_256": {"name": "unet", "width": 64, "levels": [1, 1, 2, 2, 4, 4], "blocks": 2, "attention": [4, 5]},
     "unet_512": {"name": "unet", "width": 64, "levels": [0.5, 1, 1, 2, 2, 4, 4], "blocks": 2, "attention": [5, 6]},
     "convnext_64": {"name": "convnext_unet", "width": 64, "levels": [1, 2, 4, 8]},  # linear attention, 56.6 M
-    **{
-        f"dit_{size}{patch}": {"name": "dit", "depth": depth, "width": width, "heads": heads, "patch": patch}
-        for size, (depth, width, heads) in DIT.items()
-        for patch in (2, 4, 8)
-    },
-    **{
-        f"uvit_{size}": {"name": "uvit", "depth": depth, "width": width, "heads": heads, "patch": 2}
-        for size, (depth, width, heads) in UVIT.items()
-    },
+    **{f"dit_{s}{p}": {"name": "dit", "depth": d, "width": w, "heads": h, "patch": p} for s, (d, w, h) in DIT.items() for p in (2, 4, 8)},
+    **{f"uvit_{s}": {"name": "uvit", "depth": d, "width": w, "heads": h, "patch": 2} for s, (d, w, h) in UVIT.items()},
 }

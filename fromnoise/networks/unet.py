@@ -133,12 +133,10 @@ class UNet(Network):
         at_least(0, "unet", concat=concat, context_dim=context_dim)
         if any(not 0 <= level < len(levels) for level in (*attention, *linear)):
             raise Usage(f"unet: attention and linear name levels 0 to {len(levels) - 1}, not {[*attention, *linear]}")
-        self.dim, self.width, self.patch, self.axes = 4 * width, widths[0], patch, axes
-        self.context_dim, self.concat = context_dim, concat
+        self.dim, self.width, self.patch, self.axes, self.context_dim, self.concat = 4 * width, widths[0], patch, axes, context_dim, concat
         groups, eps = compat.groups, 1e-5 if compat.eps is None else compat.eps
-
-        def block(channels_in: int, channels_out: int) -> ResBlock:
-            return ResBlock(channels_in, channels_out, self.dim, axes, scale_shift, dropout, partial(GroupNorm, groups=groups, eps=eps))
+        norm = partial(GroupNorm, groups=groups, eps=eps)
+        block = partial(ResBlock, dim=self.dim, axes=axes, scale_shift=scale_shift, dropout=dropout, norm=norm)
 
         def attend(channels: int, level: int | None, full: bool = False) -> nn.Module | None:
             if level in linear:

@@ -32,8 +32,7 @@ def sobel(x: Tensor) -> Tensor:
 def along(x: Tensor, kernel: Tensor, axis: int) -> Tensor:
     """x correlated with a kernel of odd length along one axis, edges repeated."""
     reach, length = len(kernel) // 2, x.shape[axis]
-    index = torch.arange(-reach, length + reach, device=x.device).clamp(0, length - 1)
-    x = x.index_select(axis, index)
+    x = x.index_select(axis, torch.arange(-reach, length + reach, device=x.device).clamp(0, length - 1))
     return sum(weight * x.narrow(axis, i, length) for i, weight in enumerate(kernel))  # type: ignore[return-value]
 
 
@@ -41,8 +40,7 @@ def shifted(x: Tensor, offset: Sequence[int]) -> Tensor:
     """At each pixel, x (B, C, *S) of the pixel `offset` further, edges repeated."""
     for axis, step in enumerate(offset, 2):
         if step:
-            length = x.shape[axis]
-            x = x.index_select(axis, (torch.arange(length, device=x.device) + step).clamp(0, length - 1))
+            x = x.index_select(axis, (torch.arange(x.shape[axis], device=x.device) + step).clamp(0, x.shape[axis] - 1))
     return x
 
 

@@ -8,8 +8,6 @@ from torch import Tensor
 from ...draws import Draws
 
 BOX = (0.25, 0.75)  # a box's sides, as shares of the picture's, from and to
-
-
 STROKES, BRUSH = 4, (0.04, 0.1)  # straight strokes of a path, and the brush's radius
 
 
@@ -31,10 +29,7 @@ def holed(x: Tensor, hole: Tensor) -> Tensor:
 
 
 def holes(n: int, size: tuple[int, ...], draws: Draws | None = None) -> Tensor:
-    """n random holes (n, 1, *size), bool: a box of a quarter to three quarters of each side, or a path of straight strokes through random points.
-
-    As in Saharia et al. 2022 (Palette, sec. 4.2: boxes and free-form masks), on any number of axes; lengths are shares of the picture's sides.
-    """
+    """n random holes (n, 1, *size), bool: boxes of 1/4 to 3/4 of each side, or strokes through random points, on any axes (Saharia et al. 2022, sec. 4.2)."""
     axes = len(size)
     chance = (draws or Draws.fixed(n)).rand(2 * axes + (STROKES + 1) * axes + 2, device="cpu")
     side, corner, points, kind, thick = chance.split([axes, axes, (STROKES + 1) * axes, 1, 1], 1)

@@ -10,10 +10,7 @@ RESAMPLE = {"nearest": "nearest-exact", "bicubic": "bicubic"}
 
 
 def low_resolution(x: Tensor, draws: Draws | None = None, factor: int = 4, up: str = "nearest") -> Tensor:
-    """The means of squares of `factor` pixels a side, brought back to size, for super-resolution; (B, C, *S) in [-1, 1] -> the same shape.
-
-    up: nearest, or bicubic (pictures alone). Where factor does not divide a size, the squares are as even as they can be.
-    """
+    """Means of squares of about `factor` pixels a side, brought back to size by up (nearest, or bicubic for pictures); (B, C, *S) in [-1, 1] -> the same shape."""
     if not isinstance(factor, int) or factor < 2:
         raise Usage(f"low_resolution: factor is a whole number from 2, not {factor!r}")
     if up not in RESAMPLE:

@@ -1,6 +1,5 @@
 """What is left of a picture: its edges, lines, regions, colours, fewer pixels, or what is not in a hole; and the filters that find them."""
 
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,8 +17,7 @@ def grey(x: Tensor, draws: Draws | None = None) -> Tensor:
     """Brightness alone, for colourisation; (B, C, *S) in [-1, 1] -> (B, 1, *S). ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B."""
     if x.shape[1] != 3:
         return x.mean(1, keepdim=True)
-    weights = x.new_tensor([0.299, 0.587, 0.114]).reshape(1, 3, *[1] * (x.ndim - 2))
-    return (x * weights).sum(1, keepdim=True)
+    return (x * x.new_tensor([0.299, 0.587, 0.114]).reshape(1, 3, *[1] * (x.ndim - 2))).sum(1, keepdim=True)
 
 
 def edges(x: Tensor, draws: Draws | None = None) -> Tensor:
@@ -36,17 +34,14 @@ def edges(x: Tensor, draws: Draws | None = None) -> Tensor:
     ridge = length * _ridge(slopes, length)
     most = length.flatten(1).amax(1).clamp(min=FAINT / STRONG).reshape(-1, *[1] * (x.ndim - 1))
     found, weak = ridge > STRONG * most, ridge > WEAK * most
-    while True:  # hysteresis: what touches an edge and is not too weak is one too
-        more = dilated(found) & weak
-        if torch.equal(more, found):
-            return found.float() * 2 - 1
+    while not torch.equal(more := dilated(found) & weak, found):  # hysteresis: what touches an edge and is not too weak is one too
         found = more
+    return found.float() * 2 - 1
 
 
 def _ridge(slopes: Tensor, length: Tensor) -> Tensor:
     """Where the gradient is longest among both neighbours that it points to and from; of two alike, the first."""
-    largest = slopes.abs().amax(0)
-    steps = slopes.sign() * (slopes.abs() > TAN * largest)  # the nearest of the eight (on two axes) directions
+    steps = slopes.sign() * (slopes.abs() > TAN * slopes.abs().amax(0))  # the nearest of the eight (on two axes) directions
     found = torch.zeros_like(length, dtype=torch.bool)
     for offset in directions(len(slopes)):
         one = torch.stack([step == o for step, o in zip(steps, offset, strict=True)]).all(0)
@@ -67,10 +62,7 @@ def lines(x: Tensor, draws: Draws | None = None) -> Tensor:
 
 
 def segments(x: Tensor, draws: Draws | None = None) -> Tensor:
-    """A few flat regions: each pixel in the mean colour of its cluster, by k-means on the colours of its own example; (B, C, *S) -> the same.
-
-    REGIONS clusters that begin at colours as far apart as can be (Gonzalez 1985), the first being the one farthest from the mean: no chance.
-    """
+    """A few flat regions: pixels in the mean colour of their cluster, by k-means from colours far apart (Gonzalez 1985), with no chance; (B, C, *S) -> the same."""
     pixels = x.float().flatten(2).mT  # (B, N, C)
     far, means = (pixels - pixels.mean(1, keepdim=True)).square().sum(-1), pixels[:, :0]
     for i in range(REGIONS):
@@ -81,8 +73,7 @@ def segments(x: Tensor, draws: Draws | None = None) -> Tensor:
         mine = F.one_hot(_nearest(pixels, means), REGIONS).to(pixels)  # (B, N, REGIONS)
         count = mine.sum(1)[..., None]
         means = torch.where(count > 0, mine.mT @ pixels / count.clamp(min=1), means)
-    painted = means.gather(1, _nearest(pixels, means)[..., None].expand_as(pixels))
-    return painted.mT.reshape(x.shape)
+    return means.gather(1, _nearest(pixels, means)[..., None].expand_as(pixels)).mT.reshape(x.shape)
 
 
 def _nearest(pixels: Tensor, means: Tensor) -> Tensor:
@@ -92,5 +83,4 @@ def _nearest(pixels: Tensor, means: Tensor) -> Tensor:
 
 def palette(x: Tensor, draws: Draws | None = None) -> Tensor:
     """Which colours are where, without shapes: means over a grid of 8 cells a side, as flat squares (Mou et al. 2023, sec. 3.3); like x."""
-    coarse = [min(8, n) for n in x.shape[2:]]
-    return F.interpolate(resized(x.float(), coarse), size=x.shape[2:], mode="nearest")
+    return F.interpolate(resized(x.float(), [min(8, n) for n in x.shape[2:]]), size=x.shape[2:], mode="nearest")

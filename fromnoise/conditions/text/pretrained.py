@@ -71,9 +71,9 @@ class Pretrained(Encoder):
         # GPT's tokenizers make nothing of the empty text
         filled = [text if ids else tokenizer.pad_token for text, ids in zip(texts, every, strict=True)]
         batch = tokenizer(filled, padding=True, truncation=True, max_length=self.length, return_tensors="pt").to(network.device)
-        mask = batch["attention_mask"].bool()
         with torch.autocast(network.device.type, enabled=False):  # what is kept does not depend on the precision of whoever reads first
             states = network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        mask = batch["attention_mask"].bool()
         self._store.put({text: state[m].float().cpu().numpy() for text, state, m in zip(texts, states, mask, strict=True)})
 
     def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -88,10 +88,7 @@ class Pretrained(Encoder):
 
 
 def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use encoder: words", **options: Any) -> Any:
-    """transformers' `kind` (AutoConfig, AutoModel, …) of a name or folder, without running code of its own.
-
-    Raises Problem, which says `what` could not be had and what to do `instead`.
-    """
+    """transformers' `kind` (AutoConfig, AutoModel, …) of a name or folder, running no code of its own; raises Problem: no such `what`, and what to do `instead`."""
     try:
         import transformers
         from huggingface_hub.utils import logging as hub

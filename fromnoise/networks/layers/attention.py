@@ -18,10 +18,7 @@ from .norm import GroupNorm
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """softmax(q kᵀ / √head) v through PyTorch's fused kernels; q (B, heads, L, head), k and v (B, heads, M, head) -> (B, L, heads · head).
-
-    mask (B, M): which of the M count. Where none does all do, so that an empty prompt is no division by zero.
-    """
+    """softmax(q kᵀ / √head) v; q (B, heads, L, head), k, v (B, heads, M, head) -> (B, L, heads · head). mask (B, M): which count; where none does, all."""
     if mask is not None:
         mask = mask.bool()
         mask = (mask | ~mask.any(1, keepdim=True))[:, None, None]
@@ -34,10 +31,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class _OnCPU(torch.autograd.Function):
-    """Attention whose way back is plain matrix products, a few heads at a time so that they stay in the cache.
-
-    In bfloat16 on a CPU, PyTorch's fused kernel takes two to seven times as long on its way back.
-    """
+    """Attention whose way back is matrix products, a few heads at a time: PyTorch's fused kernel takes 2 to 7 times as long there in bfloat16 on a CPU."""
 
     SCORES = 2**19  # at a time
 
@@ -61,8 +55,7 @@ class _OnCPU(torch.autograd.Function):
             scores = torch.bmm(scaled, k[part].mT)
             shares = (scores if ctx.mask is None else scores.masked_fill_(ctx.mask[part], -torch.inf)).softmax(-1)
             to_v[part] = torch.bmm(shares.mT, g[part])
-            inner = torch.bmm(g[part], v[part].mT)
-            scores = torch.ops.aten._softmax_backward_data(inner, shares, -1, shares.dtype)
+            scores = torch.ops.aten._softmax_backward_data(torch.bmm(g[part], v[part].mT), shares, -1, shares.dtype)
             to_q[part] = torch.bmm(scores, k[part]) * scale
             to_k[part] = torch.bmm(scores.mT, scaled)
         return *(x.reshape(y.shape) for x, y in zip((to_q, to_k, to_v), saved, strict=True)), None
@@ -92,10 +85,7 @@ def sequence(x: Tensor, positions: bool = False) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head attention of tokens among themselves (Vaswani et al. 2017); (B, L, dim) -> the same.
-
-    qk_norm  queries and keys are normalised per head (Henry et al. 2020), which keeps bf16 and large rates stable
-    """
+    """Multi-head attention of tokens (B, L, dim) (Vaswani et al. 2017); qk_norm normalises queries and keys, for bf16 and large rates (Henry et al. 2020)."""
 
     def __init__(self, dim: int, heads: int, qk_norm: bool = False, bias: bool = True):
         super().__init__()
@@ -156,10 +146,7 @@ class SelfAttention(nn.Module):
 
 
 class LinearAttention(nn.Module):
-    """Attention among all positions of a feature map in time linear in their number, added to it; (B, C, *S) -> the same.
-
-    softmax over channels of q · (softmax over positions of k · vᵀ) (Shen et al. 2021, eq. 3), scaled by 1/√head. The last layer is zero at first.
-    """
+    """Attention in linear time, added to a map (B, C, *S): softmax over channels of q · (softmax over positions of k · vᵀ) (Shen et al. 2021, eq. 3)."""
 
     def __init__(self, channels: int, heads: int = 4, head: int = 32, groups: int | None = None, eps: float = 1e-5):
         super().__init__()
@@ -229,8 +216,7 @@ class CrossTransformer(nn.Module):
         h = h + self.attention(self.norm1(h))
         if tokens is not None:
             h = h + self.cross(self.norm2(h), tokens, mask)
-        h = h + self.mlp(self.norm3(h))
-        return x + self.proj_out(h).transpose(1, 2).reshape(x.shape)
+        return x + self.proj_out(h + self.mlp(self.norm3(h))).transpose(1, 2).reshape(x.shape)
 
 
 def joined(tokens: Tensor, mask: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor | None]:

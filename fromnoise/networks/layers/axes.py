@@ -32,8 +32,7 @@ def fold(x: Tensor, patch: int) -> Tensor:
     axes = x.ndim - 2
     pad = [amount for size in reversed(x.shape[2:]) for amount in (0, -size % patch)]
     x = F.pad(x, pad, mode="replicate") if any(pad) else x
-    blocks = [part for size in x.shape[2:] for part in (size // patch, patch)]
-    x = x.reshape(*x.shape[:2], *blocks)  # (B, C, S1, p, S2, p, …)
+    x = x.reshape(*x.shape[:2], *[part for size in x.shape[2:] for part in (size // patch, patch)])  # (B, C, S1, p, S2, p, …)
     return x.permute(0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)).flatten(1, 1 + axes)
 
 
@@ -66,13 +65,9 @@ def beside(a: Tensor, b: Tensor) -> Tensor:
 
 
 def lay_weights_last(network: nn.Module, device: torch.device) -> None:
-    """Lays the weights of a network's 2-D convolutions out with channels last where that is the faster: on a GPU, and on a CPU for wide ones.
-
-    What such a convolution gives, and its gradients, are laid out likewise. On a CPU it is up to five times as fast so.
-    """
+    """Lays the weights of 2-D convolutions out with channels last where that is faster (on a CPU up to five times): on a GPU, and on a CPU for wide ones."""
     weights = [p for p in network.parameters() if p.ndim == 4]
-    narrowest = min((max(p.shape[:2]) for p in weights), default=0)
-    if device.type == "cuda" or (device.type == "cpu" and narrowest >= WIDE):
+    if device.type == "cuda" or (device.type == "cpu" and min((max(p.shape[:2]) for p in weights), default=0) >= WIDE):
         for parameter in weights:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 

@@ -8,10 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Block(nn.Module):
-    """A repeated part of a network. Where `recompute` is set, training keeps only what goes in, and computes the rest again on the way back.
-
-    Gradient checkpointing (Chen et al. 2016): the activations of one block at a time, for about a third more time. Dropout draws alike twice.
-    """
+    """A repeated part of a network; where `recompute` is set, training keeps only its inputs and computes the rest again on the way back (Chen et al. 2016)."""
 
     recompute = False
 

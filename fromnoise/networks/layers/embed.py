@@ -90,10 +90,7 @@ def _angles(sizes: tuple[int, ...], share: int, device: torch.device) -> list[Te
 
 @lru_cache(64)
 def sincos(sizes: tuple[int, ...], dim: int, device: torch.device) -> Tensor:
-    """Sines and cosines of the coordinates, an equal share of `dim` for each axis; (L, dim), L the product of sizes.
-
-    Vaswani et al. 2017, sec. 3.5, one axis after the other as in MAE and DiT (Peebles & Xie 2023). What the share leaves over is zero.
-    """
+    """Sines and cosines of coordinates, (L, dim): a share of `dim` for each axis (Vaswani et al. 2017; Peebles & Xie 2023), zeros for what is left over."""
     parts = [part for angle in _angles(sizes, dim // len(sizes) // 2, device) for part in (angle.sin(), angle.cos())]
     table = torch.cat(parts, 1).float()
     return torch.nn.functional.pad(table, (0, dim - table.shape[1]))
@@ -101,10 +98,7 @@ def sincos(sizes: tuple[int, ...], dim: int, device: torch.device) -> Tensor:
 
 @lru_cache(64)
 def rotation(sizes: tuple[int, ...], head: int, before: int, device: torch.device) -> Rotation:
-    """Cosines and sines by which rotary embeddings turn queries and keys of width `head`; each (before + L, head // 2).
-
-    Su et al. 2021, eq. 15, the pairs shared out among the axes. `before` tokens without a place, and pairs left over, are not turned.
-    """
+    """Cosines and sines that turn queries and keys (Su et al. 2021, eq. 15), (before + L, head // 2), pairs shared among axes; `before` tokens are not turned."""
     angle = torch.cat(_angles(sizes, head // 2 // len(sizes), device), 1)
     angle = torch.nn.functional.pad(angle, (0, head // 2 - angle.shape[1], before, 0))
     return angle.cos().float(), angle.sin().float()
