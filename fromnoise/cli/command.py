@@ -14,10 +14,8 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
-    help="Train, sample, evaluate and understand diffusion models.\n\n"
-    "First steps:  [bold]fromnoise train digits[/]   then   [bold]fromnoise sample runs/digits --out digits.png[/]",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)  # fmt: skip
+    context_settings={"help_option_names": ["-h", "--help"]}, help="Train, sample, evaluate and understand diffusion models.\n\n"
+    "First steps:  [bold]fromnoise train digits[/]   then   [bold]fromnoise sample runs/digits --out digits.png[/]")  # fmt: skip
 DATA = "Look at data before training on it."
 SHOW = "Pictures that explain: the forward and reverse process, schedules, samplers side by side."
 EDIT = "Pictures changed by a trained model: inpainted, inverted, interpolated, varied, steered."
@@ -49,8 +47,7 @@ def command(to: typer.Typer, *examples: str, without: tuple[str, ...] = (), **de
         every.sort(key=lambda p: p.annotation.__metadata__[0].rich_help_panel == RUN)
 
         def run(**words: Any) -> None:
-            mine = {p.name: words.pop(p.name) for p in own}
-            function(**mine, **{key: _made(kind, words) for key, kind in shared.items()})
+            function(**{p.name: words.pop(p.name) for p in own}, **{key: _made(kind, words) for key, kind in shared.items()})
 
         run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in every}

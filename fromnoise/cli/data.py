@@ -37,11 +37,10 @@ def hint(
 ) -> None:
     """Make a hint of a picture, as `sample --control` takes it."""
     from ..conditions.hints import HINTS
-    from ..data.files.pictures import CHANNELS
-    from ..data.files.pictures import picture as read
+    from ..data.files import pictures
 
-    make, (_, count) = lookup(HINTS, name, "hint"), lookup(CHANNELS, channels, "channels")
+    make, (_, count) = lookup(HINTS, name, "hint"), lookup(pictures.CHANNELS, channels, "channels")
     if size is not None and size < 1:
         raise Usage(f"--size is a side in pixels, not {size}")
     lib.figures.check(out)
-    print(lib.figures.save(make(read(picture, count, size and (size, size))[None], None), out))
+    print(lib.figures.save(make(pictures.picture(picture, count, size and (size, size))[None], None), out))

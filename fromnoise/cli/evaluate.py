@@ -11,7 +11,6 @@ from . import lib
 from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
 
-FOLLOWED, LIKELY = 500, 1000  # held-out examples whose hints `--control` shows, and whose likelihood is measured
 CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
 
 
@@ -51,9 +50,7 @@ class MeasureOptions:
 @command(
     app, "evaluate runs/mnist", "evaluate runs/mnist -n 2000 --sampler ddim --steps 50", "evaluate runs/mnist --compare ddim:50,ddim:1000",
     "evaluate runs/mnist --sweep 1,1.5,2,4", "evaluate runs/shapes --control runs/control_edges --control runs/control_colour",
-    "evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000",
-    without=("adapter",),
-)  # fmt: skip
+    "evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000", without=("adapter",))  # fmt: skip
 def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) -> None:
     """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches."""
     from rich.console import Console
@@ -73,9 +70,9 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
             advance(100 * done // total)
 
         if what.likelihood:
-            found: Any = lib.evaluation.likelihood(run.model, test, what.n or LIKELY, how, seed=how.seed)
+            found: Any = lib.evaluation.likelihood(run.model, test, what.n or 1000, how, seed=how.seed)
         elif what.control:
-            found = lib.evaluation.control_adherence(run.model, test, what.n or FOLLOWED, how)
+            found = lib.evaluation.control_adherence(run.model, test, what.n or 500, how)
         elif what.pairs:
             found = lib.evaluation.score_pairs(run.model, train, test, protocol.n, how, distance, progress)
         else:

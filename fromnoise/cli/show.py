@@ -74,10 +74,8 @@ def run_of(run: Path) -> Path:
 
 
 @command(show_app, "show forward digits", "show forward runs/mnist --noise table -o noising.png")
-def forward(
-    recipe: RecipeOrRun, noise: Noise = None, times: Levels = 8, n: Samples = 5, seed: Seed = 0, out: Out = Path("forward.png"),
-    trust: Trust = False,
-) -> None:  # fmt: skip
+def forward(recipe: RecipeOrRun, noise: Noise = None, times: Levels = 8, n: Samples = 5, seed: Seed = 0, out: Out = Path("forward.png"),
+            trust: Trust = False) -> None:  # fmt: skip
     """The forward process: samples by time, with their mean."""
     own = recipe_of(recipe, trust)
     data, schedule = lib.examples.examples(own.data, "train"), lib.model.schedule(noise or own.noise)
@@ -118,18 +116,15 @@ def sweep(draw: DrawOptions, setting: Setting, values: Values, n: Shown = None, 
 
 
 @command(show_app, "show guidance runs/mnist", "show guidance runs/mnist --scales 1,2,4 --steps 5,20 --label 3", without=("guidance",))
-def guidance(
-    draw: DrawOptions, scales: Scales = "1,2,4,8", steps: Counts = "5,10,20,50", n: Shown = None, out: Out = Path("guidance.png")
-) -> None:
+def guidance(draw: DrawOptions, scales: Scales = "1,2,4,8", steps: Counts = "5,10,20,50", n: Shown = None,
+             out: Out = Path("guidance.png")) -> None:  # fmt: skip
     """The same seeds at several scales of guidance and numbers of steps."""
     rows, columns = lib.evaluation.parse_scales(scales, "--scales"), lib.evaluation.parse_steps(steps)
     draw.picture(lib.figures.guidance, out, n, scales=rows, steps=columns)
 
 
-@command(
-    show_app, "show interpolate runs/mnist", "show interpolate runs/mnist --seeds 0,1,2,3 --square",
-    "show interpolate runs/mnist --seeds 0,1,2,0 -o walk.gif", without=("seed", "init", "strength", "source"), sampler="ddim", steps=50,
-)  # fmt: skip
+@command(show_app, "show interpolate runs/mnist", "show interpolate runs/mnist --seeds 0,1,2,3 --square",
+         "show interpolate runs/mnist --seeds 0,1,2,0 -o walk.gif", without=("seed", "init", "strength", "source"), sampler="ddim", steps=50)  # fmt: skip
 def interpolate(draw: DrawOptions, way: WayOptions, seeds: Seeds = "0,1", rows: WayRows = None) -> None:
     """What lies between seeds: rows from one to the next, a square of four, or a walk as a film. The sampler is one that draws no noise of its own."""
     count = 1 if way.square else lib.figures.process.number(draw.run.model.shape, rows, 16 if way.out.suffix == ".gif" else 4)
