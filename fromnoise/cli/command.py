@@ -16,13 +16,10 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]}, help="Train, sample, evaluate and understand diffusion models.\n\n"
     "First steps:  [bold]fromnoise train digits[/]   then   [bold]fromnoise sample runs/digits --out digits.png[/]")  # fmt: skip
-DATA = "Look at data before training on it."
-SHOW = "Pictures that explain: the forward and reverse process, schedules, samplers side by side."
-EDIT = "Pictures changed by a trained model: inpainted, inverted, interpolated, varied, steered."
-data_app, show_app, edit_app = (typer.Typer(no_args_is_help=True, help=text) for text in (DATA, SHOW, EDIT))
-app.add_typer(data_app, name="data")
-app.add_typer(show_app, name="show")
-app.add_typer(edit_app, name="edit")
+data_app, show_app, edit_app = (typer.Typer(no_args_is_help=True) for _ in range(3))
+app.add_typer(data_app, name="data", help="Look at data before training on it.")
+app.add_typer(show_app, name="show", help="Pictures that explain: the forward and reverse process, schedules, samplers side by side.")
+app.add_typer(edit_app, name="edit", help="Pictures changed by a trained model: inpainted, inverted, interpolated, varied, steered.")
 RUN = "Run and machine"  # the last part of a command's help
 
 
@@ -34,8 +31,7 @@ def flag(help: str, *flags: str, default: Any = None, **how: Any) -> Any:
 def command(to: typer.Typer, *examples: str, without: tuple[str, ...] = (), **defaults: Any) -> Callable[[Command], Command]:
     """Registers a function as a command, with examples of its use below its help.
 
-    A parameter, or a field, whose annotation is a dataclass stands for the fields of it, each of which is an option or an argument; `without`
-    leaves fields out, which then keep their defaults, and `defaults` are those of this command. Its `panel` is the part of the help that the fields are in.
+    A parameter or field that is a dataclass stands for its fields, shown in its `panel`; those of `without` keep their defaults; `defaults` are this command's own.
     """
 
     def register(function: Command) -> Command:

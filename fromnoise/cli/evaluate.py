@@ -19,7 +19,7 @@ class MeasureOptions:
     """What is measured."""
 
     n: int | None = flag("How many samples; the recipe's evaluate.n, else 10,000.", "--number", "-n")
-    features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained once on the run's data, and kept.")
+    features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained on the run's data once, and kept.")
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")
     sweep: str | None = flag("SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")
     sweep_steps: str | None = flag("With --sweep: STEPS,STEPS,… of the sampler, a curve for each.")

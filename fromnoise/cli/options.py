@@ -6,13 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import typer
+from typer import Argument, Option
 
 from ..errors import Usage
 from . import lib, words
 from .command import RUN, flag, names
 
-Option, Argument = typer.Option, typer.Argument
 RunArgument = Annotated[Path, Argument(help="A run folder, such as runs/mnist.")]
 RunFolder = Annotated[Path, Option("--out", "-o", help="The run folder to write.")]
 Out = Annotated[Path, Option("--out", "-o", help="Where the picture is written.")]
@@ -105,7 +104,7 @@ class ConditionOptions:
     text: list[str] | None = flag("A caption, in quotes; repeatable, in turn; 'none' for none. Else held-out ones (`edit`: none).", "-t")
     negative: str | None = flag("A caption that guidance leads away from.")
     condition: list[str] | None = flag(CONDITION, metavar="NAME=VALUE")
-    image: Path | None = flag("What to make samples of, or their hints: a picture, or a folder of them in turn. Else held-out ones of the run.")
+    image: Path | None = flag("What to make samples of, or their hints: a picture, or a folder of them in turn. Else held-out ones.")
     mask: Path | None = flag("White where --image is to be made anew, for a model that fills holes.")
     control: list[str] | None = flag(CONTROL)
 

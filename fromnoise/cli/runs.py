@@ -10,15 +10,14 @@ from .command import app, command, print_table
 from .options import Argument, Option, RunFolder, RunOptions
 
 REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
-    "recipes": "config:recipes", "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
-    "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS",
+    "recipes": "config:recipes", "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS",
+    "adapters": "networks:ADAPTERS", "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS",
     "predictions": "diffusion:PREDICT", "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS",
     "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
     "penalties": "diffusion:PENALTIES", "sources": "diffusion:SOURCES", "clocks": "diffusion:CLOCKS", "blends": "editing:BLENDS",
     "features": "evaluation.features:FEATURES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
     "trackers": "training.trackers:TRACKERS"}  # fmt: skip
 Foreign = Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")]
-Target = Annotated[Path, Argument(help="The folder to write.")]
 Layout = Annotated[str, Option("--to", help="The layout: diffusers.")]
 Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")]
 
@@ -35,7 +34,7 @@ def import_(folder: Foreign, out: RunFolder) -> None:
 
 
 @command(app, "export runs/mnist mnist-diffusers/", without=("adapter", "device"))
-def export(run: RunOptions, folder: Target, to: Layout = "diffusers", alone: Alone = False) -> None:
+def export(run: RunOptions, folder: Annotated[Path, Argument(help="To write.")], to: Layout = "diffusers", alone: Alone = False) -> None:
     """Write a run in diffusers' layout, which DDPMPipeline or DDIMPipeline read."""
     if to != "diffusers":
         raise Usage(f"--to is diffusers, not {to!r}")
@@ -57,7 +56,7 @@ def export(run: RunOptions, folder: Target, to: Layout = "diffusers", alone: Alo
     print(f"{file}: {len(added)} layers, as PEFT and diffusers name them")
 
 
-@command(app, "merge runs/fashion_lora -o runs/fashion", "merge runs/mnist --adapter runs/fashion_lora:0.5 -o runs/half", without=("device",))
+@command(app, "merge runs/fashion_lora -o runs/fashion", "merge runs/mnist --adapter runs/fashion_lora:0.5 -o half", without=("device",))
 def merge(run: RunOptions, out: RunFolder) -> None:
     """Put a run's adapter, or those of others, into its weights: a plain run, which needs no base."""
     model = lib.model.write_merged(run.run, words.adapters(run.adapter), out, run.trust, run.weights)

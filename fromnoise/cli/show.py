@@ -25,11 +25,9 @@ Scales = Annotated[str, Option("--scales", help="Scales of guidance with commas:
 Counts = Annotated[str, Option("--steps", help="Numbers of steps with commas: the columns.")]
 Seeds = Annotated[str, Option("--seeds", help="Seeds with commas, which the way leads through.")]
 WayRows = Annotated[int | None, Option("--rows", help="How many samples of the seeds take the way; 4, 16 in a film, 1 in a square.")]
-OfEach = Annotated[int, Option("--rows", help="Samples of each class.")]
 EachRow = Annotated[int, Option("--number", "-n", help="Samples of each row, from different noise.")]
 HeldOut = Annotated[int, Option("--rows", help="Held-out examples.")]
 Index = Annotated[int, Option("--index", help="Which training example.")]
-Runs = Annotated[list[Path], Argument(help="Run folders.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +132,7 @@ def interpolate(draw: DrawOptions, way: WayOptions, seeds: Seeds = "0,1", rows: 
 
 
 @command(show_app, "show classes runs/mnist --rows 16", without=("label",))
-def classes(draw: DrawOptions, rows: OfEach = 8, out: Out = Path("classes.png")) -> None:
+def classes(draw: DrawOptions, rows: Annotated[int, Option("--rows", help="Samples a class.")] = 8, out: Out = Path("classes.png")) -> None:
     """Samples with a class in every column."""
     how, given = draw.chosen(rows * len(draw.run.model.classes))
     print(lib.figures.write(lib.figures.by_class(draw.run.model, rows, None, how, **given), out))
@@ -154,7 +152,7 @@ def estimate(run: DataOptions, conditions: ConditionOptions, index: Index = 0, s
 
 
 @command(show_app, "show curves runs/mnist runs/mnist_ddpm")
-def curves(runs: Runs, out: Out = Path("curves.png")) -> None:
+def curves(runs: Annotated[list[Path], Argument(help="Run folders.")], out: Out = Path("curves.png")) -> None:
     """Loss, held-out loss, learning rate and speed of one or several runs."""
     print(lib.figures.write(lib.figures.curves(*map(run_of, runs)), out))
 

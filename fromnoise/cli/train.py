@@ -14,7 +14,7 @@ Fresh = Annotated[bool, Option("--fresh", help="Begin anew; an earlier run there
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Print nothing while it goes well.")]
 Evaluate = Annotated[bool, Option("--evaluate", help="Then draw and measure the samples that the recipe's `evaluate` asks for.")]
 Seconds = Annotated[float, Option("--seconds", help="How long to measure.")]
-BaseTrust = Annotated[bool, Option("--trust", help="Allow parts of its own (module:Class) to the run that `base` names, which runs their code.")]
+BaseTrust = Annotated[bool, Option("--trust", help="Allow the run of `base` parts of its own (module:Class), which runs their code.")]
 
 
 @command(app, "train digits", "train mnist network.width=64 train.minutes=5", "train my.yaml --out runs/mine")

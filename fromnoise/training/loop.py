@@ -65,8 +65,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
         if model.examples() and not (run.path / EXAMPLES).is_file():
             run.save_examples(model.examples())
     accelerator.wait_for_everyone()
-    resumed = run.checkpoint.is_file()
-    if resumed:
+    if resumed := run.checkpoint.is_file():
         restore(run, state, parts)
     changed = state.begin(settings)
     accelerator.wait_for_everyone()

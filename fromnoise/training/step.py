@@ -77,8 +77,7 @@ class Gradient:
             rows = slice(first, first + size)
             part, own = {key: value[rows] for key, value in batch.items()}, draws.part(rows)
             set_dropout_keys(self.trained, own.of("dropout"))
-            last = first + size == len(eps)
-            with nullcontext() if last else self.accelerator.no_sync(self.trained):
+            with nullcontext() if first + size == len(eps) else self.accelerator.no_sync(self.trained):
                 values = measured(self.trained, self.settings, part, Level(level.alpha[rows], level.sigma[rows]), eps[rows], own)
                 value = values.mean() / self.micro_batches
                 self.accelerator.backward(value)
