@@ -90,8 +90,7 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
 
 def measure_once(path: Path, device: str | None) -> None:
     """`fromnoise train --evaluate`: the evaluation that the run's own settings ask for, unless it has been made of these weights."""
-    run = lib.runs.Run(path)
-    recipe = run.recipe(trust=True)
+    run, recipe = lib.runs.Run(path), lib.runs.Run(path).recipe(trust=True)
     own = lib.config.call(lib.evaluation.EvaluateSettings, recipe.evaluate, "evaluate")
     if lib.evaluation.is_evaluated(run, own, lib.model.Sampling.of(recipe.sample or {})):
         print(f"{path / 'evaluation.json'} holds the evaluation of step {lib.evaluation.last_step(run):,} already")

@@ -10,13 +10,12 @@ from .command import app, command, print_table
 from .options import Argument, Option, RunFolder, RunOptions
 
 REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
-    "recipes": "config:recipes", "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS",
-    "adapters": "networks:ADAPTERS", "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS",
-    "predictions": "diffusion:PREDICT", "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS",
-    "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
-    "penalties": "diffusion:PENALTIES", "sources": "diffusion:SOURCES", "clocks": "diffusion:CLOCKS", "blends": "editing:BLENDS",
-    "features": "evaluation.features:FEATURES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
-    "trackers": "training.trackers:TRACKERS"}  # fmt: skip
+    "recipes": "config:recipes", "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
+    "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS", "predictions": "diffusion:PREDICT",
+    "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS", "samplers": "samplers:SAMPLERS",
+    "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES", "penalties": "diffusion:PENALTIES",
+    "sources": "diffusion:SOURCES", "clocks": "diffusion:CLOCKS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES",
+    "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES", "trackers": "training.trackers:TRACKERS"}  # fmt: skip
 Foreign = Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")]
 Layout = Annotated[str, Option("--to", help="The layout: diffusers.")]
 Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")]
