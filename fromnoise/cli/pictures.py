@@ -87,11 +87,10 @@ def hole(file: Path, shape: Sequence[int], data: Any = None) -> Tensor:
 
 def mask(text: str, shape: Sequence[int], data: Any = None) -> Tensor:
     """1 where a box X,Y,W,H or the bright part of a picture file says "make new", (1, 1, H, W)."""
-    box = words.box(text, shape[-1], shape[-2])
-    made = torch.zeros(1, 1, *shape[-2:]) if box else hole(Path(text), shape, data).float()
-    if box:
+    if box := words.box(text, shape[-1], shape[-2]):
+        made = torch.zeros(1, 1, *shape[-2:])
         made[..., box[0], box[1]] = 1
-    if not made.any():
+    elif not (made := hole(Path(text), shape, data).float()).any():
         raise Usage(f"{text} is dark everywhere, so nothing is to be made new; draw that part white")
     return made
 
