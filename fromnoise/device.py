@@ -20,9 +20,7 @@ def best(device: str | torch.device | None = None) -> torch.device:
             return torch.empty(0, device=device).device
         except (RuntimeError, AssertionError) as error:
             raise Usage(f"this machine has no device {str(device)!r}; try cpu") from error
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def precision(device: torch.device, name: str = "auto") -> torch.dtype | None:
@@ -36,17 +34,14 @@ def precision(device: torch.device, name: str = "auto") -> torch.dtype | None:
 
 def _cpuinfo(key: str) -> str:
     """What Linux says of the first CPU under `key`; nothing on other systems."""
-    try:
-        with open("/proc/cpuinfo") as info:
-            return next((line.partition(":")[2].strip() for line in info if line.startswith(key)), "")
-    except OSError:
-        return ""
+    with suppress(OSError), open("/proc/cpuinfo") as info:
+        return next((line.partition(":")[2].strip() for line in info if line.startswith(key)), "")
+    return ""
 
 
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether an error says that a device, or the machine, has no memory left."""
-    words = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in words or "out of memory" in words
+    return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in ("can't allocate memory", "out of memory"))
 
 
 def compiled(network: torch.nn.Module, kept: Path | None = None, fallback: bool = False) -> None:
@@ -63,14 +58,11 @@ def compiled(network: torch.nn.Module, kept: Path | None = None, fallback: bool 
 
 def keep_memory() -> None:
     """Tells glibc to keep freed memory for the next tensor rather than hand it back: fetching fresh pages at every step costs a CPU dearly."""
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD of its malloc.h
-    mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):  # another C library
+            mallopt = ctypes.CDLL("libc.so.6").mallopt
+            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD of its malloc.h
+            mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
 
 
 def reset_peak(device: torch.device) -> None:
@@ -95,12 +87,6 @@ def peak_memory(device: torch.device) -> int | None:
 def machine(device: torch.device) -> dict[str, Any]:
     """What a result should say of the machine that it was reached on."""
     cpu = _cpuinfo("model name") or platform.processor() or platform.machine()
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": str(device),
-        "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": platform.platform(terse=True),
-    }
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
+    found = {"python": platform.python_version(), "torch": torch.__version__, "device": str(device), "machine": name}
+    return found | {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.platform(terse=True)}

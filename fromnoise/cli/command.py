@@ -14,17 +14,12 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
-    help="Train, sample, evaluate and understand diffusion models.\n\n"
-    "First steps:  [bold]fromnoise train digits[/]   then   [bold]fromnoise sample runs/digits --out digits.png[/]",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)  # fmt: skip
-DATA = "Look at data before training on it."
-SHOW = "Pictures that explain: the forward and reverse process, schedules, samplers side by side."
-EDIT = "Pictures changed by a trained model: inpainted, inverted, interpolated, varied, steered."
-data_app, show_app, edit_app = (typer.Typer(no_args_is_help=True, help=text) for text in (DATA, SHOW, EDIT))
-app.add_typer(data_app, name="data")
-app.add_typer(show_app, name="show")
-app.add_typer(edit_app, name="edit")
+    context_settings={"help_option_names": ["-h", "--help"]}, help="Train, sample, evaluate and understand diffusion models.\n\n"
+    "First steps:  [bold]fromnoise train digits[/]   then   [bold]fromnoise sample runs/digits --out digits.png[/]")  # fmt: skip
+data_app, show_app, edit_app = (typer.Typer(no_args_is_help=True) for _ in range(3))
+app.add_typer(data_app, name="data", help="Look at data before training on it.")
+app.add_typer(show_app, name="show", help="Pictures that explain: the forward and reverse process, schedules, samplers side by side.")
+app.add_typer(edit_app, name="edit", help="Pictures changed by a trained model: inpainted, inverted, interpolated, varied, steered.")
 RUN = "Run and machine"  # the last part of a command's help
 
 
@@ -36,8 +31,7 @@ def flag(help: str, *flags: str, default: Any = None, **how: Any) -> Any:
 def command(to: typer.Typer, *examples: str, without: tuple[str, ...] = (), **defaults: Any) -> Callable[[Command], Command]:
     """Registers a function as a command, with examples of its use below its help.
 
-    A parameter, or a field, whose annotation is a dataclass stands for the fields of it, each of which is an option or an argument; `without`
-    leaves fields out, which then keep their defaults, and `defaults` are those of this command. Its `panel` is the part of the help that the fields are in.
+    A parameter or field that is a dataclass stands for its fields, shown in its `panel`; those of `without` keep their defaults; `defaults` are this command's own.
     """
 
     def register(function: Command) -> Command:
@@ -49,8 +43,7 @@ def command(to: typer.Typer, *examples: str, without: tuple[str, ...] = (), **de
         every.sort(key=lambda p: p.annotation.__metadata__[0].rich_help_panel == RUN)
 
         def run(**words: Any) -> None:
-            mine = {p.name: words.pop(p.name) for p in own}
-            function(**mine, **{key: _made(kind, words) for key, kind in shared.items()})
+            function(**{p.name: words.pop(p.name) for p in own}, **{key: _made(kind, words) for key, kind in shared.items()})
 
         run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in every}

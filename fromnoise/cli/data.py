@@ -7,14 +7,17 @@ from ..errors import Problem, Usage
 from ..registry import lookup
 from . import lib
 from .command import command, data_app, names
-from .options import Argument, Option
+from .options import Argument, Option, Out
+
+Data = Annotated[Path, Argument(help="A folder of pictures, of MNIST-like or CIFAR files, or an .npz.")]
+Picture = Annotated[Path, Argument(help="A picture file.")]
+Hint = Annotated[str, Argument(metavar="HINT", help=f"{names('conditions.hints.HINTS')}.")]
+Size = Annotated[int | None, Option("--size", help="Cropped and resized to this side first; as it is unless said.")]
+Channels = Annotated[str, Option("--channels", help="How the picture is read: rgb or grey.")]
 
 
 @command(data_app, "data inspect photos/", "data inspect photos/ --out photos.yaml && fromnoise train photos.yaml")
-def inspect(
-    path: Annotated[Path, Argument(help="A folder of pictures, of MNIST-like or CIFAR files, or an .npz.")],
-    out: Annotated[Path | None, Option("--out", "-o", help="Write the proposed recipe here.")] = None,
-) -> None:
+def inspect(path: Data, out: Annotated[Path | None, Option("--out", "-o", help="Write the proposed recipe here.")] = None) -> None:
     """Count, measure and check data, and propose a recipe that trains on it as it is."""
     from ..data.inspect.report import report
 
@@ -28,20 +31,13 @@ def inspect(
 
 
 @command(data_app, "data hint photo.jpg edges --size 32 -o edges.png")
-def hint(
-    picture: Annotated[Path, Argument(help="A picture file.")],
-    name: Annotated[str, Argument(metavar="HINT", help=f"{names('conditions.hints.HINTS')}.")],
-    size: Annotated[int | None, Option("--size", help="Cropped and resized to this side first; as it is unless said.")] = None,
-    channels: Annotated[str, Option("--channels", help="How the picture is read: rgb or grey.")] = "rgb",
-    out: Annotated[Path, Option("--out", "-o", help="Where the hint is written.")] = Path("hint.png"),
-) -> None:
+def hint(picture: Picture, name: Hint, size: Size = None, channels: Channels = "rgb", out: Out = Path("hint.png")) -> None:
     """Make a hint of a picture, as `sample --control` takes it."""
     from ..conditions.hints import HINTS
-    from ..data.files.pictures import CHANNELS
-    from ..data.files.pictures import picture as read
+    from ..data.files import pictures
 
-    make, (_, count) = lookup(HINTS, name, "hint"), lookup(CHANNELS, channels, "channels")
+    make, (_, count) = lookup(HINTS, name, "hint"), lookup(pictures.CHANNELS, channels, "channels")
     if size is not None and size < 1:
         raise Usage(f"--size is a side in pixels, not {size}")
     lib.figures.check(out)
-    print(lib.figures.save(make(read(picture, count, size and (size, size))[None], None), out))
+    print(lib.figures.save(make(pictures.picture(picture, count, size and (size, size))[None], None), out))

@@ -72,10 +72,8 @@ def sdedit(edit: EditOptions, strength: Strength = 0.6, n: Number = 8, out: Resu
     lib.pictures.write_beside(edit.run.model.sample(n, replace(how, init=picture), **given), out, picture)
 
 
-@command(
-    edit_app, "edit inpaint runs/mnist --example 0 --mask 0,14,28,14", "edit inpaint runs/faces --image me.png --mask hole.png --sampler ddim",
-    without=OTHERS, sampler="repaint", steps=50,
-)  # fmt: skip
+@command(edit_app, "edit inpaint runs/mnist --example 0 --mask 0,14,28,14", "edit inpaint runs/faces --image me.png --mask hole.png --sampler ddim",
+         without=OTHERS, sampler="repaint", steps=50)  # fmt: skip
 def inpaint(edit: EditOptions, mask: Mask, n: Number = 8, out: Results = Path("inpaint.png")) -> None:
     """A part of a picture made new, n times; the rest stays, pixel for pixel. repaint goes back and forth until both agree; others are faster."""
     lib.pictures.check_out(out, ".npz")
@@ -102,10 +100,8 @@ def invert(edit: EditOptions, iterations: Iterations = 5, out: Out = Path("inver
     print(f"PSNR of the reconstruction: {', '.join(decibels)}")
 
 
-@command(
-    edit_app, "edit interpolate runs/mnist --example 0 --example 3", "edit interpolate runs/mnist --image a.png --image b.png -o walk.gif",
-    without=(*FIXED, "seed"), steps=50, guidance=1.0,
-)  # fmt: skip
+@command(edit_app, "edit interpolate runs/mnist --example 0 --example 3", "edit interpolate runs/mnist --image a.png --image b.png -o walk.gif",
+         without=(*FIXED, "seed"), steps=50, guidance=1.0)  # fmt: skip
 def interpolate(edit: EditOptions, way: WayOptions, seeds: Seeds = None) -> None:
     """What lies between pictures: each is taken up to its noise, and samples are drawn between those noises."""
     how, given = edit.chosen(None, **INVERTED)
@@ -130,14 +126,10 @@ def vary(edit: EditOptions, strength: Turned = 0.2, n: Number = 8, out: Results 
     lib.pictures.write_beside(lib.editing.vary(edit.run.model, picture, n, strength, how, **given), out, picture)
 
 
-@command(
-    edit_app, "edit steer runs/unconditional --label 3,8 -n 16 --scale 5",
-    without=("guidance", "interval", "rescale", "against"), sampler="ddpm", steps=50,
-)  # fmt: skip
-def steer(
-    run: DataOptions, sampling: SamplingOptions, label: Label, scale: Scale = 5.0, n: Number = 16, features: Features = "cnn",
-    out: Samples = Path("steer.png"),
-) -> None:  # fmt: skip
+@command(edit_app, "edit steer runs/unconditional --label 3,8 -n 16 --scale 5",
+         without=("guidance", "interval", "rescale", "against"), sampler="ddpm", steps=50)  # fmt: skip
+def steer(run: DataOptions, sampling: SamplingOptions, label: Label, scale: Scale = 5.0, n: Number = 16, features: Features = "cnn",
+          out: Samples = Path("steer.png")) -> None:  # fmt: skip
     """Classifier guidance: samples of a class, led by the classifier that `evaluate` uses; the model itself need not know classes."""
     lib.pictures.check_out(out, ".npz")
     if n < 1:

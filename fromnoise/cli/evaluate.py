@@ -11,7 +11,6 @@ from . import lib
 from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
 
-FOLLOWED, LIKELY = 500, 1000  # held-out examples whose hints `--control` shows, and whose likelihood is measured
 CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
 
 
@@ -20,7 +19,7 @@ class MeasureOptions:
     """What is measured."""
 
     n: int | None = flag("How many samples; the recipe's evaluate.n, else 10,000.", "--number", "-n")
-    features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained once on the run's data, and kept.")
+    features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained on the run's data once, and kept.")
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")
     sweep: str | None = flag("SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")
     sweep_steps: str | None = flag("With --sweep: STEPS,STEPS,… of the sampler, a curve for each.")
@@ -51,9 +50,7 @@ class MeasureOptions:
 @command(
     app, "evaluate runs/mnist", "evaluate runs/mnist -n 2000 --sampler ddim --steps 50", "evaluate runs/mnist --compare ddim:50,ddim:1000",
     "evaluate runs/mnist --sweep 1,1.5,2,4", "evaluate runs/shapes --control runs/control_edges --control runs/control_colour",
-    "evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000",
-    without=("adapter",),
-)  # fmt: skip
+    "evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000", without=("adapter",))  # fmt: skip
 def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) -> None:
     """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches."""
     from rich.console import Console
@@ -73,9 +70,9 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
             advance(100 * done // total)
 
         if what.likelihood:
-            found: Any = lib.evaluation.likelihood(run.model, test, what.n or LIKELY, how, seed=how.seed)
+            found: Any = lib.evaluation.likelihood(run.model, test, what.n or 1000, how, seed=how.seed)
         elif what.control:
-            found = lib.evaluation.control_adherence(run.model, test, what.n or FOLLOWED, how)
+            found = lib.evaluation.control_adherence(run.model, test, what.n or 500, how)
         elif what.pairs:
             found = lib.evaluation.score_pairs(run.model, train, test, protocol.n, how, distance, progress)
         else:
@@ -93,8 +90,7 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
 
 def measure_once(path: Path, device: str | None) -> None:
     """`fromnoise train --evaluate`: the evaluation that the run's own settings ask for, unless it has been made of these weights."""
-    run = lib.runs.Run(path)
-    recipe = run.recipe(trust=True)
+    run, recipe = lib.runs.Run(path), lib.runs.Run(path).recipe(trust=True)
     own = lib.config.call(lib.evaluation.EvaluateSettings, recipe.evaluate, "evaluate")
     if lib.evaluation.is_evaluated(run, own, lib.model.Sampling.of(recipe.sample or {})):
         print(f"{path / 'evaluation.json'} holds the evaluation of step {lib.evaluation.last_step(run):,} already")

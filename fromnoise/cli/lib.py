@@ -10,8 +10,7 @@ if TYPE_CHECKING:  # what there is, for type checkers
     from ..data import examples  # noqa: F401
     from . import pictures  # noqa: F401
 
-ELSEWHERE = {"torch": "torch", "examples": "..data.examples", "pictures": ".pictures"}  # all else is a package of ours
-
 
 def __getattr__(name: str) -> Any:
-    return import_module(ELSEWHERE.get(name, f"..{name}"), __package__)
+    elsewhere = {"torch": "torch", "examples": "..data.examples", "pictures": ".pictures"}  # all else is a package of ours
+    return import_module(elsewhere.get(name, f"..{name}"), __package__)

@@ -15,13 +15,12 @@ def main() -> None:
     """The `fromnoise` command: what the user can mend is one line and an exit code, never a traceback; all else is a bug, and shows its own."""
     if os.getcwd() not in sys.path:  # parts of one's own, mine:Net, are found where the command is run; appended, so that they hide nothing
         sys.path.append(os.getcwd())
-    usage_error = typer.BadParameter.__bases__[0]  # Click's, wherever this version of Typer keeps it
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except Problem as problem:
         said, code = " ".join(str(problem).split()), problem.exit_code
-    except usage_error as error:
+    except typer.BadParameter.__bases__[0] as error:  # Click's usage error, wherever this version of Typer keeps it
         said, code = error.format_message().rstrip(".") + (f"; see `{error.ctx.command_path} --help`" if error.ctx else ""), 2
     except (KeyboardInterrupt, typer.Abort):
         said, code = "interrupted", 130

@@ -6,13 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import typer
+from typer import Argument, Option
 
 from ..errors import Usage
 from . import lib, words
 from .command import RUN, flag, names
 
-Option, Argument = typer.Option, typer.Argument
 RunArgument = Annotated[Path, Argument(help="A run folder, such as runs/mnist.")]
 RunFolder = Annotated[Path, Option("--out", "-o", help="The run folder to write.")]
 Out = Annotated[Path, Option("--out", "-o", help="Where the picture is written.")]
@@ -23,8 +22,9 @@ DEVICE = "cpu, cuda, mps; the best there is unless said."
 Device = Annotated[str | None, Option("--device", help=DEVICE)]
 TRUST = "Allow parts of your own (module:Class) that the run names, which runs their code."
 Trust = Annotated[bool, Option("--trust", help=TRUST)]
+CONTROL = ("WHAT=HINT.png[:WEIGHT[:LOW:HIGH]]: WHAT is the run's own control, or a control run of the same base; it acts where"
+           " sigma/alpha is between. Without =HINT.png, hints of held-out examples. Repeatable.")  # fmt: skip
 CONDITION = "Any condition, one of your own as well; several values with commas, in turn; 'none' for none; repeatable."
-FEW = 16  # pictures to start from, where the number of samples is left open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +49,8 @@ class RunOptions:
         """The recipe that it was trained by."""
         return lib.runs.Run(self.run).recipe(self.trust).with_defaults()
 
-    def weaker(self, path: Path | None) -> "lib.model.Model | None":
+    def weaker(self, path: Path) -> "lib.model.Model":
         """The model that guidance leads away from: of a run folder, or of one of its weights/, such as runs/mnist/weights/step_00001000."""
-        if path is None:
-            return None
         run, weights = (path.parent.parent, path.stem) if path.parent.name == "weights" else (path, "last")
         return lib.model.load(run, self.device, self.trust, weights)
 
@@ -91,7 +89,7 @@ class SamplingOptions:
     def sampling(self, run: RunOptions, **more: Any) -> "lib.model.Sampling":
         """How to draw, with more fields of `Sampling` that a command knows."""
         own = {key: getattr(self, key) for key in ("sampler", "steps", "guidance", "seed", "clip", "rescale", "batch")}
-        own |= {"options": words.sampler_options(self.option), "weak": run.weaker(self.against)}
+        own |= {"options": words.sampler_options(self.option), "weak": self.against and run.weaker(self.against)}
         if self.interval:
             own["low"], own["high"] = words.numbers(self.interval, "--interval is LOW,HIGH in units of sigma/alpha, such as 0.2,5", 2)
         return run.model.sampling.merged(own | more)
@@ -106,15 +104,9 @@ class ConditionOptions:
     text: list[str] | None = flag("A caption, in quotes; repeatable, in turn; 'none' for none. Else held-out ones (`edit`: none).", "-t")
     negative: str | None = flag("A caption that guidance leads away from.")
     condition: list[str] | None = flag(CONDITION, metavar="NAME=VALUE")
-    image: Path | None = flag(
-        "What to make the samples of: a picture, or a folder of them in turn; where the model was trained on a hint, the picture to make it of. "
-        "Held-out ones that the run keeps unless given."
-    )
+    image: Path | None = flag("What to make samples of, or their hints: a picture, or a folder of them in turn. Else held-out ones.")
     mask: Path | None = flag("White where --image is to be made anew, for a model that fills holes.")
-    control: list[str] | None = flag(
-        "WHAT=HINT.png[:WEIGHT[:LOW:HIGH]]: WHAT is the run's own control, or a control run of the same base; it acts where"
-        " sigma/alpha is between. Without =HINT.png, hints of held-out examples. Repeatable."
-    )
+    control: list[str] | None = flag(CONTROL)
 
     def conditions(self, run: RunOptions, n: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         """({key: values} of n samples, fields of `Sampling` that go with them, None as they are); where n is None, one value for all."""
@@ -169,7 +161,7 @@ class DrawOptions:
     def chosen(self, n: int | None, **more: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
         """(how to draw, the conditions of n samples), with more fields of `Sampling` that a command knows; where n is None, one value for all."""
         conditions, own = self.conditions.conditions(self.run, n)
-        return self.sampling.sampling(self.run, **own, **self.start.sampling(self.run, n or FEW), **more), conditions
+        return self.sampling.sampling(self.run, **own, **self.start.sampling(self.run, n or 16), **more), conditions
 
     def picture(self, figure: Callable[..., Any], out: Path, n: int | None, **more: Any) -> None:
         """Writes the picture that `figure` makes of n samples."""

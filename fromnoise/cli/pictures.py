@@ -17,8 +17,6 @@ from ..files import vacant
 from ..model import Model
 from . import words
 
-ACROSS = 8  # results in a row
-
 
 def check_out(out: Path, *others: str) -> None:
     """Raises Usage where `out` is no kind of picture, folder or other file that can be written, and Problem where nothing may be put there."""
@@ -36,7 +34,7 @@ def write_beside(made: Tensor, out: Path, *beside: Tensor) -> None:
         return
     first = [figures.tiles(part)[0] for part in beside]
     blank = [tile.point(lambda value: 255) for tile in first]
-    rows = [[*(blank if i else first), *figures.tiles(part)] for i, part in enumerate(made.split(ACROSS))]
+    rows = [[*(blank if i else first), *figures.tiles(part)] for i, part in enumerate(made.split(8))]
     print(figures.write(figures.strip(rows, columns=("picture", "kept")[: len(beside)]), out))
 
 
@@ -84,17 +82,15 @@ def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data:
 
 def hole(file: Path, shape: Sequence[int], data: Any = None) -> Tensor:
     """Where a mask's file is bright, (1, 1, H, W) bool, cut and fitted as the run's pictures are; what is transparent is dark."""
-    own = data if isinstance(data, Mapping) else {}
-    return picture(file, 1, shape, {**own, "background": "black"})[None] > 0
+    return picture(file, 1, shape, {**(data if isinstance(data, Mapping) else {}), "background": "black"})[None] > 0
 
 
 def mask(text: str, shape: Sequence[int], data: Any = None) -> Tensor:
     """1 where a box X,Y,W,H or the bright part of a picture file says "make new", (1, 1, H, W)."""
-    box = words.box(text, shape[-1], shape[-2])
-    made = torch.zeros(1, 1, *shape[-2:]) if box else hole(Path(text), shape, data).float()
-    if box:
+    if box := words.box(text, shape[-1], shape[-2]):
+        made = torch.zeros(1, 1, *shape[-2:])
         made[..., box[0], box[1]] = 1
-    if not made.any():
+    elif not (made := hole(Path(text), shape, data).float()).any():
         raise Usage(f"{text} is dark everywhere, so nothing is to be made new; draw that part white")
     return made
 

@@ -11,21 +11,18 @@ from .options import Argument, Option, RunFolder, RunOptions
 
 REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "recipes": "config:recipes", "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
-    "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS",
-    "predictions": "diffusion:PREDICT", "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS",
-    "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
-    "penalties": "diffusion:PENALTIES", "sources": "diffusion:SOURCES", "clocks": "diffusion:CLOCKS", "blends": "editing:BLENDS",
-    "features": "evaluation.features:FEATURES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
-    "trackers": "training.trackers:TRACKERS",
-}  # fmt: skip
-ALONE = "Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged."
+    "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS", "predictions": "diffusion:PREDICT",
+    "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS", "samplers": "samplers:SAMPLERS",
+    "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES", "penalties": "diffusion:PENALTIES",
+    "sources": "diffusion:SOURCES", "clocks": "diffusion:CLOCKS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES",
+    "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES", "trackers": "training.trackers:TRACKERS"}  # fmt: skip
+Foreign = Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")]
+Layout = Annotated[str, Option("--to", help="The layout: diffusers.")]
+Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")]
 
 
 @command(app, "import ddpm-cifar10-32/ --out runs/ddpm")
-def import_(
-    folder: Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")],
-    out: RunFolder,
-) -> None:
+def import_(folder: Foreign, out: RunFolder) -> None:
     """Take over a model in diffusers' layout (UNet2DModel, DiTTransformer2DModel) as a run: sample it, evaluate it, with every sampler."""
     foreign = lib.convert.read(folder)
     model, recipe, run = lib.model.from_foreign(foreign), lib.config.Recipe.of(foreign.config), lib.runs.Run(lib.files.vacant(out))
@@ -36,12 +33,7 @@ def import_(
 
 
 @command(app, "export runs/mnist mnist-diffusers/", without=("adapter", "device"))
-def export(
-    run: RunOptions,
-    folder: Annotated[Path, Argument(help="The folder to write.")],
-    to: Annotated[str, Option("--to", help="The layout: diffusers.")] = "diffusers",
-    alone: Annotated[bool, Option("--adapter", help=ALONE)] = False,
-) -> None:
+def export(run: RunOptions, folder: Annotated[Path, Argument(help="To write.")], to: Layout = "diffusers", alone: Alone = False) -> None:
     """Write a run in diffusers' layout, which DDPMPipeline or DDIMPipeline read."""
     if to != "diffusers":
         raise Usage(f"--to is diffusers, not {to!r}")
@@ -57,15 +49,13 @@ def export(
     if not added:
         raise Problem(f"{run.run} has no adapter; leave --adapter out")
     if whole := [name for name, p in model.named_parameters() if p.requires_grad and ".change." not in name]:
-        cure = "for which PEFT's files have no place; leave --adapter out to export all, merged"
-        raise Problem(f"{run.run} has also trained {whole[0]} whole, {cure}")
+        what = f"{run.run} has also trained {whole[0]} whole"
+        raise Problem(f"{what}, for which PEFT's files have no place; leave --adapter out to export all, merged")
     file = lib.convert.write_adapter(folder, config, node, model.state_dict(), added)
     print(f"{file}: {len(added)} layers, as PEFT and diffusers name them")
 
 
-@command(
-    app, "merge runs/fashion_lora --out runs/fashion", "merge runs/mnist --adapter runs/fashion_lora:0.5 --out runs/half", without=("device",)
-)  # fmt: skip
+@command(app, "merge runs/fashion_lora -o runs/fashion", "merge runs/mnist --adapter runs/fashion_lora:0.5 -o half", without=("device",))
 def merge(run: RunOptions, out: RunFolder) -> None:
     """Put a run's adapter, or those of others, into its weights: a plain run, which needs no base."""
     model = lib.model.write_merged(run.run, words.adapters(run.adapter), out, run.trust, run.weights)

@@ -13,16 +13,13 @@ from .options import DrawOptions, Number, Option
 FILES = "FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process; FOLDER/: one file each."
 Samples = Annotated[Path, Option("--out", "-o", help=FILES)]
 Film = Annotated[bool, Option("--gif", help="Also write the reverse process as a GIF beside --out.")]
-FRAMES = 64  # samples that a GIF shows, at most
-COLUMNS = 16  # of classes in a grid, at most
 
 
 @command(
     app, "sample runs/mnist -n 64 --out digits.png", "sample runs/mnist -n 10000 --out samples.npz",
     "sample runs/mnist -n 8 --label 3 --sampler ddim --steps 50 --option eta=1 --gif --out three.gif",
     "sample runs/shapes --control runs/control_edges=edges.png --control runs/control_colour=colours.png:0.8:0.5:80",
-    "sample runs/mnist --adapter runs/fashion_lora:0.7",
-)  # fmt: skip
+    "sample runs/mnist --adapter runs/fashion_lora:0.7")  # fmt: skip
 def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png"), gif: Film = False) -> None:
     """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
     if n < 1:
@@ -31,7 +28,7 @@ def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png")
     model, (how, given) = draw.run.model, draw.chosen(n)
     began = time.perf_counter()
     if gif or out.suffix == ".gif":
-        shown = min(n, FRAMES)
+        shown = min(n, 64)
         some = {key: value[:shown] if isinstance(value, (lib.torch.Tensor, list)) else value for key, value in given.items()}
         film = out.with_suffix(".gif") if out.suffix else out / "reverse.gif"
         print(lib.figures.reverse_gif(model, film, shown, sampling=how, **some))
@@ -40,6 +37,6 @@ def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png")
     with bar("sampling", n) as advance:
         images = model.sample(n, how, progress=advance, **given).cpu().float()
     labels = model.with_defaults(n, given).get("label")
-    columns = len(model.classes) if labels is not None and "label" not in given and len(model.classes) <= COLUMNS else None
+    columns = len(model.classes) if labels is not None and "label" not in given and len(model.classes) <= 16 else None
     lib.figures.save(images, out, None if labels is None else labels.tolist(), columns)
     print(f"{out}: {n:,} samples in {duration(time.perf_counter() - began)}")

@@ -25,11 +25,9 @@ Scales = Annotated[str, Option("--scales", help="Scales of guidance with commas:
 Counts = Annotated[str, Option("--steps", help="Numbers of steps with commas: the columns.")]
 Seeds = Annotated[str, Option("--seeds", help="Seeds with commas, which the way leads through.")]
 WayRows = Annotated[int | None, Option("--rows", help="How many samples of the seeds take the way; 4, 16 in a film, 1 in a square.")]
-OfEach = Annotated[int, Option("--rows", help="Samples of each class.")]
 EachRow = Annotated[int, Option("--number", "-n", help="Samples of each row, from different noise.")]
 HeldOut = Annotated[int, Option("--rows", help="Held-out examples.")]
 Index = Annotated[int, Option("--index", help="Which training example.")]
-Runs = Annotated[list[Path], Argument(help="Run folders.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +72,8 @@ def run_of(run: Path) -> Path:
 
 
 @command(show_app, "show forward digits", "show forward runs/mnist --noise table -o noising.png")
-def forward(
-    recipe: RecipeOrRun, noise: Noise = None, times: Levels = 8, n: Samples = 5, seed: Seed = 0, out: Out = Path("forward.png"),
-    trust: Trust = False,
-) -> None:  # fmt: skip
+def forward(recipe: RecipeOrRun, noise: Noise = None, times: Levels = 8, n: Samples = 5, seed: Seed = 0, out: Out = Path("forward.png"),
+            trust: Trust = False) -> None:  # fmt: skip
     """The forward process: samples by time, with their mean."""
     own = recipe_of(recipe, trust)
     data, schedule = lib.examples.examples(own.data, "train"), lib.model.schedule(noise or own.noise)
@@ -118,18 +114,15 @@ def sweep(draw: DrawOptions, setting: Setting, values: Values, n: Shown = None, 
 
 
 @command(show_app, "show guidance runs/mnist", "show guidance runs/mnist --scales 1,2,4 --steps 5,20 --label 3", without=("guidance",))
-def guidance(
-    draw: DrawOptions, scales: Scales = "1,2,4,8", steps: Counts = "5,10,20,50", n: Shown = None, out: Out = Path("guidance.png")
-) -> None:
+def guidance(draw: DrawOptions, scales: Scales = "1,2,4,8", steps: Counts = "5,10,20,50", n: Shown = None,
+             out: Out = Path("guidance.png")) -> None:  # fmt: skip
     """The same seeds at several scales of guidance and numbers of steps."""
     rows, columns = lib.evaluation.parse_scales(scales, "--scales"), lib.evaluation.parse_steps(steps)
     draw.picture(lib.figures.guidance, out, n, scales=rows, steps=columns)
 
 
-@command(
-    show_app, "show interpolate runs/mnist", "show interpolate runs/mnist --seeds 0,1,2,3 --square",
-    "show interpolate runs/mnist --seeds 0,1,2,0 -o walk.gif", without=("seed", "init", "strength", "source"), sampler="ddim", steps=50,
-)  # fmt: skip
+@command(show_app, "show interpolate runs/mnist", "show interpolate runs/mnist --seeds 0,1,2,3 --square",
+         "show interpolate runs/mnist --seeds 0,1,2,0 -o walk.gif", without=("seed", "init", "strength", "source"), sampler="ddim", steps=50)  # fmt: skip
 def interpolate(draw: DrawOptions, way: WayOptions, seeds: Seeds = "0,1", rows: WayRows = None) -> None:
     """What lies between seeds: rows from one to the next, a square of four, or a walk as a film. The sampler is one that draws no noise of its own."""
     count = 1 if way.square else lib.figures.process.number(draw.run.model.shape, rows, 16 if way.out.suffix == ".gif" else 4)
@@ -139,7 +132,7 @@ def interpolate(draw: DrawOptions, way: WayOptions, seeds: Seeds = "0,1", rows: 
 
 
 @command(show_app, "show classes runs/mnist --rows 16", without=("label",))
-def classes(draw: DrawOptions, rows: OfEach = 8, out: Out = Path("classes.png")) -> None:
+def classes(draw: DrawOptions, rows: Annotated[int, Option("--rows", help="Samples a class.")] = 8, out: Out = Path("classes.png")) -> None:
     """Samples with a class in every column."""
     how, given = draw.chosen(rows * len(draw.run.model.classes))
     print(lib.figures.write(lib.figures.by_class(draw.run.model, rows, None, how, **given), out))
@@ -159,7 +152,7 @@ def estimate(run: DataOptions, conditions: ConditionOptions, index: Index = 0, s
 
 
 @command(show_app, "show curves runs/mnist runs/mnist_ddpm")
-def curves(runs: Runs, out: Out = Path("curves.png")) -> None:
+def curves(runs: Annotated[list[Path], Argument(help="Run folders.")], out: Out = Path("curves.png")) -> None:
     """Loss, held-out loss, learning rate and speed of one or several runs."""
     print(lib.figures.write(lib.figures.curves(*map(run_of, runs)), out))
 

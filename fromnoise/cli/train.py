@@ -14,15 +14,12 @@ Fresh = Annotated[bool, Option("--fresh", help="Begin anew; an earlier run there
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Print nothing while it goes well.")]
 Evaluate = Annotated[bool, Option("--evaluate", help="Then draw and measure the samples that the recipe's `evaluate` asks for.")]
 Seconds = Annotated[float, Option("--seconds", help="How long to measure.")]
-TRUST = "Allow parts of its own (module:Class) to the run that `base` names, which runs their code."
-BaseTrust = Annotated[bool, Option("--trust", help=TRUST)]
+BaseTrust = Annotated[bool, Option("--trust", help="Allow the run of `base` parts of its own (module:Class), which runs their code.")]
 
 
 @command(app, "train digits", "train mnist network.width=64 train.minutes=5", "train my.yaml --out runs/mine")
-def train(
-    recipe: Recipe, overrides: Overrides = None, out: Out = None, fresh: Fresh = False, device: Device = None, quiet: Quiet = False,
-    then: Evaluate = False, trust: BaseTrust = False,
-) -> None:  # fmt: skip
+def train(recipe: Recipe, overrides: Overrides = None, out: Out = None, fresh: Fresh = False, device: Device = None, quiet: Quiet = False,
+          then: Evaluate = False, trust: BaseTrust = False) -> None:  # fmt: skip
     """Train a recipe, or go on with it: the same command resumes where it stopped."""
     settings, out = lib.config.load(recipe, overrides or []), out or Path("runs") / Path(recipe).stem
     lib.training.train(settings, out, fresh, quiet, device, trust, own_process=True)

@@ -34,10 +34,8 @@ def sampler_options(pairs: Sequence[str] | None) -> dict[str, Any] | None:
     """--option: a sampler's own, as numbers, true and false; None where there are none."""
     values: dict[str, Any] = {}
     for key, text in (pair("--option", word, "eta=0.5") for word in pairs or []):
-        if text.lower() in ("true", "false"):
-            values[key] = text.lower() == "true"
-        else:
-            (values[key],) = numbers(text, f"option {key} is a number, or true or false", 1)
+        truth = {"true": True, "false": False}.get(text.lower())
+        values[key] = numbers(text, f"option {key} is a number, or true or false", 1)[0] if truth is None else truth
     return values or None
 
 

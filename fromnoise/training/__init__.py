@@ -3,5 +3,3 @@
 from .estimate import estimate
 from .loop import Stopped, train
 from .settings import TrainSettings
-
-__all__ = ["Stopped", "TrainSettings", "estimate", "train"]

@@ -21,15 +21,13 @@ from ..progress import byte_size, duration
 from .setup import setup
 from .step import stratified
 
-BYTES = 4  # of a float32
-
 
 @dataclass(frozen=True)
 class Estimate:
     """What training a recipe takes.
 
     parameters  of network and conditions;  flop  of one example going forward through the network, multiplications and additions counted apart
-    fixed       bytes of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
+    fixed       bytes, four a number, of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
     rows        examples a step as measured;  seconds  a step of so many
     run_seconds  the whole run's length;  examples  how many the data has
     drawn       samples a second, as the recipe draws them;  how  in words
@@ -52,23 +50,17 @@ class Estimate:
         """Examples a second."""
         return self.rows / self.seconds
 
-    @property
-    def images(self) -> float:
-        """Examples seen in the whole run."""
-        return self.rate * self.run_seconds
-
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much), in words."""
-        peak = "not known on this device" if self.peak is None else byte_size(self.peak)
-        rows = f"{self.rate:,.1f} examples/s at {self.rows} a pass ({1e3 * self.seconds:,.0f} ms)"
+        images = self.rate * self.run_seconds
         return [
             ("parameters", f"{self.parameters:,}"),
             ("network", f"{self.flop / 1e9:,.3f} GFLOP an example forward, about three times that for a training step"),
             ("weights, gradients, optimizer, average", byte_size(self.fixed)),
-            ("peak memory while measuring", peak),
-            ("speed", rows),
+            ("peak memory while measuring", "not known on this device" if self.peak is None else byte_size(self.peak)),
+            ("speed", f"{self.rate:,.1f} examples/s at {self.rows} a pass ({1e3 * self.seconds:,.0f} ms)"),
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
-            ("the whole run", f"{duration(self.run_seconds)}: {self.images:,.0f} examples, {self.images / self.examples:,.1f} times the data"),
+            ("the whole run", f"{duration(self.run_seconds)}: {images:,.0f} examples, {images / self.examples:,.1f} times the data"),
             ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
             ("machine", self.machine),
         ]
@@ -126,10 +118,8 @@ def estimate(recipe: Any, seconds: float = 10.0, device: str | None = None, trus
     second, name, sampling = statistics.median(times), machine(place), model.sampling
     how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
     whole = settings.total * second / rows if settings.total else 60 * settings.minutes
-    return Estimate(
-        parameters=count, flop=work, fixed=BYTES * (count + 2 * learnt + optimized), peak=peak, rows=rows, seconds=second, run_seconds=whole,
-        examples=len(parts.data), drawn=drawn, how=how, machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}",
-    )  # fmt: skip
+    return Estimate(parameters=count, flop=work, fixed=4 * (count + 2 * learnt + optimized), peak=peak, rows=rows, seconds=second, run_seconds=whole,
+                    examples=len(parts.data), drawn=drawn, how=how, machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}")  # fmt: skip
 
 
 def _now(device: torch.device) -> float:

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,6 @@ from .monitor import Monitor
 from .setup import setup
 from .state import Pace, State
 from .step import diagnosis, noise, stratified
-
-AVERAGED = 4  # steps from one update of the moving average to the next: it costs a pass over all weights
-AGREED = 8  # steps from one time to the next that several processes agree on time and signals
 
 
 @contextmanager
@@ -68,8 +65,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
         if model.examples() and not (run.path / EXAMPLES).is_file():
             run.save_examples(model.examples())
     accelerator.wait_for_everyone()
-    resumed = run.checkpoint.is_file()
-    if resumed:
+    if resumed := run.checkpoint.is_file():
         restore(run, state, parts)
     changed = state.begin(settings)
     accelerator.wait_for_everyone()
@@ -90,7 +86,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
         keep_best(run, state.step, parts, held_out)
         return held_out
 
-    with signals() as noted, monitor:
+    with signals() as noted, closing(monitor):
         monitor.open(changed)
         if state.done >= 1 and run.finished(state.step):
             return run
@@ -112,7 +108,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
             if good := math.isfinite(norm):
                 state.bad_steps = 0
                 optimizer.step()
-                if state.step % AVERAGED == 0:
+                if state.step % 4 == 0:  # it costs a pass over all weights
                     parts.ema.update(parts.parameters, state.images)
             else:
                 monitor.event("skipped", why := diagnosis(batch, value, norm))
@@ -123,7 +119,8 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
                     feeding = stream()
             optimizer.zero_grad(set_to_none=True)
 
-            state.seconds, signalled, late, agreed = time.perf_counter() - began, 0, 0, accelerator.num_processes == 1 or state.step % AGREED == 0
+            state.seconds, signalled, late = time.perf_counter() - began, 0, 0
+            agreed = accelerator.num_processes == 1 or state.step % 8 == 0  # several processes agree on time and signals now and then
             if agreed:
                 late = time.perf_counter() - saved > 60 * settings.save_minutes
                 state.seconds, signalled, late = _agreed(accelerator, state.seconds, noted[0] if noted else 0, late)

@@ -21,8 +21,6 @@ from .step import measured
 from .trackers import TRACKERS
 
 TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
-CLOUD = 1000  # points in a picture
-PRINTED = ("skipped", "rolled back", "warm-up", "length")  # events that are said on the screen too
 
 
 class Monitor:
@@ -60,10 +58,7 @@ class Monitor:
         self.task = self.bar.add_task("", total=1.0, completed=state.done)
         self.bar.start()
 
-    def __enter__(self) -> "Monitor":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
+    def close(self) -> None:
         self.bar.stop()
         for tracker in self.trackers:
             tracker.close()
@@ -72,7 +67,7 @@ class Monitor:
         """Something that happened, in the log; and on the screen where it matters."""
         if self.main:
             self._write(event=event, why=why)
-            if event in PRINTED:
+            if event in ("skipped", "rolled back", "warm-up", "length"):  # said on the screen too
                 self.console.print(f"step {self.state.step:,} {event}: {why}", style="yellow")
 
     def warmup(self) -> None:
@@ -144,16 +139,13 @@ class Monitor:
         return losses
 
     def draw(self, path: Path, rows: int) -> None:
-        """A picture of samples from fixed noise: a column a class where there are some, else a square; a cloud of points.
-
-        A model that is conditioned on pictures has a row of those above every row of samples.
-        """
+        """A picture of samples from fixed noise: a column a class, else a square, or a cloud of points; below pictures that they are conditioned on."""
         model, seed, square = self.parts.model, self.parts.recipe.seed, rows * rows
         conditions = model.with_defaults(square, {})
         pictures = next(iter(figures.input_pictures(model, square, conditions).values()), None)
         classes = len(model.classes) if "label" in model.conditions else 0
         if len(model.shape) == 1:
-            image = figures.grid(model.sample(CLOUD, seed=seed).cpu().float())
+            image = figures.grid(model.sample(1000, seed=seed).cpu().float())
         elif pictures is None:
             columns = classes if 0 < classes <= 16 else 2 * rows
             image = figures.grid(model.sample(rows * columns, seed=seed).cpu().float(), columns)
@@ -174,11 +166,9 @@ class Monitor:
         state, model = self.state, self.parts.model
         self.bar.update(self.task, completed=1.0)
         self.bar.stop()
-        speed = round(state.images / max(state.seconds, 1e-9), 1)
-        self.run.write_json("summary.json", {
-            "parameters": sum(p.numel() for p in model.parameters()), "steps": state.step, "images": state.images,
-            "seconds": round(state.seconds, 1), "images_per_second": speed, "skipped": state.skipped, "held_out": held_out,
-        })  # fmt: skip
+        count, speed = sum(p.numel() for p in model.parameters()), round(state.images / max(state.seconds, 1e-9), 1)
+        found = {"parameters": count, "steps": state.step, "images": state.images, "seconds": round(state.seconds, 1)}
+        self.run.write_json("summary.json", found | {"images_per_second": speed, "skipped": state.skipped, "held_out": held_out})
         with self.parts.ema.applied(self.parts.parameters):
             model.eval()
             self.draw(self.run.path / "samples" / "final.png", rows=8)

@@ -25,15 +25,12 @@ class ScheduleFreeAdamW(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            beta1, beta2 = group["betas"]
+            rate, (beta1, beta2) = group["lr"], group["betas"]
             group["step"] += 1
-            rate = group["lr"]
             group["weight_sum"] += rate**2
             share = rate**2 / group["weight_sum"] if group["weight_sum"] else 0.0
             correction = 1 - beta2 ** group["step"]
-            for y in group["params"]:
-                if y.grad is None:
-                    continue
+            for y in (p for p in group["params"] if p.grad is not None):
                 state = self.state[y]
                 if not state:
                     state["z"], state["v"] = y.clone(), torch.zeros_like(y)
@@ -55,9 +52,7 @@ class Muon(torch.optim.Optimizer):
     read or write few channels (fewer than `LEAST`), are Adam's, and so are tables of rows that are looked up (`lookup`).
     """
 
-    def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-3, betas: Betas = (0.9, 0.99), weight_decay: float = 0.0, momentum: float = 0.95
-    ):
+    def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, betas: Betas = (0.9, 0.99), weight_decay: float = 0, momentum: float = 0.95):
         parts: dict[bool, list[Tensor]] = {True: [], False: []}
         for p in params:
             parts[p.ndim > 1 and min(len(p), p[0].numel()) >= LEAST and not getattr(p, "lookup", False)].append(p)
@@ -118,9 +113,8 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {  # called (params, lr=, betas=, weight_decay=)
-    "adamw": partial(torch.optim.AdamW, fused=True), "adam": partial(torch.optim.Adam, fused=True),
-    "schedule_free": ScheduleFreeAdamW, "muon": Muon,
-}  # fmt: skip
+    "adamw": partial(torch.optim.AdamW, fused=True), "adam": partial(torch.optim.Adam, fused=True), "schedule_free": ScheduleFreeAdamW,
+    "muon": Muon}  # fmt: skip
 
 # The learning rate as a share of its peak, by how much of the run is done (0 to 1).
 RATES: dict[str, Callable[[float], float]] = {

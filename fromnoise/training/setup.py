@@ -24,8 +24,6 @@ from .optim import OPTIMIZERS
 from .settings import TrainSettings
 from .step import Gradient
 
-EXAMPLES, CLOUD = 64, 1000  # held-out pictures, or points, whose conditions a run keeps, for samples of which nothing is said
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -106,7 +104,8 @@ def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(mixed("weights", recipe.seed))
         model = build(recipe, example_of(recipe), base)
-    values = example_conditions(model, held_out, rows := min(EXAMPLES if len(recipe.shape) > 1 else CLOUD, len(held_out)))
+    rows = min(64 if len(recipe.shape) > 1 else 1000, len(held_out))  # pictures, or points, whose conditions a run keeps
+    values = example_conditions(model, held_out, rows)
     if model.source.key is not None:
         values["source"] = model.source(held_out.get(spread(rows, len(held_out))), Draws.fixed(rows))
     model.set_examples(values)

@@ -7,9 +7,6 @@ from ..registry import lookup
 from .optim import RATES, Plateau
 from .settings import TrainSettings
 
-SKIPPED, MEASURED = 3, 0.1  # first steps that say nothing of a run's speed; the share of its minutes after which the speed is taken
-SHARE = 0.03  # of a run's time, at most, goes into evaluations where its length is given in minutes
-
 
 @dataclass
 class State:
@@ -49,9 +46,9 @@ class State:
         return f"{self.total:,} images from now on, not {before:,}" if before and self.total != before else None
 
     def decide(self, settings: TrainSettings, speed: float, cost: float) -> str:
-        """Turns minutes into images, once, by the images a second and the seconds an evaluation takes; says so in a line."""
+        """Turns minutes into images, once, by the images a second and the seconds an evaluation takes, at most 3 % of the whole; says so in a line."""
         seconds = 60 * settings.minutes
-        self.evals = max(1, min(settings.evals, int(SHARE * seconds / max(cost, 1e-9)))) if settings.evals else 0
+        self.evals = max(1, min(settings.evals, int(0.03 * seconds / max(cost, 1e-9)))) if settings.evals else 0
         left = max(0.0, seconds - self.seconds - max(0, self.evals - 1) * cost)
         steps = math.ceil((self.images + left * speed) / settings.batch)
         self.total, self.minutes = steps * settings.batch, settings.minutes
@@ -77,15 +74,15 @@ class State:
 
 
 class Pace:
-    """Measures a run's speed, from some steps after its start on, until a share of its minutes has passed."""
+    """Measures a run's speed, from its fourth step on, since the first say nothing of it, until a tenth of its minutes has passed."""
 
     def __init__(self, state: State, settings: TrainSettings):
         self.start, self.first, self.minutes, self.mark = state.seconds, state.step, settings.minutes, (0.0, 0)
 
     def speed(self, state: State) -> float | None:
         """Images a second, once they are known."""
-        if not self.mark[1] or state.step - self.first <= SKIPPED or state.images <= self.mark[1]:
+        if not self.mark[1] or state.step - self.first <= 3 or state.images <= self.mark[1]:
             self.mark = (state.seconds, state.images)
-        elif state.seconds - self.start >= MEASURED * (60 * self.minutes - self.start):
+        elif state.seconds - self.start >= 0.1 * (60 * self.minutes - self.start):
             return (state.images - self.mark[1]) / (state.seconds - self.mark[0])
         return None

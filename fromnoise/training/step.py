@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..device import out_of_memory
 from ..diffusion import PENALTIES, WEIGHTS, Level
@@ -24,7 +24,7 @@ def stratified(draws: Draws) -> Tensor:
     return (draws.randperm().double() + draws.rand()) / draws.total
 
 
-def noise(model: torch.nn.Module, batch: Mapping[str, Any], draws: Draws, accelerator: Accelerator) -> Tensor:
+def noise(model: nn.Module, batch: Mapping[str, Any], draws: Draws, accelerator: Accelerator) -> Tensor:
     """What a batch is blended with; a source that matches it to the data sees the batch of all processes."""
     if not model.source.whole or accelerator.num_processes == 1:
         return model.source(batch, draws)
@@ -32,9 +32,7 @@ def noise(model: torch.nn.Module, batch: Mapping[str, Any], draws: Draws, accele
     return model.source({"x": accelerator.gather(batch["x"])}, whole)[draws.rows.start : draws.rows.stop]
 
 
-def measured(
-    model: torch.nn.Module, settings: TrainSettings, batch: Mapping[str, Any], level: Level, eps: Tensor, draws: Draws
-) -> Tensor:
+def measured(model: nn.Module, settings: TrainSettings, batch: Mapping[str, Any], level: Level, eps: Tensor, draws: Draws) -> Tensor:
     """The loss (B,) as the settings measure it."""
     part = settings.penalty and lookup(PENALTIES, settings.penalty, "train.penalty")
     penalty = part and (lambda a, b: settings.penalty_weight * part(a, b))
@@ -51,7 +49,7 @@ class Gradient:
     """
 
     accelerator: Accelerator
-    trained: torch.nn.Module
+    trained: nn.Module
     parameters: list[Tensor]
     settings: TrainSettings
     micro_batches: int
@@ -79,8 +77,7 @@ class Gradient:
             rows = slice(first, first + size)
             part, own = {key: value[rows] for key, value in batch.items()}, draws.part(rows)
             set_dropout_keys(self.trained, own.of("dropout"))
-            last = first + size == len(eps)
-            with nullcontext() if last else self.accelerator.no_sync(self.trained):
+            with nullcontext() if first + size == len(eps) else self.accelerator.no_sync(self.trained):
                 values = measured(self.trained, self.settings, part, Level(level.alpha[rows], level.sigma[rows]), eps[rows], own)
                 value = values.mean() / self.micro_batches
                 self.accelerator.backward(value)
@@ -96,14 +93,12 @@ class Gradient:
         self.micro_batches = next(more for more in range(2 * parts, n + 1) if n % more == 0) if 2 * parts <= n else n
         for parameter in self.parameters:
             parameter.grad = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
 
 
 def diagnosis(batch: Mapping[str, Any], value: Tensor, norm: float) -> str:
     """One line on why a step was not finite."""
     if not bool(torch.isfinite(batch["x"]).all()):
         return "the data holds NaN or infinite values; look at it with `fromnoise data inspect`"
-    if not math.isfinite(float(value)):
-        return f"the loss is {float(value)}; a lower train.lr, or train.precision=fp32, may help"
-    return f"the gradient's norm is {norm}; a lower train.lr, or train.precision=fp32, may help"
+    what = f"the gradient's norm is {norm}" if math.isfinite(float(value)) else f"the loss is {float(value)}"
+    return f"{what}; a lower train.lr, or train.precision=fp32, may help"

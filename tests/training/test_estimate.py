@@ -39,8 +39,8 @@ def test_a_convolution_by_hand():
 def test_the_whole_run_follows_from_the_speed():
     found = estimate(recipe(train={"steps": 1000, "batch": 64}), seconds=0.2)
     assert 1 <= found.rows <= 64 and found.run_seconds == pytest.approx(1000 * 64 / found.rate)
-    assert found.images == pytest.approx(64000) and found.parameters > 1000 and found.fixed >= 16 * found.parameters
-    assert any("examples/s" in much for _, much in found.lines())
+    assert found.parameters > 1000 and found.fixed >= 16 * found.parameters
+    assert any("examples/s" in much for _, much in found.lines()) and any(": 64,000 examples" in much for _, much in found.lines())
     timed = estimate(recipe(train={"steps": None, "minutes": 2}), seconds=0.2)
     assert timed.run_seconds == 120
 
