@@ -8,6 +8,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from ..errors import Usage, nearest
 from ..registry import lookup
 
@@ -36,14 +38,16 @@ def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nest
     if not isinstance(settings, Mapping):
         raise Usage(f"{what} is a mapping of settings, not {settings!r}")
     parameters = inspect.signature(thing).parameters
-    annotations = typing.get_type_hints(thing.__init__ if inspect.isclass(thing) else thing)
+    hinted = thing.__init__ if inspect.isclass(thing) else thing if inspect.isroutine(thing) else type(thing).__call__
+    annotations = typing.get_type_hints(hinted)
     own = [key for key in parameters if key not in given]
+    anything = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
     for key in settings:
-        if key not in own:
+        if key not in own and not anything:
             raise Usage(f"{what} has no setting {key!r}" + (nearest(key, own) if own else "; it has none"))
     values = {key: coerce(value, annotations.get(key, Any), f"{what}: {key}", nested or {}) for key, value in settings.items()}
     for key, p in parameters.items():
-        if p.default is p.empty and key not in values and key not in given and p.kind == p.POSITIONAL_OR_KEYWORD:
+        if p.default is p.empty and key not in values and key not in given and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
             raise Usage(f"{what} needs {key}: add {key}=…")
     return thing(**values, **{key: value for key, value in given.items() if key in parameters})
 
@@ -52,6 +56,8 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
     """The value as the annotation wants it, or one line that says what it should have been."""
     if wanted is Any or wanted is inspect.Parameter.empty:
         return value
+    if wanted in WORDS and isinstance(value, np.generic):
+        value = value.item()
     if wanted in nested:
         return value if isinstance(wanted, type) and isinstance(value, wanted) else nested[wanted](value)
     if dataclasses.is_dataclass(wanted) and not isinstance(value, wanted):

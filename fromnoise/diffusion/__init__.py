@@ -1,4 +1,4 @@
-"""The mathematics: levels, schedules, prediction types, the loss, guidance. Imports torch only."""
+"""The mathematics: levels, schedules, prediction types, the loss, guidance. It knows no network."""
 
 from .denoiser import CLOCKS, Bound, Denoise, Denoiser
 from .guide import classified, clip, guided, inpainted, log_class, rescale_guidance, threshold

@@ -88,7 +88,7 @@ class Denoiser(nn.Module):
         if getattr(t, "shape", None) != noisiest.alpha.shape:
             raise Usage("the clock must give a tensor t of the shape of level.alpha")
         if not bool(torch.isfinite(t)) or float(length / torch.hypot(noisiest.alpha, noisiest.sigma)) < 1e-6:
-            raise Usage("the clock or the frame is infinite at alpha = 0: set high to 0.999 in noise (or grid), or choose clock=angle, frame=vp")
+            raise Usage("the clock or the frame is infinite at alpha = 0: set high to 0.999 in noise (or sample.schedule), or choose clock=angle, frame=vp")
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,6 +100,8 @@ def _shaped(found: Tensor, shape: torch.Size, what: str, name: Any) -> Tensor:
 
 def ssim(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     """1 - SSIM of two batches of pictures in [-1, 1] (Wang et al. 2004), with a flat window, as a penalty; (B, C, H, W) -> (B,)."""
+    if a.ndim != 4:
+        raise Usage(f"the penalty ssim is for pictures (C, H, W), not for examples of shape {tuple(a.shape[1:])}; leave it out")
     a, b, side = a / 2 + 0.5, b / 2 + 0.5, min(window, *a.shape[-2:])
     mean = partial(F.avg_pool2d, kernel_size=side, stride=1)
     mean_a, mean_b = mean(a), mean(b)

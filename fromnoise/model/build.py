@@ -34,7 +34,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
     """The model that a recipe describes, for examples such as `example`; its weights are the base's as far as that has them."""
     recipe = recipe.with_defaults()
     noise, node = schedule(recipe.noise), expanded(recipe.network)
-    autoencoder = make(AUTOENCODERS, recipe.autoencoder, "autoencoder")
+    autoencoder = make(AUTOENCODERS, recipe.autoencoder, "autoencoder").requires_grad_(False)  # the first stage stays as it is
     example = replace(example, shape=autoencoder.latent_shape(example.shape))
     kind = network_class(node)
     conditions = [make(CONDITIONS, part, "conditions") for part in recipe.conditions or []]
@@ -68,6 +68,7 @@ def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
         raise Usage(f"{what} a network that has been trained already; set base to its run, as in base=runs/mnist")
     if branches and recipe.adapter:
         raise Usage("a control branch is trained whole, and its base stays as it is; leave the adapter out")
+    learnt = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     if branches:
         model.requires_grad_(False)
         for condition in branches:
@@ -75,7 +76,7 @@ def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
     if recipe.adapter:
         make(ADAPTERS, recipe.adapter, "adapter").attach(model)
     for name, parameter in model.named_parameters():
-        if base and partly and name not in base.tensors:  # such as a new condition's under an adapter: no base has trained it
+        if base and partly and name in learnt - base.tensors.keys():  # such as a new condition's under an adapter: no base has trained it
             parameter.requires_grad_(True)
     frozen = (name for name, parameter in model.named_parameters() if not parameter.requires_grad)
     model.frozen_from_base = frozenset(frozen) if recipe.base else frozenset()

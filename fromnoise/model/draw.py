@@ -1,6 +1,7 @@
 """Drawing samples: the denoiser that the conditions and guidance make, and the walk down the levels."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -24,12 +25,14 @@ def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]
     for first in range(0, n, sampling.batch):
         rows = slice(first, min(first + sampling.batch, n))
         mine = {key: None if value is None else value[rows] for key, value in conditions.items()}
-        own = replace(sampling, first=sampling.first + first, start=_part(sampling.start, rows), init=_part(sampling.init, rows))
+        own = replace(sampling, first=sampling.first + first, start=_part(sampling.start, rows, n), init=_part(sampling.init, rows, n))
+        if sampling.negative:
+            own = replace(own, negative={key: _part(value, rows, n) for key, value in sampling.negative.items()})
         for x, _ in trajectory(model, rows.stop - first, own, mine):  # noqa: B007
             pass
         with torch.no_grad():
             x = model.autoencoder.decode(x)
-        parts.append(x.clamp(-1, 1) if len(model.shape) > 1 else x)
+        parts.append(x.clamp(-1, 1) if x.ndim > 2 else x)
         if progress:
             progress(rows.stop)
     return torch.cat(parts)
@@ -38,7 +41,8 @@ def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]
 def trajectory(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Steps:
     """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S)."""
     numbers = range(sampling.first, sampling.first + n)
-    denoise = guided_denoiser(model, n, sampling, conditions)
+    with _evaluating(model, sampling.weak):
+        denoise = guided_denoiser(model, n, sampling, conditions)
     denoise = sampling.clip_x0(sampling.guide(denoise, numbers) if sampling.guide else denoise)
     for key, value in conditions.items():
         given = None if value is None else model.conditions[key].known(value)
@@ -48,10 +52,10 @@ def trajectory(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, 
     if sampling.start is not None:
         x = sampling.start.to(x).expand_as(x)
     if sampling.init is not None:
-        levels = levels[-1 - max(1, round(sampling.strength * sampling.steps)) :]
+        levels = levels[-1 - max(1, round(sampling.strength * (len(levels) - 1))) :]
         x = levels[0].mix(sampling.init.to(x).expand_as(x), model.eps(n, sampling.seed, sampling.first).to(x))
     randn = Seeded(sampling.seed ^ (1 << 63), numbers)  # a stream of its own, apart from the start's
-    return inference_mode(model, stepper(sampling.sampler, randn, sampling.options)(denoise, x, levels))
+    return inference_mode(model, stepper(sampling.sampler, randn, sampling.options)(denoise, x, levels), sampling.weak)
 
 
 def guided_denoiser(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Denoise:
@@ -85,20 +89,29 @@ def check_images(shape: Sequence[int], images: Tensor, n: int) -> None:
         raise Usage(f"{n} samples start from one image or {n} of them, not {len(images)}")
 
 
-def inference_mode(model: Any, walk: Steps) -> Steps:
-    """The walk, with the model in evaluation mode and no gradients kept."""
+def inference_mode(model: Any, walk: Steps, weak: Any = None) -> Steps:
+    """The walk, with the model (and a weaker one beside it) in evaluation mode and no gradients kept."""
     while True:  # neither mode may leak into the caller's code between two steps
-        was = model.training
-        model.train(False)
-        try:
-            with torch.no_grad():
-                step = next(walk, None)
-        finally:
-            model.train(was)
+        with _evaluating(model, weak):
+            step = next(walk, None)
         if step is None:
             return
         yield step
 
 
-def _part(images: Tensor | None, rows: slice) -> Tensor | None:
-    return images if images is None or len(images) == 1 else images[rows]
+@contextmanager
+def _evaluating(*models: Any) -> Iterator[None]:
+    were = [(model, model.training) for model in models if model is not None]
+    try:
+        with torch.no_grad():
+            for model, _ in were:
+                model.train(False)
+            yield
+    finally:
+        for model, was in were:
+            model.train(was)
+
+
+def _part(values: Any, rows: slice, n: int) -> Any:
+    """What belongs to some of n samples; one value, or one example, for all is theirs too."""
+    return values[rows] if isinstance(values, (Tensor, list, tuple)) and len(values) == n > 1 else values

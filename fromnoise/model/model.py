@@ -117,6 +117,11 @@ class Model(nn.Module):
         """The schedule of sampling: its own, or else that of training."""
         return (sampling or self.sampling).schedule or self.noise
 
+    def draw_source(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:
+        """What a batch is blended with in training, like its latents."""
+        with torch.no_grad():
+            return self.source({**batch, "x": self.autoencoder.encode(batch["x"])}, draws)
+
     def start(self, n: int, seed: int = 0, first: int = 0, schedule: Schedule | None = None) -> Tensor:
         """What samples first … first + n - 1 of a seed start from, (n, C, *S): the source at the noisiest level.
 

@@ -80,11 +80,10 @@ class Sampling:
     @classmethod
     def of(cls, node: Mapping[str, Any]) -> "Sampling":
         """A recipe's `sample: {name: unipc, steps: 20, …}`."""
-        node = {"sampler" if key == "name" else key: value for key, value in node.items()}
-        for key in ("weak", "guide", "start", "init", "first", "sampler" if "name" in node else ""):
+        for key in ("weak", "guide", "start", "init", "first", "sampler"):
             if key in node:
-                raise Usage(f"sample has no setting {key!r}; it is said when samples are drawn")
-        return cls().merged(node)
+                raise Usage(f"sample has no setting {key!r}; " + ("its sampler is its name" if key == "sampler" else "it is said when samples are drawn"))
+        return cls().merged({"sampler" if key == "name" else key: value for key, value in node.items()})
 
     def merged(self, words: Mapping[str, Any]) -> "Sampling":
         """The same with some fields set anew, None leaving one as it is; names and types are checked, and another sampler has its own options."""
@@ -103,7 +102,8 @@ class Sampling:
         usual = Sampling()
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         plain = {key: value for key, value in values.items() if isinstance(value, (bool, int, float, str, dict)) and value != getattr(usual, key)}
-        return plain | {"sampler": self.sampler if isinstance(self.sampler, str) else self.sampler.__name__, "steps": self.steps}
+        own = {"schedule": repr(self.schedule)} if self.schedule else {}
+        return plain | own | {"sampler": self.sampler if isinstance(self.sampler, str) else self.sampler.__name__, "steps": self.steps}
 
 
 def schedule(node: Any) -> Schedule:

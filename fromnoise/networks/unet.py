@@ -163,6 +163,8 @@ class UNet(Network):
             now = wide
         self.features = [*skips, now]  # channels of each: of every skip, and of the middle
         middle = bool(attention or linear) or context_dim > 0 if middle is None else middle
+        if context_dim and not (middle or set(attention) - set(linear)):
+            raise Usage("unet: tokens enter by attention in quadratic time, and nothing attends so; name levels in attention, or leave middle out")
         self.middle = nn.ModuleList([stage(now, now, None, middle), stage(now, now, None)])
         for level, wide in reversed(list(enumerate(widths))):
             self.up.append(nn.ModuleList(stage((wide if j else now) + skips.pop(), wide, level) for j in range(blocks + 1)))

@@ -95,7 +95,7 @@ def estimate(recipe: Any, seconds: float = 10.0, device: str | None = None, trus
     def step(number: int, rows: int) -> float:
         began = _now(place)
         batch, draws = {key: value[:rows] for key, value in next(stream).items()}, Draws((parts.recipe.seed, number), range(rows), rows)
-        parts.gradient(model.noise(stratified(draws.of("levels"))), batch, model.source(batch, draws.of("noise")), draws)
+        parts.gradient(model.noise(stratified(draws.of("levels"))), batch, model.draw_source(batch, draws.of("noise")), draws)
         parts.optimizer.step()
         parts.ema.update(parts.parameters, (number + 1) * rows)
         parts.optimizer.zero_grad(set_to_none=True)

@@ -137,7 +137,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
                 evaluate()
                 state.seconds = time.perf_counter() - began
             every = any(n and state.step % n == 0 for n in (settings.save_every, settings.keep_every))
-            if signalled or (good and (every or late)):  # never over the last good one
+            if good and (signalled or every or late):  # never over the last good one
                 save(run, state, parts)
                 saved = time.perf_counter()
             if signalled:

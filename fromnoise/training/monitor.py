@@ -131,7 +131,7 @@ class Monitor:
         n = min(self.settings.held_out, len(unseen))
         rows = torch.arange(n) * len(unseen) // n  # from all over: sets are often sorted by class
         batch = {key: value.to(model.device) if isinstance(value, Tensor) else value for key, value in unseen.get(rows).items()}
-        eps, losses = model.source(batch, Draws.fixed(n, self.parts.recipe.seed)), {}
+        eps, losses = model.draw_source(batch, Draws.fixed(n, self.parts.recipe.seed)), {}
         for t in TIMES:
             level = model.noise(torch.full((n,), t, dtype=torch.float64))
             values = measured(model, self.settings, batch, level, eps, Draws.fixed(n, self.parts.recipe.seed).of("evaluation"))

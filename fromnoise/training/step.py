@@ -27,9 +27,9 @@ def stratified(draws: Draws) -> Tensor:
 def noise(model: nn.Module, batch: Mapping[str, Any], draws: Draws, accelerator: Accelerator) -> Tensor:
     """What a batch is blended with; a source that matches it to the data sees the batch of all processes."""
     if not model.source.whole or accelerator.num_processes == 1:
-        return model.source(batch, draws)
+        return model.draw_source(batch, draws)
     whole = Draws(draws.key, range(draws.total), draws.total)
-    return model.source({"x": accelerator.gather(batch["x"])}, whole)[draws.rows.start : draws.rows.stop]
+    return model.draw_source({"x": accelerator.gather(batch["x"])}, whole)[draws.rows.start : draws.rows.stop]
 
 
 def measured(model: nn.Module, settings: TrainSettings, batch: Mapping[str, Any], level: Level, eps: Tensor, draws: Draws) -> Tensor:

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from fromnoise.autoencoders import Autoencoder
 from fromnoise.diffusion import Cosine, Denoiser, Flow, Karras, Schedule, Table, exact
+from fromnoise.draws import Draws
 from fromnoise.errors import Usage
 from fromnoise.model import Model, Sampling
 from tests.parts import built, label_of
@@ -267,3 +269,41 @@ def test_recipes_that_cannot_be_built(config, says):
 def test_networks_of_pictures_send_points_to_the_mlp(network):
     with pytest.raises(Usage, match="network=mlp"):
         built({"network": network}, (2,))
+
+
+def test_negative_conditions_go_with_their_samples():
+    model = exact_model(labels=4, shape=(1, 8, 8))
+    how = {"label": [0, 1, 2, 3], "negative": {"label": [3, 2, 1, 0]}, "guidance": 2.0, "steps": 4}
+    assert torch.equal(model.sample(4, **how), model.sample(4, batch=3, **how))
+
+
+def test_conditions_are_read_in_evaluation_mode_and_without_gradients():
+    model, seen = exact_model(labels=3).train(), []
+    model.conditions["label"].register_forward_hook(lambda module, *_: seen.append((module.training, torch.is_grad_enabled())))
+    model.sample(2, label=1, steps=2)
+    assert seen and set(seen) == {(False, False)} and model.training
+
+
+def test_a_result_says_by_which_schedule():
+    assert "high=0.5" in Sampling(schedule=Flow(high=0.5)).record()["schedule"] and "schedule" not in Sampling().record()
+
+
+class Halved(Autoencoder):
+    """Latents of half the size, each pixel's four neighbours as channels."""
+
+    def encode(self, x):
+        return nn.functional.pixel_unshuffle(x, 2)
+
+    def decode(self, z):
+        return nn.functional.pixel_shuffle(z, 2)
+
+    def latent_shape(self, shape):
+        return (4 * shape[0], shape[1] // 2, shape[2] // 2)
+
+
+def test_an_autoencoder_lies_between_the_data_and_what_is_diffused():
+    model = built({"network": {"name": "conv", "width": 8}, "autoencoder": {"name": f"{__name__}:Halved"}}, (1, 8, 8))
+    assert model.shape == (4, 4, 4) and model.sample(3, steps=2).shape == (3, 1, 8, 8)
+    batch, draws = {"x": torch.randn(2, 1, 8, 8)}, Draws.fixed(2)
+    eps = model.draw_source(batch, draws)
+    assert eps.shape == (2, 4, 4, 4) and torch.isfinite(model(batch, model.noise(torch.tensor([0.2, 0.7])), eps)).all()
