@@ -100,7 +100,7 @@ def test_minutes_become_images_by_the_speed_that_was_measured():
         state.step, state.images = state.step + 1, state.images + 10
         state.seconds += 0.1 if state.step > 3 else 0.5
         speed = pace.speed(state)
-    assert speed == pytest.approx(100) and 6 <= state.seconds <= 6.2
+    assert speed == pytest.approx(100) and 12 <= state.seconds <= 12.2
     state.seconds += 0.5  # an evaluation
     said = state.decide(settings, speed, 0.5)
     assert state.evals == 3 and state.total == pytest.approx(state.images + 100 * (60 - state.seconds - 2 * 0.5), abs=10)

@@ -11,17 +11,23 @@ from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
 from tests.training.test_length import cut_at, lines
 
-HERE = ("digits", "moons")  # sets that are small and need no file
+HERE = ("digits", "moons", "checkerboard")  # sets that are small and need no file
 SHORT = {"steps": 9, "batch": 8, "warmup": 40, "log_every": 4, "evals": 2, "held_out": 8, "save_every": 7}
+
+
+def alike(node: dict) -> dict:
+    """A set of the same kind that is small and on every machine."""
+    if node["name"] == "between":
+        return node | {key: alike(node[key]) for key in ("x", "source")}
+    flip = {"flip": node["flip"]} if "flip" in node else {}
+    return ({"name": node["name"]} if node["name"] in HERE else {"name": "tests.parts:stand_in", "like": node["name"]}) | flip
 
 
 def small(name: str, folder: Path) -> dict:
     """A recipe with its kind of data, network, conditions, optimizer and sampler, but little of each; a base is trained in `folder`."""
-    recipe = config.load(name)
-    like = recipe["data"]["name"]
-    flip = {"flip": recipe["data"]["flip"]} if "flip" in recipe["data"] else {}
-    recipe["data"] = {"name": like} if like in HERE else {"name": "tests.parts:stand_in", "like": like, **flip}
-    recipe["train"] = {key: value for key, value in recipe["train"].items() if key not in config.recipe.LENGTHS} | SHORT
+    recipe = config.load(name).as_dict()
+    recipe["data"] = alike(recipe["data"])
+    recipe["train"] = {key: value for key, value in recipe["train"].items() if key not in config.LENGTHS} | SHORT
     if "network" in recipe:
         recipe["network"] = recipe["network"] | {"width": 8} | ({"head": 8} if "head" in recipe["network"] else {})
     if "sample" in recipe:
