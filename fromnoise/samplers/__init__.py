@@ -11,7 +11,7 @@ from ..diffusion.level import Level
 from ..errors import Usage, nearest
 from ..registry import lookup
 from .multistep import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, unipc
-from .onestep import Denoise, Randn, Steps, ddim, ddpm, edm, euler, euler_ancestral, heun, iadb, invert, repaint
+from .singlestep import Denoise, Randn, Steps, ddim, ddpm, edm, euler, euler_ancestral, heun, iadb, invert, repaint
 
 Sampler = Callable[..., Steps]  # (denoise, x, levels, options …) -> steps
 SAMPLERS: dict[str, Sampler] = {

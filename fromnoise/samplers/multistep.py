@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.level import Level
-from .onestep import Denoise, Randn, Steps, remix
+from .singlestep import Denoise, Randn, Steps, remix
 
 
 def ahead(nxt: Level, now: Level, was: Level) -> Tensor:

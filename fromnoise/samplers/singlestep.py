@@ -1,4 +1,4 @@
-"""Samplers without memory: take x apart into (x0, eps), mix them again with less noise."""
+"""Single-step samplers: each step takes x apart into (x0, eps) and mixes them again with less noise, remembering nothing."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
