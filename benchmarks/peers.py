@@ -23,14 +23,16 @@ from accelerate import Accelerator
 from diffusers import DDPMScheduler, DiTTransformer2DModel, UNet2DModel
 from diffusers.training_utils import EMAModel
 
+from fromnoise.conditions import Example
+from fromnoise.config import Recipe
 from fromnoise.convert import dit, to_theirs, unet
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
 from fromnoise.draws import Draws
 from fromnoise.model import Model, build, expanded
 from fromnoise.training.ema import EMA
-from fromnoise.training.optim import adamw
+from fromnoise.training.optim import OPTIMIZERS
 from fromnoise.training.settings import TrainSettings
-from fromnoise.training.setup import tuned
+from fromnoise.training.setup import prepare_network
 from fromnoise.training.step import Gradient, stratified
 
 SMALL = {  # the 1.7 M UNet2DModel of diffusers' own course, but for how the class enters
@@ -51,18 +53,18 @@ def ours(case: str, device: torch.device, plain: bool) -> tuple[Model, Callable[
     """Our model, and a whole training step of it."""
     node, shape, *_ = CASES[case]
     torch.manual_seed(0)
-    config = {"network": node, "conditions": LABEL, "predict": "eps", "noise": {"name": "table"}}
-    model = build(config, shape, [str(i) for i in range(10)])
+    config = {"network": expanded(node), "conditions": LABEL, "predict": "eps", "noise": {"name": "table"}}
+    model = build(Recipe.of(config), Example(shape, tuple(map(str, range(10)))))
     with torch.no_grad():
         for p in model.parameters():  # nothing zero, as after some training
             p.add_(0.02 * torch.randn(p.shape))
     model.to(device)
     settings = TrainSettings(steps=1000, precision="fp32" if plain else "auto", compile=False if plain else None)
     model.denoiser.autocast = precision(device, settings.precision)
-    tuned(model.denoiser.network, settings, device)
+    prepare_network(model.denoiser.network, settings, device, own_process=True)
     parameters = list(model.parameters())
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-    trained, optimizer = accelerator.prepare(model, adamw(parameters, 1e-4, (0.9, 0.999), 0.0))
+    trained, optimizer = accelerator.prepare(model, OPTIMIZERS["adamw"](parameters, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0))
     gradient, ema = Gradient(accelerator, trained, parameters, settings, 1), EMA(parameters, 500_000)
     count = [0]
 

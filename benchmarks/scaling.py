@@ -17,13 +17,15 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from fromnoise.conditions import Example
+from fromnoise.config import Recipe
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
 from fromnoise.draws import Draws
-from fromnoise.model import build
+from fromnoise.model import build, expanded
 from fromnoise.training.estimate import flop
-from fromnoise.training.optim import adamw
+from fromnoise.training.optim import OPTIMIZERS
 from fromnoise.training.settings import TrainSettings
-from fromnoise.training.setup import tuned
+from fromnoise.training.setup import prepare_network
 from fromnoise.training.step import Gradient, stratified
 
 BASE = {"name": "unet", "width": 64, "levels": [1, 2, 2], "blocks": 2, "attention": [2]}
@@ -45,14 +47,14 @@ def row(case: dict) -> dict:
     if "recompute" not in case:  # what the C library keeps for reuse would count as memory in use
         keep_memory()
     shape, n = (3, case["size"], case["size"]), case["batch"]
-    model = build({"network": case["node"], "noise": "cosine"}, shape)
+    model = build(Recipe.of({"network": expanded(case["node"]), "noise": "cosine"}), Example(shape))
     work = 3 * n * flop(model.denoiser.network, shape)
     model.to(device)
     settings = TrainSettings(steps=1, recompute=case.get("recompute", False))
     model.denoiser.autocast = precision(device)
-    tuned(model.denoiser.network, settings, device)
+    prepare_network(model.denoiser.network, settings, device, own_process=True)
     parameters, accelerator = list(model.parameters()), Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-    optimizer = adamw(parameters, 1e-4, (0.9, 0.99), 0.0)
+    optimizer = OPTIMIZERS["adamw"](parameters, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0)
     gradient = Gradient(accelerator, model, parameters, settings, 1)
 
     def step(rows: int) -> float:

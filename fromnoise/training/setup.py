@@ -89,7 +89,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     model.dry_run()
     model.denoiser.autocast = precision(accelerator.device, settings.precision)
     for network in model.networks():  # before anything is made like its weights
-        _prepare(network, settings, accelerator.device, own_process)
+        prepare_network(network, settings, accelerator.device, own_process)
     parameters = [p for p in model.parameters() if p.requires_grad]
     make = lookup(OPTIMIZERS, settings.optimizer, "train.optimizer")
     optimizer = make(parameters, lr=settings.lr, betas=tuple(settings.betas), weight_decay=settings.weight_decay)
@@ -120,7 +120,7 @@ def _accelerator(device: str | None) -> Accelerator:
     return accelerator
 
 
-def _prepare(network: nn.Module, settings: TrainSettings, device: torch.device, own_process: bool) -> None:
+def prepare_network(network: nn.Module, settings: TrainSettings, device: torch.device, own_process: bool = False) -> None:
     """Makes a network recompute as the settings say; compiles it as they say or, where they say nothing, on a GPU."""
     if settings.recompute and not recompute(network):
         raise Usage("train.recompute: this network is not made of fromnoise's Blocks, so there is nothing to recompute; leave it out")
