@@ -9,13 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-import fromnoise.training.loop as training
 from fromnoise.cli.pictures import images_of
 from fromnoise.model import load
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
 from tests.cli.test_cli import call
-from tests.training.test_train import recipe, same
+from tests.training.test_train import cut_short, recipe, same
 
 
 def told(hint=None, data="tests.parts:paired", **changes):
@@ -51,17 +50,7 @@ def test_a_run_knows_its_pictures_without_the_data(paired, monkeypatch):
 def test_a_cut_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch, hint):
     config = told(hint, condition={"drop": 0.3}, train={"steps": 12, "save_every": 4, "evals": 1})
     train(config, tmp_path / "whole", quiet=True)
-    step = training.Monitor.step
-
-    def crash(self, *rest):
-        if self.state.step == 10:
-            raise MemoryError("the power went")
-        step(self, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Monitor, "step", crash)
-        with pytest.raises(MemoryError):
-            train(config, tmp_path / "cut", quiet=True)
+    cut_short(config, tmp_path / "cut", monkeypatch, lambda state: state.step == 10)
     train(config, tmp_path / "cut", quiet=True)
     assert same(tmp_path / "whole", tmp_path / "cut")
 

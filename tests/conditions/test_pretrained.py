@@ -2,11 +2,10 @@
 
 import pytest
 import torch
+import transformers
 
-transformers = pytest.importorskip("transformers")
-
-from fromnoise.conditions.text import Pretrained, encoder_of  # noqa: E402
-from fromnoise.errors import Problem, Usage  # noqa: E402
+from fromnoise.conditions.text import Pretrained, encoder_of
+from fromnoise.errors import Problem, Usage
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "red", "blue", "circle", "square", "left", "of"]
 SMALL = {"vocab_size": len(WORDS), "num_hidden_layers": 2}

@@ -2,14 +2,13 @@
 
 import pytest
 import torch
+import transformers
 from torch.nn.functional import cosine_similarity
 
-transformers = pytest.importorskip("transformers")
-
-from fromnoise.errors import Problem  # noqa: E402
-from fromnoise.evaluation import Card, ClipScore, Row  # noqa: E402
-from fromnoise.evaluation.score import with_clip  # noqa: E402
-from tests.conditions.test_pretrained import made  # noqa: E402
+from fromnoise.errors import Problem
+from fromnoise.evaluation import Card, ClipScore, Row
+from fromnoise.evaluation.score import with_clip
+from tests.conditions.test_pretrained import made
 
 CAPTIONS = ["a red circle", "a blue square left of a red circle", "of"]
 

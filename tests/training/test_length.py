@@ -14,7 +14,7 @@ from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.state import Pace, State
-from tests.training.test_train import recipe, same
+from tests.training.test_train import cut_short, recipe, same
 
 OWN = {key: f"tests.parts:{name}" for key, name in (("optimizer", "sgd"), ("weight", "twice"), ("distance", "cubed"), ("tracker", "Tracker"))}
 
@@ -124,17 +124,8 @@ def test_a_run_of_minutes_is_one_of_images_once_the_speed_is_known(tmp_path, mon
 
 def test_a_run_of_minutes_goes_on_exactly_once_its_length_is_known(tmp_path, monkeypatch):
     """Cut half-way and gone on with twice, once on a machine whose clock says something else: the same run."""
-    timed, real = recipe(train={"steps": None, "minutes": 0.02, "warmup": 0, "save_every": 1, "held_out": 4}), training.Monitor.step
-
-    def crash(self, *rest):
-        if self.state.done > 0.5:
-            raise MemoryError("the power went")
-        real(self, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Monitor, "step", crash)
-        with pytest.raises(MemoryError):
-            train(timed, tmp_path / "one", quiet=True)
+    timed = recipe(train={"steps": None, "minutes": 0.02, "warmup": 0, "save_every": 1, "held_out": 4})
+    cut_short(timed, tmp_path / "one", monkeypatch, lambda state: state.done > 0.5)
     saved = Run(tmp_path / "one").load_checkpoint()["state"]
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     train(timed, tmp_path / "one", quiet=True)

@@ -44,6 +44,21 @@ def same(a: Path, b: Path) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
+def cut_short(config, folder, monkeypatch, when):
+    """Trains until `when(state)` holds after a step, and dies there before anything is written of it."""
+    step = training.Monitor.step
+
+    def crash(self, *rest):
+        if when(self.state):
+            raise MemoryError("the power went")
+        step(self, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Monitor, "step", crash)
+        with pytest.raises(MemoryError):
+            train(config, folder, quiet=True)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -58,17 +73,7 @@ def test_a_crashed_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeyp
     network = change.pop("network", RECIPE["network"])
     config = recipe(**change) | {"network": network}
     train(config, tmp_path / "whole", quiet=True)
-    step = training.Monitor.step
-
-    def crash(self, *rest):
-        if self.state.step == 15:
-            raise MemoryError("the power went")
-        step(self, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Monitor, "step", crash)
-        with pytest.raises(MemoryError):
-            train(config, tmp_path / "cut", quiet=True)
+    cut_short(config, tmp_path / "cut", monkeypatch, lambda state: state.step == 15)
     train(config, tmp_path / "cut", quiet=True)
     assert same(tmp_path / "whole", tmp_path / "cut")
     steps = [entry["step"] for entry in Run(tmp_path / "cut").entries() if "loss" in entry]
