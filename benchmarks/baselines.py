@@ -22,7 +22,7 @@ from fromnoise.conditions import Example  # noqa: E402
 from fromnoise.config import Recipe  # noqa: E402
 from fromnoise.device import keep_memory, machine, precision  # noqa: E402
 from fromnoise.draws import Draws  # noqa: E402
-from fromnoise.model import build, expanded  # noqa: E402
+from fromnoise.model import build  # noqa: E402
 from fromnoise.training.optim import OPTIMIZERS  # noqa: E402
 from fromnoise.training.settings import TrainSettings  # noqa: E402
 from fromnoise.training.step import Gradient, stratified  # noqa: E402
@@ -45,7 +45,7 @@ CASES = {  # network, example, batch, their images a second
 def rate(node: dict, shape: tuple[int, ...], n: int, seconds: float = 8.0) -> tuple[int, float]:
     """(parameters, images a second) of whole training steps."""
     device = torch.device("cpu")
-    model = build(Recipe.of({"network": expanded(node), "noise": "cosine"}), Example(shape))
+    model = build(Recipe.of({"network": node, "noise": "cosine"}), Example(shape))
     model.denoiser.autocast = precision(device)
     parameters, accelerator, settings = list(model.parameters()), Accelerator(cpu=True, mixed_precision="no"), TrainSettings(steps=1)
     optimizer = OPTIMIZERS["adamw"](parameters, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0)

@@ -53,7 +53,7 @@ def ours(case: str, device: torch.device, plain: bool) -> tuple[Model, Callable[
     """Our model, and a whole training step of it."""
     node, shape, *_ = CASES[case]
     torch.manual_seed(0)
-    config = {"network": expanded(node), "conditions": LABEL, "predict": "eps", "noise": {"name": "table"}}
+    config = {"network": node, "conditions": LABEL, "predict": "eps", "noise": {"name": "table"}}
     model = build(Recipe.of(config), Example(shape, tuple(map(str, range(10)))))
     with torch.no_grad():
         for p in model.parameters():  # nothing zero, as after some training

@@ -21,7 +21,7 @@ from fromnoise.conditions import Example
 from fromnoise.config import Recipe
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
 from fromnoise.draws import Draws
-from fromnoise.model import build, expanded
+from fromnoise.model import build
 from fromnoise.training.estimate import flop
 from fromnoise.training.optim import OPTIMIZERS
 from fromnoise.training.settings import TrainSettings
@@ -47,7 +47,7 @@ def row(case: dict) -> dict:
     if "recompute" not in case:  # what the C library keeps for reuse would count as memory in use
         keep_memory()
     shape, n = (3, case["size"], case["size"]), case["batch"]
-    model = build(Recipe.of({"network": expanded(case["node"]), "noise": "cosine"}), Example(shape))
+    model = build(Recipe.of({"network": case["node"], "noise": "cosine"}), Example(shape))
     work = 3 * n * flop(model.denoiser.network, shape)
     model.to(device)
     settings = TrainSettings(steps=1, recompute=case.get("recompute", False))
