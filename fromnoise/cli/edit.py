@@ -66,7 +66,7 @@ class EditOptions(DrawOptions):
 @command(edit_app, "edit sdedit runs/mnist --image sketch.png --strength 0.5 --label 3", without=OTHERS)
 def sdedit(edit: EditOptions, strength: Strength = 0.6, n: Number = 8, out: Results = Path("sdedit.png")) -> None:
     """A picture noised part of the way and drawn anew from there (Meng et al. 2022): its layout stays, its details are the model's."""
-    lib.pictures.check_out(out, ".npz")
+    lib.figures.check(out, "", ".npz")
     how, given = edit.chosen(n, strength=strength)
     picture = edit.pictures(1)
     lib.pictures.write_beside(edit.run.model.sample(n, replace(how, init=picture), **given), out, picture)
@@ -76,7 +76,7 @@ def sdedit(edit: EditOptions, strength: Strength = 0.6, n: Number = 8, out: Resu
          without=OTHERS, sampler="repaint", steps=50)  # fmt: skip
 def inpaint(edit: EditOptions, mask: Mask, n: Number = 8, out: Results = Path("inpaint.png")) -> None:
     """A part of a picture made new, n times; the rest stays, pixel for pixel. repaint goes back and forth until both agree; others are faster."""
-    lib.pictures.check_out(out, ".npz")
+    lib.figures.check(out, "", ".npz")
     how, given = edit.chosen(n)
     hole = lib.pictures.mask(mask, edit.run.model.shape, edit.run.recipe.data)
     picture = edit.pictures(1)
@@ -93,10 +93,7 @@ def invert(edit: EditOptions, iterations: Iterations = 5, out: Out = Path("inver
     back = edit.run.model.sample(len(noise), replace(how, start=noise), **given).float().cpu()
     decibels = [f"{value:.1f} dB" for value in lib.evaluation.psnr(back, pictures).tolist()]
     noisiest = edit.run.model.sampling_schedule(how).levels(how.steps)[0]
-    grey = lib.figures.process.unit_variance(noise, noisiest) / 3  # over three standard deviations
-    rows = [*zip(*map(lib.figures.tiles, (pictures, grey, back)), strict=True)]
-    captions = [("", "", said) for said in decibels]
-    print(lib.figures.write(lib.figures.strip(rows, columns=("picture", "noise", "reconstruction"), captions=captions), out))
+    print(lib.figures.write(lib.figures.inverted(pictures, noise, back, noisiest, decibels), out))
     print(f"PSNR of the reconstruction: {', '.join(decibels)}")
 
 
@@ -120,7 +117,7 @@ def interpolate(edit: EditOptions, way: WayOptions, seeds: Seeds = None) -> None
 @command(edit_app, "edit vary runs/mnist --example 0 --strength 0.3", without=FIXED, steps=50, guidance=1.0)
 def vary(edit: EditOptions, strength: Turned = 0.2, n: Number = 8, out: Results = Path("vary.png")) -> None:
     """Variations of a picture: taken up to its noise, the noise changed a little, and drawn again."""
-    lib.pictures.check_out(out, ".npz")
+    lib.figures.check(out, "", ".npz")
     how, given = edit.chosen(None, **INVERTED)
     picture = edit.pictures(1)
     lib.pictures.write_beside(lib.editing.vary(edit.run.model, picture, n, strength, how, **given), out, picture)
@@ -131,7 +128,7 @@ def vary(edit: EditOptions, strength: Turned = 0.2, n: Number = 8, out: Results 
 def steer(run: DataOptions, sampling: SamplingOptions, label: Label, scale: Scale = 5.0, n: Number = 16, features: Features = "cnn",
           out: Samples = Path("steer.png")) -> None:  # fmt: skip
     """Classifier guidance: samples of a class, led by the classifier that `evaluate` uses; the model itself need not know classes."""
-    lib.pictures.check_out(out, ".npz")
+    lib.figures.check(out, "", ".npz")
     if n < 1:
         raise Usage(f"draw at least 1 sample, not {n}")
     model, (train, test) = run.model, run.data
@@ -141,10 +138,7 @@ def steer(run: DataOptions, sampling: SamplingOptions, label: Label, scale: Scal
     numbers = lib.conditions.class_numbers(label, train.classes)
     if not all(0 <= number < len(train.classes) for number in numbers):
         raise Usage(f"the data knows the classes 0 to {len(train.classes) - 1}, not {label}")
-    labels = [numbers[i % len(numbers)] for i in range(n)]
-    how = sampling.sampling(run, guidance=1.0)
-    net = lib.evaluation.load_features(features, train, test, model.device)
-    if net.classes != len(train.classes):
-        raise Usage(f"{features} does not tell the {len(train.classes)} classes of {train.name} apart; use --features cnn")
+    labels, how = [numbers[i % len(numbers)] for i in range(n)], sampling.sampling(run, guidance=1.0)
+    net = lib.evaluation.load_classifier(features, train, test, model.device)
     made = lib.editing.steer(model, lib.torch.tensor(labels), lambda x: net(x)[1], scale, sampling=how, **model.unconditional())
     print(lib.figures.save(made.float().cpu(), out, labels=labels))

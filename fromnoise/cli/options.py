@@ -187,7 +187,7 @@ def parse_controls(run: RunOptions, given: Sequence[str] | None) -> tuple[dict[s
     digest = lib.model.base_digest(model, run.run)
     for word in given:
         what, file, weight = words.control(word)
-        key = _control(run, what, digest)
+        key = lib.model.control_key(model, run.run, what, digest, run.device, run.trust)
         if key in weights:
             raise Usage(f"--control {key} is given twice; once is enough")
         weights[key] = weight or model.sampling.control.get(key, [1.0])
@@ -197,16 +197,3 @@ def parse_controls(run: RunOptions, given: Sequence[str] | None) -> tuple[dict[s
         examples = model.examples()
         model.set_examples({key: examples[key] for key in examples if key not in model.conditions or model.conditions[key].from_data})
     return hints, {**model.sampling.control, **weights}
-
-
-def _control(run: RunOptions, what: str, digest: str) -> str:
-    """The key of the control that is called so, added to the model where it is another run's."""
-    mine, path = lib.model.controls(run.model), Path(what)
-    if what in mine:
-        return what
-    if path.is_dir() and path.resolve() == run.run.resolve() and len(mine) == 1:
-        return mine[0]
-    if not path.is_dir():
-        there = f"this run's are {', '.join(mine)}" if mine else "this run has none of its own"
-        raise Usage(f"no control {what!r}: {there}, and there is no run folder of that name")
-    return lib.model.add_control(run.model, path, digest, run.device, run.trust)

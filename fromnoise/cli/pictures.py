@@ -1,4 +1,4 @@
-"""Picture files that a user names, as tensors; and where pictures go."""
+"""Picture files that a user names, as tensors."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,29 +13,14 @@ from ..conditions.hints import holed
 from ..data.files.listing import listed
 from ..data.files.pictures import picture as read
 from ..errors import Usage
-from ..files import vacant
 from ..model import Model
 from . import words
-
-
-def check_out(out: Path, *others: str) -> None:
-    """Raises Usage where `out` is no kind of picture, folder or other file that can be written, and Problem where nothing may be put there."""
-    if out.suffix == "":
-        vacant(out)
-    elif out.suffix not in others:
-        figures.check(out)
 
 
 def write_beside(made: Tensor, out: Path, *beside: Tensor) -> None:
     """The results alone in an archive or a folder; in a picture, what they were made from on the left."""
     made = made.float().cpu()
-    if out.suffix in ("", ".npz"):
-        print(figures.save(made, out))
-        return
-    first = [figures.tiles(part)[0] for part in beside]
-    blank = [tile.point(lambda value: 255) for tile in first]
-    rows = [[*(blank if i else first), *figures.tiles(part)] for i, part in enumerate(made.split(8))]
-    print(figures.write(figures.strip(rows, columns=("picture", "kept")[: len(beside)]), out))
+    print(figures.save(made, out) if out.suffix in ("", ".npz") else figures.write(figures.edited(made, *beside), out))
 
 
 def noises_of(model: Model, seeds: str, rows: int) -> tuple[Tensor, list[str]]:

@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
-from ..errors import Problem, Usage, nearest
+from ..errors import Usage, nearest
 from . import lib, words
 from .command import app, command, print_table
 from .options import Argument, Option, RunFolder, RunOptions
@@ -24,12 +24,9 @@ Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter ch
 @command(app, "import ddpm-cifar10-32/ --out runs/ddpm")
 def import_(folder: Foreign, out: RunFolder) -> None:
     """Take over a model in diffusers' layout (UNet2DModel, DiTTransformer2DModel) as a run: sample it, evaluate it, with every sampler."""
-    foreign = lib.convert.read(folder)
-    model, recipe, run = lib.model.from_foreign(foreign), lib.config.Recipe.of(foreign.config), lib.runs.Run(lib.files.vacant(out))
-    run.save_weights(model, 0)
-    run.write_recipe(recipe)
+    model = lib.model.import_run(folder, out)
     count = sum(p.numel() for p in model.parameters())
-    print(f"{out}: {recipe.with_defaults().network['name']} of {count:,} parameters; draw from it with `fromnoise sample {out}`")
+    print(f"{out}: {type(model.denoiser.network).__name__} of {count:,} parameters; draw from it with `fromnoise sample {out}`")
 
 
 @command(app, "export runs/mnist mnist-diffusers/", without=("adapter", "device"))
@@ -37,22 +34,12 @@ def export(run: RunOptions, folder: Annotated[Path, Argument(help="To write.")],
     """Write a run in diffusers' layout, which DDPMPipeline or DDIMPipeline read."""
     if to != "diffusers":
         raise Usage(f"--to is diffusers, not {to!r}")
-    model, recipe = lib.model.load(run.run, "cpu", run.trust, run.weights), run.recipe
-    if lib.model.controls(model):
-        raise Problem(f"{run.run} holds a control branch, which has no counterpart there yet; export its base, {recipe.base['run']}")
-    node, added, config = lib.model.expanded(recipe.network), lib.networks.changes(model), recipe.as_dict()
-    if not alone:
-        tensors = {name: tensor.detach().float() for name, tensor in lib.networks.merge(model).state_dict().items()}
-        pipeline = lib.convert.write(folder, config, node, tensors, model.sampling_schedule())
-        print(f"{folder}: reads as {pipeline}.from_pretrained({str(folder)!r}) in diffusers")
-        return
-    if not added:
-        raise Problem(f"{run.run} has no adapter; leave --adapter out")
-    if whole := [name for name, p in model.named_parameters() if p.requires_grad and ".change." not in name]:
-        what = f"{run.run} has also trained {whole[0]} whole"
-        raise Problem(f"{what}, for which PEFT's files have no place; leave --adapter out to export all, merged")
-    file = lib.convert.write_adapter(folder, config, node, model.state_dict(), added)
-    print(f"{file}: {len(added)} layers, as PEFT and diffusers name them")
+    how = (run.run, folder, run.trust, run.weights)
+    if alone:
+        file, count = lib.model.export_adapter(*how)
+        print(f"{file}: {count} layers, as PEFT and diffusers name them")
+    else:
+        print(f"{folder}: reads as {lib.model.export_run(*how)}.from_pretrained({str(folder)!r}) in diffusers")
 
 
 @command(app, "merge runs/fashion_lora -o runs/fashion", "merge runs/mnist --adapter runs/fashion_lora:0.5 -o half", without=("device",))

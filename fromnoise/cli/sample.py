@@ -24,7 +24,7 @@ def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png")
     """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
     if n < 1:
         raise Usage(f"draw at least 1 sample, not {n}")
-    lib.pictures.check_out(out, ".npz", ".gif")
+    lib.figures.check(out, "", ".npz", ".gif")
     model, (how, given) = draw.run.model, draw.chosen(n)
     began = time.perf_counter()
     if gif or out.suffix == ".gif":

@@ -4,6 +4,7 @@ from .animation import gif
 from .compare import by_class, compare, guidance, sweep
 from .condition import alternating, condition, input_pictures
 from .curves import curves
+from .edited import edited, inverted
 from .interpolate import interpolate, latent_walk
 from .picture import check, grid, save, tiles, to_uint8, write
 from .process import estimate, forward, moments, reverse, reverse_gif

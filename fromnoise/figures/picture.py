@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..errors import Usage
-from ..files import replacing
+from ..files import replacing, vacant
 
 EDGE = 64  # pixels: tiles smaller than this are enlarged, so that an 8 x 8 digit can be seen
 PANEL = 144  # pixels: the edge of a scatter or a line panel
@@ -132,9 +132,13 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, 
     return path
 
 
-def check(path: Path) -> None:
-    """Raises Usage where pictures cannot be written under this ending."""
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+def check(path: Path, *others: str) -> None:
+    """Raises Usage where nothing can be written under this ending, a picture's or one of `others`, and Problem where a folder ("") may not be put there."""
+    if path.suffix == "" and "" in others:
+        vacant(path)
+    elif path.suffix in others:
+        return
+    elif Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in .png, .webp or .jpg")
 
 

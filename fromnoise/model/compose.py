@@ -82,6 +82,19 @@ def add_control(model: Model, path: str | Path, own: str, device: str | None = N
     return key
 
 
+def control_key(model: Model, run: Path, what: str, own: str, device: str | None = None, trust: bool = False) -> str:
+    """The key of the control branch `what`: the run's own, or another run's, which is added to its model as `add_control` does."""
+    mine, path = controls(model), Path(what)
+    if what in mine:
+        return what
+    if path.is_dir() and path.resolve() == run.resolve() and len(mine) == 1:
+        return mine[0]
+    if not path.is_dir():
+        there = f"this run's are {', '.join(mine)}" if mine else "this run has none of its own"
+        raise Usage(f"no control {what!r}: {there}, and there is no run folder of that name")
+    return add_control(model, path, own, device, trust)
+
+
 def controls(model: Model) -> list[str]:
     """The keys of a model's control branches."""
     return [key for key, condition in model.conditions.items() if isinstance(condition, Control)]

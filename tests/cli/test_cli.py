@@ -256,7 +256,7 @@ def test_export_and_import_by_command(exportable, tmp_path, monkeypatch, capsys)
     code, said, _ = call(monkeypatch, capsys, "export", exportable, tmp_path / "theirs", "--trust")
     assert code == 0 and "DDIMPipeline.from_pretrained" in said
     code, said, _ = call(monkeypatch, capsys, "import", tmp_path / "theirs", "--out", tmp_path / "back")
-    assert code == 0 and "unet of" in said
+    assert code == 0 and "UNet of" in said
     for folder in (exportable, tmp_path / "back"):
         words = (
             "sample",

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ...data import Dataset
-from ...errors import Problem
+from ...errors import Problem, Usage
 from ...registry import lookup
 from .cached import cached_cnn
 from .clip import ClipScore
@@ -36,3 +36,11 @@ def load_features(spec: str | Path | Factory, train: Dataset, test: Dataset, dev
         name = str(spec) if isinstance(spec, Path) else spec
         net = lookup(FEATURES, name, "feature network or file of weights (.safetensors)")(train, test, torch.device(device))
     return net.to(device).eval().requires_grad_(False)
+
+
+def load_classifier(spec: str | Path | Factory, train: Dataset, test: Dataset, device: torch.device | str = "cpu") -> FeatureNet:
+    """The feature network for a dataset, as `load_features` finds it, where it tells the data's classes apart; else raises Usage."""
+    net = load_features(spec, train, test, device)
+    if net.classes != len(train.classes):
+        raise Usage(f"{spec} does not tell the {len(train.classes)} classes of {train.name} apart; use --features cnn")
+    return net

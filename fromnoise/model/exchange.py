@@ -1,0 +1,49 @@
+"""Whole runs from and to the layouts of other libraries."""
+
+from pathlib import Path
+
+from .. import convert
+from ..config import Recipe
+from ..errors import Problem
+from ..files import vacant
+from ..networks import changes, merge
+from ..runs import Run
+from .build import expanded
+from .compose import controls
+from .load import from_foreign, load
+from .model import Model
+
+
+def import_run(folder: str | Path, out: str | Path) -> Model:
+    """Writes a model in diffusers' layout as a run that can be sampled, evaluated and trained on; the model. Raises Problem for what we have no part for."""
+    foreign = convert.read(folder)
+    model, run = from_foreign(foreign), Run(vacant(Path(out)))
+    run.save_weights(model, 0)
+    run.write_recipe(Recipe.of(foreign.config))
+    return model
+
+
+def export_run(path: str | Path, folder: str | Path, trust: bool = False, weights: str = "last") -> str:
+    """Writes a run in diffusers' layout, its adapter merged; the name of the pipeline that reads it."""
+    model, recipe, node = _exported(path, trust, weights)
+    tensors = {name: tensor.detach().float() for name, tensor in merge(model).state_dict().items()}
+    return convert.write(folder, recipe.as_dict(), node, tensors, model.sampling_schedule())
+
+
+def export_adapter(path: str | Path, folder: str | Path, trust: bool = False, weights: str = "last") -> tuple[Path, int]:
+    """Writes what a run's adapter changes, as PEFT and diffusers name it; (the file, the number of layers)."""
+    model, recipe, node = _exported(path, trust, weights)
+    if not (added := changes(model)):
+        raise Problem(f"{path} has no adapter; leave --adapter out")
+    if whole := [name for name, p in model.named_parameters() if p.requires_grad and ".change." not in name]:
+        what = f"{path} has also trained {whole[0]} whole"
+        raise Problem(f"{what}, for which PEFT's files have no place; leave --adapter out to export all, merged")
+    return convert.write_adapter(folder, recipe.as_dict(), node, model.state_dict(), added), len(added)
+
+
+def _exported(path: str | Path, trust: bool, weights: str) -> tuple[Model, Recipe, dict]:
+    """A run's model, its recipe, and the node of its network with every setting."""
+    model, recipe = load(path, "cpu", trust, weights), Run(path).recipe(trust).with_defaults()
+    if controls(model):
+        raise Problem(f"{path} holds a control branch, which has no counterpart there yet; export its base, {recipe.base['run']}")
+    return model, recipe, expanded(recipe.network)
