@@ -4,7 +4,7 @@ import ctypes
 import os
 import platform
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,11 @@ def compiled(network: torch.nn.Module, kept: Path | None = None, fallback: bool 
         torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.cache_size_limit = max(32, torch._dynamo.config.cache_size_limit)  # training, guided sampling, the last batch …
     network.compile(dynamic=False)
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Within it compiled networks run as they are written: a batch of another size, taken now and then, is not worth compiling for."""
+    return torch.compiler.set_stance("force_eager")
 
 
 def keep_memory() -> None:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from .. import figures
+from ..device import uncompiled
 from ..draws import Draws
 from ..registry import lookup
 from ..runs.folder import Run
@@ -110,7 +111,7 @@ class Monitor:
     def evaluate(self) -> float | None:
         """The held-out loss, logged as a whole and by level, None where no examples are held out; and a grid, drawn."""
         began = time.perf_counter()
-        with self.parts.ema.applied(self.parts.parameters):
+        with self.parts.ema.applied(self.parts.parameters), uncompiled():
             self.parts.model.eval()
             by_level = self.held_out()
             mean = sum(by_level.values()) / len(by_level) if by_level else None
@@ -169,7 +170,7 @@ class Monitor:
         count, speed = sum(p.numel() for p in model.parameters()), round(state.images / max(state.seconds, 1e-9), 1)
         found = {"parameters": count, "steps": state.step, "images": state.images, "seconds": round(state.seconds, 1)}
         self.run.write_json("summary.json", found | {"images_per_second": speed, "skipped": state.skipped, "held_out": held_out})
-        with self.parts.ema.applied(self.parts.parameters):
+        with self.parts.ema.applied(self.parts.parameters), uncompiled():
             model.eval()
             self.draw(self.run.path / "samples" / "final.png", rows=8)
             figures.reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))

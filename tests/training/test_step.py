@@ -139,3 +139,16 @@ def test_a_batch_in_parts_has_the_same_gradient_with_two_conditions_and_dropout(
     assert all(torch.allclose(found[0], other, rtol=1e-5, atol=1e-5) for other in found[1:])
     gradient(model.noise(stratified(draws.of("levels"))), batch, eps, Draws((0, 4), range(16), 16))
     assert not torch.allclose(found[0][2:], torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]), atol=1e-2)
+
+
+def test_only_training_is_compiled_not_what_looks_at_it(tmp_path, monkeypatch):
+    """Held-out losses and grids have batches of other sizes, each of which would be compiled for."""
+    seen = []
+
+    def counting(graph, inputs):
+        seen.append(torch.is_grad_enabled())
+        return graph.forward
+
+    monkeypatch.setattr("fromnoise.training.setup.compiled", lambda network, *_: network.compile(backend=counting, dynamic=False))
+    train(recipe(train={"steps": 4, "batch": 12, "evals": 2, "held_out": 5, "compile": True}), tmp_path / "run", quiet=True)
+    assert seen == [True]
