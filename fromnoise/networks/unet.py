@@ -196,7 +196,8 @@ class UNet(Network):
 
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:
         context = self.accepted(context)
-        (*skips, h), emb = self.encode(x, t, context)
+        skips, emb = self.encode(x, t, context)
+        h = skips.pop()  # not (*skips, h), which torch.compile of 2.11 takes for a tuple
         for i, stages in enumerate(self.up):
             if i:  # to the size of the level above, odd or even
                 h = self.upsample[i - 1](h, emb, skips[-1].shape[2:])

@@ -86,7 +86,8 @@ class UViT(Transformer):
         return context.add_residuals(features), (grid, rotate, among)
 
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:
-        (*skips, h), (grid, *inputs) = self.encode(x, t, self.accepted(context))
+        skips, (grid, *inputs) = self.encode(x, t, self.accepted(context))
+        h = skips.pop()  # as in UNet
         for block in list(self.blocks)[self.encoder_depth :]:
             h = block(h, skips.pop(), *inputs)
         return self.conv_out(self.picture(self.proj_out(self.norm(h[:, -math.prod(grid) :])), grid, x))

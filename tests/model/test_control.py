@@ -103,6 +103,7 @@ def test_a_resumed_control_run_equals_an_uninterrupted_one(runs, tmp_path):
 
 def test_sample_i_does_not_depend_on_the_batch_and_some_may_be_asked_nothing(runs):
     model = load(runs["edges"], "cpu")
+    model.denoiser.autocast = None  # in bf16 a product's rounding follows the size of its batch
     hints = hint("edges", 5)
     hints[2] = torch.nan
     labels = [0, 1, 2, 3, 4]
