@@ -6,12 +6,16 @@ BIN := $(VENV)/bin
 .PHONY: demo test fast check clean
 
 demo: $(VENV)/demo.done
-	$(BIN)/fromnoise train digits
-	$(BIN)/fromnoise sample runs/digits -n 100 --out runs/digits/grid.png
+	$(BIN)/fromnoise train mnist_5k
+	$(BIN)/fromnoise show classes runs/mnist_5k --out runs/mnist_5k/classes.png
 	@echo
-	@echo "  a grid of samples       runs/digits/grid.png"
-	@echo "  from noise to digits    runs/digits/samples/reverse.gif"
-	@echo "  the report of the run   runs/digits/report.html"
+	@echo "  digits, a class in every column   runs/mnist_5k/classes.png"
+	@echo "  from noise to digits              runs/mnist_5k/samples/reverse.gif"
+	@echo "  the report of the run             runs/mnist_5k/report.html"
+	@echo
+	@echo "  Next:  $(BIN)/fromnoise sample runs/mnist_5k --label 3 --guidance 3 --out threes.png"
+	@echo "         $(BIN)/fromnoise show compare runs/mnist_5k ddpm:1000 ddim:50 unipc:10"
+	@echo "         $(BIN)/fromnoise data inspect FOLDER-OF-YOUR-PICTURES --out mine.yaml"
 
 test: $(VENV)/test.done
 	$(BIN)/ruff check fromnoise tests

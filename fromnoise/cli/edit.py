@@ -138,7 +138,7 @@ def steer(run: DataOptions, sampling: SamplingOptions, label: Label, scale: Scal
     numbers = lib.conditions.class_numbers(label, train.classes)
     if not all(0 <= number < len(train.classes) for number in numbers):
         raise Usage(f"the data knows the classes 0 to {len(train.classes) - 1}, not {label}")
-    labels, how = [numbers[i % len(numbers)] for i in range(n)], sampling.sampling(run, guidance=1.0)
+    labels, how = lib.torch.tensor([numbers[i % len(numbers)] for i in range(n)]), sampling.sampling(run, guidance=1.0)
     net = lib.evaluation.load_classifier(features, train, test, model.device)
-    made = lib.editing.steer(model, lib.torch.tensor(labels), lambda x: net(x)[1], scale, sampling=how, **model.unconditional())
-    print(lib.figures.save(made.float().cpu(), out, labels=labels))
+    made = lib.editing.steer(model, labels, lambda x: net(x)[1], scale, sampling=how, **model.unconditional())
+    print(lib.figures.write_samples(made.float().cpu(), out, {"label": labels}, train.classes))

@@ -36,7 +36,5 @@ def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png")
             return
     with bar("sampling", n) as advance:
         images = model.sample(n, how, progress=advance, **given).cpu().float()
-    labels = model.with_defaults(n, given).get("label")
-    columns = len(model.classes) if labels is not None and "label" not in given and len(model.classes) <= 16 else None
-    lib.figures.save(images, out, None if labels is None else labels.tolist(), columns)
+    lib.figures.write_samples(images, out, model.with_defaults(n, given), model.classes)
     print(f"{out}: {n:,} samples in {duration(time.perf_counter() - began)}")

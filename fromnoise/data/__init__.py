@@ -10,10 +10,10 @@ from .sets.arrays import npz
 from .sets.cifar import cifar10
 from .sets.idx import fashion_mnist, mnist
 from .sets.shapes import shapes, shapes_text
-from .sets.toys import checkerboard, digits, moons, pinwheel, swiss_roll
+from .sets.toys import checkerboard, digits, mnist_5k, moons, pinwheel, swiss_roll
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
-    "digits": digits, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10, "folder": Folder, "pairs": Pairs, "npz": npz,
-    "between": Between, "moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "pinwheel": pinwheel, "shapes": shapes,
+    "digits": digits, "mnist_5k": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10, "folder": Folder, "pairs": Pairs,
+    "npz": npz, "between": Between, "moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "pinwheel": pinwheel, "shapes": shapes,
     "shapes_text": shapes_text,
 }  # fmt: skip

@@ -10,6 +10,7 @@ from .picture import check, grid, save, tiles, to_uint8, write
 from .process import estimate, forward, moments, reverse, reverse_gif
 from .progress import progress
 from .report.report import report
+from .samples import MOST, samples, write_samples
 from .schedules import schedules
 from .strip import strip
 from .tradeoff import tradeoff

@@ -110,7 +110,7 @@ def grid(images: Tensor, columns: int | None = None, pad: int = 2, scale: int | 
     return sheet(tiles(images, scale or (2 if images.ndim == 2 else None)), columns, pad)
 
 
-def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, columns: int | None = None) -> Path:
+def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None) -> Path:
     """Writes samples as the ending of `path` says, wholly or not at all, and returns the path.
 
     `.npz`: `arr_0` uint8 (N, H, W, C) and, with labels, `arr_1` int64 (N,), as the ADM evaluation suite reads them; floats where the
@@ -128,7 +128,7 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, 
             write(picture, path / (f"{i:06d}.png" if labels is None else f"{i:06d}_{labels[i]}.png"))
     else:
         single = len(images) == 1 and images.ndim == 4
-        write(pictures(images)[0] if single else grid(images, columns), path)
+        write(pictures(images)[0] if single else grid(images), path)
     return path
 
 

@@ -10,7 +10,7 @@ from ..errors import Usage
 from .picture import FAINT, INK, NOTHING, PAPER
 
 Row = Sequence[Image.Image] | None  # None is a gap between two groups of rows
-GAP, SPACE, FOOT = 14, 12, 20  # pixels: between groups of rows, beside row names, for captions
+GAP, SPACE, HEAD = 14, 12, 12  # pixels: between groups of rows, beside row names, that a caption reaches up
 PAD, MARGIN = 3, 12  # ... between tiles, around all
 
 
@@ -35,7 +35,8 @@ def strip(
     width = max(*widths, *(tile.width for row in full for tile in row)) + PAD  # one for all, so that the eye can compare
     gutter = max((_size(name)[0] for name in names), default=0) + (SPACE if names else 0)
     head = max((_size(name)[1] for name in columns), default=0) + (6 if columns else 0)
-    heights = [max(t.height for t in row) + PAD + (FOOT if any(said) else 0) for row, said in zip(full, words, strict=True)]
+    feet = [max((_size("\n" + caption)[1] - HEAD for caption in said if caption), default=0) for said in words]
+    heights = [max(t.height for t in row) + PAD + foot for row, foot in zip(full, feet, strict=True)]
     size = (2 * MARGIN + gutter + width * max(map(len, full)), 2 * MARGIN + head + sum(heights) + GAP * (len(rows) - len(full)))
     canvas = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(canvas)

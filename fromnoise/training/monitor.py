@@ -148,8 +148,9 @@ class Monitor:
         if len(model.shape) == 1:
             image = figures.grid(model.sample(1000, seed=seed).cpu().float())
         elif pictures is None:
-            columns = classes if 0 < classes <= 16 else 2 * rows
-            image = figures.grid(model.sample(rows * columns, seed=seed).cpu().float(), columns)
+            columns = classes if 0 < classes <= figures.MOST else 2 * rows
+            conditions = model.with_defaults(rows * columns, {})
+            image = figures.samples(model.sample(rows * columns, seed=seed, **conditions).cpu().float(), conditions, model.classes, columns)
         else:
             image = figures.alternating(pictures, model.sample(square, seed=seed, **conditions).cpu().float(), 2 * rows)
         figures.write(image, path)

