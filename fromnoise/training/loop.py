@@ -105,7 +105,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
             if parts.gradient.micro_batches > max(state.micro_batches, settings.accumulate):
                 state.micro_batches = parts.gradient.micro_batches
                 monitor.event("memory", f"it ran out: each batch now goes through in {state.micro_batches} parts, with the same result")
-            if good := math.isfinite(norm):
+            if good := math.isfinite(norm + float(value)):
                 state.bad_steps = 0
                 optimizer.step()
                 if state.step % 4 == 0:  # it costs a pass over all weights
@@ -115,8 +115,9 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
                 state.bad_steps, state.skipped = state.bad_steps + 1, state.skipped + 1
                 if state.bad_steps >= settings.max_bad_steps:
                     go_back(run, state, parts, why)
+                    monitor.mark()
                     monitor.event("rolled back", f"{settings.max_bad_steps} such steps in a row; the rate is now {state.factor:g} of train.lr")
-                    feeding = stream()
+                    feeding, pace = stream(), Pace(state, settings)
             optimizer.zero_grad(set_to_none=True)
 
             state.seconds, signalled, late = time.perf_counter() - began, 0, 0

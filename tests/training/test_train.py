@@ -101,6 +101,47 @@ def test_the_best_weights_by_held_out_loss_are_kept(tmp_path, monkeypatch):
         load(tmp_path / "run", "cpu", weights="worst")
 
 
+def test_a_schedule_free_run_is_its_average_x_and_goes_on_from_y(tmp_path, monkeypatch):
+    """x = (y - (1 - beta1) z) / beta1 (Defazio et al. 2024) is what is evaluated, saved, best, kept and sampled; the checkpoint holds y and z."""
+    seen, real = [], training.Monitor.held_out
+
+    def held_out(self):
+        seen.append([p.detach().clone() for p in self.parts.parameters])
+        return real(self)
+
+    monkeypatch.setattr(training.Monitor, "held_out", held_out)
+    change = {"optimizer": "schedule_free", "keep": 1, "evals": 1, "lr": 0.01, "betas": [0.8, 0.99]}
+    run = train(recipe(train=change), tmp_path / "run", quiet=True)
+    saved, x = run.load_checkpoint(), {}
+    for i, (name, _) in enumerate(load(run.path, "cpu").named_parameters()):
+        y, z = saved["model"][name].double(), saved["optimizer"]["state"][i]["z"].double()
+        x[name] = (y - 0.2 * z) / 0.8
+    assert max(float((x[name] - saved["model"][name]).abs().max()) for name in x) > 1e-3, "x is not y"
+    for weights in ("last", "best", "step_00000020"):
+        for (name, found), evaluated in zip(load(run.path, "cpu", weights=weights).named_parameters(), seen[-1], strict=True):
+            assert torch.allclose(found.double(), x[name], atol=1e-6) and torch.equal(found, evaluated), (weights, name)
+
+
+@pytest.mark.parametrize("first", [float("nan"), float("inf")])
+def test_a_held_out_loss_that_is_not_a_number_is_never_the_best(tmp_path, monkeypatch, first):
+    losses = iter([first, 0.5, 0.4])
+    monkeypatch.setattr(training.Monitor, "held_out", lambda self: {"0.5": next(losses)})
+    run = train(recipe(train={"evals": 3}), tmp_path / "run", quiet=True)
+    best, last = (load_file(run.weights_named(name)) for name in ("best", "last"))
+    assert all(torch.equal(best[name], last[name]) for name in last), "the last evaluation was the best"
+
+
+def test_weights_that_were_kept_stay_where_fewer_are_kept_from_then_on(tmp_path):
+    def kept(steps, keep):
+        run = train(recipe(train={"steps": steps, "keep": keep, "save_every": 5, "evals": 0}), tmp_path / "run", quiet=True)
+        return [int(p.stem[5:]) for p in sorted((run.path / "weights").glob("step_*"))]
+
+    assert kept(20, 3) == [10, 15, 20]
+    assert kept(30, 3) == [20, 25, 30], "the last three, also where the run was resumed"
+    assert kept(40, 1) == [20, 25, 30, 40]
+    assert kept(50, 0) == [20, 25, 30, 40]
+
+
 @pytest.mark.parametrize("steps", [1, 3, 6])
 def test_the_average_at_the_end_has_seen_the_last_step(tmp_path, steps):
     """With a half-life near 0 the average is the weights, also where the number of steps is no multiple of the interval."""
@@ -190,6 +231,24 @@ def test_bad_steps_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monk
     back = next(e for e in entries if e.get("event") == "rolled back")
     assert back["step"] == 12, "step 12 was the last to be saved"
     assert [e["lr"] for e in entries if e.get("step") == 20 and "lr" in e] == [0.5e-3]
+
+
+def test_no_loss_that_is_not_finite_enters_the_log_and_speed_is_counted_anew(tmp_path, monkeypatch):
+    """Losses of NaN, one of them with a finite gradient, until the run goes back: the lines before and after are numbers, and no speed is 0 or less."""
+    real, count = gradients.Gradient.__call__, itertools.count()
+
+    def gradient(*args):
+        value, norm = real(*args)
+        number = next(count)
+        return (value * float("nan"), norm if number == 3 else float("nan")) if number in (3, 15, 16, 17) else (value, norm)
+
+    monkeypatch.setattr(gradients.Gradient, "__call__", gradient)
+    run = train(recipe(train={"max_bad_steps": 3}), tmp_path / "run", quiet=True)
+    lines = [entry for entry in run.entries() if "loss" in entry]
+    assert [entry["step"] for entry in lines] == [1, 2, 3, *range(5, 16), *range(13, 21)]
+    for key in ("loss", "loss_ema", "norm", "images_per_second"):
+        assert all(0 < entry[key] < float("inf") for entry in lines), key
+    assert run.load_checkpoint()["state"]["loss_ema"] == lines[-1]["loss_ema"]
 
 
 def test_a_run_that_fails_before_its_first_save_goes_back_to_its_beginning(tmp_path, monkeypatch):
