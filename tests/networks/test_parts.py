@@ -196,6 +196,20 @@ def test_group_norm_is_the_formula_in_either_layout(channels, groups, modulated)
         assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-10) for a, b in zip(answers[0], other, strict=True))
 
 
+@pytest.mark.parametrize(("dtype", "mean", "error"), [(torch.bfloat16, 10.0, 0.05), (torch.bfloat16, 100.0, 0.05), (torch.float32, 1000.0, 1e-5)])
+def test_group_norm_is_right_far_from_zero(dtype, mean, error):
+    """A mean of many standard deviations, in either layout, and the gradient; PyTorch's own kernel in bfloat16 is off by 0.02."""
+    x = (mean + torch.randn(4, 64, 16, 16, generator=torch.Generator().manual_seed(0))).to(dtype)
+    weigh = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    norm, answers = GroupNorm(64, 8), []
+    for way in (lambda x: nn.functional.group_norm(x.double(), 8), lambda x: norm(x), lambda x: norm(last(x))):
+        leaf = x.clone().requires_grad_()
+        answer = way(leaf)
+        answers.append((answer.double(), torch.autograd.grad((answer.double() * weigh).sum(), leaf)[0].double()))
+    for found in answers[1 if dtype == torch.bfloat16 else 2:]:
+        assert all((a - b).abs().max() < error for a, b in zip(answers[0], found, strict=True))
+
+
 def test_a_network_with_channels_last_is_the_same_network():
     torch.manual_seed(0)
     network = UNet(3, 96, (1, 2), 1, [1])
