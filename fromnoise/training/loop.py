@@ -42,6 +42,19 @@ def signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """Within it, a Problem is raised where another of the processes that train together is no longer there."""
+    try:
+        yield
+    except RuntimeError as error:
+        lost = any(said in str(error) for said in ("gloo", "NCCL", "Connection", "TCPStore"))
+        if not (lost and torch.distributed.is_available() and torch.distributed.is_initialized()):
+            raise
+        why = str(error).splitlines()[0].partition("] ")[2].partition(". ")[0][:120]
+        raise Problem(f"another process of this training has ended ({why}); the same command goes on from the last save") from error
+
+
 class Stopped(Problem):
     """Training was stopped by a signal, and has saved."""
 
@@ -50,6 +63,7 @@ class Stopped(Problem):
         self.exit_code = 128 + number
 
 
+@together()
 def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None, trust: bool = False,
           own_process: bool = False) -> Run:  # fmt: skip
     """Trains what the recipe describes into the run folder `out`, or goes on with it where it stopped.

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -399,10 +400,9 @@ def test_wrong_settings_are_named(tmp_path, change, words):
     assert not (tmp_path / "run").exists(), "nothing is made before all is checked"
 
 
-def run_cli(*words: str, **more) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "fromnoise", *words], stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, **more
-    )
+def run_cli(*words: str, more: dict[str, str] | None = None, **options) -> subprocess.Popen:
+    env = os.environ | {"OMP_NUM_THREADS": "1"} | (more or {})
+    return subprocess.Popen([sys.executable, "-m", "fromnoise", *words], stderr=subprocess.PIPE, text=True, env=env, **options)
 
 
 SLOWED = ["network.width=32", "train.steps=400", "train.save_every=20", "train.evals=0", "train.log_every=1"]
@@ -493,3 +493,78 @@ sample: {{name: ddim, steps: 2}}
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
     assert all(torch.allclose(weights[0][key], weights[1][key], atol=1e-4, rtol=0) for key in weights[0])
     assert load(tmp_path / "two", "cpu").sample(2).shape == (2, 1, 8, 8)
+
+
+def two(tmp_path: Path, text: str) -> list[subprocess.Popen]:
+    """Two processes that train together, without a launcher that would end one when the other ends."""
+    (tmp_path / "mine.yaml").write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    words = ["train", str(tmp_path / "mine.yaml"), "--device", "cpu", "--quiet", "--out", str(tmp_path / "run")]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [run_cli(*words, more={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in (0, 1)]
+
+
+def ends(processes: list[subprocess.Popen]) -> list[tuple[int, list[str]]]:
+    """(exit code, the lines it said, without torch's own) of each, which must end by itself."""
+    try:
+        said = [process.communicate(timeout=60)[1].splitlines() for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, [line for line in lines if "fromnoise" in line or "Traceback" in line])
+            for process, lines in zip(processes, said, strict=True)]  # fmt: skip
+
+
+ENDLESS = """
+data: {name: "tests.parts:blobs"}
+network: {name: conv, width: 16}
+train: {steps: 100000, batch: 16, evals: 0, log_every: 1, save_every: 5}
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_whose_captions_are_all_left_out_go_on(tmp_path):
+    """All but one caption of 64 is empty: at most steps no word reaches the table in one of the processes, or in both."""
+    processes = two(tmp_path, """
+data: {name: "tests.parts:never"}
+network: {name: unet, width: 8, levels: [1], blocks: 1, attention: [0]}
+conditions: [{name: text, encoder: words, width: 8, drop: 0.1}]
+train: {steps: 40, batch: 4, evals: 0, log_every: 1}
+""")  # fmt: skip
+    assert ends(processes) == [(0, []), (0, [])]
+    assert [e["step"] for e in Run(tmp_path / "run").entries() if "loss" in e] == list(range(1, 41))
+
+
+@pytest.mark.slow
+def test_a_loss_that_fails_in_one_process_is_skipped_in_both(tmp_path):
+    processes = two(tmp_path, """
+data: {name: "tests.parts:blobs"}
+network: {name: conv, width: 16}
+noise: {name: cosine, high: 0.996}
+train: {steps: 40, batch: 8, evals: 0, log_every: 1, weight: "tests.parts:one_fails", max_bad_steps: 20}
+""")  # fmt: skip
+    assert ends(processes) == [(0, []), (0, [])]
+    entries = list(Run(tmp_path / "run").entries())
+    assert len([e for e in entries if e.get("event") == "skipped"]) > 3
+    assert all(torch.isfinite(torch.tensor(e["loss"])) for e in entries if "loss" in e)
+    assert all(torch.isfinite(w).all() for w in load_file(tmp_path / "run" / "model.safetensors").values())
+
+
+@pytest.mark.slow
+def test_a_signal_at_one_process_saves_and_ends_both(tmp_path):
+    processes = two(tmp_path, ENDLESS)
+    wait_for(tmp_path / "run" / "log.jsonl", 7, processes[0])
+    processes[1].send_signal(signal.SIGINT)
+    for code, lines in ends(processes):
+        assert code == 130 and len(lines) == 1 and "stopped and saved" in lines[0]
+
+
+@pytest.mark.slow
+def test_where_a_process_dies_the_other_ends_with_a_line(tmp_path):
+    processes = two(tmp_path, ENDLESS)
+    wait_for(tmp_path / "run" / "log.jsonl", 7, processes[0])
+    processes[1].kill()
+    code, lines = ends(processes)[0]
+    assert code == 1 and len(lines) == 1 and "another process of this training has ended" in lines[0]
