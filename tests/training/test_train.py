@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 
 import fromnoise.training.loop as training
 import fromnoise.training.step as gradients
+from fromnoise.conditions import Label
 from fromnoise.draws import Draws, mixed
 from fromnoise.errors import Problem, Usage
 from fromnoise.model import load
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
-from fromnoise.training.setup import examples
+from fromnoise.training.setup import examples, setup
 from fromnoise.training.step import stratified
 
 RECIPE = {
@@ -493,6 +494,23 @@ sample: {{name: ddim, steps: 2}}
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
     assert all(torch.allclose(weights[0][key], weights[1][key], atol=1e-4, rtol=0) for key in weights[0])
     assert load(tmp_path / "two", "cpu").sample(2).shape == (2, 1, 8, 8)
+
+
+def test_a_run_is_on_the_device_that_is_named_and_what_is_prepared_too(monkeypatch):
+    """Its number too; there is one of each kind here, so a CPU that is called the fourth stands for a GPU."""
+    class Enough(Exception):
+        pass
+
+    def prepare(condition, data):
+        assert condition.embed.weight.device.type == "meta"
+        raise Enough
+
+    with monkeypatch.context() as patch, pytest.raises(Enough):
+        patch.setattr(Label, "prepare", prepare)
+        setup(recipe(), "meta")
+    monkeypatch.setattr("fromnoise.training.setup.best", lambda device: torch.device(device or "cpu"))
+    assert setup(recipe(), "cpu:3").accelerator.device == torch.device("cpu:3")
+    assert setup(recipe()).accelerator.device == torch.device("cpu")
 
 
 def two(tmp_path: Path, text: str) -> list[subprocess.Popen]:
