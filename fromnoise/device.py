@@ -70,6 +70,11 @@ def keep_memory() -> None:
             mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
 
 
+def memory(device: torch.device) -> int | None:
+    """All the bytes of a GPU; None of a device that computes in the machine's own memory."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+
+
 def reset_peak(device: torch.device) -> None:
     """Forgets the most memory that was in use so far."""
     if device.type == "cuda":

@@ -1,5 +1,6 @@
 """Small parts that recipes in the tests name as their own: tests.parts:blobs."""
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -185,3 +186,15 @@ def stand_in(like: str, split: str = "train") -> Tensors:
     if like in ("folder", "shapes_text"):
         return Tensors(like, x, text=[f"the {word} number {i % 7}" for i, word in enumerate(["cat", "dog", "sun", "cup"] * 16)])
     return Tensors(like, x, torch.arange(64) % 10, classes=tuple("0123456789"))
+
+
+def never(split: str = "train") -> Tensors:
+    """Captions, all but one of them empty."""
+    data = stand_in("folder", split)
+    return Tensors("never", data.x, text=["", "a cat", *[""] * 62])
+
+
+def one_fails(level, c_out, data_std):
+    """A weight: NaN in the second of several processes where a level is close to noise."""
+    bad = os.environ.get("RANK") == "1" and float(level.sigma.max()) > 0.995
+    return torch.full_like(c_out, torch.nan if bad else 1.0)

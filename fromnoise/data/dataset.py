@@ -2,17 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..device import memory
 from ..draws import mixed
 from ..errors import Problem, Usage
 from .plan import Plan
 
 SPLITS = ("train", "test")
+SHARE = 0.25  # of a device's memory that a set may take
 PICTURES = ("x", "image", "source")  # the entries of a batch that are pictures
 
 
@@ -66,7 +69,7 @@ class Dataset(ABC):
             yield self.get(plan(step))["x"]
 
     def to(self, device: torch.device | str) -> "Dataset":
-        """This dataset with its tensors on `device`; a set that streams from files stays as it is."""
+        """This dataset with its tensors on `device`, where they are no more than SHARE of its memory; a set that streams from files stays as it is."""
         return self
 
 
@@ -125,10 +128,11 @@ class Tensors(Dataset):
         return {key: value.index_select(0, here) for key, value in tensors.items() if value is not None} | text
 
     def to(self, device: torch.device | str) -> "Tensors":
-        if self.x.device == torch.device(device):
-            return self
-        label, image = (None if value is None else value.to(device) for value in (self.label, self.image))
-        return Tensors(self.name, self.x.to(device), label, self.text, self.classes, image)
+        moved, tensors = copy(self), {key: getattr(self, key) for key in ("x", "label", "image") if getattr(self, key) is not None}
+        most = memory(torch.device(device))
+        if most is None or sum(tensor.nbytes for tensor in tensors.values()) <= SHARE * most:
+            vars(moved).update({key: tensor.to(device) for key, tensor in tensors.items()})
+        return moved
 
 
 def _examples(name: str, x: Tensor | np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""log p(x0) by the probability-flow ODE (Song et al. 2021, eq. 39), in the ve frame where the drift is eps itself."""
+"""log p(x0) by the probability-flow ODE (Song et al. 2021, eq. 39), in coordinates in which a Gaussian of the data's spread stands still."""
 
 import math
 from collections.abc import Sequence
@@ -13,38 +13,42 @@ from .exact import log_gaussian
 from .level import Level
 
 
-def _drift(denoise: Denoise, x: Tensor, level: Level, probes: Tensor | None) -> tuple[Tensor, Tensor]:
-    """dx / dsigma = eps(x, sigma), and its divergence (B,): exact without probes, else Hutchinson's estimate."""
+def _drift(denoise: Denoise, z: Tensor, level: Level, probes: Tensor | None, data_std: float) -> tuple[Tensor, Tensor]:
+    """dz / dlog sigma (see `log_likelihood`), and its divergence (B,): exact without probes, else Hutchinson's estimate."""
+    length, sigma = float(torch.hypot(level.sigma, torch.tensor(data_std))), float(level.sigma)
     with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        eps = denoise(x, level)[1]
+        z = z.detach().requires_grad_()
+        drift = sigma * (denoise(length * z, level)[1] / length - sigma / length**2 * z)
         if probes is None:
-            flat = eps.flatten(1)
-            parts = [torch.autograd.grad(flat[:, i].sum(), x, retain_graph=True)[0].flatten(1)[:, i] for i in range(flat.shape[1])]
+            flat = drift.flatten(1)
+            parts = [torch.autograd.grad(flat[:, i].sum(), z, retain_graph=True)[0].flatten(1)[:, i] for i in range(flat.shape[1])]
             divergence = torch.stack(parts).sum(0)
         else:
-            divergence = (torch.autograd.grad((eps * probes).sum(), x)[0] * probes).flatten(1).sum(1)
-    return eps.detach(), divergence.detach()
+            divergence = (torch.autograd.grad((drift * probes).sum(), z)[0] * probes).flatten(1).sum(1)
+    return drift.detach(), divergence.detach()
 
 
 def log_likelihood(denoise: Denoise, x0: Tensor, levels: Sequence[Level], probes: Tensor | None = None, data_std: float = 1.0) -> Tensor:
     """log p(x0) in nats, (B,), by Heun's method up the levels.
 
-    log p(x0) = log N(x_T; 0, (sigma_T² + data_std²) I) + ∫ div eps dsigma, from the least noisy level to the noisiest.
-    x0 (B, C, *S); levels as a schedule gives them (falling; the clean one, if any, is left out); probes like x0, ±1 each (Rademacher), or
-    None for the exact divergence, which costs one backward pass a dimension. Near alpha = 0 the ve frame is infinite: use `high` < 1; at it, Usage is raised.
+    With z = x / l, l² = sigma² + data_std² in the ve frame, and u = log sigma,
+    dz/du = sigma (eps / l - sigma z / l²),   log p(x0) = log N(z_T; 0, I) - D log l_0 + ∫ div dz/du du.
+    Under N(0, data_std² I) nothing moves, so any steps are exact; otherwise what moves does so where sigma is about as large as the data.
+    x0 (B, C, *S); levels as a schedule gives them (falling; the clean one, if any, is left out), best even in log-SNR; probes like x0, ±1 each
+    (Rademacher), or None for the exact divergence, which costs one backward pass a dimension. Raises Usage at alpha = 0, where log-SNR has no end.
     """
     rising = [level.framed("ve") for level in reversed(levels) if not level.clean]
     if rising[-1].sigma.isinf():
         raise Usage("the likelihood needs alpha > 0 at the noisiest level: set high to 0.99")
-    x, change = x0, torch.zeros(len(x0), dtype=x0.dtype, device=x0.device)
+    length = math.hypot(rising[0].sigma, data_std)
+    z, change = x0 / length, torch.zeros(len(x0), dtype=x0.dtype, device=x0.device)
     for now, nxt in pairwise(rising):
-        step = float(nxt.sigma - now.sigma)
-        slope, trace = _drift(denoise, x, now, probes)
-        slope_end, trace_end = _drift(denoise, x + step * slope, nxt, probes)
-        x = x + step * (slope + slope_end) / 2
+        step = float(now.half_logsnr - nxt.half_logsnr)
+        slope, trace = _drift(denoise, z, now, probes, data_std)
+        slope_end, trace_end = _drift(denoise, z + step * slope, nxt, probes, data_std)
+        z = z + step * (slope + slope_end) / 2
         change = change + step * (trace + trace_end) / 2
-    return log_gaussian(x, float((rising[-1].sigma ** 2 + data_std**2).sqrt())) + change
+    return log_gaussian(z, 1.0) - x0[0].numel() * math.log(length) + change
 
 
 def bits_per_dim(log_p: Tensor, dims: int, levels: int = 256) -> Tensor:

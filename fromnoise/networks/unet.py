@@ -69,9 +69,10 @@ class Downsample(Block):
         self.pad_late = pad_late
 
     def forward(self, x: Tensor, emb: Tensor, size: Sequence[int]) -> Tensor:
-        if self.pad_late:  # one pixel of zeros, and one more where the size is odd, which a last window of its own would need
-            x = F.pad(x, [amount for n in reversed(x.shape[2:]) for amount in (0, 1 + n % 2)])
-        return self.conv(x)
+        # Behind, `pad_late` has one pixel of zeros, and one more where the size is odd, which a last window of its own would need. A side of one
+        # pixel gets one that changes nothing: of those, CPUs with avx512_bf16 (torch 2.13) give uninitialised memory as the weights' gradient.
+        behind = [1 + n % 2 if self.pad_late else int(n == 1) for n in reversed(x.shape[2:])]
+        return self.conv(F.pad(x, [amount for side in behind for amount in (0, side)]) if any(behind) else x)
 
 
 class Upsample(Block):

@@ -16,7 +16,10 @@ def ahead(nxt: Level, now: Level, was: Level) -> Tensor:
 
 
 def dpmpp_2m(denoise: Denoise, x: Tensor, levels: Sequence[Level], eta: float = 0.0, randn: Randn = torch.randn_like) -> Steps:
-    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): x0 extrapolated linearly in lambda; with eta = 1 its SDE variant."""
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): x0 extrapolated linearly in lambda; with eta = 1 its SDE variant.
+
+    Between them e^(-eta h) of the noise is kept, h the step in lambda, and sqrt(1 - e^(-2 eta h)) of it is fresh, as in k-diffusion.
+    """
     last = None
     for now, nxt in pairwise(levels):
         x0, eps = denoise(x, now)
@@ -26,7 +29,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, levels: Sequence[Level], eta: float = 
             better = x0 + ahead(nxt, now, was).to(x0) / 2 * (x0 - x0_was)
             eps = now.eps(x, better)
         last = now, x0
-        x = remix(nxt, now, better, eps, eta, randn)
+        x = remix(nxt, now, better, eps, eta, randn, lambda kept, eta: (1 - kept ** (2 * eta)).sqrt())
         yield x, x0
 
 

@@ -14,12 +14,17 @@ Steps = Iterator[tuple[Tensor, Tensor]]  # (x, x0) after every step
 Randn = Callable[[Tensor], Tensor]
 
 
-def remix(nxt: Level, now: Level, x0: Tensor, eps: Tensor, eta: float, randn: Randn) -> Tensor:
-    """alpha' x0 + sigma' eps', where eps' keeps of eps what (1 - kept²) eta² has not renewed by fresh noise."""
+def share(kept: Tensor, eta: float) -> Tensor:
+    """How much of the noise is fresh: eta · sqrt(1 - kept²), all that chance allows at eta = 1."""
+    return eta * (1 - kept**2).clamp(min=0).sqrt()
+
+
+def remix(nxt: Level, now: Level, x0: Tensor, eps: Tensor, eta: float, randn: Randn, share: Callable[[Tensor, float], Tensor] = share) -> Tensor:
+    """alpha' x0 + sigma' (sqrt(1 - fresh²) eps + fresh z), z standard normal, fresh = share(kept, eta)."""
     if not 0 <= eta <= 1:
         raise Usage(f"eta is the share of the noise that is renewed, 0 <= eta <= 1, not {eta}")
     if eta and not nxt.clean:
-        fresh = eta * (1 - nxt.kept(now) ** 2).clamp(min=0).sqrt()
+        fresh = share(nxt.kept(now), eta)
         eps = (1 - fresh**2).sqrt().to(eps) * eps + fresh.to(eps) * randn(eps)
     return nxt.mix(x0, eps)
 

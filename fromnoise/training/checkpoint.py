@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import sys
-from typing import Any
 
 import torch
 
@@ -43,26 +42,26 @@ def write_checkpoint(run: Run, state: State, parts: Setup) -> None:
 
 
 def save(run: Run, state: State, parts: Setup) -> None:
-    """Writes last.ckpt and model.safetensors, and the weights of earlier steps that are to be kept."""
-    state.loss_sum = mean_over_processes(parts.accelerator, state.loss_sum)
+    """Writes last.ckpt and model.safetensors, and the weights of earlier steps that are to be kept: the last few, in whose place newer ones come, or for good."""
     if not parts.main:
         return
-    keep, keep_every = parts.settings.keep, parts.settings.keep_every
+    keep, for_good = parts.settings.keep, bool(parts.settings.keep_every) and state.step % parts.settings.keep_every == 0
+    if keep and not for_good and state.step not in state.kept:
+        state.kept.append(state.step)
+    over, state.kept = state.kept[:-keep], state.kept[-keep:]
     write_checkpoint(run, state, parts)
     with parts.ema.applied(parts.parameters):
         run.save_weights(parts.model, state.step)
-        if keep or (keep_every and state.step % keep_every == 0):
+        if keep or for_good:
             run.save_weights(parts.model, state.step, f"step_{state.step:08d}")
-    kept = sorted((run.path / "weights").glob("step_*.safetensors"))
-    for file in kept[: max(0, len(kept) - keep)]:
-        if not keep_every or int(file.stem.removeprefix("step_")) % keep_every:
-            file.unlink()
+    for step in over:
+        run.weights_named(f"step_{step:08d}").unlink(missing_ok=True)
 
 
 def keep_best(run: Run, step: int, parts: Setup, held_out: float | None) -> None:
-    """Keeps the averaged weights as weights/best where the log knows no smaller held-out loss of an earlier step."""
+    """Keeps the averaged weights as weights/best where the log knows no smaller held-out loss of an earlier step; one that is not finite is none."""
     earlier = (entry["held_out"] for entry in run.entries() if "held_out" in entry and entry["step"] < step)
-    if parts.main and held_out is not None and held_out < min(earlier, default=math.inf):
+    if parts.main and held_out is not None and held_out < min(filter(math.isfinite, earlier), default=math.inf):
         with parts.ema.applied(parts.parameters):
             run.save_weights(parts.model, step, "best")
 
@@ -89,10 +88,3 @@ def go_back(run: Run, state: State, parts: Setup, why: str) -> None:
         raise Problem(f"training cannot go on: {why}")
     restore(run, state, parts)
     vars(state).update(lived, factor=factor, bad_steps=0)
-
-
-def mean_over_processes(accelerator: Any, value: Any) -> float:
-    """The mean of a number that each process has, as a number."""
-    if accelerator.num_processes == 1:
-        return float(value)
-    return float(accelerator.reduce(torch.as_tensor(float(value), dtype=torch.float64, device=accelerator.device), "mean"))

@@ -124,5 +124,5 @@ def estimate(recipe: Any, seconds: float = 10.0, device: str | None = None, trus
 
 def _now(device: torch.device) -> float:
     if device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -42,6 +42,19 @@ def signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """Within it, a Problem is raised where another of the processes that train together is no longer there."""
+    try:
+        yield
+    except RuntimeError as error:
+        lost = any(said in str(error) for said in ("gloo", "NCCL", "Connection", "TCPStore"))
+        if not (lost and torch.distributed.is_available() and torch.distributed.is_initialized()):
+            raise
+        why = str(error).splitlines()[0].partition("] ")[2].partition(". ")[0][:120]
+        raise Problem(f"another process of this training has ended ({why}); the same command goes on from the last save") from error
+
+
 class Stopped(Problem):
     """Training was stopped by a signal, and has saved."""
 
@@ -50,6 +63,7 @@ class Stopped(Problem):
         self.exit_code = 128 + number
 
 
+@together()
 def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False, device: str | None = None, trust: bool = False,
           own_process: bool = False) -> Run:  # fmt: skip
     """Trains what the recipe describes into the run folder `out`, or goes on with it where it stopped.
@@ -105,7 +119,7 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
             if parts.gradient.micro_batches > max(state.micro_batches, settings.accumulate):
                 state.micro_batches = parts.gradient.micro_batches
                 monitor.event("memory", f"it ran out: each batch now goes through in {state.micro_batches} parts, with the same result")
-            if good := math.isfinite(norm):
+            if good := math.isfinite(norm + float(value)):
                 state.bad_steps = 0
                 optimizer.step()
                 if state.step % 4 == 0:  # it costs a pass over all weights
@@ -115,8 +129,9 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
                 state.bad_steps, state.skipped = state.bad_steps + 1, state.skipped + 1
                 if state.bad_steps >= settings.max_bad_steps:
                     go_back(run, state, parts, why)
+                    monitor.mark()
                     monitor.event("rolled back", f"{settings.max_bad_steps} such steps in a row; the rate is now {state.factor:g} of train.lr")
-                    feeding = stream()
+                    feeding, pace = stream(), Pace(state, settings)
             optimizer.zero_grad(set_to_none=True)
 
             state.seconds, signalled, late = time.perf_counter() - began, 0, 0

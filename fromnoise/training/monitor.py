@@ -15,7 +15,6 @@ from ..device import uncompiled
 from ..draws import Draws
 from ..registry import lookup
 from ..runs.folder import Run
-from .checkpoint import mean_over_processes
 from .setup import Setup
 from .state import State
 from .step import measured
@@ -29,7 +28,7 @@ class Monitor:
 
     def __init__(self, run: Run, state: State, parts: Setup, quiet: bool):
         self.run, self.state, self.parts, self.settings, self.main = run, state, parts, parts.settings, parts.main
-        self.since: tuple[float, int] = (0.0, 0)
+        self.mark()
         self.spoke = time.perf_counter()
         self.console = Console(stderr=True, quiet=quiet or not self.main)
         self.live = self.console.is_terminal and not self.console.quiet
@@ -47,7 +46,7 @@ class Monitor:
             f"[bold]{self.run.path}[/]: {len(parts.data):,} examples of {parts.data.name} {parts.data.shape}, {count:,} parameters{share}, "
             f"on {parts.model.device} in {'bf16' if parts.model.denoiser.autocast else 'fp32'}"
         )
-        self.since = (state.seconds - state.evaluating, state.images)
+        self.mark()
         self.event("resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
         if changed:
             self.event("length", changed)
@@ -58,6 +57,10 @@ class Monitor:
             self.console.print(more if state.done >= 1 else f"resumed from step {state.step:,}")
         self.task = self.bar.add_task("", total=1.0, completed=state.done)
         self.bar.start()
+
+    def mark(self) -> None:
+        """From here on speed is counted anew."""
+        self.since = (self.state.seconds - self.state.evaluating, self.state.images)
 
     def close(self) -> None:
         self.bar.stop()
@@ -81,15 +84,15 @@ class Monitor:
     def step(self, value: Tensor, norm: float, rate: float) -> None:
         """Takes in a step's loss; now and then writes a line."""
         state = self.state
-        state.loss_sum, state.loss_count = state.loss_sum + value, state.loss_count + 1
+        state.loss_sum, state.loss_count = state.loss_sum + float(value), state.loss_count + 1
         if state.step % self.settings.log_every and state.done < 1 and state.step > 1:
             return
-        loss = mean_over_processes(self.parts.accelerator, state.loss_sum) / state.loss_count
+        loss = state.loss_sum / state.loss_count
         state.loss_sum, state.loss_count = 0.0, 0
         state.loss_ema = loss if state.loss_ema is None else 0.9 * state.loss_ema + 0.1 * loss
-        training = state.seconds - state.evaluating
-        seconds, images = training - self.since[0], state.images - self.since[1]
-        speed, self.since = images / seconds if seconds > 0 else 0.0, (training, state.images)
+        seconds, images = state.seconds - state.evaluating - self.since[0], state.images - self.since[1]
+        speed = images / seconds if seconds > 0 else 0.0
+        self.mark()
         self._log(loss=loss, loss_ema=state.loss_ema, lr=rate, norm=norm, images_per_second=round(speed, 1))
         line = f"step {state.step:,}  loss {state.loss_ema:.4f}  {speed:,.0f} images/s"
         self.bar.update(self.task, completed=state.done, description=line)

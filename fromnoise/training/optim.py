@@ -16,7 +16,8 @@ LEAST = 16  # rows and columns of a matrix that Muon takes
 class ScheduleFreeAdamW(torch.optim.Optimizer):
     """Schedule-free AdamW (Defazio et al. 2024): gradients are taken at y, between the iterates z and their average x.
 
-    y = (1 - beta1) z + beta1 x;  z <- z - rate · grad(y) / sqrt(v);  x <- x + c (z - x), c = rate² / sum of rate². The parameters hold y.
+    y = (1 - beta1) z + beta1 x;  z <- z - rate · grad(y) / sqrt(v);  x <- x + c (z - x), c = rate² / sum of rate². The parameters hold y, from
+    `eval()` to `train()` x, which is what the model is: the names of the authors' own package, whose optimizers can be named here as well.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0):
@@ -38,10 +39,25 @@ class ScheduleFreeAdamW(torch.optim.Optimizer):
                 v.mul_(beta2).addcmul_(y.grad, y.grad, value=1 - beta2)
                 update = y.grad / (v / correction).sqrt().add_(group["eps"])
                 update.add_(y, alpha=group["weight_decay"])
-                x = (y - (1 - beta1) * z) / beta1
+                x = torch.lerp(z, y, 1 / beta1)
                 z.sub_(update, alpha=rate)
                 x.lerp_(z, share)
                 y.copy_(torch.lerp(z, x, beta1))
+
+    def eval(self) -> None:
+        """Brings the parameters from y to x."""
+        self._lerp(lambda beta1: 1 / beta1)
+
+    def train(self) -> None:
+        """Brings the parameters from x to y."""
+        self._lerp(lambda beta1: beta1)
+
+    @torch.no_grad()
+    def _lerp(self, share: Callable[[float], float]) -> None:
+        """p <- z + share (p - z)."""
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if self.state.get(p)):
+                p.copy_(torch.lerp(self.state[p]["z"], p, share(group["betas"][0])))
 
 
 class Muon(torch.optim.Optimizer):

@@ -24,7 +24,8 @@ class TrainSettings:
     batch           examples a step, over all processes;  accumulate  in how many micro-batches each process takes its share
     optimizer       called (params, lr=, betas=, weight_decay=);  lr  the peak learning rate;  rate  its course, (share of the run done) -> factor
     warmup          over how many images the rate rises
-    ema, ema_warmup the average's half-life in images, and its largest share of the images seen (0: no average)
+    ema, ema_warmup the average's half-life in images, and its largest share of the images seen (0: no average); schedule_free keeps an
+                    average of its own instead
     weight, distance, penalty  see `diffusion.loss`;  penalty_weight  how much the penalty counts
     clip            the largest norm of the gradient;  max_bad_steps  non-finite steps in a row before going back to the last checkpoint
     precision       auto, bf16 or fp32 of the network;  compile  torch.compile it (null: on a GPU)

@@ -19,7 +19,7 @@ from ..files import cache
 from ..model import Base, Model, build, example_of, expanded, inherited, read_base
 from ..networks import lay_weights_last, recompute
 from ..registry import lookup
-from .ema import EMA
+from .ema import EMA, Average, Optimizers
 from .optim import OPTIMIZERS
 from .settings import TrainSettings
 from .step import Gradient
@@ -44,7 +44,7 @@ class Setup:
     model: Model
     optimizer: Any
     parameters: list[Tensor]
-    ema: EMA
+    ema: Average
     gradient: Gradient
 
     @property
@@ -93,8 +93,8 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     parameters = [p for p in model.parameters() if p.requires_grad]
     make = lookup(OPTIMIZERS, settings.optimizer, "train.optimizer")
     optimizer = make(parameters, lr=settings.lr, betas=tuple(settings.betas), weight_decay=settings.weight_decay)
+    ema = Optimizers(optimizer) if hasattr(optimizer, "eval") else EMA(parameters, settings.ema, settings.ema_warmup)
     trained, optimizer = accelerator.prepare(model, optimizer)
-    ema = EMA(parameters, settings.ema, settings.ema_warmup)
     gradient = Gradient(accelerator, trained, parameters, settings, settings.accumulate)
     return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, gradient)
 

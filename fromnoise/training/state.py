@@ -24,9 +24,11 @@ class State:
     skipped: int = 0  # in all
     factor: float = 1.0  # on the learning rate, halved at every going back
     micro_batches: int = 1  # in how many parts a process takes its share of a batch
-    loss_sum: float = 0.0  # of the steps since the last line of the log; a tensor while training, so that no step waits for the device
+    loss_sum: float = 0.0  # of the steps since the last line of the log
     loss_count: int = 0
     loss_ema: float | None = None
+    kept: list[int] = field(default_factory=list)  # the steps of which weights are kept until newer ones come
+    keep: int = 0  # of how many, at most
     plateau: Plateau = field(default_factory=Plateau)
 
     @property
@@ -37,6 +39,9 @@ class State:
     def begin(self, settings: TrainSettings) -> str | None:
         """Takes the length from the settings, as far as they say it; a line where that changed what was known."""
         before = self.total
+        if settings.keep < self.keep:  # what was kept under a larger number stays
+            self.kept = []
+        self.keep = settings.keep
         if settings.minutes is None:
             self.total, self.evals, self.minutes = settings.total, settings.evals, None
         elif self.total is not None and self.minutes != settings.minutes:  # longer or shorter now: at the speed so far

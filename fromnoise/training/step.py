@@ -55,7 +55,7 @@ class Gradient:
     micro_batches: int
 
     def __call__(self, level: Level, batch: Mapping[str, Any], eps: Tensor, draws: Draws) -> tuple[Tensor, float]:
-        """(the loss, the gradient's norm before clipping)."""
+        """(the loss, over all processes; the gradient's norm before clipping)."""
         dtype = torch.float32 if eps.device.type == "mps" else torch.float64  # MPS has no float64
         level = Level(level.alpha.to(eps.device, dtype), level.sigma.to(eps.device, dtype))
         while True:
@@ -82,7 +82,7 @@ class Gradient:
                 value = values.mean() / self.micro_batches
                 self.accelerator.backward(value)
             total += value.detach()
-        return total
+        return self.accelerator.reduce(total, "mean")
 
     def _finer(self, n: int) -> None:
         parts = self.micro_batches

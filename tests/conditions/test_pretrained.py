@@ -43,6 +43,13 @@ def made(kind: str, folder) -> str:
     return str(folder)
 
 
+def test_texts_are_read_on_the_device_of_the_model(tmp_path, monkeypatch):
+    moved = []
+    monkeypatch.setattr(transformers.PreTrainedModel, "to", lambda self, device: moved.append(device) or self)
+    encoder_of(made("bert", tmp_path / "bert")).to("meta")(["a red circle"])
+    assert moved == [torch.device("meta")]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_states_are_those_of_transformers(kind, tmp_path):
     folder, texts = made(kind, tmp_path / kind), ["a red circle", "", "a blue square left of a red circle"]

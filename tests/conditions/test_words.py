@@ -59,3 +59,10 @@ def test_every_weight_learns():
     words = encoder_of("words", 12, 64)
     words(["a red circle", "two words"])[0].square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in words.parameters())
+
+
+def test_without_any_word_the_table_has_a_gradient_of_zero():
+    """So that processes that share a batch, of which one may have no caption left, wait for the same gradients."""
+    words = Words(8)
+    words(["", ""])[0].square().sum().backward()
+    assert all(p.grad is not None for p in words.parameters()) and not words.table.weight.grad.any()

@@ -69,3 +69,13 @@ def test_every_dataset_says_what_it_is():
     for name, make in DATASETS.items():
         assert make.__doc__ and len(make.__doc__.splitlines()[0]) > 20, name
         assert name == "between" or signature(make).parameters["split"].annotation is str, name  # its sets are of a split already
+
+
+@pytest.mark.parametrize(("whole", "there"), [(None, True), (4 * 1280, True), (4 * 1280 - 1, False)])
+def test_a_set_moves_to_a_device_of_which_it_takes_a_quarter_at_most(monkeypatch, whole, there):
+    """Pictures of 1,024 bytes and 32 labels of 8: more is gathered in the machine's memory, and moves batch by batch."""
+    monkeypatch.setattr("fromnoise.data.dataset.memory", lambda device: whole)
+    data = Tensors("mine", torch.zeros(32, 2, 4, 4, dtype=torch.uint8), torch.arange(32))
+    moved = data.to("meta")
+    assert {moved.x.device.type, moved.label.device.type} == ({"meta"} if there else {"cpu"})
+    assert data.x.device.type == "cpu" and (len(moved), moved.classes, moved.shape) == (32, data.classes, (2, 4, 4))

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from fromnoise.diffusion import Cosine, Flow, Karras, exact
+from fromnoise.diffusion import Cosine, Flow, Karras, Linear, Table, exact
 from fromnoise.diffusion.likelihood import bits_per_dim, log_likelihood
 from fromnoise.errors import Usage
 
@@ -12,13 +12,14 @@ X0 = 0.3 + 0.5 * torch.randn(4, 1, 3, dtype=torch.float64, generator=torch.Gener
 
 
 @pytest.mark.parametrize(
-    ("schedule", "steps", "error"), [(Karras(), 80, 0.04), (Flow(high=0.99), 300, 0.04), (Cosine(high=0.99), 300, 0.05)]
+    "schedule", [Karras(), Flow(high=0.99), Cosine(high=0.99), Cosine(high=0.999), Linear(), Table()], ids=lambda schedule: type(schedule).__name__
 )
-def test_the_density_of_a_gaussian(schedule, steps, error):
-    levels = schedule.levels(steps)
+def test_the_density_of_a_gaussian(schedule):
+    """On average to 1e-2 bits a dimension in 50 steps, two evaluations each, on a schedule's own levels too; the first leaves some noise in x0."""
     expected = torch.distributions.Normal(0.3, 0.5).log_prob(X0).flatten(1).sum(1)
-    found = log_likelihood(exact.gaussian(0.3, 0.5), X0, levels, data_std=0.5)
-    assert torch.allclose(found, expected, atol=error)
+    found = log_likelihood(exact.gaussian(0.3, 0.5), X0, schedule.levels(50), data_std=0.5)
+    assert float(found.mean()) == pytest.approx(float(expected.mean()), abs=3 * math.log(2) * 0.01)
+    assert torch.allclose(found, expected, atol=0.06)
 
 
 def test_the_density_of_a_mixture():

@@ -327,3 +327,15 @@ def test_long_skips_reach_the_second_half():
         network(torch.randn(1, 3, 8, 8), torch.rand(1))
     (_, first), (_, second), (middle, _), (fourth, _), (fifth, _) = seen
     assert middle is None and fourth is second and fifth is first
+
+
+@pytest.mark.parametrize("kind", [DiT, UViT])
+def test_what_was_drawn_from_in_inference_mode_can_be_trained(kind):
+    """What is kept from one pass for the next, the codes of positions, must not be a tensor of inference."""
+    sincos.cache_clear(), rotation.cache_clear()
+    network, x, t = kind(channels=3, width=24, depth=1, heads=2, positions="rope"), torch.randn(2, 3, 8, 8), torch.rand(2)
+    with torch.inference_mode():
+        network(x, t)
+        assert not sincos((2, 2), 8, CPU).is_inference()
+    network(x, t).square().mean().backward()
+    assert torch.isfinite(network.blocks[0].attention.qkv.weight.grad).all()

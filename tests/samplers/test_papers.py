@@ -159,6 +159,36 @@ def test_euler_and_its_ancestral_kind_are_those_of_k_diffusion():
         assert close(walk(name, edm_denoiser, 80 * X, levels, **options), x)
 
 
+@pytest.mark.parametrize("eta", [0.0, 0.3, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("grid", [Karras(), Cosine(high=0.99)])
+def test_dpmpp_2m_sde_is_that_of_k_diffusion_at_every_eta(grid, eta):
+    """Crowson's sample_dpmpp_2m_sde (midpoint), typed out: lambda = -log sigma, eta h of its own in every term; it steps in the ve frame."""
+    levels = grid.levels(12)
+    sigmas = [float(level.sigma / level.alpha) for level in levels]
+
+    def model(x, sigma):
+        return 0.5 * net(x / math.sqrt(1 + sigma**2), math.log(sigma) / 4)
+
+    x, draw = X * math.hypot(1, sigmas[0]), noise()
+    old_denoised = h_last = None
+    for i in range(len(sigmas) - 1):
+        denoised = model(x, sigmas[i])
+        if sigmas[i + 1] == 0:
+            x = denoised
+            continue
+        t, s = -math.log(sigmas[i]), -math.log(sigmas[i + 1])
+        h = s - t
+        eta_h = eta * h
+        x = sigmas[i + 1] / sigmas[i] * math.exp(-eta_h) * x - math.expm1(-h - eta_h) * denoised
+        if old_denoised is not None:
+            x = x - 0.5 * math.expm1(-h - eta_h) * (h / h_last) * (denoised - old_denoised)
+        if eta:
+            x = x + draw(x) * sigmas[i + 1] * math.sqrt(-math.expm1(-2 * eta_h))
+        old_denoised, h_last = denoised, h
+    start = X * torch.hypot(levels[0].alpha, levels[0].sigma)
+    assert close(walk("dpmpp_2m_sde", edm_denoiser, start, levels, eta=eta, randn=noise()), x)
+
+
 def test_heun_of_a_flow_averages_the_velocity_at_both_ends():
     x, n = X, 10
     for i in range(n):

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,12 +17,13 @@ from safetensors.torch import load_file
 
 import fromnoise.training.loop as training
 import fromnoise.training.step as gradients
+from fromnoise.conditions import Label
 from fromnoise.draws import Draws, mixed
 from fromnoise.errors import Problem, Usage
 from fromnoise.model import load
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
-from fromnoise.training.setup import examples
+from fromnoise.training.setup import examples, setup
 from fromnoise.training.step import stratified
 
 RECIPE = {
@@ -99,6 +101,47 @@ def test_the_best_weights_by_held_out_loss_are_kept(tmp_path, monkeypatch):
     assert all(torch.equal(p, q) for p, q in zip(last, seen[2], strict=True))
     with pytest.raises(Usage, match="it has last, best"):
         load(tmp_path / "run", "cpu", weights="worst")
+
+
+def test_a_schedule_free_run_is_its_average_x_and_goes_on_from_y(tmp_path, monkeypatch):
+    """x = (y - (1 - beta1) z) / beta1 (Defazio et al. 2024) is what is evaluated, saved, best, kept and sampled; the checkpoint holds y and z."""
+    seen, real = [], training.Monitor.held_out
+
+    def held_out(self):
+        seen.append([p.detach().clone() for p in self.parts.parameters])
+        return real(self)
+
+    monkeypatch.setattr(training.Monitor, "held_out", held_out)
+    change = {"optimizer": "schedule_free", "keep": 1, "evals": 1, "lr": 0.01, "betas": [0.8, 0.99]}
+    run = train(recipe(train=change), tmp_path / "run", quiet=True)
+    saved, x = run.load_checkpoint(), {}
+    for i, (name, _) in enumerate(load(run.path, "cpu").named_parameters()):
+        y, z = saved["model"][name].double(), saved["optimizer"]["state"][i]["z"].double()
+        x[name] = (y - 0.2 * z) / 0.8
+    assert max(float((x[name] - saved["model"][name]).abs().max()) for name in x) > 1e-3, "x is not y"
+    for weights in ("last", "best", "step_00000020"):
+        for (name, found), evaluated in zip(load(run.path, "cpu", weights=weights).named_parameters(), seen[-1], strict=True):
+            assert torch.allclose(found.double(), x[name], atol=1e-6) and torch.equal(found, evaluated), (weights, name)
+
+
+@pytest.mark.parametrize("first", [float("nan"), float("inf")])
+def test_a_held_out_loss_that_is_not_a_number_is_never_the_best(tmp_path, monkeypatch, first):
+    losses = iter([first, 0.5, 0.4])
+    monkeypatch.setattr(training.Monitor, "held_out", lambda self: {"0.5": next(losses)})
+    run = train(recipe(train={"evals": 3}), tmp_path / "run", quiet=True)
+    best, last = (load_file(run.weights_named(name)) for name in ("best", "last"))
+    assert all(torch.equal(best[name], last[name]) for name in last), "the last evaluation was the best"
+
+
+def test_weights_that_were_kept_stay_where_fewer_are_kept_from_then_on(tmp_path):
+    def kept(steps, keep):
+        run = train(recipe(train={"steps": steps, "keep": keep, "save_every": 5, "evals": 0}), tmp_path / "run", quiet=True)
+        return [int(p.stem[5:]) for p in sorted((run.path / "weights").glob("step_*"))]
+
+    assert kept(20, 3) == [10, 15, 20]
+    assert kept(30, 3) == [20, 25, 30], "the last three, also where the run was resumed"
+    assert kept(40, 1) == [20, 25, 30, 40]
+    assert kept(50, 0) == [20, 25, 30, 40]
 
 
 @pytest.mark.parametrize("steps", [1, 3, 6])
@@ -190,6 +233,24 @@ def test_bad_steps_go_back_to_the_last_checkpoint_at_a_lower_rate(tmp_path, monk
     back = next(e for e in entries if e.get("event") == "rolled back")
     assert back["step"] == 12, "step 12 was the last to be saved"
     assert [e["lr"] for e in entries if e.get("step") == 20 and "lr" in e] == [0.5e-3]
+
+
+def test_no_loss_that_is_not_finite_enters_the_log_and_speed_is_counted_anew(tmp_path, monkeypatch):
+    """Losses of NaN, one of them with a finite gradient, until the run goes back: the lines before and after are numbers, and no speed is 0 or less."""
+    real, count = gradients.Gradient.__call__, itertools.count()
+
+    def gradient(*args):
+        value, norm = real(*args)
+        number = next(count)
+        return (value * float("nan"), norm if number == 3 else float("nan")) if number in (3, 15, 16, 17) else (value, norm)
+
+    monkeypatch.setattr(gradients.Gradient, "__call__", gradient)
+    run = train(recipe(train={"max_bad_steps": 3}), tmp_path / "run", quiet=True)
+    lines = [entry for entry in run.entries() if "loss" in entry]
+    assert [entry["step"] for entry in lines] == [1, 2, 3, *range(5, 16), *range(13, 21)]
+    for key in ("loss", "loss_ema", "norm", "images_per_second"):
+        assert all(0 < entry[key] < float("inf") for entry in lines), key
+    assert run.load_checkpoint()["state"]["loss_ema"] == lines[-1]["loss_ema"]
 
 
 def test_a_run_that_fails_before_its_first_save_goes_back_to_its_beginning(tmp_path, monkeypatch):
@@ -340,10 +401,9 @@ def test_wrong_settings_are_named(tmp_path, change, words):
     assert not (tmp_path / "run").exists(), "nothing is made before all is checked"
 
 
-def run_cli(*words: str, **more) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "fromnoise", *words], stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, **more
-    )
+def run_cli(*words: str, more: dict[str, str] | None = None, **options) -> subprocess.Popen:
+    env = os.environ | {"OMP_NUM_THREADS": "1"} | (more or {})
+    return subprocess.Popen([sys.executable, "-m", "fromnoise", *words], stderr=subprocess.PIPE, text=True, env=env, **options)
 
 
 SLOWED = ["network.width=32", "train.steps=400", "train.save_every=20", "train.evals=0", "train.log_every=1"]
@@ -434,3 +494,95 @@ sample: {{name: ddim, steps: 2}}
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
     assert all(torch.allclose(weights[0][key], weights[1][key], atol=1e-4, rtol=0) for key in weights[0])
     assert load(tmp_path / "two", "cpu").sample(2).shape == (2, 1, 8, 8)
+
+
+def test_a_run_is_on_the_device_that_is_named_and_what_is_prepared_too(monkeypatch):
+    """Its number too; there is one of each kind here, so a CPU that is called the fourth stands for a GPU."""
+    class Enough(Exception):
+        pass
+
+    def prepare(condition, data):
+        assert condition.embed.weight.device.type == "meta"
+        raise Enough
+
+    with monkeypatch.context() as patch, pytest.raises(Enough):
+        patch.setattr(Label, "prepare", prepare)
+        setup(recipe(), "meta")
+    monkeypatch.setattr("fromnoise.training.setup.best", lambda device: torch.device(device or "cpu"))
+    assert setup(recipe(), "cpu:3").accelerator.device == torch.device("cpu:3")
+    assert setup(recipe()).accelerator.device == torch.device("cpu")
+
+
+def two(tmp_path: Path, text: str) -> list[subprocess.Popen]:
+    """Two processes that train together, without a launcher that would end one when the other ends."""
+    (tmp_path / "mine.yaml").write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    words = ["train", str(tmp_path / "mine.yaml"), "--device", "cpu", "--quiet", "--out", str(tmp_path / "run")]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [run_cli(*words, more={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in (0, 1)]
+
+
+def ends(processes: list[subprocess.Popen]) -> list[tuple[int, list[str]]]:
+    """(exit code, the lines it said, without torch's own) of each, which must end by itself."""
+    try:
+        said = [process.communicate(timeout=60)[1].splitlines() for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, [line for line in lines if "fromnoise" in line or "Traceback" in line])
+            for process, lines in zip(processes, said, strict=True)]  # fmt: skip
+
+
+ENDLESS = """
+data: {name: "tests.parts:blobs"}
+network: {name: conv, width: 16}
+train: {steps: 100000, batch: 16, evals: 0, log_every: 1, save_every: 5}
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_whose_captions_are_all_left_out_go_on(tmp_path):
+    """All but one caption of 64 is empty: at most steps no word reaches the table in one of the processes, or in both."""
+    processes = two(tmp_path, """
+data: {name: "tests.parts:never"}
+network: {name: unet, width: 8, levels: [1], blocks: 1, attention: [0]}
+conditions: [{name: text, encoder: words, width: 8, drop: 0.1}]
+train: {steps: 40, batch: 4, evals: 0, log_every: 1}
+""")  # fmt: skip
+    assert ends(processes) == [(0, []), (0, [])]
+    assert [e["step"] for e in Run(tmp_path / "run").entries() if "loss" in e] == list(range(1, 41))
+
+
+@pytest.mark.slow
+def test_a_loss_that_fails_in_one_process_is_skipped_in_both(tmp_path):
+    processes = two(tmp_path, """
+data: {name: "tests.parts:blobs"}
+network: {name: conv, width: 16}
+noise: {name: cosine, high: 0.996}
+train: {steps: 40, batch: 8, evals: 0, log_every: 1, weight: "tests.parts:one_fails", max_bad_steps: 20}
+""")  # fmt: skip
+    assert ends(processes) == [(0, []), (0, [])]
+    entries = list(Run(tmp_path / "run").entries())
+    assert len([e for e in entries if e.get("event") == "skipped"]) > 3
+    assert all(torch.isfinite(torch.tensor(e["loss"])) for e in entries if "loss" in e)
+    assert all(torch.isfinite(w).all() for w in load_file(tmp_path / "run" / "model.safetensors").values())
+
+
+@pytest.mark.slow
+def test_a_signal_at_one_process_saves_and_ends_both(tmp_path):
+    processes = two(tmp_path, ENDLESS)
+    wait_for(tmp_path / "run" / "log.jsonl", 7, processes[0])
+    processes[1].send_signal(signal.SIGINT)
+    for code, lines in ends(processes):
+        assert code == 130 and len(lines) == 1 and "stopped and saved" in lines[0]
+
+
+@pytest.mark.slow
+def test_where_a_process_dies_the_other_ends_with_a_line(tmp_path):
+    processes = two(tmp_path, ENDLESS)
+    wait_for(tmp_path / "run" / "log.jsonl", 7, processes[0])
+    processes[1].kill()
+    code, lines = ends(processes)[0]
+    assert code == 1 and len(lines) == 1 and "another process of this training has ended" in lines[0]

@@ -90,6 +90,8 @@ class Words(Encoder):
         if rows:
             starts = torch.tensor([0, *map(len, rows)]).cumsum(0)[:-1].to(device)
             x[mask & (places > 0)] = self.table(torch.tensor([row for word in rows for row in word], device=device), starts)
+        else:  # the table has a gradient, of zero, all the same: the processes that share a batch wait for each other's
+            x = x + 0 * self.table.weight[0]
         x = x + sincos((longest,), self.width, device)
         for block in self.blocks:
             x = block(x, among=mask)

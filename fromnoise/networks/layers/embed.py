@@ -89,6 +89,7 @@ def _angles(sizes: tuple[int, ...], share: int, device: torch.device) -> list[Te
 
 
 @lru_cache(64)
+@torch.inference_mode(False)  # what is kept while sampling serves training too
 def sincos(sizes: tuple[int, ...], dim: int, device: torch.device) -> Tensor:
     """Sines and cosines of coordinates, (L, dim): a share of `dim` for each axis (Vaswani et al. 2017; Peebles & Xie 2023), zeros for what is left over."""
     parts = [part for angle in _angles(sizes, dim // len(sizes) // 2, device) for part in (angle.sin(), angle.cos())]
@@ -97,6 +98,7 @@ def sincos(sizes: tuple[int, ...], dim: int, device: torch.device) -> Tensor:
 
 
 @lru_cache(64)
+@torch.inference_mode(False)
 def rotation(sizes: tuple[int, ...], head: int, before: int, device: torch.device) -> Rotation:
     """Cosines and sines that turn queries and keys (Su et al. 2021, eq. 15), (before + L, head // 2), pairs shared among axes; `before` tokens are not turned."""
     angle = torch.cat(_angles(sizes, head // 2 // len(sizes), device), 1)

@@ -38,32 +38,36 @@ class GroupNorm(nn.GroupNorm):
 
 
 class _ChannelsLast(torch.autograd.Function):
-    """Group norm of maps with channels last on a CPU, where PyTorch's own is ten times slower; weight and bias (1 or B, C). Sums are in float32 across rows."""
+    """Group norm of maps with channels last on a CPU, where PyTorch's own is ten times slower; weight and bias (1 or B, C). Sums are in float32 across rows.
+
+    All is done with x less about its group's mean (that of every fourth row): E[x²] - E[x]² loses what the mean is larger than the deviation (Chan et al. 1983).
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
         z = x.permute(0, 2, 3, 1)  # (B, H, W, C), contiguous
-        n = z[0].numel() // groups
+        some, n = z[:, ::4], z[0].numel() // groups
+        z = z - _row(_grouped(_sums(some), groups) * (groups / some[0].numel()), x)
         mean = _grouped(_sums(z), groups) / n
         rest = (_grouped(_sums(z * z), groups) / n - mean.square()).clamp(min=0)
         spread = torch.rsqrt(rest + eps)
         a = weight.to(spread) * spread
-        ctx.save_for_backward(x, weight, mean, spread)
+        ctx.save_for_backward(z, weight, mean, spread)
         ctx.groups, ctx.n, ctx.one = groups, n, len(weight) == 1 and len(x) > 1
         return torch.addcmul(_row(bias - mean * a, x), z, _row(a, x)).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, mean, spread = ctx.saved_tensors
-        z, g = x.permute(0, 2, 3, 1), gradient.to(x.dtype).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+        z, weight, mean, spread = ctx.saved_tensors
+        g = gradient.to(z.dtype).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
         to_bias = _sums(g)
         to_weight = spread * (_sums(g * z) - mean * to_bias)
         w = weight.to(spread)
         along, within = (_grouped(w * part, ctx.groups) / ctx.n for part in (to_bias, to_weight))
         b = -spread.square() * within
-        through = torch.addcmul(_row(-spread * along - b * mean, x), z, _row(b, x))
-        through = torch.addcmul(through, g, _row(w * spread, x)).permute(0, 3, 1, 2)
+        through = torch.addcmul(_row(-spread * along - b * mean, z), z, _row(b, z))
+        through = torch.addcmul(through, g, _row(w * spread, z)).permute(0, 3, 1, 2)
         if ctx.one:
             to_weight, to_bias = to_weight.sum(0, keepdim=True), to_bias.sum(0, keepdim=True)
         return through, to_weight.to(weight), to_bias.to(weight), None, None
