@@ -14,7 +14,7 @@ from torch import Tensor
 from ..diffusion import Schedule
 from ..errors import Problem, Usage
 from ..files import replacing, vacant
-from . import dit, scheduler, unet, unet_condition
+from . import dit, process, scheduler, unet, unet_condition
 from .rows import to_ours, to_theirs
 
 Settings = Mapping[str, Any]
@@ -61,7 +61,7 @@ def read(path: str | Path) -> Taken:
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
     part = KINDS[kind]
-    process = scheduler.read(_scheduler(home, index))
+    drawn = scheduler.read(_scheduler(home, index))
     network = part.network(config)
     classes, null = part.label(config)
     own = _json(home / "fromnoise.json", True)
@@ -71,7 +71,7 @@ def read(path: str | Path) -> Taken:
     shape = [config.get("in_channels", part.DEFAULTS["in_channels"]), *([size, size] if isinstance(size, int) else size)]
     names = own.get("classes") or _names(home, classes)
     conditions = [{"name": "label", "classes": classes, "drop": 0.1 if null else 0.0}] if classes else []
-    taken = {"network": network, "conditions": conditions, **process, "seed": 0, "shape": shape, "classes": names}
+    taken = {"network": network, "conditions": conditions, **drawn, "seed": 0, "shape": shape, "classes": names}
     return Taken(taken, to_ours(part.rows(config), newer(_tensors(place))))
 
 
@@ -110,8 +110,7 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     """
     path = vacant(path)
     part, theirs, null = counterpart(config, node, tensors)
-    sample = config.get("sample") or {}
-    noise = scheduler.write(schedule, config.get("predict", "v"), sample.get("name", "dpmpp_2m"), sample.get("clip", "none"))
+    noise, _ = process.write(config, schedule)
     weights = to_theirs(part.rows(theirs), tensors)
     pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +126,12 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
             _write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
         whole.replace(path)
     return pipeline or part.CLASS
+
+
+def unsaid(config: Settings, schedule: Schedule) -> list[str]:
+    """How the pipeline of an exported run is to be called so that it draws as the run does, and what it does otherwise all the same."""
+    classes = ["its pipeline names no class; give the network class_labels"] if config.get("conditions") else []
+    return process.write(config, schedule)[1] + classes
 
 
 def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor]) -> tuple[ModuleType, dict[str, Any], bool]:
