@@ -39,7 +39,10 @@ def export(run: RunOptions, folder: Annotated[Path, Argument(help="To write.")],
         file, count = lib.model.export_adapter(*how)
         print(f"{file}: {count} layers, as PEFT and diffusers name them")
     else:
-        print(f"{folder}: reads as {lib.model.export_run(*how)}.from_pretrained({str(folder)!r}) in diffusers")
+        kind, notes = lib.model.export_run(*how)
+        place = "" if kind.endswith("Pipeline") else ", subfolder='transformer'"
+        print(f"{folder}: reads as {kind}.from_pretrained({str(folder)!r}{place}) in diffusers")
+        print("\n".join(f"  {note}" for note in notes))
 
 
 @command(app, "merge runs/fashion_lora -o runs/fashion", "merge runs/mnist --adapter runs/fashion_lora:0.5 -o half", without=("device",))

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..diffusion import Schedule
 from ..errors import Problem, Usage
 from ..files import replacing, vacant
-from . import dit, scheduler, unet, unet_condition
+from . import dit, process, scheduler, unet, unet_condition
 from .rows import to_ours, to_theirs
 
 Settings = Mapping[str, Any]
@@ -23,6 +23,8 @@ NETWORKS = {"unet": unet, "dit": dit}  # ours
 PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer"}
 PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  # of a UNet2DModel; DiTPipeline wants an autoencoder as well
 WEIGHTS = "diffusion_pytorch_model"
+AUTOENCODERS = ("vae", "vqvae", "vqgan", "movq")  # parts of a pipeline
+ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # before diffusers 0.17: after
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,13 @@ def read(path: str | Path) -> Taken:
     if not is_foreign(path):
         what = "is not there" if not path.exists() else "holds neither model_index.json nor config.json"
         raise Usage(f"{path} {what}; give a folder as diffusers' save_pretrained writes it")
-    parts = PLACES.values() if (path / "model_index.json").is_file() else ["."]
+    home = next((folder for folder in (path, path.parent) if (folder / "model_index.json").is_file()), path)  # the pipeline's
+    index = _json(home / "model_index.json", True)
+    _check_pixels(path, index)
+    parts = [*PLACES.values(), "."] if home == path else ["."]  # older pipelines have all files in the root
     place = next((path / part for part in parts if (path / part / "config.json").is_file()), None)
     if place is None:
-        raise Problem(f"{path} has none of the parts {', '.join(parts)}; the pipeline is of a kind that fromnoise has not")
+        raise Problem(f"{path} has none of the parts {', '.join(PLACES.values())}; the pipeline is of a kind that fromnoise has not")
     config = _json(place / "config.json")
     kind = config.get("_class_name")
     if kind == unet_condition.CLASS:
@@ -56,18 +61,46 @@ def read(path: str | Path) -> Taken:
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
     part = KINDS[kind]
-    process = scheduler.read(_json(path / "scheduler" / "scheduler_config.json", True))
+    drawn = scheduler.read(_scheduler(home, index))
     network = part.network(config)
     classes, null = part.label(config)
-    own = _json(path / "fromnoise.json", True)
+    own = _json(home / "fromnoise.json", True)
     if own.get("null") and not null and classes:
         classes, null = classes - 1, True
     size = config.get("sample_size") or 32
     shape = [config.get("in_channels", part.DEFAULTS["in_channels"]), *([size, size] if isinstance(size, int) else size)]
-    names = own.get("classes") or _names(path, classes)
+    names = own.get("classes") or _names(home, classes)
     conditions = [{"name": "label", "classes": classes, "drop": 0.1 if null else 0.0}] if classes else []
-    taken = {"network": network, "conditions": conditions, **process, "seed": 0, "shape": shape, "classes": names}
-    return Taken(taken, to_ours(part.rows(config), _tensors(place)))
+    taken = {"network": network, "conditions": conditions, **drawn, "seed": 0, "shape": shape, "classes": names}
+    return Taken(taken, to_ours(part.rows(config), newer(_tensors(place))))
+
+
+def _check_pixels(path: Path, index: Settings) -> None:
+    """Raises Problem where a pipeline's network works on the latents of an autoencoder."""
+    if first := next((name for name in AUTOENCODERS if index.get(name) and index[name] != [None, None]), None):
+        what = f"the network of {index.get('_class_name', 'this pipeline')} works on the latents of its {first}"
+        raise Problem(f"{path}: {what}, which fromnoise does not read yet; take a pipeline that works on pixels")
+
+
+def _scheduler(path: Path, index: Settings) -> dict[str, Any]:
+    """The scheduler_config.json of a pipeline, with the class that its index names; of a network alone DDPM's defaults."""
+    files = [path / "scheduler" / "scheduler_config.json", path / "scheduler_config.json"]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None and index.get("scheduler"):
+        raise Problem(f"{files[0]} is missing; download the folder whole")
+    named = index.get("scheduler")
+    kind = {"_class_name": named[1]} if isinstance(named, list) and len(named) == 2 and named[1] else {}
+    return kind | (_json(file) if file else {})
+
+
+def newer(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names of today, where an older file calls the parts of attention query, key, value and proj_attn."""
+
+    def name(old: str) -> str:
+        *above, part, kind = old.split(".") if ".attentions." in f".{old}" else ("", old)
+        return ".".join([*above, ATTENTION.get(part, part), kind]) if above else old
+
+    return {name(key): tensor for key, tensor in tensors.items()}
 
 
 def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor], schedule: Schedule) -> str:
@@ -77,8 +110,7 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     """
     path = vacant(path)
     part, theirs, null = counterpart(config, node, tensors)
-    sample = config.get("sample") or {}
-    noise = scheduler.write(schedule, config.get("predict", "v"), sample.get("name", "dpmpp_2m"), sample.get("clip", "none"))
+    noise, _ = process.write(config, schedule)
     weights = to_theirs(part.rows(theirs), tensors)
     pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,6 +126,12 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
             _write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
         whole.replace(path)
     return pipeline or part.CLASS
+
+
+def unsaid(config: Settings, schedule: Schedule) -> list[str]:
+    """How the pipeline of an exported run is to be called so that it draws as the run does, and what it does otherwise all the same."""
+    classes = ["its pipeline names no class; give the network class_labels"] if config.get("conditions") else []
+    return process.write(config, schedule)[1] + classes
 
 
 def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor]) -> tuple[ModuleType, dict[str, Any], bool]:

@@ -78,7 +78,9 @@ def to_ours(rows: Sequence[Row], theirs: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 def to_theirs(rows: Sequence[Row], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Their tensors from ours."""
+    """Their tensors from ours; raises Problem where one of ours has no place there."""
+    if extra := sorted(set(ours) - {row.ours for row in rows}):
+        raise Problem(f"diffusers' network has no place for {', '.join(extra[:3])} of this run; it cannot be exported")
     named = {}
     for row in rows:
         named |= {name: x.contiguous() for name, x in zip(row.theirs, row.split(ours[row.ours], len(row.theirs)), strict=True)}

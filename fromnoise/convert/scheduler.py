@@ -1,74 +1,243 @@
-"""Our noise schedules and predictions as diffusers' scheduler_config.json, in both directions."""
+"""diffusers' schedulers as ours: every field of each class that we take, which values it may have, and how a recipe says them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from ..diffusion import Schedule, Table
+from ..diffusion import Table
 from ..errors import Problem
 
-BETAS = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine", "sigmoid": "sigmoid"}  # theirs: ours
-PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-SAMPLERS = {  # theirs: ours, and the steps that it wants
-    "DDPMScheduler": ("ddpm", 1000), "DDIMScheduler": ("ddim", 50), "PNDMScheduler": ("ddim", 50),
-    "DPMSolverMultistepScheduler": ("dpmpp_2m", 20), "UniPCMultistepScheduler": ("unipc", 20), "HeunDiscreteScheduler": ("heun", 25),
-    "EulerDiscreteScheduler": ("euler", 50), "EulerAncestralDiscreteScheduler": ("euler_ancestral", 50),
-}  # fmt: skip
 STEPS = 1000  # to which the network's clock is scaled, in both libraries
+BETAS = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}  # theirs: ours
+PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+
+Config = Mapping[str, Any]  # a scheduler_config.json, what it leaves out at its class's defaults
+Said = dict[str, Any]  # settings of a recipe, by dotted keys
 
 
-def read(config: Mapping[str, Any]) -> dict[str, Any]:
-    """predict, noise and sample of a recipe from a scheduler_config.json; raises Problem where we have no such process."""
-    kind = counterpart(SAMPLERS, config, "_class_name", "DDPMScheduler")
-    predict = counterpart(PREDICTIONS, config, "prediction_type", "epsilon")
-    steps = config.get("num_train_timesteps", STEPS)
-    if steps != STEPS:
-        raise Problem(f"scheduler_config.json: {steps} training steps; the network's clock is taken to run to {STEPS}")
-    if config.get("rescale_betas_zero_snr"):
-        raise Problem("scheduler_config.json: rescale_betas_zero_snr has no counterpart here")
-    betas = config.get("trained_betas")
-    noise = {
-        "name": "table", "betas": BETAS[counterpart(BETAS, config, "beta_schedule", "linear")] if betas is None else list(betas), "steps": steps,
-        "start": float(config.get("beta_start", 1e-4)), "end": float(config.get("beta_end", 0.02)),
-        "spacing": config.get("timestep_spacing", "leading"), "offset": int(config.get("steps_offset", 0)),
-        "final_one": bool(config.get("set_alpha_to_one", True)),
-    }  # fmt: skip
-    sample: dict[str, Any] = dict(zip(("name", "steps"), SAMPLERS[kind], strict=True))
-    if kind in ("DDPMScheduler", "DDIMScheduler") and (config.get("clip_sample", True) or config.get("thresholding")):
-        sample["clip"] = "dynamic" if config.get("thresholding") else "static"
-    if kind == "DDPMScheduler" and config.get("variance_type", "fixed_small") in ("fixed_large", "fixed_large_log"):
-        sample["options"] = {"large": True}
-    return {"predict": PREDICTIONS[predict], "noise": noise, "sample": sample}
+@dataclass(frozen=True)
+class Field:
+    """A field of a scheduler: its default, which values are taken, and what a value says, alone or together with the other fields."""
+
+    default: Any
+    takes: Callable[[Any], bool]
+    says: Callable[[Any, Config], Said] = lambda value, config: {}
 
 
-def counterpart(table: Mapping[str, Any], config: Mapping[str, Any], key: str, default: str) -> str:
-    """The value of a key, by default `default`; raises Problem where the table has none of that name."""
-    value = config.get(key, default)
-    if value not in table:
-        raise Problem(f"scheduler_config.json: {key} {value!r} has no counterpart here; known are {', '.join(table)}")
-    return value
+def only(*values: Any) -> Field:
+    """One of these values, the first by default, which say nothing."""
+    return Field(values[0], lambda value: any(value is v or (value == v and type(value) is type(v)) for v in values))
 
 
-def write(schedule: Schedule, predict: Any, sampler: str, clip: str) -> dict[str, Any]:
-    """diffusers' scheduler_config.json of our schedule; one that is no table as the betas of 1000 even times."""
-    names = {ours: theirs for theirs, ours in PREDICTIONS.items()}
-    if predict not in names:
-        raise Problem(f"diffusers' schedulers know predict={', '.join(names)}, not {predict}; train with one of them to export")
-    common: dict[str, Any] = {
-        "_class_name": "DDPMScheduler" if sampler == "ddpm" else "DDIMScheduler", "num_train_timesteps": STEPS,
-        "prediction_type": names[predict], "clip_sample": clip == "static", "timestep_spacing": "leading",
-    }  # fmt: skip
-    if isinstance(schedule, Table):
-        if schedule.steps != STEPS:
-            raise Problem(f"diffusers' networks read the index of {STEPS} steps, this run has {schedule.steps}; train with {STEPS}")
-        common |= {"timestep_spacing": schedule.spacing, "steps_offset": schedule.offset}
-        common |= {} if sampler == "ddpm" else {"set_alpha_to_one": schedule.final_one}
-        known = {ours: theirs for theirs, ours in BETAS.items()}
-        if isinstance(schedule.betas, str) and schedule.betas in known:
-            return common | {"beta_schedule": known[schedule.betas], "beta_start": schedule.start, "beta_end": schedule.end}
-        return common | {"beta_schedule": "linear", "trained_betas": schedule.betas_tensor.tolist()}
-    level = schedule(torch.arange(STEPS, dtype=torch.float64) / STEPS)
-    signal = (level.alpha.square() / (level.alpha.square() + level.sigma.square())).clamp(max=1 - 1e-5)  # index 0 is clean, no beta says so
-    ratio = signal / torch.cat([torch.ones(1, dtype=signal.dtype), signal[:-1]])
-    return common | {"beta_schedule": "linear", "trained_betas": (1 - ratio).clamp(1e-8, 0.9999).tolist(), "timestep_spacing": "trailing"}
+def word(place: str, table: Mapping[str, Any], default: str) -> Field:
+    return Field(default, lambda value: isinstance(value, str) and value in table, lambda value, config: {place: table[value]})
+
+
+def number(default: float, place: str | None = None, least: float = -math.inf) -> Field:
+    """A number, said at a place of its own or by another field."""
+
+    def takes(value: Any) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= least
+
+    return Field(default, takes, lambda value, config: {place: float(value)} if place else {})
+
+
+def flag(default: bool, says: Callable[[Any, Config], Said] = lambda value, config: {}) -> Field:
+    return Field(default, lambda value: isinstance(value, bool), says)
+
+
+def refuse(key: str, config: Config, why: str = "has no counterpart here") -> Problem:
+    value = repr(config[key])
+    return Problem(f"scheduler_config.json: {key} {value if len(value) < 80 else value[:60] + '…'} of {config['_class_name']} {why}")
+
+
+# What several fields say together
+
+
+def _steps(value: Any, config: Config) -> Said:
+    """A table shorter than the clock's is the beginning of one of as many steps as that has."""
+    if value != STEPS and len(config["trained_betas"] or ()) != STEPS:
+        raise refuse("num_train_timesteps", config, f"is no part of a table of {STEPS} steps, to which the network's time is taken to run")
+    return {"noise.steps": STEPS} | ({"noise.high": value / STEPS} if value < STEPS else {})
+
+
+def _betas(value: Any, config: Config) -> Said:
+    return {} if value is None else {"noise.betas": [float(beta) for beta in value]}
+
+
+def _offset(value: Any, config: Config) -> Said:
+    return {"noise.offset": int(value)} if config["timestep_spacing"] == "leading" and value else {}  # other spacings do not read it
+
+
+def _static(keep: bool) -> Callable[[Any, Config], Said]:
+    """Clipping of x0, after which DDIM keeps the network's eps (`use_clipped_model_output` of its step is False), all others derive it anew."""
+
+    def says(value: Any, config: Config) -> Said:
+        if not value or config.get("thresholding"):
+            return {}
+        own = {"bound": float(config["clip_sample_range"])} if config["clip_sample_range"] != 1 else {}
+        return {"sample.clip": {"name": "static", **own, **({"keep_eps": True} if keep else {})} if own or keep else "static"}
+
+    return says
+
+
+def _dynamic(keep: bool) -> Callable[[Any, Config], Said]:
+    def says(value: Any, config: Config) -> Said:
+        own = {"share": float(config["dynamic_thresholding_ratio"]), "most": float(config["sample_max_value"])}
+        return {"sample.clip": {"name": "dynamic", **own, **({"keep_eps": True} if keep else {})}} if value else {}
+
+    return says
+
+
+def _variance(value: Any, config: Config) -> Said:
+    ends = config["timestep_spacing"] == "linspace" or (config["timestep_spacing"] == "leading" and config["steps_offset"] == 0)
+    if value == "fixed_large" and not ends:
+        raise refuse("variance_type", config, "adds noise to the finished picture unless the walk ends at index 0, which fromnoise does not do")
+    return {"sample.options": {"large": True}} if value == "fixed_large" else {}
+
+
+def _solver(value: Any, config: Config) -> Said:
+    solver = SOLVERS.get((config["algorithm_type"], value))
+    if solver is None:
+        raise refuse("solver_order", config, f"with algorithm_type {config['algorithm_type']!r} has no counterpart here")
+    return {"sample.name": solver} | ({"sample.options": {"short": 15}} if solver == "dpmpp_3m" and config["lower_order_final"] else {})
+
+
+def _karras(whole: bool) -> Callable[[Any, Config], Said]:
+    """Karras' levels between the ends of the table; `whole` where the network is given whole indices for them."""
+
+    def says(value: Any, config: Config) -> Said:
+        if not value:
+            return {}
+        low, high = config.get("sigma_min"), config.get("sigma_max")
+        if config.get("final_sigmas_type", "zero") != "zero":
+            raise refuse("final_sigmas_type", config, "with use_karras_sigmas has no counterpart here")
+        if not whole and config["timestep_spacing"] != "linspace" and None in (low, high):
+            raise refuse("use_karras_sigmas", config, f"with timestep_spacing {config['timestep_spacing']!r} has ends that depend on the steps")
+        if whole and config["beta_schedule"] == "squaredcos_cap_v2":
+            raise refuse("use_karras_sigmas", config, "with beta_schedule 'squaredcos_cap_v2' gives the network one time for several levels")
+        table = _table(config)
+        last = STEPS if whole else config["num_train_timesteps"]  # of all betas, or of those that are used
+        ends = [float(level.sigma / level.alpha) for level in (table.at(0), table.at(last - 1))]
+        low, high = (end if given is None else float(given) for end, given in zip(ends, (low, high), strict=True))
+        return {"sample.schedule": {"name": "karras", "sigma_min": low, "sigma_max": high}} | ({"noise.whole": True} if whole else {})
+
+    return says
+
+
+def _start(value: Any, config: Config) -> Said:
+    """Where Euler's and Heun's schedulers start from sigma eps, we do from a blend of unit variance: the same where little is left of x0."""
+    alpha = float(_table(config).at(config["num_train_timesteps"] - 1).alpha)
+    if value != "leading" and alpha > 0.07:
+        key = "trained_betas" if config["trained_betas"] else "beta_end"
+        raise refuse(key, config, f"leaves {alpha:.2g} of x0 at the noisiest level, where fromnoise starts from more noise")
+    return {"noise.spacing": SIGMAS[value]}
+
+
+def _table(config: Config) -> Table:
+    said = {key: value for name in PROCESS for key, value in PROCESS[name].says(config[name], config).items() if key.startswith("noise.")}
+    return Table(**{key.removeprefix("noise."): value for key, value in said.items()})
+
+
+# Every field of every class
+
+INDICES = {"leading": "leading", "trailing": "trailing", "linspace": "linspace"}
+SIGMAS = {"leading": "leading", "trailing": "trailing", "linspace": "even"}
+OPEN = {"leading": "leading_open", "trailing": "trailing", "linspace": "linspace_open"}
+SOLVERS = {
+    ("dpmsolver++", 1): "ddim", ("dpmsolver++", 2): "dpmpp_2m", ("dpmsolver++", 3): "dpmpp_3m",
+    ("sde-dpmsolver++", 1): "ddpm", ("sde-dpmsolver++", 2): "dpmpp_2m_sde",
+}  # fmt: skip
+PROCESS = {
+    "num_train_timesteps": Field(STEPS, lambda value: type(value) is int and 1 <= value <= STEPS, _steps),
+    "beta_start": number(1e-4, "noise.start", 0), "beta_end": number(0.02, "noise.end", 0), "beta_schedule": word("noise.betas", BETAS, "linear"),
+    "trained_betas": Field(None, lambda value: value is None or (isinstance(value, list) and len(value) == STEPS), _betas),
+    "prediction_type": word("predict", PREDICTIONS, "epsilon"),
+    "steps_offset": Field(0, lambda value: type(value) is int and value >= 0, _offset),
+}  # fmt: skip
+SNR = {"rescale_betas_zero_snr": only(False)}
+
+
+def _clips(keep: bool, clipped: bool | None, thresholded: bool) -> dict[str, Field]:
+    static = {"clip_sample": flag(bool(clipped), _static(keep)), "clip_sample_range": number(1.0)} if clipped is not None else {}
+    dynamic = {"thresholding": flag(False, _dynamic(keep)), "dynamic_thresholding_ratio": number(0.995), "sample_max_value": number(1.0)}
+    return static | (dynamic if thresholded else {})
+
+
+SPACED = {"use_exponential_sigmas": only(False), "use_beta_sigmas": only(False)}
+FLOW = {
+    "use_flow_sigmas": only(False), "flow_shift": number(1.0), "use_dynamic_shifting": only(False), "time_shift_type": only("exponential"),
+}  # fmt: skip
+EULER = PROCESS | SNR | {"timestep_spacing": Field("linspace", lambda value: value in list(SIGMAS), _start)}
+SOLVER = PROCESS | SNR | SPACED | FLOW | _clips(False, None, True) | {
+    "timestep_spacing": word("noise.spacing", OPEN, "linspace"), "use_karras_sigmas": flag(False, _karras(whole=True)), "final_sigmas_type": only("zero"),
+}  # fmt: skip
+KARRAS = {"use_karras_sigmas": flag(False, _karras(whole=False))}
+
+SCHEDULERS: dict[str, tuple[Said, dict[str, Field]]] = {  # theirs: what it always says, and its fields
+    "DDPMScheduler": ({"sample.name": "ddpm", "sample.steps": 1000}, PROCESS | SNR | _clips(False, True, True) | {
+        "beta_schedule": word("noise.betas", BETAS | {"sigmoid": "sigmoid"}, "linear"),
+        "timestep_spacing": word("noise.spacing", INDICES, "leading"),
+        "variance_type": Field("fixed_small", lambda value: value in ("fixed_small", "fixed_small_log", "fixed_large"), _variance),
+    }),
+    "DDIMScheduler": ({"sample.name": "ddim", "sample.steps": 50}, PROCESS | SNR | _clips(True, True, True) | {
+        "timestep_spacing": word("noise.spacing", {"leading": "leading", "trailing": "trailing"}, "leading"),  # linspace: its steps are not its indices'
+        "set_alpha_to_one": flag(True, lambda value, config: {"noise.final_one": value}),
+    }),
+    "DPMSolverMultistepScheduler": ({"sample.name": "dpmpp_2m", "sample.steps": 20}, SOLVER | {
+        "algorithm_type": only("dpmsolver++", "sde-dpmsolver++"), "solver_type": only("midpoint"), "variance_type": only(None),
+        "solver_order": Field(2, lambda value: value in (1, 2, 3), _solver), "lower_order_final": flag(True), "euler_at_final": flag(False),
+        "use_lu_lambdas": only(False), "lambda_min_clipped": only(-math.inf),
+    }),
+    "UniPCMultistepScheduler": ({"sample.name": "unipc", "sample.steps": 20}, SOLVER | {
+        "solver_order": only(2), "solver_type": only("bh2"), "predict_x0": only(True), "lower_order_final": only(True), "disable_corrector": only([]),
+        "solver_p": only(None), "sigma_min": only(None), "sigma_max": only(None), "shift_terminal": only(None),
+    }),
+    "EulerDiscreteScheduler": ({"sample.name": "euler", "sample.steps": 50}, EULER | SPACED | KARRAS | {
+        "interpolation_type": only("linear"), "timestep_type": only("discrete"),
+        "sigma_min": Field(None, lambda value: value is None or number(1.0, least=0).takes(value)),
+        "sigma_max": Field(None, lambda value: value is None or number(1.0, least=0).takes(value)),
+        "final_sigmas_type": word("noise.final_one", {"zero": True, "sigma_min": False}, "zero"),
+    }),
+    "EulerAncestralDiscreteScheduler": ({"sample.name": "euler_ancestral", "sample.steps": 50}, EULER | {
+        "prediction_type": word("predict", {"epsilon": "eps", "v_prediction": "v"}, "epsilon"),
+    }),
+    "HeunDiscreteScheduler": (
+        {"sample.name": "heun", "sample.steps": 25, "sample.options": {"frame": "ve"}},
+        {key: field for key, field in EULER.items() if key not in SNR} | SPACED | KARRAS | _clips(False, False, False)
+        | {"beta_start": number(0.00085, "noise.start", 0), "beta_end": number(0.012, "noise.end", 0)},
+    ),
+}  # fmt: skip
+OLD = {"predict_epsilon": only(True), "tensor_format": only("pt", "np"), "timestep_values": only(None)}  # fields that diffusers once had
+OTHERS = {key for _, fields in SCHEDULERS.values() for key in fields} | {"skip_prk_steps"}  # which a class that has them not does not read, here or there
+
+
+def read(config: Config) -> dict[str, Any]:
+    """predict, noise and sample of a recipe from a scheduler_config.json; raises Problem for each field that cannot be honoured.
+
+    What the file leaves out has the default of its class. A step count that does not divide the training steps is honoured in our way: diffusers'
+    DDIM then takes steps that are not those between its own indices.
+    """
+    kind = config.get("_class_name", "DDPMScheduler")
+    if kind not in SCHEDULERS:
+        cure = "save the pipeline with another, as in DDIMScheduler.from_config(pipeline.scheduler.config)"
+        raise Problem(f"scheduler_config.json: _class_name {kind!r} has no counterpart here; {cure}; known are {', '.join(SCHEDULERS)}")
+    always, fields = SCHEDULERS[kind]
+    fields = fields | OLD
+    full = {"_class_name": kind} | {key: field.default for key, field in fields.items() if key not in OLD} | dict(config)
+    for key, value in config.items():
+        unknown = key not in fields and key not in OTHERS and not key.startswith("_") and value not in (None, False)
+        if unknown or (key in fields and not fields[key].takes(value)):
+            raise refuse(key, full)
+    said = {"noise.name": "table", **always}
+    for key, field in fields.items():
+        said |= field.says(full.get(key), full) if key in full else {}
+    parts: dict[str, Any] = {}
+    for place, value in said.items():
+        part, _, key = place.partition(".")
+        if key:
+            parts.setdefault(part, {})[key] = value
+        else:
+            parts[part] = value
+    return parts

@@ -81,14 +81,17 @@ def clip(denoise: Denoise, bound: float = 1.0, keep_eps: bool = False) -> Denois
     return clipped
 
 
-def threshold(denoise: Denoise, share: float = 0.995, bound: float = 1.0) -> Denoise:
-    """Dynamic thresholding: x0 clipped at its own `share` quantile s >= bound and divided by s / bound, per sample (Saharia et al. 2022, sec. 2.3)."""
+def threshold(denoise: Denoise, share: float = 0.995, bound: float = 1.0, most: float = float("inf"), keep_eps: bool = False) -> Denoise:
+    """Dynamic thresholding: x0 clipped at its own `share` quantile s >= bound and divided by s / bound, per sample (Saharia et al. 2022, sec. 2.3).
+
+    most: no s is larger (diffusers' `sample_max_value`);  keep_eps: as in `clip`.
+    """
 
     def thresholded(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
-        x0, _ = denoise(x, level)
-        s = x0.flatten(1).abs().float().quantile(share, dim=1).clamp(min=bound).to(x0).reshape(-1, *[1] * (x.ndim - 1))
+        x0, eps = denoise(x, level)
+        s = x0.flatten(1).abs().float().quantile(share, dim=1).clamp(bound, most).to(x0).reshape(-1, *[1] * (x.ndim - 1))
         x0 = x0.clamp(-s, s) * (bound / s)
-        return x0, level.eps(x, x0)
+        return x0, eps if keep_eps else level.eps(x, x0)
 
     return thresholded
 

@@ -43,7 +43,7 @@ def cosine(n: int, start: float, end: float) -> Tensor:
 
 
 Betas = Callable[[int, float, float], Tensor]  # (steps, start, end) -> (steps,), each above 0 and below 1
-Spacing = Callable[[int, int], Tensor]  # (n, steps) -> at most n falling indices below steps, int64
+Spacing = Callable[[int, int], Tensor]  # (n, steps) -> at most n falling indices below steps, whole or between
 
 BETAS: dict[str, Betas] = {
     "linear": linear, "quadratic": quadratic, "scaled_linear": quadratic, "sqrt_linear": sqrt_linear, "sigmoid": sigmoid, "cosine": cosine,
@@ -65,12 +65,30 @@ def linspace(n: int, steps: int) -> Tensor:
     return torch.linspace(steps - 1, 0, n, dtype=torch.float64).round().long()
 
 
+def even(n: int, steps: int) -> Tensor:
+    """Even indices from the last to the first, not rounded: levels between those of the table (diffusers' Euler and Heun)."""
+    return torch.linspace(steps - 1, 0, n, dtype=torch.float64)
+
+
+def leading_open(n: int, steps: int) -> Tensor:
+    """`leading` of n + 1 indices without the lowest, whose place the clean level takes (diffusers' DPM-Solver++ and UniPC)."""
+    return leading(n + 1, steps)[:-1]
+
+
+def linspace_open(n: int, steps: int) -> Tensor:
+    """`linspace` of n + 1 indices without the lowest, whose place the clean level takes (diffusers' DPM-Solver++ and UniPC)."""
+    return linspace(n + 1, steps)[:-1]
+
+
 def squares(n: int, steps: int) -> Tensor:
     """Squares of even numbers up to 0.8 steps: DDIM's choice for CIFAR-10 (Song et al. 2021, appendix D.2)."""
     return torch.linspace(0, (0.8 * steps) ** 0.5, n, dtype=torch.float64).square().long().unique().flip(0)
 
 
-SPACINGS: dict[str, Spacing] = {"leading": leading, "trailing": trailing, "linspace": linspace, "quadratic": squares}
+SPACINGS: dict[str, Spacing] = {
+    "leading": leading, "trailing": trailing, "linspace": linspace, "even": even, "leading_open": leading_open, "linspace_open": linspace_open,
+    "quadratic": squares,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,8 +96,9 @@ class Table(Schedule):
     """DDPM's discrete schedule: alpha_i² = alpha-bar_i = prod_{j <= i} (1 - beta_j), sigma_i² = 1 - alpha-bar_i.
 
     betas    a name of `BETAS` or `module:name`, a function (steps, start, end) -> (steps,), or the betas themselves; float32 ones give older code's float32 product
-    spacing  which n of the `steps` indices a sampler visits: a name of `SPACINGS` (leading, to which `offset` is added, trailing, linspace,
-             quadratic) or `module:name`, or a function (n, steps) -> falling indices
+    spacing  which n of the `steps` indices a sampler visits: a name of `SPACINGS` or `module:name`, or a function (n, steps) -> falling indices;
+             `offset` is added to each
+    whole    whether levels between those of the table are given the nearest whole index as their time, as networks trained on whole ones know it
     """
 
     betas: str | Sequence[float] | Betas = "linear"
@@ -89,6 +108,7 @@ class Table(Schedule):
     spacing: str | Spacing = "leading"
     offset: int = 0
     final_one: bool = True  # whether the last hop ends at alpha = 1, or at index 0 (diffusers' `set_alpha_to_one=False`)
+    whole: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,8 +134,12 @@ class Table(Schedule):
         return (1 - self.betas_tensor).cumprod(0).double()
 
     def at(self, index: Tensor | int) -> Level:
-        """The level at an index 0 … steps - 1."""
+        """The level at an index 0 … steps - 1; between two whole ones log sigma / alpha runs straight."""
         index = torch.as_tensor(index)
+        if index.is_floating_point():
+            below = index.long().clamp(max=self.steps - 2)
+            log_sigma = torch.lerp(-self.at(below).half_logsnr, -self.at(below + 1).half_logsnr, index - below)
+            return Level(torch.ones_like(log_sigma), log_sigma.exp()).framed("vp")
         alpha_bar = self.alphas_cumprod.to(index.device)[index]
         return Level(alpha_bar.sqrt(), (1 - alpha_bar).sqrt())
 
@@ -132,15 +156,16 @@ class Table(Schedule):
         return below + ((query - table[below]) / (table[above] - table[below])).clamp(0, 1)
 
     def time(self, level: Level) -> Tensor:
-        return self.index(level) / self.steps
+        index = self.index(level)
+        return (index.round() if self.whole else index) / self.steps
 
     def levels(self, n: int) -> list[Level]:
         """n indices of the table by `spacing`, falling, and a last clean level (or index 0 where `final_one` is false)."""
-        first, last = int(self.low * self.steps), int(self.high * self.steps)
+        first, last = round(self.low * self.steps), round(self.high * self.steps)
         if not 1 <= n <= last - first:
             raise Usage(f"a table of {last - first} levels gives 1 to {last - first} sampling steps, not {n}")
         index = lookup(SPACINGS, self.spacing, "spacing")(n, last - first)
-        if index.ndim != 1 or not 1 <= len(index) <= n or index.is_floating_point() or not bool((index[1:] <= index[:-1]).all()):
-            raise Usage(f"a spacing gives 1 to {n} whole numbers, falling; {self.spacing} gives {index.tolist()}")
+        if index.ndim != 1 or not 1 <= len(index) <= n or not bool((index[1:] <= index[:-1]).all()):
+            raise Usage(f"a spacing gives 1 to {n} indices, falling; {self.spacing} gives {index.tolist()}")
         index = (index + first + self.offset).clamp(0, self.steps - 1).unique_consecutive()
         return [self.at(i) for i in index] + [_clean() if self.final_one else self.at(0)]

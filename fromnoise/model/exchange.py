@@ -23,11 +23,12 @@ def import_run(folder: str | Path, out: str | Path) -> Model:
     return model
 
 
-def export_run(path: str | Path, folder: str | Path, trust: bool = False, weights: str = "last") -> str:
-    """Writes a run in diffusers' layout, its adapter merged; the name of the pipeline that reads it."""
+def export_run(path: str | Path, folder: str | Path, trust: bool = False, weights: str = "last") -> tuple[str, list[str]]:
+    """Writes a run in diffusers' layout, its adapter merged; (the class that reads it, what is to be said to that, or is otherwise there)."""
     model, recipe, node = _exported(path, trust, weights)
     tensors = {name: tensor.detach().float() for name, tensor in merge(model).state_dict().items()}
-    return convert.write(folder, recipe.as_dict(), node, tensors, model.sampling_schedule())
+    config, schedule = recipe.as_dict(), model.sampling_schedule()
+    return convert.write(folder, config, node, tensors, schedule), convert.unsaid(config, schedule)
 
 
 def export_adapter(path: str | Path, folder: str | Path, trust: bool = False, weights: str = "last") -> tuple[Path, int]:

@@ -1,5 +1,6 @@
 """How samples are drawn from a model: one value, made at the edge and handed on whole."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -15,7 +16,7 @@ from ..samplers import stepper
 
 Guide = Callable[[Denoise, range], Denoise]  # (denoise, the numbers of its samples) -> denoise, such as one that inpaints
 
-CLIPS: dict[str, Callable[[Denoise], Denoise]] = {"none": lambda denoise: denoise, "static": clip, "dynamic": threshold}
+CLIPS: dict[str, Callable[..., Denoise]] = {"none": lambda denoise: denoise, "static": clip, "dynamic": threshold}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Sampling:
     rescale   0 to 1: how far guided predictions are brought back to the mean and contrast of unguided ones
     negative  conditions that guidance leads away from, such as {"text": "a cat"}; none unless said;  weak  a worse model of the same data to lead
               away from instead (autoguidance, Karras et al. 2024)
-    clip      how x0 is held in [-1, 1]: none, static (clamped), dynamic (Imagen's threshold);  guide  what else changes the prediction
+    clip      how x0 is held in [-1, 1]: none, static (clamped), dynamic (Imagen's threshold), or {name: static, keep_eps: true}, a name and its settings
+    guide     what else changes the prediction
     control   weights of control branches, by key: a weight, or [weight, low, high] for low < sigma / alpha <= high
     start     (n or 1, C, *S): x at the noisiest level, such as an inverted picture, in place of the seed's noise
     init      (n or 1, C, *S) in [-1, 1]: start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022)
@@ -44,7 +46,7 @@ class Sampling:
     rescale: float = 0.0
     negative: Mapping[str, Any] | None = None
     weak: Any = None
-    clip: str | Callable[[Denoise], Denoise] = "none"
+    clip: str | Mapping[str, Any] | Callable[[Denoise], Denoise] = "none"
     guide: Guide | None = None
     control: Mapping[str, Any] = field(default_factory=dict)
     start: Tensor | None = None
@@ -74,7 +76,7 @@ class Sampling:
             if not isinstance(value, (bool, int, float, str)):
                 raise Usage(f"the sampler's option {key} is a number or a word, not {value!r}")
         object.__setattr__(self, "control", {key: _weights(key, how) for key, how in self.control.items()})
-        lookup(CLIPS, self.clip, "clip")
+        self.clip_x0(lambda x, level: (x, x))
         stepper(self.sampler, options=self.options)
 
     @classmethod
@@ -95,7 +97,9 @@ class Sampling:
 
     def clip_x0(self, denoise: Denoise) -> Denoise:
         """The denoiser with x0 held in range as `clip` says."""
-        return lookup(CLIPS, self.clip, "clip")(denoise)
+        node = self.clip if isinstance(self.clip, Mapping) else {"name": self.clip}
+        first = next(iter(inspect.signature(lookup(CLIPS, node.get("name"), "clip")).parameters))
+        return build(CLIPS, node, "clip", **{first: denoise})
 
     def record(self) -> dict[str, Any]:
         """What of it is written down beside a result: plain values that differ from the defaults."""

@@ -38,19 +38,21 @@ def dpmpp_2m_sde(denoise: Denoise, x: Tensor, levels: Sequence[Level], eta: floa
     return dpmpp_2m(denoise, x, levels, eta, randn)
 
 
-def dpmpp_3m(denoise: Denoise, x: Tensor, levels: Sequence[Level], curvature: float = 1.0) -> Steps:
+def dpmpp_3m(denoise: Denoise, x: Tensor, levels: Sequence[Level], curvature: float = 1.0, short: int = 0) -> Steps:
     """DPM-Solver++(3M): x0 extrapolated by a parabola in lambda; first and second order while the history is short.
 
     x' = (sigma'/sigma) x + alpha' (1 - e^-h) x0 + alpha' ((e^-h - 1)/h + 1) D1 - alpha' ((e^-h - 1 + h)/h² - 1/2) c D2, with differences D1, D2
     of x0 over the last three levels; said here as a better x0. D2 estimates h² x0''/2, so the method is of order 3 with `curvature` c = 2;
-    c = 1, the default, is what the authors' code and those that follow it compute, and of order 2.
+    c = 1, the default, is what the authors' code and those that follow it compute, and of order 2. In a walk of fewer than `short` steps the hop
+    before the last is of second order (the authors' `lower_order_final`, with 15).
     """
     trail: list[tuple[Level, Tensor]] = []  # newest first
     for now, nxt in pairwise(levels):
         x0, eps = denoise(x, now)
         trail, better = [(now, x0), *trail[:2]], x0
         if len(trail) > 1 and not nxt.clean:
-            better = x0 + _correction(nxt, trail, curvature)
+            second = len(levels) - 1 < short and nxt is levels[-2]
+            better = x0 + _correction(nxt, trail[:2] if second else trail, curvature)
             eps = now.eps(x, better)
         x = nxt.mix(better, eps)
         yield x, x0

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..diffusion.denoiser import Denoise
-from ..diffusion.level import Level
-from ..errors import Usage
+from ..diffusion.level import LENGTH, Level
+from ..errors import Usage, nearest
 
 Steps = Iterator[tuple[Tensor, Tensor]]  # (x, x0) after every step
 Randn = Callable[[Tensor], Tensor]
@@ -99,10 +99,19 @@ def _heun_step(denoise: Denoise, x: Tensor, now: Level, nxt: Level) -> tuple[Ten
     return x + slope, x0
 
 
-def heun(denoise: Denoise, x: Tensor, levels: Sequence[Level]) -> Steps:
-    """Heun's method in the frame of the levels: dx = alpha' x0 + sigma' eps. Two evaluations a step, one in the last."""
+def heun(denoise: Denoise, x: Tensor, levels: Sequence[Level], frame: str | None = None) -> Steps:
+    """Heun's method on dx = alpha' x0 + sigma' eps. Two evaluations a step, one in the last.
+
+    frame  in which that is straightest: `ve` is Karras et al. (2022), also on a table's levels, `rf` is flow matching; None is that of the levels.
+    """
+    if frame not in (None, *LENGTH):
+        raise Usage(f"heun: no frame {frame!r}{nearest(str(frame), LENGTH)}")
     for now, nxt in pairwise(levels):
-        x, x0 = _heun_step(denoise, x, now, nxt)
+        here, there = (now.framed(frame), nxt.framed(frame)) if frame else (now, nxt)
+        if not torch.isfinite(here.sigma):
+            raise Usage(f"heun: the frame {frame} is infinite at alpha = 0; set high to 0.999 in noise (or sample.schedule)")
+        x, x0 = _heun_step(denoise, x * (here.sigma / now.sigma).to(x), here, there)
+        x = x * (torch.hypot(nxt.alpha, nxt.sigma) / torch.hypot(there.alpha, there.sigma)).to(x)  # nothing is left of sigma where it is clean
         yield x, x0
 
 

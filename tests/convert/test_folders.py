@@ -19,9 +19,11 @@ from safetensors.torch import load_file, save_file
 import fromnoise
 from fromnoise import convert
 from fromnoise.config import Recipe
+from fromnoise.diffusion import Level
 from fromnoise.errors import Problem
 from fromnoise.runs.folder import Run
 from fromnoise.samplers import SAMPLERS
+from tests.cli.test_cli import call
 from tests.convert.test_networks import LAST, TWO, alike
 from tests.parts import built, stirred
 
@@ -47,10 +49,10 @@ def drawn(pipeline, start: torch.Tensor, **words) -> torch.Tensor:
     """What a pipeline's own loop makes of this noise, in [-1, 1]."""
     pipeline.set_progress_bar_config(disable=True)
     x = start
-    pipeline.scheduler.set_timesteps(words["steps"])
+    pipeline.scheduler.set_timesteps(words.pop("steps"))
     for t in pipeline.scheduler.timesteps:
         with torch.no_grad():
-            x = pipeline.scheduler.step(pipeline.unet(x, t).sample, t, x).prev_sample
+            x = pipeline.scheduler.step(pipeline.unet(x, t).sample, t, x, **words).prev_sample
     return x
 
 
@@ -80,19 +82,71 @@ def test_an_exported_ddpm_run_is_a_ddpm_pipeline(tmp_path):
     assert pipeline(batch_size=1, num_inference_steps=3, output_type="np").images.shape == (1, 16, 16, 3)
 
 
-def test_a_continuous_schedule_is_told_at_a_thousand_times(tmp_path):
-    """A cosine run's network sees the same clock and level in diffusers: at index i the level of t = i / 1000."""
-    run = run_with(tmp_path / "run", {"network": NET, "noise": {"name": "cosine"}, "sample": {"name": "ddim", "steps": 10}})
+SQUARES = {"name": "table", "betas": "quadratic"}
+SAID = {  # settings of a run beside those of table: True where diffusers draws the very picture, False where its network answers the same, or why not
+    "table": ({}, True),
+    "table high": ({"noise": {"name": "table", "high": 0.9}}, True),
+    "table trailing": ({"noise": {"name": "table", "spacing": "trailing"}}, True),
+    "table offset": ({"noise": {"name": "table", "offset": 1, "final_one": False}}, True),
+    "table clipped": ({"sample": {"name": "ddim", "clip": "static"}}, True),
+    "table clipped, eps kept": ({"sample": {"name": "ddim", "clip": {"name": "static", "bound": 0.5, "keep_eps": True}}}, True),
+    "table thresholded": ({"sample": {"name": "ddim", "clip": "dynamic"}}, True),
+    "table euler": ({"sample": {"name": "euler"}}, True),
+    "squares": ({"noise": SQUARES}, True),
+    "its own levels": ({"noise": SQUARES, "sample": {"name": "ddim", "schedule": SQUARES | {"spacing": "trailing"}}}, True),
+    "table dpmpp": ({"sample": {"name": "dpmpp_2m"}}, False),
+    "cosine": ({"noise": "cosine"}, False),
+    "cosine high": ({"noise": {"name": "cosine", "high": 0.99}, "predict": "eps"}, False),
+    "linear": ({"noise": "linear"}, False),
+    "flow": ({"noise": "flow"}, False),
+    "shifted": ({"noise": {"name": "shifted", "by": 2.0, "base": {"name": "cosine"}}}, False),
+    "logitnormal": ({"noise": "logitnormal"}, False),
+    "low": ({"noise": {"name": "cosine", "low": 0.1}}, "low=0.1"),
+    "table low": ({"noise": {"name": "table", "low": 0.1}}, "low=0.1"),
+    "other levels": ({"noise": "cosine", "sample": {"name": "ddim", "schedule": "linear"}}, "sample.schedule is linear"),
+    "other betas": ({"noise": {"name": "table"}, "sample": {"name": "ddim", "schedule": SQUARES}}, "sample.schedule is table"),
+    "karras": ({"noise": "lognormal", "sample": {"name": "ddim", "schedule": "karras"}}, "sample.schedule is karras"),
+    "lost in float32": ({"noise": {"name": "table", "betas": "sqrt_linear"}}, "float32"),
+    "quadratic": ({"noise": {"name": "table", "spacing": "quadratic"}}, "spacing quadratic"),
+    "linspace": ({"noise": {"name": "table", "spacing": "linspace"}}, "spacing linspace"),
+    "trailing offset": ({"noise": {"name": "table", "spacing": "trailing", "offset": 1}}, "offset with spacing trailing"),
+    "ddpm to index 0": ({"noise": {"name": "table", "final_one": False}, "sample": {"name": "ddpm"}}, "ends at index 0"),
+    "large": ({"noise": {"name": "table", "offset": 1}, "sample": {"name": "ddpm", "options": {"large": True}}}, "large variance"),
+    "bound": ({"sample": {"name": "ddim", "clip": {"name": "dynamic", "bound": 2.0}}}, "bound 1"),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_is_exported_answers_as_here_at_every_index_and_the_rest_is_refused(tmp_path, case):
+    change, said = SAID[case]
+    settings = {"network": NET, "predict": "v", "noise": {"name": "table"}} | change
+    settings["sample"] = {"name": "ddim", "steps": 10} | settings.get("sample", {})
+    run = run_with(tmp_path / "run", settings)
+    if isinstance(said, str):
+        with pytest.raises(Problem, match=said):
+            exported(run, tmp_path / "theirs")
+        return
     exported(run, tmp_path / "theirs")
     pipeline, model = DDIMPipeline.from_pretrained(tmp_path / "theirs"), fromnoise.load(run.path, "cpu")
     model.denoiser.autocast = None
-    x = torch.randn(2, 3, 16, 16)
-    for i in (1, 400, 990):
-        level = model.sampling_schedule()(torch.tensor(i / 1000, dtype=torch.float64))
-        assert float(pipeline.scheduler.alphas_cumprod[i]) == pytest.approx(float(level.alpha**2), rel=2e-3, abs=1e-5)
+    scheduler, x = pipeline.scheduler, model.start(2, seed=3)
+    for i in (1, 2, 200, 600, 850, 989):
+        level = Level(scheduler.alphas_cumprod[i].double().sqrt(), (1 - scheduler.alphas_cumprod[i].double()).sqrt())
         with torch.no_grad():
             expected = pipeline.unet(x, torch.tensor(i)).sample
-            assert torch.allclose(model.denoiser.raw(x, level), expected, atol=1e-3 * float(expected.abs().max()))
+            assert torch.allclose(model.denoiser.raw(x, level), expected, atol=2e-3 * float(expected.abs().max()))
+    if said:
+        clipped = "use_clipped_model_output=True" in convert.unsaid(run.recipe(True).as_dict(), model.sampling_schedule())[0]
+        expected = drawn(pipeline, x, steps=10, use_clipped_model_output=clipped).clamp(-1, 1)
+        assert float((model.sample(2, seed=3) - expected).square().mean()) < 4e-6  # 60 dB
+
+
+def test_what_a_pipeline_is_to_be_told_is_printed(tmp_path, monkeypatch, capsys):
+    sample = {"name": "ddim", "steps": 10, "options": {"eta": 0.5}, "clip": "static", "guidance": 2.0}
+    run = run_with(tmp_path / "run", {"network": NET, "noise": "cosine", "sample": sample, "conditions": ["label"]}, classes=("a", "b"))
+    _, out, _ = call(monkeypatch, capsys, "export", run.path, tmp_path / "theirs")
+    for words in ("num_inference_steps=10, eta=0.5, use_clipped_model_output=True", "starts at t = 0.999", "no guidance", "class_labels"):
+        assert words in out
 
 
 @pytest.mark.parametrize("scheduler", [DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler], ids=lambda s: s.__name__)
@@ -151,7 +205,7 @@ def test_dits_pipeline_draws_what_we_draw(tmp_path):
     seen: dict[str, torch.Tensor] = {}
     pipeline = DiTPipeline(transformer, vae, DDIMScheduler(clip_sample=False))
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.save_pretrained(tmp_path)
+    transformer.save_pretrained(tmp_path)
     vae.decode = lambda latents: (
         seen.update(latents=latents * vae.config.scaling_factor) or type("Out", (), {"sample": torch.zeros(1, 3, 8, 8)})
     )
@@ -162,6 +216,61 @@ def test_dits_pipeline_draws_what_we_draw(tmp_path):
     model.start = lambda n, seed, first, schedule: start.expand(n, -1, -1, -1)
     *_, (found, _) = model.trajectory(1, sampler="ddim", steps=5, guidance=4.0, label=7, clip="none")
     assert torch.allclose(found, seen["latents"][:1], atol=2e-3)
+
+
+def unet_pipeline(folder) -> UNet2DModel:
+    torch.manual_seed(0)
+    unet = UNet2DModel(**TWO, **LAST)
+    DDIMPipeline(unet, DDIMScheduler(steps_offset=1)).save_pretrained(folder)
+    return unet
+
+
+def same_weights(model, unet: UNet2DModel) -> bool:
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([10, 700])
+    with torch.no_grad():
+        return torch.allclose(model.denoiser.network(x, t / 1000), unet(x, t).sample, atol=1e-5)
+
+
+def test_attention_weights_under_their_older_names_load(tmp_path):
+    unet, older = unet_pipeline(tmp_path), {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    file = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    for new, old in older.items():
+        weights = {name.replace(f".{new}.", f".{old}."): tensor for name, tensor in weights.items()}
+    assert weights.keys() != load_file(file).keys()
+    save_file(weights, file)
+    assert same_weights(fromnoise.load(tmp_path, "cpu"), unet)
+
+
+@pytest.mark.parametrize("layout", ["root", "network of a pipeline"])
+def test_the_scheduler_is_the_pipelines_wherever_the_files_lie(tmp_path, layout):
+    unet, where = unet_pipeline(tmp_path), tmp_path / "unet"
+    if layout == "root":
+        for file in [*(tmp_path / "unet").iterdir(), *(tmp_path / "scheduler").iterdir()]:
+            file.rename(tmp_path / file.name)
+        (tmp_path / "unet").rmdir(), (tmp_path / "scheduler").rmdir()
+        where = tmp_path
+        assert DDIMPipeline.from_pretrained(tmp_path).scheduler.config.steps_offset == 1
+    model = fromnoise.load(where, "cpu")
+    assert same_weights(model, unet) and model.noise.offset == 1 and model.sampling.sampler == "ddim"
+
+
+def test_a_pipeline_without_its_scheduler_is_not_guessed(tmp_path):
+    unet_pipeline(tmp_path)
+    (tmp_path / "scheduler" / "scheduler_config.json").unlink()
+    with pytest.raises(Problem, match="scheduler_config.json is missing"):
+        fromnoise.load(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("part", [".", "unet"])
+def test_pipelines_on_latents_are_refused(tmp_path, part):
+    from diffusers import LDMPipeline, VQModel
+
+    unet = UNet2DModel(**TWO, **LAST)
+    vqvae = VQModel(block_out_channels=(16,), norm_num_groups=4, latent_channels=3, num_vq_embeddings=8)
+    LDMPipeline(vqvae=vqvae, unet=unet, scheduler=DDIMScheduler()).save_pretrained(tmp_path)
+    with pytest.raises(Problem, match="LDMPipeline works on the latents of its vqvae"):
+        fromnoise.load(tmp_path / part, "cpu")
 
 
 # What is wrong with a folder
