@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from .. import figures
 from ..device import uncompiled
 from ..draws import Draws
+from ..progress import console
 from ..registry import lookup
 from ..runs.folder import Run
 from .checkpoint import mean_over_processes
@@ -31,9 +31,9 @@ class Monitor:
         self.run, self.state, self.parts, self.settings, self.main = run, state, parts, parts.settings, parts.main
         self.since: tuple[float, int] = (0.0, 0)
         self.spoke = time.perf_counter()
-        self.console = Console(stderr=True, quiet=quiet or not self.main)
+        self.console = console(stderr=True, quiet=quiet or not self.main)
         self.live = self.console.is_terminal and not self.console.quiet
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=self.console, disable=not self.live)
         make = lookup(TRACKERS, self.settings.tracker, "train.tracker")
         self.trackers = [make(run)] if make and self.main else []
@@ -44,9 +44,11 @@ class Monitor:
         count, trained = (sum(p.numel() for p in those) for those in (parts.model.parameters(), parts.parameters))
         share = f" ({trained:,} of them, {trained / count:.1%}, trained)" if trained < count else ""
         self.console.print(
-            f"[bold]{self.run.path}[/]: {len(parts.data):,} examples of {parts.data.name} {parts.data.shape}, {count:,} parameters{share}, "
+            f"{self.run.path}: {len(parts.data):,} examples of {parts.data.name} {parts.data.shape}, {count:,} parameters{share}, "
             f"on {parts.model.device} in {'bf16' if parts.model.denoiser.autocast else 'fp32'}"
         )
+        for line in parts.data.left_out:
+            self.console.print(f"left out: {line}", style="yellow")
         self.since = (state.seconds - state.evaluating, state.images)
         self.event("resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
         if changed:

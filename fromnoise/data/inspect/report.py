@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ... import progress
 from .inspect import Inspection, inspect
 
 SHOWN = 12  # classes listed by name
@@ -21,7 +22,7 @@ SIDEWAYS = re.compile(r"\b(left|right|leftwards?|rightwards?|clockwise|countercl
 
 def report(path: str | Path, console: Console | None = None) -> str:
     """Inspect `path`, print what it holds, and return the proposed recipe (YAML)."""
-    found, console = inspect(path), console or Console()
+    found, console = inspect(path), console or progress.console()
     rows = Table(show_header=False, box=None, pad_edge=False)
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
@@ -29,9 +30,9 @@ def report(path: str | Path, console: Console | None = None) -> str:
         rows.add_row(question, answer)
     console.print(rows)
     for warning in found.warnings():
-        console.print(f"! {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"! {warning}", style="yellow", soft_wrap=True)
     recipe = propose(found)
-    console.print(f"\n{recipe}", markup=False, highlight=False, soft_wrap=True, end="")
+    console.print(f"\n{recipe}", soft_wrap=True, end="")
     return recipe
 
 
@@ -70,7 +71,7 @@ def _scalar(value: Any) -> str:
     """A value in YAML's flow style; strings are quoted as in JSON, which YAML reads, unless they are plain words."""
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./-]*", value) and value.lower() not in NOT_WORDS:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=not str(value).isprintable())  # bytes of a name that is not UTF-8 are written out
 
 
 def propose(found: Inspection) -> str:
