@@ -1,6 +1,8 @@
 """What is seen of a run while it goes on: the log, the progress line, the held-out loss, the grids."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from torch import Tensor
 from .. import figures
 from ..device import uncompiled
 from ..draws import Draws
+from ..model import NotFinite
 from ..progress import console
 from ..registry import lookup
 from ..runs.folder import Run
@@ -70,7 +73,7 @@ class Monitor:
         """Something that happened, in the log; and on the screen where it matters."""
         if self.main:
             self._write(event=event, why=why)
-            if event in ("skipped", "rolled back", "warm-up", "length"):  # said on the screen too
+            if event in ("skipped", "rolled back", "warm-up", "length", "not drawn"):  # said on the screen too
                 self.console.print(f"step {self.state.step:,} {event}: {why}", style="yellow")
 
     def warmup(self) -> None:
@@ -120,7 +123,8 @@ class Monitor:
             if by_level:
                 self._log(held_out=mean, held_out_by_level=by_level)
             if self.main:
-                self.draw(self.run.path / "samples" / f"step_{self.state.step:08d}.png", rows=4)
+                with self.drawing():
+                    self.draw(self.run.path / "samples" / f"step_{self.state.step:08d}.png", rows=4)
             self.parts.model.train()
         self.state.evaluated = self.state.images
         self.state.evaluating += time.perf_counter() - began
@@ -140,6 +144,14 @@ class Monitor:
             values = measured(model, self.settings, batch, level, eps, Draws.fixed(n, self.parts.recipe.seed).of("evaluation"))
             losses[f"{t:g}"] = float(values.mean())
         return losses
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Within it samples that are not finite are said to be, and end nothing: training may still mend them."""
+        try:
+            yield
+        except NotFinite as problem:
+            self.event("not drawn", str(problem))
 
     def draw(self, path: Path, rows: int) -> None:
         """A picture of samples from fixed noise: a column a class, else a square, or a cloud of points; below pictures that they are conditioned on."""
@@ -174,8 +186,9 @@ class Monitor:
         self.run.write_json("summary.json", found | {"images_per_second": speed, "skipped": state.skipped, "held_out": held_out})
         with self.parts.ema.applied(self.parts.parameters), uncompiled():
             model.eval()
-            self.draw(self.run.path / "samples" / "final.png", rows=8)
-            figures.reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))
+            with self.drawing():
+                self.draw(self.run.path / "samples" / "final.png", rows=8)
+                figures.reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))
             model.train()
         if self.settings.evals:
             figures.progress(self.run.path)

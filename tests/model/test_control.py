@@ -306,7 +306,7 @@ def test_adherence_by_command(runs, monkeypatch, capsys):
             "edges",
             "edges={0}/small.png",
             2,
-            "small.png is 10x12, the hint edges 12x12; make one with `fromnoise data hint PICTURE edges --size 12`",
+            "small.png is 10x12, the hint edges 12x12; make one with `fromnoise data hint PICTURE edges --size 12x12`",
         ),
         ("edges", "edges={0}/none.png", 2, "there is no picture"),
         ("edges", "edges={0}/text.png", 1, "text.png: it is no picture"),

@@ -88,8 +88,10 @@ def _to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | N
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
         if not profile or "sRGB" in ImageCms.getProfileDescription(own):
             return None
-        how = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.NOCACHE | ImageCms.Flags.BLACKPOINTCOMPENSATION  # no cache: threads share it
-        return ImageCms.buildTransform(own, SRGB, mode, "RGB", *how)
+        flags = ImageCms.Flags.NOCACHE | ImageCms.Flags.BLACKPOINTCOMPENSATION  # no cache: threads share it
+        if mode == "L":
+            flags |= ImageCms.Flags.NOOPTIMIZE  # what is dark is off by 10 levels with its tables
+        return ImageCms.buildTransform(own, SRGB, mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, flags)
     except (ImageCms.PyCMSError, OSError):
         return None
 
