@@ -13,6 +13,7 @@ from ..errors import Problem, Usage, nearest
 from ..samplers import stepper
 from .sampling import Sampling
 
+
 class NotFinite(Problem):
     """Samples that hold NaN or infinity, which are no pictures."""
 

@@ -190,7 +190,7 @@ class Monitor:
                 self.draw(self.run.path / "samples" / "final.png", rows=8)
                 figures.reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))
             model.train()
-        if self.settings.evals:
+        if any((self.run.path / "samples").glob("step_*.png")):
             figures.progress(self.run.path)
         self.event("finished", "")
         done = f"done: {state.images:,} images ({self.settings.length}) in {state.step:,} steps and {state.seconds / 60:.1f} min"

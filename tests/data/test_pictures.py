@@ -297,7 +297,8 @@ def linear_profile(primaries="rgb", grey=False):
     xyz, curve = b"XYZ " + bytes(4), b"curv" + bytes(4) + struct.pack(">I", 0)  # a curve of no points is the identity
     tags = {"cprt": b"text" + bytes(4) + text + b"\0", "wtpt": xyz + fixed(0.9642, 1.0, 0.8249)}
     tags["desc"] = b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + bytes(1 + 4 + 4 + 2 + 1 + 67)
-    tags |= {"kTRC": curve} if grey else {f"{to}TRC": curve for to in "rgb"} | {f"{to}XYZ": xyz + fixed(*COLOURANTS[of]) for to, of in zip("rgb", primaries, strict=True)}
+    colours = {f"{to}XYZ": xyz + fixed(*COLOURANTS[of]) for to, of in zip("rgb", primaries, strict=True)}
+    tags |= {"kTRC": curve} if grey else {f"{to}TRC": curve for to in "rgb"} | colours
     table, data = struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
         table += name.encode() + struct.pack(">II", 132 + 12 * len(tags) + len(data), len(content))
