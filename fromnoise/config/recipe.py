@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import Problem, Usage, nearest
+from ..errors import Problem, Usage, check_text, nearest
 from ..registry import PATHS, name_of, plugins
 from .build import coerce
 
@@ -106,6 +106,8 @@ def _plain(node: Any, where: str) -> Any:
     """A node of plain values: callables by name."""
     if callable(node):
         return name_of(node, where)
+    if isinstance(node, str):
+        check_text(where, node)
     if isinstance(node, Mapping):
         return {str(key): _plain(value, where) for key, value in node.items()}
     return [_plain(value, where) for value in node] if isinstance(node, (list, tuple)) else node

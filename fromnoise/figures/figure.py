@@ -82,9 +82,18 @@ def short(value: float) -> str:
     return f"{value:.4g}"
 
 
+def _literal(made: "Figure") -> None:
+    """Words are drawn as they are: a run may be called $x$, which is no formula."""
+    from matplotlib.text import Text
+
+    for text in made.findobj(Text):
+        text.set_parse_math(False)
+
+
 def raster(made: "Figure", dpi: int = 110) -> Image.Image:
     """The figure as an RGB picture."""
     held = io.BytesIO()
+    _literal(made)
     made.savefig(held, format="png", dpi=dpi, facecolor="white")
     return Image.open(held).convert("RGB")
 
@@ -94,6 +103,7 @@ def svg(made: "Figure", salt: str) -> str:
     from matplotlib import rc_context
 
     held = io.StringIO()
+    _literal(made)
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         made.savefig(held, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = re.sub(r"<metadata>.*?</metadata>", "", held.getvalue()[held.getvalue().index("<svg") :], flags=re.S)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..config import Recipe, differences
-from ..errors import Problem
+from ..errors import Problem, check_text
 from ..runs.folder import VERSION, Run
 from ..runs.provenance import environment
 from .optim import Plateau
@@ -23,6 +23,7 @@ MAY_CHANGE = ("train.images", "train.steps", "train.minutes", "train.save_minute
 
 def create_or_check(run: Run, recipe: Recipe, fresh: bool, device: torch.device) -> None:
     """Makes the run folder, or checks that the one there is of the same run; with `fresh` renames that one."""
+    check_text("the run folder", str(run.path))
     if run.path.is_dir() and any(run.path.iterdir()) and not (run.path / "config.yaml").is_file():
         raise Problem(f"{run.path} holds files that are not a run's; choose another --out")
     if fresh and (aside := run.set_aside()):

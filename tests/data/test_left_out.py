@@ -10,11 +10,12 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
+from fromnoise import config
 from fromnoise.data import DATASETS, Plan, feed
 from fromnoise.data.files.listing import score
 from fromnoise.data.inspect.inspect import inspect
 from fromnoise.data.inspect.report import propose, report
-from fromnoise.errors import Problem
+from fromnoise.errors import Problem, Usage
 from fromnoise.progress import console
 
 
@@ -217,3 +218,12 @@ def test_words_are_shown_as_they_are(tmp_path, text):
     out = io.StringIO()
     report(tmp_path, console(file=out, width=200))
     assert f"such as {text!r}" in out.getvalue() and "2 classes: [x] :cat: 3, cats [old] 3" in out.getvalue()
+
+
+def test_a_folder_whose_own_name_is_not_utf8_is_refused_in_one_line(tmp_path):
+    home = os.fsdecode(os.fsencode(tmp_path) + b"/ph\xe9")
+    for i in range(3):
+        picture(os.path.join(home, f"{i}.png"), i)
+    for look in (inspect, lambda path: config.Recipe.of({"data": {"name": "folder", "path": path}})):
+        with pytest.raises(Usage, match="is not UTF-8 text, as recipes are; rename it"):
+            look(home)

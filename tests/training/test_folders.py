@@ -50,7 +50,7 @@ def test_a_preview_that_is_not_finite_ends_no_run(tmp_path, monkeypatch):
     pictures(os.fsencode(tmp_path / "old"))
     run = train(recipe(tmp_path / "old") | {"sample": "tests.training.test_folders:astray"}, tmp_path / "run", quiet=True)
     said = [entry["why"] for entry in run.entries() if entry.get("event") == "not drawn"]
-    assert said and all("20 steps of astray; they do not converge" in why for why in said) and (run.path / "model.safetensors").is_file()
+    assert said and all("20 steps of tests.training.test_folders:astray; they do not converge" in why for why in said) and (run.path / "model.safetensors").is_file()
 
 
 def astray(denoise, x, levels):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import Problem
+from ...errors import Problem, check_text
 from ..dataset import Tensors
 from ..files.folder import in_threads, unread
 from ..files.listing import split_listing
@@ -87,6 +87,7 @@ class _Facts(NamedTuple):
 def inspect(path: str | Path) -> Inspection:
     """What the pictures at `path` are, all decoded: a folder of them, one with idx or CIFAR-10 files, or a .npz. Raises Problem where there are none."""
     path = Path(path).expanduser().absolute()
+    check_text("the folder", str(path))
     if path.suffix == ".npz":
         images, labels = arrays.read(path)
         numbers, classes = (None, ()) if labels is None else arrays.numbered(labels)

@@ -71,7 +71,7 @@ def _scalar(value: Any) -> str:
     """A value in YAML's flow style; strings are quoted as in JSON, which YAML reads, unless they are plain words."""
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./-]*", value) and value.lower() not in NOT_WORDS:
         return value
-    return json.dumps(value, ensure_ascii=not str(value).isprintable())  # bytes of a name that is not UTF-8 are written out
+    return json.dumps(value, ensure_ascii=False)
 
 
 def propose(found: Inspection) -> str:
