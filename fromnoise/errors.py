@@ -22,6 +22,12 @@ def nearest(word: str, known) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; one of: {', '.join(known)}"
 
 
+def check_text(what: str, text: str) -> None:
+    """Raises Usage for a name whose bytes are no UTF-8, which no recipe can hold."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise Usage(f"{what} {text!r} is not UTF-8 text, as recipes are; rename it, or make a link to it of another name")
+
+
 def at_least(least: float, what: str, **settings: float) -> None:
     """Raises Usage for the first setting that is below `least`, or no finite number."""
     for key, value in settings.items():

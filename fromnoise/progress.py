@@ -1,10 +1,13 @@
-"""What takes long: progress bars, and durations in words."""
+"""What is shown on a terminal: words as they are, progress bars, durations."""
 
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import rich.console
 
 T = TypeVar("T")
 PATIENCE = 1.0  # seconds before a bar appears
@@ -39,12 +42,18 @@ def track(items: Iterable[T], words: str, total: int, size: bool = False) -> Ite
             advance(done)
 
 
-def _start(words: str, total: int, size: bool):
+def console(**how: Any) -> "rich.console.Console":
+    """The one console: words are printed as they are, since a caption or a folder may be called [/x] or :smile:; style is given by `style=` alone."""
     from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False, **how)
+
+
+def _start(words: str, total: int, size: bool):
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn() if size else MofNCompleteColumn(), TimeRemainingColumn()
-    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    text, counted = TextColumn("{task.description}", markup=False), DownloadColumn() if size else MofNCompleteColumn()
+    shown = Progress(text, BarColumn(), counted, TimeRemainingColumn(), console=console(stderr=True), transient=True)
     shown.add_task(words, total=total or None)
     shown.start()
     return shown

@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from ..progress import console
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 app = typer.Typer(
@@ -90,11 +92,10 @@ def names(registry: str) -> str:
 
 def print_table(rows: list[tuple[str, str]], title: str | None = None, pad: int = 0) -> None:
     """Prints names, each with what it says of itself."""
-    from rich.console import Console
     from rich.table import Column, Table
 
     look: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "show_header": False, "box": None, "padding": (0, 2, 0, pad)}
     table = Table(Column(no_wrap=True, style="cyan"), Column(), title=title, **look)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console().print(table)

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from ..errors import Problem, Usage
+from ..errors import Problem
 from ..registry import lookup
-from . import lib
+from . import lib, words
 from .command import command, data_app, names
 from .options import Argument, Option, Out
 
 Data = Annotated[Path, Argument(help="A folder of pictures, of MNIST-like or CIFAR files, or an .npz.")]
 Picture = Annotated[Path, Argument(help="A picture file.")]
 Hint = Annotated[str, Argument(metavar="HINT", help=f"{names('conditions.hints.HINTS')}.")]
-Size = Annotated[int | None, Option("--size", help="Cropped and resized to this side first; as it is unless said.")]
+Size = Annotated[str | None, Option("--size", help="WIDTHxHEIGHT, or a side: cropped and resized to it first; as it is unless said.")]
 Channels = Annotated[str, Option("--channels", help="How the picture is read: rgb or grey.")]
 
 
@@ -37,7 +37,6 @@ def hint(picture: Picture, name: Hint, size: Size = None, channels: Channels = "
     from ..data.files import pictures
 
     make, (_, count) = lookup(HINTS, name, "hint"), lookup(pictures.CHANNELS, channels, "channels")
-    if size is not None and size < 1:
-        raise Usage(f"--size is a side in pixels, not {size}")
+    sides = size and words.size(size)
     lib.figures.check(out)
-    print(lib.figures.save(make(pictures.picture(picture, count, size and (size, size))[None], None), out))
+    print(lib.figures.save(make(pictures.picture(picture, count, sides)[None], None), out))

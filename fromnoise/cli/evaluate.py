@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Usage
-from ..progress import bar
+from ..progress import bar, console
 from . import lib
 from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
@@ -53,8 +53,6 @@ class MeasureOptions:
     "evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000", without=("adapter",))  # fmt: skip
 def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) -> None:
     """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches."""
-    from rich.console import Console
-
     folder, own = lib.runs.Run(run.run), lib.config.call(lib.evaluation.EvaluateSettings, run.recipe.evaluate, "evaluate")
     distance = lib.evaluation.load_perceptual(what.perceptual) if what.perceptual else None
     hints, control = parse_controls(run, what.control)
@@ -80,7 +78,7 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
     if what.likelihood or what.control:
         print("\n".join(found.lines()))
     else:
-        Console(width=max(100, Console().width)).print(found.table())
+        console(width=max(100, console().width)).print(found.table())
     lib.evaluation.write_result(folder, found, lib.evaluation.measured_of(folder, how, protocol.features, run.weights, sampling.against))
     if isinstance(found, lib.evaluation.Sweep):
         print(lib.figures.tradeoff(found, run.run / "guidance.png"))

@@ -1,6 +1,7 @@
 """The `fromnoise` command."""
 # ruff: noqa: I001 (commands are imported in the order of the help)
 
+import io
 import os
 import sys
 
@@ -15,6 +16,8 @@ def main() -> None:
     """The `fromnoise` command: what the user can mend is one line and an exit code, never a traceback; all else is a bug, and shows its own."""
     if os.getcwd() not in sys.path:  # parts of one's own, mine:Net, are found where the command is run; appended, so that they hide nothing
         sys.path.append(os.getcwd())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: names of files may be no UTF-8
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

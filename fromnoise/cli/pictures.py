@@ -87,6 +87,6 @@ def read_hint(file: Path, condition: Control) -> Tensor:
     channels, height, width = condition.shape
     made = read(file, channels)
     if made.shape[1:] != (height, width):
-        cure = f"make one with `fromnoise data hint PICTURE {condition.hint or 'HINT'} --size {width}`"
+        cure = f"make one with `fromnoise data hint PICTURE {condition.hint or 'HINT'} --size {width}x{height}`"
         raise Usage(f"{file} is {made.shape[2]}x{made.shape[1]}, the hint {condition.key} {width}x{height}; {cure}")
     return made

@@ -59,6 +59,14 @@ def control(word: str) -> tuple[str, str | None, list[float]]:
     return found[1], found[2], weights
 
 
+def size(text: str) -> tuple[int, int]:
+    """--size WIDTHxHEIGHT, or a side in pixels, as (height, width)."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
+    if not found:
+        raise Usage(f"--size is a side in pixels, or WIDTHxHEIGHT such as 64x48, not {text!r}")
+    return int(found[2] or found[1]), int(found[1])
+
+
 def box(text: str, width: int, height: int) -> tuple[slice, slice] | None:
     """--mask X,Y,W,H as (rows, columns); None where it is no numbers, but a file."""
     if not re.fullmatch(r"[-+0-9., ]+", text):

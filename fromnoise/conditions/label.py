@@ -1,5 +1,6 @@
 """Class labels."""
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,15 +15,17 @@ WIDTHS = {"tokens": 256, "concat": 4}
 
 
 def class_numbers(text: str, names: Sequence[str]) -> list[int]:
-    """Class names or numbers with commas; small letters match where no name is spelt so."""
+    """Class names with commas, which names may hold as well; small letters match where no name is spelt so. Numbers, where no class is called by one."""
     known = {name.lower(): i for i, name in enumerate(names)} | {name: i for i, name in enumerate(names)}
-    numbers = []
-    for word in map(str.strip, text.split(",")):
-        if word not in known and word.lower() in known:
-            word = word.lower()
-        if word not in known and not word.removeprefix("-").isdecimal():
+    counted = not any(name.isdecimal() for name in names)
+    words, numbers = unicodedata.normalize("NFC", text).split(","), list[int]()
+    while words:
+        ends = [(end, name) for end in range(len(words), 0, -1) for name in [",".join(words[:end]).strip()]]  # the longest name that begins here
+        end, word = next(((end, name) for end, name in ends if name in known or name.lower() in known), ends[-1])
+        if word.lower() not in known and not (counted and word.removeprefix("-").isdecimal()):
             raise Usage(f"no class {word!r}{nearest(word.lower(), known)}")
-        numbers.append(known[word] if word in known else int(word))
+        numbers.append(known[word] if word in known else known[word.lower()] if word.lower() in known else int(word))
+        words = words[end:]
     return numbers
 
 

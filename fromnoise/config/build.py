@@ -3,6 +3,7 @@
 import collections.abc
 import dataclasses
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from ..errors import Usage, nearest
 from ..registry import lookup
 
 WORDS = {
-    int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null", list: "a list",
+    int: "a whole number", float: "a finite number", str: "a word", bool: "true or false", type(None): "null", list: "a list",
     dict: "a mapping", Mapping: "a mapping", Callable: "a function",
 }  # fmt: skip
 Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
@@ -45,7 +46,10 @@ def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nest
     for key in settings:
         if key not in own and not anything:
             raise Usage(f"{what} has no setting {key!r}" + (nearest(key, own) if own else "; it has none"))
-    values = {key: coerce(value, annotations.get(key, Any), f"{what}: {key}", nested or {}) for key, value in settings.items()}
+    values = {
+        key: value if isinstance(value, float) and value == getattr(parameters.get(key), "default", None) else  # may be infinite
+        coerce(value, annotations.get(key, Any), f"{what}: {key}", nested or {}) for key, value in settings.items()
+    }  # fmt: skip
     for key, p in parameters.items():
         if p.default is p.empty and key not in values and key not in given and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
             raise Usage(f"{what} needs {key}: add {key}=…")
@@ -86,14 +90,15 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         if isinstance(value, Mapping):
             return dict(value)
     elif wanted in (int, float):
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and (wanted is float or value % 1 == 0):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max and (wanted is float or value % 1 == 0):
             return wanted(value)
     elif wanted in (str, bool, type(None)):
         if isinstance(value, wanted):
             return value
     else:
         return value
-    raise Usage(f"{where} is {words(wanted)}, not {value!r}")
+    quoted = f"; put it in quotes, '{value}', if that is the word" if wanted is str and isinstance(value, (int, float)) else ""
+    raise Usage(f"{where} is {words(wanted)}, not {value!r}{quoted}")
 
 
 def words(wanted: Any) -> str:

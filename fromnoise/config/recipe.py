@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import Problem, Usage, nearest
-from ..registry import name_of, plugins
+from ..errors import Problem, Usage, check_text, nearest
+from ..registry import PATHS, name_of, plugins
 from .build import coerce
 
 PARTS = ("data", "adapter", "autoencoder", "network", "noise", "source", "sample")  # a name and the settings that go with it
@@ -14,6 +14,7 @@ MADE = ("shape", "classes", "image", "version")  # what a run adds, so that samp
 TYPES = {"predict": str, "frame": str, "data_std": float, "seed": int, "train": dict, "evaluate": dict,
          "shape": list[int], "classes": list[str], "image": list[int], "version": int}  # fmt: skip
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
+FOLDERS = (*PATHS, "run", "image", "target")  # settings that are a user's words, whatever these look like
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
 
 
@@ -105,6 +106,8 @@ def _plain(node: Any, where: str) -> Any:
     """A node of plain values: callables by name."""
     if callable(node):
         return name_of(node, where)
+    if isinstance(node, str):
+        check_text(where, node)
     if isinstance(node, Mapping):
         return {str(key): _plain(value, where) for key, value in node.items()}
     return [_plain(value, where) for value in node] if isinstance(node, (list, tuple)) else node
@@ -181,7 +184,7 @@ def _override(text: str) -> tuple[str, str]:
 def _put(config: Any, key: str, text: str) -> None:
     from omegaconf import OmegaConf
 
-    value = OmegaConf.from_dotlist([f"x={text}"]).x
+    value = _typed(key, text)
     if isinstance(OmegaConf.select(config, key), Mapping) and isinstance(value, str):
         value = {"name": value}
     *above, _ = key.split(".")
@@ -189,6 +192,27 @@ def _put(config: Any, key: str, text: str) -> None:
     if isinstance(node, str):  # `noise: cosine` is short for `noise: {name: cosine}`
         OmegaConf.update(config, ".".join(above), {"name": node})
     OmegaConf.update(config, key, value, merge=False, force_add=True)
+
+
+def _typed(key: str, text: str) -> Any:
+    """The value of an override, as it was typed: numbers, true, false, null, [lists] and {mappings} are YAML; all else, and every folder, are words.
+
+    YAML would take #ff8800 for a comment, `p: q` for a mapping, and a folder called 2024 for a number.
+    """
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    flow, place = text.lstrip()[:1] in ("[", "{", '"', "'"), key.rpartition(".")[2]
+    if (place in FOLDERS or (key == "base" and not flow)) and text != "null":
+        return text
+    try:
+        value = OmegaConf.from_dotlist([f"x={text}"]).x
+    except YAMLError:
+        if flow:
+            raise
+        return text
+    block = not flow and (OmegaConf.is_config(value) or "#" in text)
+    return text if block or (value is None and text.lower() not in ("null", "~", "")) else value
 
 
 def differences(a: Any, b: Any, at: str = "") -> list[tuple[str, Any, Any]]:

@@ -29,6 +29,8 @@ def check_split(split: str, held_out: float = 0.0) -> None:
 
 def check_left(count: int, whole: int, split: str, held_out: float) -> None:
     """Raises Problem where `held_out` of the whole leaves no example to a split."""
+    if not count and whole == 1:
+        raise Problem("one example cannot be both learnt and held out; add more, or train on it alone: data.held_out=0 train.held_out=0")
     if not count:
         cure = "raise data.held_out, or train without (train.held_out=0)" if split == "test" else "lower data.held_out, or add examples"
         raise Problem(f"held_out={held_out:g} of {whole} examples leaves none to {split}; {cure}")
@@ -49,6 +51,7 @@ class Dataset(ABC):
     image_shape: tuple[int, ...] = ()  # (C', *S) of its image, where it has one
     in_memory: bool = False
     text: Sequence[str] | None = None  # all captions, where there are some
+    left_out: Sequence[str] = ()  # what lies beside the examples and is not used, in words
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -61,6 +64,10 @@ class Dataset(ABC):
         """The examples at `indices` (B,): x float32 (B, C, *S) in [-1, 1] (points as they are), label int64 (B,), text list of str, image and source like x."""
         batch = self.take(indices)
         return {**batch, **{key: scaled(batch[key]) for key in PICTURES if key in batch}}
+
+    def labels(self, indices: Tensor) -> Tensor:
+        """The labels (B,) of the examples at `indices`, on the CPU."""
+        return torch.cat([self.take(part)["label"].cpu() for part in indices.split(500)])
 
     def batches(self, size: int, steps: int, seed: int = 0) -> Iterator[Tensor]:
         """`steps` batches of x alone, (size, C, *S), shuffled anew every epoch."""
@@ -78,7 +85,10 @@ class Wrapped(Dataset):
 
     def __init__(self, base: Dataset):
         self.base, self.name, self.shape, self.classes, self.keys = base, base.name, base.shape, base.classes, base.keys
-        self.image_shape, self.in_memory, self.text = base.image_shape, base.in_memory, base.text
+        self.image_shape, self.in_memory, self.text, self.left_out = base.image_shape, base.in_memory, base.text, base.left_out
+
+    def labels(self, indices: Tensor) -> Tensor:
+        return self.base.labels(indices)
 
     def __len__(self) -> int:
         return len(self.base)

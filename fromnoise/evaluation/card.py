@@ -28,17 +28,17 @@ class Table(Result):
     def table(self) -> "rich.table.Table":
         """The figures for a terminal."""
         import rich.table
-        from rich.markup import escape
+        from rich.text import Text  # a word is shown as it is, whatever console prints it
 
         title, caption, headings, rows = self.cells()
-        made = rich.table.Table(title=escape(title), title_justify="left", caption=escape(caption), caption_justify="left")
+        made = rich.table.Table(title=Text(title, "table.title"), title_justify="left", caption=Text(caption, "table.caption"), caption_justify="left")
         for i, heading in enumerate(headings):
-            made.add_column(escape(heading), justify="right" if i else "left", no_wrap=not i)
+            made.add_column(Text(heading), justify="right" if i else "left", no_wrap=not i)
         for row in rows:
             if row is None:
                 made.add_section()
             else:
-                made.add_row(*map(escape, row))
+                made.add_row(*map(Text, row))
         return made
 
 

@@ -14,7 +14,7 @@ from .card import Card
 from .examples import check_data, example_conditions, spread
 from .features import ClipScore, FeatureNet, load_features
 from .metrics.scenes import JUDGES
-from .score import score_pictures, score_points, with_captions, with_clip
+from .score import check_counts, proportional, score_pictures, score_points, with_captions, with_clip
 from .speed import Comparison, Timed, count_calls, time_sampling
 from .sweep import Sweep, guided_by, ways
 
@@ -70,8 +70,13 @@ def evaluate(
         check_data(model, data)
     if protocol.clip and ("text" not in model.conditions or not test.text):
         raise Usage("a CLIP score is of pictures and their captions; this run has none, so leave --clip-model out")
+    if len(model.shape) > 1:
+        check_counts(protocol.n, test)
     n, measure = protocol.n, measuring(model, train, test, protocol)
-    conditions = model.with_defaults(n, example_conditions(model, test, n))
+    given = example_conditions(model, test, n)
+    if "label" in model.conditions and "label" in test.keys and "label" not in given:
+        given = given | {"label": proportional(test, n)}  # as the reference is
+    conditions = model.with_defaults(n, given)
     times, cards = [], []  # (evaluations, seconds) a sample, where samplers are compared
 
     def counted(done: int) -> None:

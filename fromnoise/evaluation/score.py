@@ -64,7 +64,7 @@ def score_pictures(samples: Tensor, labels: Tensor | None, train: Dataset, test:
     found, guessed = observe(features, iter(samples.split(CHUNK)))
     rows = _distances(found, beside, reference, features.name, seed)
     if features.classes in (None, len(test.classes)) and not (labels is None or guessed is None or guessed_real is None):
-        rows += _accuracies(guessed == labels, labels, guessed_real, labels_of(test, chosen), test.classes, features.name)
+        rows += _accuracies(guessed == labels, labels, guessed_real, test.labels(chosen), test.classes, features.name)
     size = min(1000, n, len(beside), len(reference))
     said = {"net": features.name, "digest": features.digest, "size": size, "subsets": SUBSETS, "k": NEIGHBOURS}
     said["alike"] = "" if labels is None else " with the samples' class proportions"
@@ -77,7 +77,7 @@ def alike(train: Dataset, labels: Tensor, draw: torch.Generator) -> Tensor:
     wanted = torch.bincount(labels, minlength=len(train.classes))
     kept = []
     for part in torch.randperm(len(train), generator=draw).split(4096):
-        theirs = labels_of(train, part)
+        theirs = train.labels(part)
         for label in wanted.nonzero().flatten().tolist():
             mine = part[theirs == label][: wanted[label]]
             wanted[label] -= len(mine)
@@ -87,9 +87,13 @@ def alike(train: Dataset, labels: Tensor, draw: torch.Generator) -> Tensor:
     return torch.cat(kept)
 
 
-def labels_of(dataset: Dataset, indices: Tensor) -> Tensor:
-    """The labels (B,) of a dataset's examples, on the CPU."""
-    return torch.cat([dataset.take(part)["label"].cpu() for part in indices.split(CHUNK)])
+def proportional(data: Dataset, n: int) -> Tensor:
+    """n labels (n,) in the class proportions of the data, to the nearest whole number, the classes taking turns."""
+    counts = torch.bincount(data.labels(torch.arange(len(data))), minlength=len(data.classes))
+    wanted, rest = n * counts // len(data), n * counts % len(data)
+    wanted[rest.argsort(descending=True, stable=True)[: n - int(wanted.sum())]] += 1
+    turns = torch.cat([(torch.arange(count) + 0.5) / count for count in wanted.tolist()])
+    return torch.arange(len(wanted)).repeat_interleave(wanted)[turns.argsort(stable=True)]
 
 
 def _pictures(dataset: Dataset, indices: Tensor, words: str) -> Iterator[Tensor]:
@@ -102,10 +106,18 @@ def _check_shape(samples: Tensor, test: Dataset) -> None:
         raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
 
 
+def check_counts(n: int, test: Dataset) -> None:
+    """Raises Problem where so many samples, or held-out pictures, have no distance."""
+    if n <= NEIGHBOURS:
+        raise Problem(f"{n} samples are too few: give more than {NEIGHBOURS}, thousands to mean much")
+    if len(test) <= NEIGHBOURS:
+        cure = "add pictures, or train with a larger data.held_out"
+        raise Problem(f"{len(test)} pictures are held out, and samples are compared with more than {NEIGHBOURS}, thousands to mean much: {cure}")
+
+
 def _check(samples: Tensor, labels: Tensor | None, test: Dataset) -> None:
     _check_shape(samples, test)
-    if len(samples) <= NEIGHBOURS or len(test) <= NEIGHBOURS:
-        raise Problem(f"{len(samples)} samples and {len(test)} test images: give more than {NEIGHBOURS} of each, thousands to mean much")
+    check_counts(len(samples), test)
     if labels is not None and labels.shape != samples.shape[:1]:
         raise Problem(f"{len(samples)} samples but labels of shape {tuple(labels.shape)}; give one for each")
     if bad := len(samples) - int(samples.flatten(1).isfinite().all(1).sum()):

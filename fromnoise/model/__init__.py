@@ -2,7 +2,7 @@
 
 from .build import Base, build, expanded, inherited
 from .compose import add_control, base_digest, composed, control_key, controls, write_merged
-from .draw import check_images, guided_denoiser, inference_mode
+from .draw import NotFinite, check_images, guided_denoiser, inference_mode
 from .exchange import export_adapter, export_run, import_run
 from .load import digest, example_of, from_foreign, load, read_base
 from .model import Model

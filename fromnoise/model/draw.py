@@ -9,9 +9,14 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Bound, Denoise, Seeded, guided, inpainted
-from ..errors import Usage, nearest
+from ..errors import Problem, Usage, nearest
 from ..samplers import stepper
 from .sampling import Sampling
+
+
+class NotFinite(Problem):
+    """Samples that hold NaN or infinity, which are no pictures."""
+
 
 Steps = Iterator[tuple[Tensor, Tensor]]
 
@@ -55,7 +60,22 @@ def trajectory(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, 
         levels = levels[-1 - max(1, round(sampling.strength * (len(levels) - 1))) :]
         x = levels[0].mix(sampling.init.to(x).expand_as(x), model.eps(n, sampling.seed, sampling.first).to(x))
     randn = Seeded(sampling.seed ^ (1 << 63), numbers)  # a stream of its own, apart from the start's
-    return inference_mode(model, stepper(sampling.sampler, randn, sampling.options)(denoise, x, levels), sampling.weak)
+    return _finite(inference_mode(model, stepper(sampling.sampler, randn, sampling.options)(denoise, x, levels), sampling.weak), model, sampling)
+
+
+def _finite(walk: Steps, model: Any, sampling: Sampling) -> Steps:
+    """The walk; raises NotFinite at its end where there are no samples, with the cause."""
+    x = torch.zeros(())
+    for x, x0 in walk:
+        yield x, x0
+    if not x.isfinite().all():
+        bad = next((name for name, weights in model.named_parameters() if not weights.isfinite().all()), None)
+        cause = "they do not converge: take more steps, or another sampler"
+        if bad:
+            cause = f"the model's own weights are not ({bad}): take earlier ones, such as weights/best"
+        elif sampling.guide or sampling.guidance != 1:
+            cause = f"guidance ({sampling.guidance:g}) drives them apart: take less of it, more steps, or clip: dynamic"
+        raise NotFinite(f"the samples are not finite after {sampling.steps} steps of {getattr(sampling.sampler, '__name__', sampling.sampler)}; {cause}")
 
 
 def guided_denoiser(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Denoise:

@@ -7,7 +7,7 @@ import sys
 import torch
 
 from ..config import Recipe, differences
-from ..errors import Problem
+from ..errors import Problem, check_text
 from ..runs.folder import VERSION, Run
 from ..runs.provenance import environment
 from .optim import Plateau
@@ -16,12 +16,13 @@ from .state import State
 
 # What may differ when a run goes on: how long it lasts, what is kept and shown, where the data lies.
 MAY_CHANGE = ("train.images", "train.steps", "train.minutes", "train.save_minutes", "train.save_every", "train.keep", "train.keep_every",
-              "train.log_every", "train.evals", "train.held_out", "train.tracker", "train.workers", "data.root", "base.run", "sample",
-              "evaluate", "version")  # fmt: skip
+              "train.log_every", "train.evals", "train.held_out", "train.tracker", "train.workers",
+              *(f"data.{part}{key}" for part in ("", "x.", "source.") for key in ("root", "path")), "base.run", "sample", "evaluate", "version")  # fmt: skip
 
 
 def create_or_check(run: Run, recipe: Recipe, fresh: bool, device: torch.device) -> None:
     """Makes the run folder, or checks that the one there is of the same run; with `fresh` renames that one."""
+    check_text("the run folder", str(run.path))
     if run.path.is_dir() and any(run.path.iterdir()) and not (run.path / "config.yaml").is_file():
         raise Problem(f"{run.path} holds files that are not a run's; choose another --out")
     if fresh and (aside := run.set_aside()):

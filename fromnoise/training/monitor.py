@@ -1,18 +1,21 @@
 """What is seen of a run while it goes on: the log, the progress line, the held-out loss, the grids."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from .. import figures
 from ..device import uncompiled
 from ..draws import Draws
+from ..model import NotFinite
+from ..progress import console
 from ..registry import lookup
 from ..runs.folder import Run
 from .setup import Setup
@@ -30,9 +33,9 @@ class Monitor:
         self.run, self.state, self.parts, self.settings, self.main = run, state, parts, parts.settings, parts.main
         self.mark()
         self.spoke = time.perf_counter()
-        self.console = Console(stderr=True, quiet=quiet or not self.main)
+        self.console = console(stderr=True, quiet=quiet or not self.main)
         self.live = self.console.is_terminal and not self.console.quiet
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=self.console, disable=not self.live)
         make = lookup(TRACKERS, self.settings.tracker, "train.tracker")
         self.trackers = [make(run)] if make and self.main else []
@@ -43,10 +46,12 @@ class Monitor:
         count, trained = (sum(p.numel() for p in those) for those in (parts.model.parameters(), parts.parameters))
         share = f" ({trained:,} of them, {trained / count:.1%}, trained)" if trained < count else ""
         self.console.print(
-            f"[bold]{self.run.path}[/]: {len(parts.data):,} examples of {parts.data.name} {parts.data.shape}, {count:,} parameters{share}, "
+            f"{self.run.path}: {len(parts.data):,} examples of {parts.data.name} {parts.data.shape}, {count:,} parameters{share}, "
             f"on {parts.model.device} in {'bf16' if parts.model.denoiser.autocast else 'fp32'}"
         )
         self.mark()
+        for line in parts.data.left_out:
+            self.console.print(f"left out: {line}", style="yellow")
         self.event("resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
         if changed:
             self.event("length", changed)
@@ -71,7 +76,7 @@ class Monitor:
         """Something that happened, in the log; and on the screen where it matters."""
         if self.main:
             self._write(event=event, why=why)
-            if event in ("skipped", "rolled back", "warm-up", "length"):  # said on the screen too
+            if event in ("skipped", "rolled back", "warm-up", "length", "not drawn"):  # said on the screen too
                 self.console.print(f"step {self.state.step:,} {event}: {why}", style="yellow")
 
     def warmup(self) -> None:
@@ -121,7 +126,8 @@ class Monitor:
             if by_level:
                 self._log(held_out=mean, held_out_by_level=by_level)
             if self.main:
-                self.draw(self.run.path / "samples" / f"step_{self.state.step:08d}.png", rows=4)
+                with self.drawing():
+                    self.draw(self.run.path / "samples" / f"step_{self.state.step:08d}.png", rows=4)
             self.parts.model.train()
         self.state.evaluated = self.state.images
         self.state.evaluating += time.perf_counter() - began
@@ -141,6 +147,14 @@ class Monitor:
             values = measured(model, self.settings, batch, level, eps, Draws.fixed(n, self.parts.recipe.seed).of("evaluation"))
             losses[f"{t:g}"] = float(values.mean())
         return losses
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Within it samples that are not finite are said to be, and end nothing: training may still mend them."""
+        try:
+            yield
+        except NotFinite as problem:
+            self.event("not drawn", str(problem))
 
     def draw(self, path: Path, rows: int) -> None:
         """A picture of samples from fixed noise: a column a class, else a square, or a cloud of points; below pictures that they are conditioned on."""
@@ -176,10 +190,11 @@ class Monitor:
         self.run.write_json("summary.json", found | {"images_per_second": speed, "skipped": state.skipped, "held_out": held_out})
         with self.parts.ema.applied(self.parts.parameters), uncompiled():
             model.eval()
-            self.draw(self.run.path / "samples" / "final.png", rows=8)
-            figures.reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))
+            with self.drawing():
+                self.draw(self.run.path / "samples" / "final.png", rows=8)
+                figures.reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))
             model.train()
-        if self.settings.evals:
+        if any((self.run.path / "samples").glob("step_*.png")):
             figures.progress(self.run.path)
         self.event("finished", "")
         done = f"done: {state.images:,} images ({self.settings.length}) in {state.step:,} steps and {state.seconds / 60:.1f} min"

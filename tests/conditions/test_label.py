@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fromnoise.conditions import CONDITIONS, Example, Label
+from fromnoise.conditions import CONDITIONS, Example, Label, class_numbers
 from fromnoise.draws import Draws
 from fromnoise.errors import Usage
 from tests.parts import Plain, label_of
@@ -93,8 +93,27 @@ def test_classes_are_those_of_the_data_unless_there_are_more():
 
 def test_words_of_the_command_line_are_names_or_numbers():
     condition = Label()
-    condition.init_layers(Plain(), Example((1, 4, 4), ("Cat", "dog", "cat", "7")))
-    assert condition.parse("dog") == 1 and condition.parse("3") == 3 and condition.parse("7") == 3
+    condition.init_layers(Plain(), Example((1, 4, 4), ("Cat", "dog", "cat", "a 7")))
+    assert condition.parse("dog") == 1 and condition.parse("3") == 3 and condition.parse("A 7") == 3
     assert condition.parse("Cat,cat, DOG,0") == [0, 2, 1, 0] and condition.parse("-1") == -1
     with pytest.raises(Usage, match="did you mean 'dog'"):
         condition.parse("dogg")
+
+
+def test_numbers_are_names_where_classes_are_called_by_numbers():
+    """--label 4 never means the fifth class where there are 1, 2, 3, 10 and 11."""
+    names = ("1", "2", "3", "10", "11")
+    assert class_numbers("1,10, 11", names) == [0, 3, 4]
+    for word in ("4", "0", "-1", "1,4"):
+        with pytest.raises(Usage, match=f"no class '{word.split(',')[-1]}'"):
+            class_numbers(word, names)
+    assert class_numbers("4", ()) == [4]  # classes that have no names have numbers
+
+
+def test_names_with_commas_and_in_any_unicode_form():
+    names = ("tench, Tinca tinca", "tench", "great white shark, white shark", "caf\u00e9")
+    assert class_numbers("tench, Tinca tinca", names) == [0] and class_numbers("tench", names) == [1]
+    assert class_numbers("tench,Great white shark, white shark,tench, Tinca tinca", names) == [1, 2, 0]
+    assert class_numbers("cafe\u0301,0", names) == [3, 0]
+    with pytest.raises(Usage, match="no class 'Tinca'"):
+        class_numbers("tench, Tinca", names)

@@ -1,6 +1,7 @@
 """Recipes: from YAML and overrides to one frozen value."""
 
 import dataclasses
+import math
 
 import pytest
 from omegaconf import OmegaConf
@@ -129,3 +130,62 @@ def test_differences_are_named_by_their_place(file):
     one, other = config.read(file), config.read(file, ["network.width=8", "seed=2"])
     assert differences(one, other) == [("network.width", 16, 8), ("seed", 0, 2)]
     assert differences(one, one) == []
+
+
+@pytest.mark.parametrize("folder", ["2024", "007", "1e3", "photos #1", "p: q", "true", "2024-01-05", "[old]", "{a}", "- x", "#1", "*x", "@home", "~/x", "a: [b"])
+def test_a_folder_is_what_was_typed(file, folder):
+    assert config.read(file, [f"data.path={folder}"]).data["path"] == folder
+    assert config.read(file, [f"data.root={folder}"]).data["root"] == folder
+    assert config.read(file, [f"base.run={folder}"]).base == {"run": folder}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("#ff8800", "#ff8800"),  # YAML's comment
+        ("[255, 0, 0]", [255, 0, 0]),
+        ("p: q", "p: q"),
+        ("a #b", "a #b"),
+        ("- x", "- x"),
+        ("*x", "*x"),
+        ("1e-3", 0.001),
+        ("7", 7),
+        ("'7'", "7"),
+        ("true", True),
+        ("null", None),
+        ("{a: 1}", {"a": 1}),
+    ],
+)
+def test_values_are_what_was_typed(file, text, value):
+    found = config.read(file, [f"data.background={text}"]).data["background"]
+    assert found == value and type(found) is type(value)
+
+
+def test_a_base_is_a_folder_or_a_mapping(file):
+    assert config.read(file, ["base=2024"]).base == "2024"
+    assert config.read(file, ["base={run: runs/x, weights: best}"]).base == {"run": "runs/x", "weights": "best"}
+    with pytest.raises(Usage, match="cannot set conditions"):
+        config.read(file, ["conditions=[{name: label"])
+
+
+def test_numbers_are_checked():
+    def takes(share: float = 0.5, most: float = math.inf, count: int = 3):
+        return share, most, count
+
+    for key in ("share", "most", "count"):
+        for value in ("word", True, math.nan, -math.inf, None, [1.0], 10**400):
+            with pytest.raises(Usage, match=f"x: {key} is a "):
+                config.call(takes, {key: value}, "x")
+    with pytest.raises(Usage, match="x: share is a finite number, not inf"):
+        config.call(takes, {"share": math.inf}, "x")
+    assert config.call(takes, {"share": 1, "most": math.inf, "count": 2.0}, "x") == (1.0, math.inf, 2)  # a default may be said
+    with pytest.raises(Usage, match="data_std is a finite number"):
+        Recipe.of({"data_std": math.nan})
+
+
+def test_a_word_that_yaml_takes_for_a_number_is_to_be_quoted():
+    def takes(path: str):
+        return path
+
+    with pytest.raises(Usage, match="put it in quotes, '2024'"):
+        config.call(takes, {"path": 2024}, "x")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from rich.console import Console
 
 from fromnoise.data import DATASETS
 from fromnoise.data.inspect.inspect import inspect
 from fromnoise.data.inspect.report import propose, report
 from fromnoise.errors import Problem
+from fromnoise.progress import console
 
 
 def picture(path, seed=0, size=(80, 70), channels=3):
@@ -117,9 +117,10 @@ def test_captions_that_speak_of_sides(tmp_path):
 def test_sixteen_bits(tmp_path):
     values = np.full((20, 20), 32768, np.uint16)
     values[0, 0] = 0
-    Image.fromarray(values).save(tmp_path / "a.png")
+    for name in ("a.png", "b.png"):
+        Image.fromarray(values).save(tmp_path / name)
     found = inspect(tmp_path)
-    assert found.depths == {16: 1} and found.high == pytest.approx(32768 / 65535, abs=1e-5)
+    assert found.depths == {16: 2} and found.high == pytest.approx(32768 / 65535, abs=1e-5)
     assert any("low contrast" in warning for warning in found.warnings()) == (found.high - found.low < 0.5)
 
 
@@ -175,7 +176,7 @@ def test_published_sets(tmp_path, name):
 
 def test_the_report_prints_and_returns_the_recipe(photographs):
     out = io.StringIO()
-    recipe = report(photographs, Console(file=out, width=100))
+    recipe = report(photographs, console(file=out, width=100))
     said = out.getvalue()
     assert recipe == propose(inspect(photographs)) and recipe in said
     assert re.search(r"pictures +45", said) and re.search(r"labels +2 classes: cat 42, dog 3", said)

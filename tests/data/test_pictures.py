@@ -5,8 +5,9 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
+from fromnoise.data import DATASETS
 from fromnoise.data.files.pictures import Broken, Look, colour, header
 from fromnoise.errors import Usage
 
@@ -281,3 +282,65 @@ def test_colours():
     for wrong in ("wihte", [1, 2], 7, [300, 0, 0], [0, -1, 0], "rgb(300, 0, 0)"):
         with pytest.raises(Usage, match="no colour"):
             colour(wrong)
+
+
+COLOURANTS = {"r": (0.43607, 0.22249, 0.01392), "g": (0.38515, 0.71687, 0.09708), "b": (0.14307, 0.06061, 0.71410)}  # of sRGB, under D50
+
+
+def linear_profile(primaries="rgb", grey=False):
+    """An ICC profile of linear light, its colourants sRGB's in this order, written from the format's description (ICC.1:2001-04)."""
+
+    def fixed(*values):
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    text = b"linear light"
+    xyz, curve = b"XYZ " + bytes(4), b"curv" + bytes(4) + struct.pack(">I", 0)  # a curve of no points is the identity
+    tags = {"cprt": b"text" + bytes(4) + text + b"\0", "wtpt": xyz + fixed(0.9642, 1.0, 0.8249)}
+    tags["desc"] = b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + bytes(1 + 4 + 4 + 2 + 1 + 67)
+    colours = {f"{to}XYZ": xyz + fixed(*COLOURANTS[of]) for to, of in zip("rgb", primaries, strict=True)}
+    tags |= {"kTRC": curve} if grey else {f"{to}TRC": curve for to in "rgb"} | colours
+    table, data = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        table += name.encode() + struct.pack(">II", 132 + 12 * len(tags) + len(data), len(content))
+        data += content + bytes(-len(content) % 4)
+    head = bytes(8) + b"\x02\x10\0\0mntr" + (b"GRAY" if grey else b"RGB ") + b"XYZ " + bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1.0, 0.8249) + bytes(48)
+    whole = head + table + data
+    return struct.pack(">I", len(whole)) + whole[4:]
+
+
+def encoded(linear):
+    """sRGB's values 0..255 of linear light 0..255 (IEC 61966-2-1)."""
+    share = np.asarray(linear) / 255
+    return 255 * np.where(share <= 0.0031308, 12.92 * share, 1.055 * share ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("ending, how", [("png", {}), ("tiff", {}), ("webp", {"lossless": True})])
+@pytest.mark.parametrize("deep", [False, True])
+def test_colour_profiles_are_applied(tmp_path, ending, how, deep):
+    path = tmp_path / f"a.{ending}"
+
+    def seen(pixels, mode, profile):
+        Image.fromarray(pixels).save(path, icc_profile=profile, **how)
+        made = Look((6, 8), mode, deep=deep)(path)
+        return (made + 1) * 127.5 if deep else made.astype(float)
+
+    assert np.abs(seen(RGB, "rgb", linear_profile()) - chw(encoded(RGB))).max() < 1.6
+    assert np.abs(seen(RGB, "rgb", linear_profile("bgr")) - chw(encoded(RGB[..., ::-1]))).max() < 1.6
+    assert header(path).profile
+    turned = seen(RGBA, "rgba", linear_profile())
+    assert np.abs(turned[:3] - chw(encoded(RGB)))[:, RGBA[..., 3] > 0].max() < 1.6 and np.abs(turned[3] - RGBA[..., 3]).max() < 1e-3
+    if ending != "webp":
+        assert np.abs(seen(GREY, "grey", linear_profile(grey=True)) - chw(encoded(GREY))).max() < 1.6
+    for useless in (b"not a profile", linear_profile(grey=True)):  # of no use, or of another kind of picture
+        assert np.abs(seen(RGB, "rgb", useless) - chw(RGB)).max() < 1e-3 and not header(path).profile
+
+
+def test_a_profile_of_srgb_changes_nothing(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    assert np.array_equal(Look((6, 8), "rgb")(tmp_path / "a.png"), chw(RGB)) and not header(tmp_path / "a.png").profile
+
+
+def test_a_profile_that_more_than_eight_bits_carry_is_named(tmp_path):
+    Image.fromarray(np.full((6, 8), 40_000, np.uint16)).save(tmp_path / "a.png", icc_profile=linear_profile(grey=True))
+    left_out = DATASETS["folder"](str(tmp_path), held_out=0.0).left_out
+    assert left_out == ("1 pictures of more than 8 bits have a colour profile, which is not applied",)

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from fromnoise.config import call
-from fromnoise.data import DATASETS
-from fromnoise.errors import Usage
+from fromnoise.data import DATASETS, Tensors
+from fromnoise.errors import Problem, Usage
 from fromnoise.evaluation import EvaluateSettings, FeatureNet, Protocol, evaluate
 from fromnoise.evaluation.protocol import measuring
 from fromnoise.model import Sampling
@@ -59,3 +59,32 @@ def test_clip_without_captions_is_refused():
     model = built({"network": {"name": "unet", "width": 8, "levels": [1]}, "conditions": ["label"]}, data.shape, data.classes)
     with pytest.raises(Usage, match="leave --clip-model out"):
         evaluate(model, data, data, Protocol(10, clip=lambda *ignored: None), Sampling())
+
+
+def test_samples_are_asked_for_in_the_proportions_of_the_reference():
+    """A sampler that draws nothing but its label shows which labels it was given."""
+    train = blobs()
+    test = Tensors("uneven", train.x[:40], torch.tensor([0] * 36 + [1] * 4), classes=train.classes)
+    model = built({"network": {"name": "unet", "width": 8, "levels": [1]}, "conditions": ["label"]}, train.shape, train.classes)
+    asked = []
+
+    def sample(n, sampling, *, progress=None, **conditions):
+        asked.append(conditions["label"])
+        return torch.zeros(n, *train.shape)
+
+    model.sample = sample
+    evaluate(model, train, test, Protocol(20, lambda *data: Means()), Sampling(steps=1))
+    assert torch.bincount(asked[0]).tolist() == [18, 2]
+
+
+def test_what_is_too_few_is_said_before_a_network_is_trained():
+    data = blobs()
+    few = Tensors("few", data.x[:3], data.label[:3], classes=data.classes)
+    model = built({"network": {"name": "unet", "width": 8, "levels": [1]}, "conditions": ["label"]}, data.shape, data.classes)
+
+    def trained(*data):
+        raise AssertionError("a network was trained")
+
+    for test, n, words in ((few, 10, "3 pictures are held out"), (data, 3, "3 samples are too few")):
+        with pytest.raises(Problem, match=words):
+            evaluate(model, data, test, Protocol(n, trained), Sampling())

@@ -5,7 +5,7 @@ from torch import nn
 from fromnoise.data import Tensors
 from fromnoise.errors import Problem
 from fromnoise.evaluation import FeatureNet, score, score_pictures
-from fromnoise.evaluation.score import alike
+from fromnoise.evaluation.score import alike, proportional
 
 
 class Pixels(FeatureNet):
@@ -118,3 +118,31 @@ def test_what_cannot_be_measured():
     for samples, asked, words in cases:
         with pytest.raises(Problem, match=words):
             score_pictures(samples, asked, TRAIN, TEST, NET)
+
+
+def test_labels_in_the_proportions_of_the_data():
+    whole = Tensors("uneven", torch.zeros(100, 1, 2, 2), torch.tensor([0] * 90 + [2] * 10), classes=("a", "b", "c"))
+    assert torch.bincount(proportional(whole, 40)).tolist() == [36, 0, 4]
+    for n in (1, 7, 33, 250):  # as near as whole numbers come
+        counts = torch.bincount(proportional(whole, n), minlength=3)
+        assert counts.sum() == n and (counts - n * torch.tensor([0.9, 0, 0.1])).abs().max() < 1
+    even = Tensors("even", torch.zeros(30, 1, 2, 2), torch.arange(30) % 3)
+    assert proportional(even, 60).tolist() == [0, 1, 2] * 20  # every class in turn
+
+
+def test_real_pictures_drawn_as_samples_are_reach_the_floor():
+    """At 90:10 pictures of both classes alike are far from held-out ones; asked for in the reference's proportions they are as near as real ones."""
+    shares = (0.9, 0.1, 0.0, 0.0)
+    train, test = corners(3000, 0, shares=shares), corners(900, 1, shares=shares)
+
+    def frechet(labels):
+        images = train.get(alike(train, labels, torch.Generator().manual_seed(5)))["x"]
+        return score_pictures(images, labels.sort().values, train, test, NET)["Fréchet"].value
+
+    assert frechet(proportional(test, 300)) < 0.02 < 0.2 < frechet(torch.arange(300) % 2)
+
+
+def test_few_held_out_pictures_are_said_to_be_few():
+    images, labels = of(corners(50, 3))
+    with pytest.raises(Problem, match="3 pictures are held out, .* add pictures, or train with a larger data.held_out"):
+        score_pictures(images, labels, TRAIN, corners(3, 1), NET)

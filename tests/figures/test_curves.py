@@ -108,3 +108,9 @@ def test_schedules_with_pictures_and_points():
     assert schedules(compared, torch.randn(50, 2), times=4).height > bare.height + 2 * 144
     with pytest.raises(Usage):
         schedules({})
+
+
+def test_names_of_runs_are_drawn_as_they_are(tmp_path):
+    """What stands between two $ is no formula, which this one would not even be."""
+    runs = [write_log(tmp_path / name, line(1, loss=0.5), line(2, loss=0.4)) for name in (r"a$\frac{$", "b")]
+    assert curves(*runs).width > 100

@@ -306,7 +306,7 @@ def test_adherence_by_command(runs, monkeypatch, capsys):
             "edges",
             "edges={0}/small.png",
             2,
-            "small.png is 10x12, the hint edges 12x12; make one with `fromnoise data hint PICTURE edges --size 12`",
+            "small.png is 10x12, the hint edges 12x12; make one with `fromnoise data hint PICTURE edges --size 12x12`",
         ),
         ("edges", "edges={0}/none.png", 2, "there is no picture"),
         ("edges", "edges={0}/text.png", 1, "text.png: it is no picture"),
@@ -357,12 +357,15 @@ def test_hints_are_made_by_command(tmp_path, monkeypatch, capsys):
     assert call(monkeypatch, capsys, *made, "edges", "--size", 16, "-o", tmp_path / "e.png")[0] == 0
     with Image.open(tmp_path / "e.png") as picture:
         assert picture.size == (16, 16) and picture.mode == "L" and picture.getextrema() == (0, 0)
+    assert call(monkeypatch, capsys, *made, "edges", "--size", "24x10", "-o", tmp_path / "w.png")[0] == 0
+    with Image.open(tmp_path / "w.png") as picture:
+        assert picture.size == (24, 10)
     assert call(monkeypatch, capsys, *made, "palette", "-o", tmp_path / "p.png")[0] == 0
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.size == (40, 30) and picture.getpixel((3, 3)) == (255, 0, 0)
     for words, says in (
         ((*made, "egdes"), "did you mean 'edges'"),
-        ((*made, "edges", "--size", 0), "a side in pixels"),
+        *(((*made, "edges", "--size", size), "a side in pixels") for size in (0, -3, "8x", "8x0", "8,9", "9" * 9)),
         ((*made, "edges", "--channels", "cmyk"), "no channels"),
         ((*made, "edges", "-o", tmp_path / "x.txt"), "no kind of picture"),
         (("data", "hint", tmp_path / "none.png", "edges"), "no picture"),

@@ -8,7 +8,7 @@ from fromnoise.autoencoders import Autoencoder
 from fromnoise.diffusion import Cosine, Denoiser, Flow, Karras, Schedule, Table, exact
 from fromnoise.draws import Draws
 from fromnoise.errors import Usage
-from fromnoise.model import Model, Sampling
+from fromnoise.model import Model, NotFinite, Sampling
 from tests.parts import built, label_of
 
 MEAN, STD = 0.2, 0.1
@@ -307,3 +307,21 @@ def test_an_autoencoder_lies_between_the_data_and_what_is_diffused():
     batch, draws = {"x": torch.randn(2, 1, 8, 8)}, Draws.fixed(2)
     eps = model.draw_source(batch, draws)
     assert eps.shape == (2, 4, 4, 4) and torch.isfinite(model(batch, model.noise(torch.tensor([0.2, 0.7])), eps)).all()
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "sampling", "cause"),
+    [
+        (True, {}, r"the model's own weights are not \(denoiser.network.weight\): take earlier ones"),
+        (False, {"guidance": 9e5}, r"guidance \(900000\) drives them apart: take less of it"),
+        (False, {}, "they do not converge: take more steps"),
+    ],
+)
+def test_samples_that_are_not_finite_are_an_error_with_its_cause(spoilt, sampling, cause):
+    model = exact_model(labels=2, steps=3)
+    model.denoiser.network.weight.data.fill_(math.nan if spoilt else 0)
+    forward = model.denoiser.network.forward
+    model.denoiser.network.forward = lambda x, clock, context=None: forward(x, clock, context) * math.inf
+    for draw in (model.sample, lambda n, **how: list(model.trajectory(n, **how))):
+        with pytest.raises(NotFinite, match=rf"not finite after 3 steps of ddim; {cause}"):
+            draw(2, **sampling)

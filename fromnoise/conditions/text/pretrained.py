@@ -15,6 +15,7 @@ from torch import Tensor
 from ...device import best
 from ...errors import Problem, Usage
 from ...files import cache
+from ...progress import track
 from .encoder import Encoder, rounded
 
 AT_ONCE = 64  # texts
@@ -55,11 +56,10 @@ class Pretrained(Encoder):
         return hashlib.sha256(("\n".join(files) + config.to_json_string()).encode()).hexdigest()[:16]
 
     def prepare(self, texts: Sequence[str]) -> None:
-        from rich.progress import track
-
         unknown = self._store.missing(texts)
-        for first in track(range(0, len(unknown), AT_ONCE), f"reading {len(unknown):,} texts", disable=len(unknown) < 1000, transient=True):
-            self._read(unknown[first : first + AT_ONCE])
+        parts = [unknown[first : first + AT_ONCE] for first in range(0, len(unknown), AT_ONCE)]
+        for part in track(parts, f"reading {len(unknown):,} texts", len(parts)):
+            self._read(part)
 
     @torch.no_grad()
     def _read(self, texts: Sequence[str]) -> None:

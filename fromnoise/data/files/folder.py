@@ -28,7 +28,7 @@ SKIPPING = {True: ", or set data.skip_broken=true", False: ""}
 
 @final
 class Folder(Wrapped):
-    """Your own folder of pictures: class sub-folders or none, captions and labels from metadata.jsonl.
+    """Your own folder of pictures: class sub-folders or none, captions and labels from metadata.jsonl (or .csv, .json), captions from texts beside the pictures.
 
     size: side, or [height, width]; needed where the pictures differ. fit: crop, pad or resize. channels: grey, rgb or rgba; as the files are where not given.
     background: under transparency and around padded pictures. held_out: share of the pictures that are the test split, by a hash of their names (folders named train
@@ -44,12 +44,13 @@ class Folder(Wrapped):
         check(fit, channels)
         whole, chosen = split_listing(path, labels, split, held_out)
         headers, broken = headers_of(whole, skip_broken)
+        left_out = (*whole.left_out, *unread(headers), *([f"{len(broken):,} pictures are broken and skipped"] if broken else []))
         if broken and whole.root == chosen.root:
             bad = {name for name, _ in broken}
             chosen = chosen.at([i for i, name in enumerate(chosen.files) if name not in bad])
         look = look_of(headers, size, fit, channels, background)
         kept = memory if memory is not None else look.bytes * len(chosen) < IN_MEMORY
-        super().__init__((decoded if kept else Streamed)(chosen, look, skip_broken))
+        super().__init__((decoded if kept else Streamed)(replace(chosen, left_out=left_out), look, skip_broken))
 
 
 def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[list[T | None], list[tuple[str, str]]]:
@@ -73,6 +74,13 @@ def headers_of(listing: Listing, skip: bool | None) -> tuple[list[Header], list[
     found, broken = in_threads(header, listing, "reading headers")
     _report_broken(broken, len(listing), skip)
     return [one for one in found if one is not None], broken
+
+
+def unread(headers: Sequence[Header]) -> list[str]:
+    """What of the files is not read, in words: pages after the first, colour profiles of more than 8 bits."""
+    stacks, deep = [h.pages for h in headers if h.pages > 1], sum(h.profile and h.depth > 8 for h in headers)
+    lines = [f"{sum(stacks) - len(stacks):,} pages after the first of {len(stacks):,} stacks or films are not read"] if stacks else []
+    return lines + ([f"{deep:,} pictures of more than 8 bits have a colour profile, which is not applied"] if deep else [])
 
 
 def _report_broken(broken: list[tuple[str, str]], count: int, skip: bool | None) -> None:
@@ -127,7 +135,9 @@ def decoded(listing: Listing, look: Look, skip: bool | None) -> Tensors:
     if broken or len(first) < len(paths):
         good = [i for i, path in enumerate(paths) if found[place[path]]]
         x, listing = x[[place[paths[i]] for i in good]], listing.at(good)
-    return Tensors("folder", x, listing.label, listing.text, listing.classes)
+    made = Tensors("folder", x, listing.label, listing.text, listing.classes)
+    made.left_out = listing.left_out
+    return made
 
 
 @final
@@ -137,10 +147,14 @@ class Streamed(Dataset):
     def __init__(self, listing: Listing, look: Look, skip_broken: bool | None):
         self.listing, self.look, self.skip_broken = listing, look, skip_broken
         self.name, self.shape, self.classes, self.text = "folder", look.shape, listing.classes, listing.text
+        self.left_out = listing.left_out
         self.keys = tuple(key for key in ("label", "text") if getattr(listing, key) is not None)
 
     def __len__(self) -> int:
         return len(self.listing)
+
+    def labels(self, indices: Tensor) -> Tensor:
+        return torch.tensor(self.listing.label)[indices]
 
     def take(self, indices: Tensor) -> dict[str, Any]:
         with warnings.catch_warnings(action="ignore"):
@@ -189,11 +203,14 @@ class Pairs(Wrapped):
             theirs, mine = (partners(listing, root / image / listing.root.relative_to(root / target)) for listing in (whole, chosen))
         ones, others = _headers(whole, half), _headers(theirs, halves)
         _check_sizes(whole.files, ones, others, size, fit)
+        chosen = replace(chosen, left_out=(*whole.left_out, *unread(ones)))
         look = replace(look_of(ones, size, fit, channels, background), half=half)
         look_image = replace(look_of(others, size, fit, image_channels, background), half=halves)
         if memory if memory is not None else (look.bytes + look_image.bytes) * len(chosen) < IN_MEMORY:
             x = decoded(chosen, look, None)
-            super().__init__(Tensors("pairs", x.x, x.label, x.text, x.classes, decoded(mine, look_image, None).x))
+            made = Tensors("pairs", x.x, x.label, x.text, x.classes, decoded(mine, look_image, None).x)
+            made.left_out = x.left_out
+            super().__init__(made)
         else:
             super().__init__(_Streamed(Streamed(chosen, look, None), Streamed(mine, look_image, None)))
 

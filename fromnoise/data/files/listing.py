@@ -1,32 +1,34 @@
-"""A folder of pictures: which files, their labels and captions, and which of them are held out."""
+"""A folder of pictures: which files, their labels and captions, which of them are held out, and what is left out."""
 
-import csv
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import Problem
 from ..dataset import check_left, check_split
+from .metadata import BESIDE, METADATA, Row, bare, beside, column, described, is_about_pictures, word
 from .pictures import ENDINGS
 
-METADATA = ("metadata.jsonl", "metadata.csv")
-HELD_OUT = ("test", "val", "valid", "validation")
+TRAIN, HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "validation", "eval")  # folders that are splits, the best first
+NAMED = 5  # of what is left out
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures below `root` by their relative names, in order, with what is known about each."""
+    """The pictures below `root` by their relative names, in order, with what is known about each; `left_out`, what lies there and is not used, in words."""
 
     root: Path
     files: tuple[str, ...]
     label: tuple[int, ...] | None = None
     text: tuple[str, ...] | None = None
     classes: tuple[str, ...] = ()
-    unused: int = 0  # pictures without a row in the metadata
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -38,49 +40,99 @@ class Listing:
         return replace(self, files=tuple(self.files[i] for i in rows), label=label, text=text)
 
 
-def listed(path: str | Path, labels: bool = True, depth: int | None = None) -> Listing:
-    """The pictures in the folder `path`: labels from class sub-folders or metadata, captions from metadata.
+@dataclass(frozen=True)
+class Found:
+    """What lies in a folder, by relative names: pictures, metadata, captions by the name of their picture, other files, folders without pictures."""
 
-    The class sub-folders are `depth` folders down, or where the pictures' paths first differ.
+    files: list[str]
+    metadata: list[str]
+    texts: dict[str, str]
+    others: list[str]
+    empty: list[str]
+
+
+def listed(path: str | Path, labels: bool = True, depth: int | None = None, above: str | None = None) -> Listing:
+    """The pictures in the folder `path`: labels from class sub-folders or metadata, captions from metadata or texts beside the pictures.
+
+    The class sub-folders are `depth` folders down, or where the pictures' paths first differ. `above`: metadata that lies in the folder above.
     Raises Problem where there is no folder, no picture, a row of metadata without its file, or pictures beside class folders.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
         raise Problem(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}; set data.path to the folder that holds the pictures")
-    files, metadata, others = _walk(root)
-    if not files:
-        found = f", only {others[0]} and the like" if others else ""
-        raise Problem(f"no pictures in {root}{found}; {', '.join(ending[1:] for ending in ENDINGS)} are read, in sub-folders too")
-    listing = _described(root, files, metadata) if metadata else Listing(root, tuple(files))
+    found = _walk(root)
+    if not found.files:
+        there = f", only {found.others[0]} and the like" if found.others else ""
+        raise Problem(f"no pictures in {root}{there}; {', '.join(ending[1:] for ending in ENDINGS)} are read, in sub-folders too")
+    listing, others = Listing(root, tuple(found.files)), found.others
+    if metadata := found.metadata or ([above] if above else []):
+        listing = _with_rows(listing, *described(root, found.files, metadata), os.path.basename(metadata[0]))
+    if listing.text is None and 2 * len(found.texts) >= len(found.files):
+        text = beside(root, listing.files, found.texts)
+        without = _line(text.count(""), "pictures have no text beside them: their caption is empty")
+        listing = replace(listing, text=text, left_out=(*listing.left_out, *without))
+    else:
+        others = [*others, *found.texts.values()]
+    listing = replace(listing, left_out=(*listing.left_out, *_unread(others, found.empty)))
     if not labels:
         return replace(listing, label=None, classes=())
     return listing if listing.label is not None else _by_folder(listing, depth)
 
 
+def _line(count: int, what: str, names: Iterable[str] = ()) -> list[str]:
+    """What is left out, in words, where there is some; with the first few names."""
+    names = list(names)
+    shown = f" ({', '.join(map(word, names[:NAMED]))}{', …' if len(names) > NAMED else ''})" if names else ""
+    return [f"{count:,} {what}{shown}"] if count else []
+
+
+def _unread(others: Sequence[str], empty: Sequence[str]) -> list[str]:
+    """Files that are not read, counted by their endings, and folders in which nothing is."""
+    kinds = Counter(os.path.splitext(name)[1].lower() or os.path.basename(name) for name in others)
+    counted = [f"{n:,} {kind}" for kind, n in kinds.most_common()]
+    return _line(len(others), "files that are not read as pictures", counted) + _line(len(empty), "folders hold no picture that is read", empty)
+
+
 def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -> tuple[Listing, Listing]:
     """(all pictures that the split's decisions rest on, those of the split).
 
-    Folders named train and test (or val, valid, validation) are the splits where they exist; otherwise `held_out` of the files
-    are the test split, chosen by a hash of their names, so that the choice is the same when files are added.
+    Folders named train and test (or training, testing, val, valid, validation, eval, in any case) are the splits where they exist; otherwise
+    `held_out` of the files are the test split, chosen by a hash of their names, so that the choice is the same when files are added.
     """
     check_split(split, held_out)
     root = Path(path).expanduser()
-    held = next((root / name for name in HELD_OUT if (root / name).is_dir()), None)
-    if held is not None and (root / "train").is_dir():
-        train = listed(root / "train", labels)
-        test = listed(held, train.label is not None, _shared(train.files))
+    if splits := _splits(root):
+        (home, held), above = splits, next((f"../{name}" for name in _metadata_of(root, sorted(os.listdir(root)))), None)
+        train = listed(home, labels, above=above)
+        test = listed(held, train.label is not None, _shared(train.files), above)
+        unused = [name for name in _walk(root).files if name.split("/")[0] not in (home.name, held.name)]
+        idle = _line(len(unused), f"pictures are neither in {home.name} nor in {held.name}", dict.fromkeys(name.split("/")[0] for name in unused))
+        train = replace(train, left_out=(*train.left_out, *(f"{held.name}: {line}" for line in test.left_out), *idle))
         return train, train if split == "train" else _as_in(test, train)
     whole = listed(root, labels)
     scores = [score(name) for name in whole.files]
     least = min(scores) if held_out > 0 and len(set(whole.files)) > 1 else -1  # of a small set, one picture at least
-    rows = [i for i, value in enumerate(scores) if (value < held_out or value == least) == (split == "test")]
+    held_rows = [value < held_out or value == least for value in scores]
+    rows = [i for i, held_back in enumerate(held_rows) if held_back == (split == "test")]
     check_left(len(rows), len(whole), split, held_out)
+    if whole.label is not None:
+        trained = {label for label, held_back in zip(whole.label, held_rows, strict=True) if not held_back}
+        without = [name for i, name in enumerate(whole.classes) if i not in trained]
+        whole = replace(whole, left_out=(*whole.left_out, *_line(len(without), "classes are held out whole, and not trained on", without)))
     return whole, whole.at(rows)
 
 
+def _splits(root: Path) -> tuple[Path, Path] | None:
+    """The folders of training and held-out pictures, where there are both."""
+    folders = {entry.name: entry for entry in sorted(root.iterdir(), reverse=True) if entry.is_dir()} if root.is_dir() else {}
+    known = {name.lower(): entry for name, entry in folders.items()} | folders
+    train, held = (next((known[name] for name in names if name in known), None) for names in (TRAIN, HELD_OUT))
+    return (train, held) if train and held else None
+
+
 def score(name: str) -> float:
-    """A number in [0, 1) that depends on a file's relative name alone."""
-    written = name.encode("utf-8", "surrogateescape")  # a name that is not UTF-8 gives back its own bytes
+    """A number in [0, 1) that depends on a file's relative name alone, in whatever Unicode form."""
+    written = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")  # a name that is not UTF-8 gives back its own bytes
     return int.from_bytes(hashlib.blake2b(written, digest_size=6).digest(), "big") / 2**48
 
 
@@ -88,26 +140,21 @@ def partners(listing: Listing, root: Path) -> Listing:
     """The pictures under `root` of the listing's names, but for the endings, in its order; raises Problem where one has no counterpart, or several."""
     if not root.is_dir():
         raise Problem(f"{root}: no such folder; it should hold the other picture of each pair")
-    ours, theirs = (_by_name(place, _walk(place)[0]) for place in (listing.root, root))
-    mine = [name for name in dict.fromkeys(listing.files) if _bare(name) not in theirs]
-    other = [name for bare, name in theirs.items() if bare not in ours]
+    ours, theirs = (_by_name(place, _walk(place).files) for place in (listing.root, root))
+    mine = [name for name in dict.fromkeys(listing.files) if bare(name) not in theirs]
+    other = [name for stem, name in theirs.items() if stem not in ours]
     if mine or other:
         parts = [f"{len(names)} only in {place} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
                  for names, place in ((mine, listing.root), (other, root)) if names]  # fmt: skip
         raise Problem(f"these pictures have no counterpart of the same name: {', '.join(parts)}; add what is missing, or remove them")
-    return Listing(root, tuple(theirs[_bare(name)] for name in listing.files))
-
-
-def _bare(name: str) -> str:
-    """A file's name without its ending."""
-    return name.rpartition(".")[0]
+    return Listing(root, tuple(theirs[bare(name)] for name in listing.files))
 
 
 def _by_name(root: Path, files: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in files:
-        if found.setdefault(_bare(name), name) != name:
-            raise Problem(f"{root} holds both {found[_bare(name)]} and {name}; pairs are found by name, so keep one of them")
+        if found.setdefault(bare(name), name) != name:
+            raise Problem(f"{root} holds both {found[bare(name)]} and {name}; pairs are found by name, so keep one of them")
     return found
 
 
@@ -124,22 +171,32 @@ def _as_in(test: Listing, train: Listing) -> Listing:
     return _labelled(test, [test.classes[i] for i in test.label], train.classes)
 
 
-def _walk(root: Path) -> tuple[list[str], list[str], list[str]]:
-    """Relative names of pictures, of metadata, and of other files; links to folders are followed once, hidden files are not seen."""
-    files, metadata, others, seen = [], [], [], set()
-    for home, folders, names in os.walk(root, followlinks=True):
+def _walk(root: Path) -> Found:
+    """Links to folders are followed once, hidden files are not seen."""
+    files, metadata, others, folders, seen = [], [], [], [], set()
+    for home, inside, names in os.walk(root, followlinks=True):
         real = os.path.realpath(home)
         if real in seen:
-            folders.clear()
+            inside.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        place = Path(home).relative_to(root)
+        inside[:] = sorted(name for name in inside if not name.startswith((".", "__MACOSX")))
+        place, names = Path(home).relative_to(root), sorted(name for name in names if not name.startswith("."))
+        folders.append(place)
+        described_by = _metadata_of(Path(home), names)
         for name in names:
-            kind = files if name.lower().endswith(ENDINGS) else metadata if name in METADATA else others
-            if not name.startswith("."):
-                kind.append((place / name).as_posix())
-    return sorted(files), sorted(metadata), sorted(others)
+            kind = files if name.lower().endswith(ENDINGS) else metadata if name in described_by else others
+            kind.append((place / name).as_posix())
+    pictured, full = {bare(name) for name in files}, {place for name in files for place in Path(name).parents}
+    texts = {bare(name): name for name in sorted(others) if name.lower().endswith(BESIDE) and bare(name) in pictured}
+    empty = [place.as_posix() for place in folders if place not in full and place.parent in full]
+    return Found(sorted(files), sorted(metadata), texts, sorted(set(others).difference(texts.values())), empty)
+
+
+def _metadata_of(home: Path, names: Sequence[str]) -> list[str]:
+    """The file of a folder that describes its pictures, the best of those there are; none where there is none."""
+    there = {name.lower(): name for name in names}
+    return [there[name] for name in METADATA if name in there and is_about_pictures(home / there[name])][:1]
 
 
 def _shared(files: Sequence[str]) -> int:
@@ -157,7 +214,14 @@ def _by_folder(listing: Listing, depth: int | None) -> Listing:
     if loose:
         beside = f"{len(loose)} picture{' lies' if len(loose) == 1 else 's lie'} beside the class folders of {listing.root} ({loose[0]})"
         raise Problem(f"{beside}; move into a class folder, or set data.labels=false")
-    return _labelled(listing, [p[shared] for p in parts], sorted({p[shared] for p in parts}))
+    names = [word(p[shared]) for p in parts]
+    return _labelled(listing, names, sorted(set(names), key=_in_order))
+
+
+def _in_order(name: Any) -> tuple[Any, ...]:
+    """What classes are ordered by: alphabetical, numbers in their names by value."""
+    parts = re.split(r"([0-9]+)", str(name))
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], str(name)
 
 
 def _labelled(listing: Listing, names: Sequence[Any], classes: Sequence[Any]) -> Listing:
@@ -166,73 +230,23 @@ def _labelled(listing: Listing, names: Sequence[Any], classes: Sequence[Any]) ->
     return replace(listing, label=tuple(number[name] for name in names), classes=tuple(map(str, classes)))
 
 
-def _described(root: Path, files: list[str], metadata: list[str]) -> Listing:
+def _with_rows(listing: Listing, rows: list[Row], ignored: list[str], name: str) -> Listing:
     """The pictures that the metadata names, with its text and label."""
-    known, rows = set(files), []
-    for name in metadata:
-        home = Path(name).parent
-        for where, row in _rows(root / name):
-            if not isinstance(row.get("file_name"), str):
-                raise Problem(f'{where}: no file_name; every row needs one, as in {{"file_name": "a.png", "text": "a cat"}}')
-            relative = Path(os.path.normpath(home / row["file_name"])).as_posix()
-            if relative not in known and not (root / relative).is_file():
-                raise Problem(f"{where}: {row['file_name']} does not exist; remove the row, or put the file there")
-            rows.append((where, relative, row))
     if not rows:
-        raise Problem(f"{root / metadata[0]} is empty; write a row for each picture, or remove it")
-    rows.sort(key=lambda entry: entry[1])
-    text, label, named = _column(rows, "text"), _column(rows, "label"), tuple(relative for _, relative, _ in rows)
-    listing = Listing(root, named, text=None if text is None else tuple(map(str, text)), unused=len(known.difference(named)))
+        return listing
+    text, label, named = column(rows, "text"), column(rows, "label"), tuple(relative for _, relative, _ in rows)
+    left_out = _line(len(set(listing.files).difference(named)), f"pictures have no row in {name} and are not used")
+    left_out += _line(len(ignored), f"columns of {name} are not used", ignored)
+    listing = Listing(listing.root, named, text=None if text is None else tuple(map(word, text)), left_out=tuple(left_out))
     return listing if label is None else _numbered(listing, label, rows[0][0])
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    i = 0
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as lines:
-            if path.suffix == ".csv":
-                yield from _cells(path, lines)
-                return
-            for i, line in enumerate(lines, 1):
-                if line.strip():
-                    row = json.loads(line)
-                    if not isinstance(row, dict):
-                        raise Problem(f'{path} line {i} is no JSON object; write {{"file_name": ..., "text": ...}} on each line')
-                    yield f"{path} line {i}", row
-    except json.JSONDecodeError as error:
-        raise Problem(f"{path} line {i}: {error.msg} in column {error.colno}; every line must be one JSON object") from error
-    except UnicodeDecodeError as error:
-        raise Problem(f"{path} is not UTF-8 text; save it as UTF-8") from error
-    except OSError as error:
-        raise Problem(f"cannot read {path}: {error.strerror}") from error
-
-
-def _cells(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of a CSV, without blanks around names and values; an empty label is none."""
-    rows = csv.DictReader(lines)
-    try:
-        for row in rows:
-            cells = {key.strip(): value.strip() for key, value in row.items() if key is not None and value is not None}
-            yield f"{path} line {rows.line_num}", cells | {"label": cells.get("label") or None}
-    except csv.Error as error:
-        raise Problem(f"{path} line {rows.reader.line_num}: {error}; look for a quote that is never closed") from error
-
-
-def _column(rows: list[tuple[str, str, dict]], key: str) -> list | None:
-    """The values of one column, or None where no row has it. Raises Problem where only some have."""
-    values = [row.get(key) for _, _, row in rows]
-    if all(value is None for value in values):
-        return None
-    if None in values:
-        raise Problem(f"{rows[values.index(None)][0]}: no {key}, though other rows have one; give it to every row, or to none")
-    return values
-
-
 def _numbered(listing: Listing, label: list, where: str) -> Listing:
-    """Class numbers from 0 without gaps, in the order of the labels: by value where they are whole numbers, else alphabetical."""
+    """Class numbers from 0 without gaps, in the order of the labels: by value where they are whole numbers, else as folders are."""
     if all(isinstance(value, str) and value.isascii() and value.isdigit() for value in label):  # CSV knows no numbers
         label = [int(value) for value in label]
     whole = all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in label)
     if not whole and not all(isinstance(value, str) for value in label):
-        raise Problem(f"{where.rsplit(' line', 1)[0]}: labels must be all names, or all whole numbers from 0")
-    return _labelled(listing, label, sorted(set(label)))
+        raise Problem(f"{re.split(' (line|entry) ', where)[0]}: labels must be all names, or all whole numbers from 0")
+    label = label if whole else [word(value) for value in label]
+    return _labelled(listing, label, sorted(set(label), key=_in_order))

@@ -1,5 +1,6 @@
 """One picture file, of any usual kind, as an array of the size and channels of a set."""
 
+import io
 import math
 import os
 import struct
@@ -7,17 +8,21 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageColor, ImageOps, PngImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from ...errors import Problem, Usage, nearest
 from ..dataset import scaled
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
+USUAL = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".jfif", ".jpe", ".avif", ".jp2", ".apng", ".ppm", ".pgm", ".tga")
+ENDINGS = tuple(ending for ending in USUAL if ending in Image.registered_extensions())  # AVIF is read where Pillow was built for it
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 28  # bytes: a comment of 1 MB is no damage
+SRGB = ImageCms.createProfile("sRGB")
 CHANNELS = {"grey": ("L", 1), "rgb": ("RGB", 3), "rgba": ("RGBA", 4)}
 FITS = ("crop", "pad", "resize")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's own conversion
@@ -44,6 +49,8 @@ class Header:
     depth: int  # bits per channel: 1, 8, 16 or 32
     colour: bool
     alpha: bool
+    pages: int = 1  # of a stack or film, of which the first is read
+    profile: bool = False  # whether its colours are not sRGB's
 
 
 def header(path: str | Path) -> Header:
@@ -54,7 +61,9 @@ def header(path: str | Path) -> Header:
         turnable = image.format not in ("PNG", "TIFF") or "exif" in image.info
         if turnable and image.getexif().get(ORIENTATION) in TURNED and image.format != "TIFF":
             width, height = height, width
-        return Header(width, height, image.mode, _depth(image), not _grey(image), image.has_transparency_data)
+        pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a phone's JPEG carries previews of the same picture
+        profile, colour = _to_srgb(image.info.get("icc_profile"), _inked(image)) is not None, not _grey(image)
+        return Header(width, height, image.mode, _depth(image), colour, image.has_transparency_data, pages, profile)
 
 
 def _grey(image: Image.Image) -> bool:
@@ -65,6 +74,39 @@ def _depth(image: Image.Image) -> int:
     if image.mode in ("1", "F"):
         return {"1": 1, "F": 32}[image.mode]
     return 16 if image.mode.startswith("I") or any("16" in _raw(tile) for tile in getattr(image, "tile", ())) else 8
+
+
+def _inked(image: Image.Image) -> str:
+    """The mode in which an image's colour profile speaks of it: grey, ink, or red, green and blue."""
+    return "L" if _grey(image) else "CMYK" if image.mode == "CMYK" else "RGB"
+
+
+@lru_cache(maxsize=64)
+def _to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What brings colours of a mode to sRGB; None where they are there already, or the profile is of no use."""
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+        if not profile or "sRGB" in ImageCms.getProfileDescription(own):
+            return None
+        flags = ImageCms.Flags.NOCACHE | ImageCms.Flags.BLACKPOINTCOMPENSATION  # no cache: threads share it
+        if mode == "L":
+            flags |= ImageCms.Flags.NOOPTIMIZE  # what is dark is off by 10 levels with its tables
+        return ImageCms.buildTransform(own, SRGB, mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, flags)
+    except (ImageCms.PyCMSError, OSError):
+        return None
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """The image (8 bits a channel) in sRGB, by the colour profile that it carries; as it is where it carries none."""
+    mode = _inked(image)
+    transform = _to_srgb(image.info.get("icc_profile"), mode)
+    if transform is None:
+        return image
+    whole = image.convert("RGBA") if image.has_transparency_data else None
+    made = transform.apply(image.convert(mode))
+    if whole is not None:
+        made.putalpha(whole.getchannel("A"))
+    return made
 
 
 def _raw(tile) -> str:
@@ -181,7 +223,7 @@ def _plain(look: Look, image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":  # Pillow's own conversion would clip these greys rather than scale them
         image = Image.fromarray(np.rint(_turned(_shares(image), image) * 255).astype(np.uint8))
     else:
-        image = ImageOps.exif_transpose(image)
+        image = _in_srgb(ImageOps.exif_transpose(image))
     if look.half:
         image = image.crop(half_box(look.half, *image.size))
     mode = CHANNELS[look.channels][0]
@@ -246,7 +288,7 @@ def _deep_pixels(image: Image.Image, path: str | Path) -> np.ndarray:
                 return _turned((coarse * np.float32(256) + fine) / np.float32(65535), image)
         except (ValueError, KeyError):
             pass  # Pillow has no reader for that layout's low bytes: 8 of the 16 bits it is
-    image = ImageOps.exif_transpose(image)
+    image = _in_srgb(ImageOps.exif_transpose(image))
     mode = ("L" if _grey(image) else "RGB") if not image.has_transparency_data else "RGBA"
     pixels = np.asarray(image.convert(mode), np.float32) / 255
     return pixels.reshape(*pixels.shape[:2], -1)

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import Problem
+from ...errors import Problem, check_text
 from ..dataset import Tensors
-from ..files.folder import in_threads
-from ..files.listing import HELD_OUT, listed, split_listing
+from ..files.folder import in_threads, unread
+from ..files.listing import split_listing
 from ..files.pictures import Header, Look, header
 from ..sets import arrays, cifar, idx
 
+HELD_OUT = 0.05  # as `folder` does unless it is said
 FEW = 20  # examples in a class under which `warnings` names it
 
 
@@ -39,7 +40,7 @@ class Inspection:
     broken: tuple[tuple[str, str], ...] = ()  # (name, reason)
     duplicates: tuple[tuple[str, ...], ...] = ()  # groups of names whose pixels are the same
     constant: tuple[str, ...] = ()  # pictures of one colour
-    unused: int = 0  # pictures that the metadata does not name
+    left_out: tuple[str, ...] = ()  # what lies there and is not used, in words
     held_out: int = 0  # pictures in a test folder of their own
 
     @property
@@ -54,7 +55,7 @@ class Inspection:
 
     def warnings(self) -> list[str]:
         """What to check before training, one line each."""
-        lines = []
+        lines = [f"left out: {line}" for line in self.left_out]
         if self.broken:
             named = "; ".join([f"{name}: {reason}" for name, reason in self.broken[:3]] + ["…"] * (len(self.broken) > 3))
             lines.append(f"{len(self.broken)} broken ({named}): remove them, or data.skip_broken=true")
@@ -68,8 +69,6 @@ class Inspection:
             lines.append(f"unbalanced classes: {max(self.labels.values())} examples in the largest, {self.labels[least]} in {least}")
         elif self.labels and min(self.labels.values()) < FEW:
             lines.append(f"fewer than {FEW} examples in a class: expect copies of them rather than new pictures")
-        if self.unused:
-            lines.append(f"{self.unused} pictures have no row in the metadata and are not used")
         if self.high - self.low < 0.5:
             lines.append(f"low contrast: values reach from {self.low:.2f} to {self.high:.2f} of full scale")
         return lines
@@ -88,6 +87,7 @@ class _Facts(NamedTuple):
 def inspect(path: str | Path) -> Inspection:
     """What the pictures at `path` are, all decoded: a folder of them, one with idx or CIFAR-10 files, or a .npz. Raises Problem where there are none."""
     path = Path(path).expanduser().absolute()
+    check_text("the folder", str(path))
     if path.suffix == ".npz":
         images, labels = arrays.read(path)
         numbers, classes = (None, ()) if labels is None else arrays.numbered(labels)
@@ -112,8 +112,7 @@ def _tensors(path: Path, kind: str, data: Tensors) -> Inspection:
 
 
 def _folder(path: Path) -> Inspection:
-    sorted_already = (path / "train").is_dir() and any((path / name).is_dir() for name in HELD_OUT)
-    listing, held = split_listing(path, True, "test", 0.0) if sorted_already else (listed(path), ())
+    listing = split_listing(path, True, "train", 0.0)[0]
 
     def examine(file: str) -> tuple[Header, _Facts]:
         head = header(file)
@@ -126,11 +125,12 @@ def _folder(path: Path) -> Inspection:
     if not kept:
         raise Problem(f"none of the {len(listing)} pictures in {path} can be read ({broken[0][0]}: {broken[0][1]}); replace them")
     heads, found = zip(*(results[i] for i in kept), strict=True)  # type: ignore[misc]
-    good = listing.at(kept)
+    good, (whole, held) = listing.at(kept), split_listing(path, True, "test", HELD_OUT)  # refused where training would be
     return Inspection(
         path, "folder", Counter((h.width, h.height) for h in heads), Counter(h.mode for h in heads), Counter(h.depth for h in heads),
         any(h.colour for h in heads), any(h.alpha for h in heads), labels={} if good.label is None else _counts(good.label, good.classes),
-        captions=good.text or (), broken=tuple(broken), unused=listing.unused, held_out=len(held), **_whole(good.files, found),
+        captions=good.text or (), broken=tuple(broken), left_out=(*whole.left_out, *unread(heads)),
+        held_out=len(held) if held.root != whole.root else 0, **_whole(good.files, found),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ... import progress
 from .inspect import Inspection, inspect
 
 SHOWN = 12  # classes listed by name
@@ -21,7 +22,7 @@ SIDEWAYS = re.compile(r"\b(left|right|leftwards?|rightwards?|clockwise|countercl
 
 def report(path: str | Path, console: Console | None = None) -> str:
     """Inspect `path`, print what it holds, and return the proposed recipe (YAML)."""
-    found, console = inspect(path), console or Console()
+    found, console = inspect(path), console or progress.console()
     rows = Table(show_header=False, box=None, pad_edge=False)
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
@@ -29,9 +30,9 @@ def report(path: str | Path, console: Console | None = None) -> str:
         rows.add_row(question, answer)
     console.print(rows)
     for warning in found.warnings():
-        console.print(f"! {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"! {warning}", style="yellow", soft_wrap=True)
     recipe = propose(found)
-    console.print(f"\n{recipe}", markup=False, highlight=False, soft_wrap=True, end="")
+    console.print(f"\n{recipe}", soft_wrap=True, end="")
     return recipe
 
 

@@ -1,0 +1,58 @@
+"""A run on a folder of one's own: what it says of it when it begins, and where the folder may go."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fromnoise import progress
+from fromnoise.errors import Problem
+from fromnoise.runs import Run
+from fromnoise.training import monitor
+from fromnoise.training.loop import train
+
+
+def pictures(home, count=6):
+    for i in range(count):
+        for name in (b"cat [old]", b"caf\xe9 :smile:"):
+            os.makedirs(os.path.join(home, name), exist_ok=True)
+            Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8)).save(os.fsdecode(os.path.join(home, name, b"%d.png" % i)))
+
+
+def recipe(path, steps=2, **data):
+    settings = {"steps": steps, "batch": 4, "evals": 1, "held_out": 2, "warmup": 4}
+    return {"data": {"name": "folder", "path": str(path), "held_out": 0.2, **data}, "network": {"name": "conv", "width": 8},
+            "conditions": ["label"], "train": settings, "sample": {"steps": 1}}  # fmt: skip
+
+
+def test_a_run_names_what_it_leaves_out_and_may_go_on_where_the_folder_moved(tmp_path, monkeypatch):
+    pictures(os.fsencode(tmp_path / "old"))
+    (tmp_path / "old/photo [x].HEIC").write_bytes(b"0")
+    shown = io.StringIO()
+    monkeypatch.setattr(monitor, "console", lambda **how: progress.console(file=shown, width=200))
+    run = train(recipe(tmp_path / "old"), tmp_path / "runs/a[/x] :cat:")
+    assert "left out: 1 files that are not read as pictures (1 .heic)" in shown.getvalue()
+    assert f"{tmp_path}/runs/a[/x] :cat:: " in shown.getvalue() and "report.html" in shown.getvalue()
+    assert Run(run.path).recipe().classes == (r"caf\udce9 :smile:", "cat [old]")
+    (tmp_path / "old").rename(tmp_path / "new")
+    with pytest.raises(Problem, match="old: no such folder; set data.path"):
+        train(recipe(tmp_path / "old", 4), run.path, quiet=True)
+    with pytest.raises(Problem, match="other settings .data.fit"):
+        train(recipe(tmp_path / "new", 4, fit="pad"), run.path, quiet=True)
+    train(recipe(tmp_path / "new", 4), run.path, quiet=True)
+    assert run.load_checkpoint()["state"]["step"] == 4
+
+
+def test_a_preview_that_is_not_finite_ends_no_run(tmp_path, monkeypatch):
+    pictures(os.fsencode(tmp_path / "old"))
+    run = train(recipe(tmp_path / "old") | {"sample": "tests.training.test_folders:astray"}, tmp_path / "run", quiet=True)
+    said = [entry["why"] for entry in run.entries() if entry.get("event") == "not drawn"]
+    assert said and all("20 steps of tests.training.test_folders:astray; they do not converge" in why for why in said) and (run.path / "model.safetensors").is_file()
+
+
+def astray(denoise, x, levels):
+    """A sampler that finds nothing."""
+    yield torch.full_like(x, torch.inf), x
