@@ -24,8 +24,9 @@ def feed(
 ) -> Iterator[dict[str, Any]]:
     """The endless batches of `plan` from step `start`, as `Dataset.get` gives them, on `device`; raises Usage where `flip` cannot be.
 
-    `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step) and its place in the batch. A set in memory moves to `device` once
-    and is gathered there, a large one batch by batch; one that streams from files is decoded by `workers` processes (0: in this one). Nothing here waits for the device.
+    `flip` mirrors each example along its last axis with probability 1/2, decided by (seed, step) and its place in the batch. A set in memory moves to `device`
+    once and is gathered there, a large one batch by batch; one that streams from files is decoded by `workers` processes (0: in this one). Nothing here
+    waits for the device.
     """
     check_flip(dataset, flip)
     device = torch.device(device)
