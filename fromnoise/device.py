@@ -44,6 +44,11 @@ def out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in ("can't allocate memory", "out of memory"))
 
 
+def free_memory() -> None:
+    """Gives back what torch keeps of a GPU's memory for later."""
+    torch.cuda.empty_cache()
+
+
 def compiled(network: torch.nn.Module, kept: Path | None = None, fallback: bool = False) -> None:
     """Compiles a network in place, each shape for itself; for a whole process, `kept` holds what is compiled and `fallback` goes on where that fails."""
     import torch._dynamo

@@ -1,7 +1,7 @@
 """What is seen of a run while it goes on: the log, the progress line, the held-out loss, the grids."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from .. import figures
-from ..device import uncompiled
+from ..device import free_memory, out_of_memory, uncompiled
 from ..draws import Draws
 from ..model import NotFinite
 from ..progress import console
@@ -31,6 +31,7 @@ class Monitor:
 
     def __init__(self, run: Run, state: State, parts: Setup, quiet: bool):
         self.run, self.state, self.parts, self.settings, self.main = run, state, parts, parts.settings, parts.main
+        self.most = self.micro_batch
         self.mark()
         self.spoke = time.perf_counter()
         self.console = console(stderr=True, quiet=quiet or not self.main)
@@ -62,6 +63,26 @@ class Monitor:
             self.console.print(more if state.done >= 1 else f"resumed from step {state.step:,}")
         self.task = self.bar.add_task("", total=1.0, completed=state.done)
         self.bar.start()
+
+    @property
+    def micro_batch(self) -> int:
+        """How many examples go through the network at a time in training."""
+        return len(self.parts.rows) // self.parts.gradient.micro_batches
+
+    def within_memory(self, work: Callable[[int], Any]) -> Any:
+        """work(examples at a time): a micro-batch of them, and half as many, for good, wherever memory runs out; None where it does not hold one."""
+        while True:
+            self.most = min(self.most, self.micro_batch)
+            try:
+                return work(self.most)
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+            free_memory()  # outside, where the error no longer holds what failed
+            if self.most == 1:
+                return self.event("memory", "it does not hold a single example while evaluating; the run goes on without")
+            self.most //= 2
+            self.event("memory", f"it ran out while evaluating: {self.most} examples at a time from now on, with the same result")
 
     def mark(self) -> None:
         """From here on speed is counted anew."""
@@ -141,12 +162,17 @@ class Monitor:
         n = min(self.settings.held_out, len(unseen))
         rows = torch.arange(n) * len(unseen) // n  # from all over: sets are often sorted by class
         batch = {key: value.to(model.device) if isinstance(value, Tensor) else value for key, value in unseen.get(rows).items()}
-        eps, losses = model.draw_source(batch, Draws.fixed(n, self.parts.recipe.seed)), {}
-        for t in TIMES:
-            level = model.noise(torch.full((n,), t, dtype=torch.float64))
-            values = measured(model, self.settings, batch, level, eps, Draws.fixed(n, self.parts.recipe.seed).of("evaluation"))
-            losses[f"{t:g}"] = float(values.mean())
-        return losses
+        eps, draws = model.draw_source(batch, Draws.fixed(n, self.parts.recipe.seed)), Draws.fixed(n, self.parts.recipe.seed).of("evaluation")
+
+        def mean(t: float, most: int) -> float:
+            values = []
+            for part in (slice(first, first + most) for first in range(0, n, most)):
+                here, own = {key: value[part] for key, value in batch.items()}, draws.part(part)
+                level = model.noise(torch.full((len(own.rows),), t, dtype=torch.float64))
+                values.append(measured(model, self.settings, here, level, eps[part], own))
+            return float(torch.cat(values).mean())
+
+        return self.within_memory(lambda most: {f"{t:g}": mean(t, most) for t in TIMES}) or {}
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
@@ -162,15 +188,13 @@ class Monitor:
         conditions = model.with_defaults(square, {})
         pictures = next(iter(figures.input_pictures(model, square, conditions).values()), None)
         classes = len(model.classes) if "label" in model.conditions else 0
-        if len(model.shape) == 1:
-            image = figures.grid(model.sample(1000, seed=seed).cpu().float())
-        elif pictures is None:
-            columns = classes if 0 < classes <= figures.MOST else 2 * rows
-            conditions = model.with_defaults(rows * columns, {})
-            image = figures.samples(model.sample(rows * columns, seed=seed, **conditions).cpu().float(), conditions, model.classes, columns)
-        else:
-            image = figures.alternating(pictures, model.sample(square, seed=seed, **conditions).cpu().float(), 2 * rows)
-        figures.write(image, path)
+        columns = classes if 0 < classes <= figures.MOST else 2 * rows
+        n = 1000 if len(model.shape) == 1 else rows * columns if pictures is None else square
+        conditions = model.with_defaults(n, {})
+        drawn = self.within_memory(lambda most: model.sample(n, seed=seed, batch=min(most, model.sampling.batch), **conditions).cpu().float())
+        if drawn is not None:
+            plain = pictures is None
+            figures.write(figures.samples(drawn, conditions, model.classes, columns) if plain else figures.alternating(pictures, drawn, 2 * rows), path)
 
     def stopped(self, number: int) -> None:
         """The report of what there is so far."""
@@ -192,7 +216,8 @@ class Monitor:
             model.eval()
             with self.drawing():
                 self.draw(self.run.path / "samples" / "final.png", rows=8)
-                figures.reverse_gif(model, self.run.path / "samples" / "reverse.gif", sampling=replace(model.sampling, seed=self.parts.recipe.seed))
+                path, sampling = self.run.path / "samples" / "reverse.gif", replace(model.sampling, seed=self.parts.recipe.seed)
+                self.within_memory(lambda most: figures.reverse_gif(model, path, most if most < self.micro_batch else None, sampling=sampling))
             model.train()
         if any((self.run.path / "samples").glob("step_*.png")):
             figures.progress(self.run.path)

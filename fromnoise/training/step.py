@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..device import out_of_memory
+from ..device import free_memory, out_of_memory
 from ..diffusion import PENALTIES, WEIGHTS, Level
 from ..draws import Draws
 from ..errors import Problem
@@ -93,7 +93,7 @@ class Gradient:
         self.micro_batches = next(more for more in range(2 * parts, n + 1) if n % more == 0) if 2 * parts <= n else n
         for parameter in self.parameters:
             parameter.grad = None
-        torch.cuda.empty_cache()
+        free_memory()
 
 
 def diagnosis(batch: Mapping[str, Any], value: Tensor, norm: float) -> str:

@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from safetensors.torch import load_file
 
 from fromnoise.data import Tensors
-from fromnoise.diffusion import SOURCES
+from fromnoise.diffusion import SOURCES, Denoiser
 from fromnoise.draws import Draws
 from fromnoise.errors import Problem
 from fromnoise.model import Model
+from fromnoise.runs import Run
 from fromnoise.training.loop import train
+from fromnoise.training.monitor import Monitor
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.step import Gradient, noise, stratified
 from tests.parts import built, stirred
@@ -62,6 +66,39 @@ def test_memory_for_not_one_example_is_a_line(tmp_path, monkeypatch):
     Small(monkeypatch, 0, CUDA)
     with pytest.raises(Problem, match="not hold a single example"):
         train(recipe(train={"steps": 2}), tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize("error", [CUDA, CPU], ids=["cuda", "cpu"])
+def test_where_memory_runs_out_in_an_evaluation_it_goes_in_smaller_parts_and_the_run_is_the_same(tmp_path, monkeypatch, error):
+    """Held-out examples, previews, the last pictures: first by micro-batches, then by halves; the figures and pictures are the same."""
+    change = {"batch": 16, "accumulate": 2, "steps": 4, "evals": 2, "held_out": 20, "precision": "fp32"}
+    train(recipe(train=change), tmp_path / "large", quiet=True)
+    real, sizes = Denoiser.raw, []
+
+    def raw(denoiser, x, *rest):
+        if not torch.is_grad_enabled():
+            sizes.append(len(x))
+            if len(x) > 3:
+                raise error
+        return real(denoiser, x, *rest)
+
+    monkeypatch.setattr(Denoiser, "raw", raw)
+    run = train(recipe(train=change), tmp_path / "small", quiet=True)
+    assert sizes[:4] == [1, 8, 4, 2] and max(sizes[4:]) == 2, "a dry run, a micro-batch, its halves; then no more"
+    assert [e["why"].partition(":")[2].split()[0] for e in run.entries() if e.get("event") == "memory"] == ["4", "2"]
+    one, two = ([entry["held_out_by_level"] for entry in Run(tmp_path / name).entries() if "held_out" in entry] for name in ("large", "small"))
+    assert [list(a.values()) for a in one] == [pytest.approx(list(b.values()), rel=1e-5) for b in two] and len(one) == 2
+    assert all(torch.equal(value, weights(tmp_path / "large")[name]) for name, value in weights(tmp_path / "small").items())
+    for name in ("step_00000002.png", "final.png"):
+        a, b = (np.asarray(Image.open(tmp_path / run / "samples" / name)).astype(int) for run in ("large", "small"))
+        assert a.shape == b.shape and abs(a - b).max() <= 1
+    assert (tmp_path / "small" / "samples" / "reverse.gif").is_file()
+
+
+def test_memory_that_holds_no_example_in_an_evaluation_does_not_end_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(Monitor, "draw", lambda self, path, rows: self.within_memory(lambda most: (_ for _ in ()).throw(CUDA)))
+    run = train(recipe(train={"steps": 2, "evals": 1}), tmp_path / "run", quiet=True)
+    assert run.finished(2) and "without" in [e["why"] for e in run.entries() if e.get("event") == "memory"][-1]
 
 
 def test_other_errors_are_not_taken_for_memory(tmp_path, monkeypatch):
