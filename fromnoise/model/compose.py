@@ -10,9 +10,9 @@ from ..conditions import Control
 from ..errors import Problem, Usage
 from ..files import vacant
 from ..networks import merge
-from ..runs import Run
+from ..runs import Run, digest
 from .build import build
-from .load import digest, example_of, load, read_base
+from .load import example_of, load, read_base
 from .model import Model
 
 

@@ -1,12 +1,10 @@
 """From a run folder, or a folder in diffusers' layout, to a model."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .. import convert
 from ..conditions import Example
@@ -14,7 +12,7 @@ from ..config import Recipe
 from ..device import best, precision
 from ..errors import Problem, Usage
 from ..networks import lay_weights_last, merge
-from ..runs import Run, misfit
+from ..runs import Run, digest, misfit
 from .build import Base, build
 from .model import Model
 
@@ -78,12 +76,3 @@ def read_base(node: Any, trust: bool = False) -> Base:
     recipe = Recipe.of(convert.read(path).config) if convert.is_foreign(path) else Run(path).recipe(trust)
     tensors = {name: tensor.detach() for name, tensor in merge(model).state_dict().items()}
     return Base(recipe, tensors, {"run": str(path.resolve()), "weights": weights, "digest": found})
-
-
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """A short name of these weights, wherever they lie."""
-    content = hashlib.sha256()
-    for name in sorted(tensors):
-        content.update(name.encode())
-        content.update(tensors[name].cpu().contiguous().flatten().view(-1).numpy().tobytes())
-    return content.hexdigest()[:16]

@@ -1,6 +1,8 @@
 """The run folder: everything that a run leaves, described by itself."""
 
+import hashlib
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -115,12 +117,18 @@ class Run:
                 raise OSError(28, f"writing failed, is the disk full? ({str(error).splitlines()[0]})") from error
 
     def load_checkpoint(self) -> dict[str, Any]:
+        cure = "restore a copy, or begin anew with --fresh (the present run is kept beside)"
         try:
+            with zipfile.ZipFile(self.checkpoint) as content:
+                if damaged := content.testzip():  # torch does not look at the check sums that it writes
+                    raise ValueError(f"{damaged} holds other bits than were written")
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:  # a cut file raises one of a dozen types
-            why, cure = str(error).splitlines()[0][:120], "restore a copy, or begin anew with --fresh (the present run is kept beside)"
-            raise Problem(f"{self.checkpoint} cannot be read, it may be cut short ({why}); {cure}") from error
-        if state.get("version") != VERSION:
+            why = (str(error) or type(error).__name__).splitlines()[0][:120]
+            raise Problem(f"{self.checkpoint} cannot be read, it may be cut short or damaged ({why}); {cure}") from error
+        if not isinstance(state, dict) or not isinstance(state.get("version"), int):
+            raise Problem(f"{self.checkpoint} is no checkpoint of a run; {cure}")
+        if state["version"] != VERSION:
             raise Problem(f"{self.checkpoint} is of format {state.get('version')}, this fromnoise reads {VERSION}; begin anew with --fresh")
         return state
 
@@ -159,20 +167,32 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], words: Mapping[str,
     """A safetensors file of tensors and words."""
     from safetensors.torch import save
 
-    packed = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, dict(words))
+    packed = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {**words, "digest": digest(tensors)})
     with replacing(file) as temporary:
         temporary.write_bytes(packed)
 
 
 def read_tensors(file: Path, cure: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The (tensors, words) of a safetensors file; raises Problem, with what helps, where it cannot be read."""
+    """The (tensors, words) of a safetensors file; raises Problem, with what helps, where it cannot be read or holds other bits than were written."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, "pt") as content:
-            return {name: content.get_tensor(name) for name in content.keys()}, content.metadata() or {}
-    except (SafetensorError, OSError) as error:
+            tensors, words = {name: content.get_tensor(name) for name in content.keys()}, content.metadata() or {}
+    except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise Problem(f"{file} cannot be read, it may be cut short ({error}); {cure}") from error
+    if words.pop("digest", found := digest(tensors)) != found:
+        raise Problem(f"{file} is damaged, it holds other numbers than were written; {cure}")
+    return tensors, words
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """A short name of these tensors, wherever they lie."""
+    content = hashlib.sha256()
+    for name in sorted(tensors):
+        content.update(name.encode())
+        content.update(tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return content.hexdigest()[:16]
 
 
 def misfit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | None:

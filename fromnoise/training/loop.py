@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from accelerate import Accelerator
 from ..data import Plan, feed
 from ..draws import Draws
 from ..errors import Problem
+from ..runs import locked
 from ..runs.folder import EXAMPLES, Run
 from .checkpoint import create_or_check, go_back, keep_best, restore, save, write_checkpoint
 from .monitor import Monitor
-from .setup import setup
+from .setup import Setup, setup
 from .state import Pace, State
 from .step import diagnosis, noise, stratified
 
@@ -72,7 +73,14 @@ def train(recipe: Any, out: str | Path, fresh: bool = False, quiet: bool = False
     resumed run equals an uninterrupted one, and so do runs on one or several processes, up to rounding. Raises Problem where `out` holds a
     run with other settings, unless `fresh`, which renames that one. `trust` and `own_process`: see `setup`.
     """
-    parts, run, state = setup(recipe, device, trust, own_process), Run(out), State()
+    parts, run = setup(recipe, device, trust, own_process), Run(out)
+    with locked(run.path) if parts.main else nullcontext():
+        return _train(run, parts, fresh, quiet)
+
+
+def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
+    """The training loop, in a run folder that is this process's own."""
+    state = State()
     settings, accelerator, model, optimizer = parts.settings, parts.accelerator, parts.model, parts.optimizer
     if parts.main:
         create_or_check(run, parts.recipe, fresh, accelerator.device)

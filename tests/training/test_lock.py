@@ -1,0 +1,88 @@
+"""One training at a time in a run folder, and nothing damaged is taken for what was written."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fromnoise.errors import Problem
+from fromnoise.model import load
+from fromnoise.runs import locked
+from fromnoise.training.loop import train
+from tests.training.test_train import recipe
+
+HOLD = "import sys, time; from fromnoise.runs import locked\nwith locked(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_training_names_the_first_and_touches_nothing(tmp_path, holder):
+    with pytest.raises(Problem, match=rf"another process trains into it \(process {holder.pid} on .*--out"):
+        train(recipe(), tmp_path / "run", quiet=True)
+    with pytest.raises(Problem, match="another process"):
+        train(recipe(), tmp_path / "run", fresh=True, quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_lock_ends_with_its_process_however_that_ends(tmp_path, holder):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    train(recipe(train={"steps": 2}), tmp_path / "run", quiet=True)
+    train(recipe(train={"steps": 2}), tmp_path / "run", fresh=True, quiet=True)  # and with ours, too
+    assert (tmp_path / "run.old1" / "model.safetensors").is_file()
+    with locked(tmp_path / "run"):
+        pass
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damage") / "run"
+    train(recipe(train={"steps": 4}), folder, quiet=True)
+    return folder
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.7, 0.999])
+@pytest.mark.parametrize("name", ["model.safetensors", "last.ckpt"])
+def test_one_flipped_bit_is_found(trained, tmp_path, name, share):
+    """Wherever it lies: what does not change the numbers may pass, any other number may not."""
+    copy = tmp_path / "run"
+    copy.mkdir()
+    for file in trained.iterdir():
+        if file.is_file():
+            (copy / file.name).write_bytes(file.read_bytes())
+    content = (trained / name).read_bytes()
+    (copy / name).write_bytes(flipped(content, int(share * len(content))))
+    with pytest.raises(Problem, match=name.replace(".", r"\.")):
+        load(copy, "cpu", trust=True) if name.startswith("model") else train(recipe(train={"steps": 8}), copy, quiet=True)
+
+
+def test_weights_without_a_digest_load(trained, tmp_path):
+    """As other programs write them."""
+    for name in ("config.yaml", "model.safetensors"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file(weights, tmp_path / "model.safetensors")
+    found = load(tmp_path, "cpu", trust=True).state_dict()
+    assert all(torch.equal(found[key], weights[key]) for key in weights)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"version": "two"}, {}, torch.zeros(3)])
+def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
+    train(recipe(train={"steps": 2}), tmp_path / "run", quiet=True)
+    torch.save(content, tmp_path / "run" / "last.ckpt")
+    with pytest.raises(Problem, match="is no checkpoint of a run"):
+        train(recipe(train={"steps": 4}), tmp_path / "run", quiet=True)
