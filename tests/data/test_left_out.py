@@ -163,6 +163,9 @@ def test_one_picture_is_refused_where_training_would_refuse_it(tmp_path):
         with pytest.raises(Problem, match="both learnt and held out; add more, or"):
             look(tmp_path)
     assert len(folder(tmp_path)) == 1  # what the message says
+    np.savez(tmp_path / "a.npz", np.zeros((1, 8, 8, 3), np.uint8))
+    with pytest.raises(Problem, match="both learnt and held out"):
+        inspect(tmp_path / "a.npz")
 
 
 def test_numbers_in_class_names_are_in_order(tmp_path):
