@@ -136,7 +136,9 @@ def test_pages_of_stacks_are_counted(tmp_path):
     pages[0].save(tmp_path / "a.tiff", save_all=True, append_images=pages[1:])
     pages[0].save(tmp_path / "b.gif", save_all=True, append_images=pages[1:3])
     pages[0].save(tmp_path / "c.png")
-    lines = ("6 pages after the first of 2 stacks or films are not read",)
+    whole = (tmp_path / "a.tiff").read_bytes()
+    (tmp_path / "d.tiff").write_bytes(whole[: 2 * len(whole) // 5])  # its first page is whole
+    lines = ("7 pages after the first of 3 stacks or films are not read",)
     assert folder(tmp_path, channels="grey").left_out == lines == inspect(tmp_path).left_out
 
 
