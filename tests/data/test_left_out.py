@@ -45,7 +45,7 @@ def test_captions_beside_pictures(tmp_path, ending, memory):
     (tmp_path / f"b/1{ending}").write_text("one of b")
     data = folder(tmp_path, memory=memory)
     assert everything(data)["text"] == ["one, of a", "", "one of b"] and data.classes == ("a", "b")
-    assert data.left_out == ("1 pictures have no text beside them: their caption is empty",)
+    assert data.left_out == ("1 pictures have no words beside them: their caption is empty",)
 
 
 def test_a_text_of_one_picture_among_many_is_no_caption(tmp_path):

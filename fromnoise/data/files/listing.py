@@ -71,7 +71,7 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
         listing = replace(listing, left_out=(*listing.left_out, f"{os.path.basename(above)} above, since there is one in {root.name}"))
     if listing.text is None and 2 * len(found.texts) >= len(found.files):
         text = beside(root, listing.files, found.texts)
-        without = _line(text.count(""), "pictures have no text beside them: their caption is empty")
+        without = _line(text.count(""), "pictures have no words beside them: their caption is empty")
         listing = replace(listing, text=text, left_out=(*listing.left_out, *without))
     else:
         others = [*others, *found.texts.values()]
