@@ -51,7 +51,7 @@ class Monitor:
             f"on {parts.model.device} in {'bf16' if parts.model.denoiser.autocast else 'fp32'}"
         )
         for line in parts.data.left_out:
-            self.console.print(f"left out: {line}", style="yellow")
+            self.console.print(f"left out: {line}", style="yellow", soft_wrap=True)
         self.since = (state.seconds - state.evaluating, state.images)
         self.event("resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
         if changed:
