@@ -1,7 +1,11 @@
+import re
+from pathlib import Path
+
 import pytest
 
+import fromnoise
 from fromnoise import progress
-from fromnoise.progress import bar, duration, track
+from fromnoise.progress import bar, console, duration, track
 
 
 @pytest.mark.parametrize(
@@ -46,3 +50,13 @@ def test_a_bar_counts_and_goes_even_where_something_fails(monkeypatch):
 def test_no_bar_without_a_terminal(monkeypatch):
     seen = shown(monkeypatch, terminal=False)
     assert list(track("abc", "letters", 3)) == ["a", "b", "c"] and not seen
+
+
+def test_there_is_one_console_and_it_prints_words_as_they_are(capsys):
+    """Markup in a caption is somebody's caption: nothing else may make a console, or a column that reads markup."""
+    console(width=80).print("[/x] [bold]a[/bold] :smile: \\[v]", style="yellow")
+    assert capsys.readouterr().out == "[/x] [bold]a[/bold] :smile: \\[v]\n"
+    for file in Path(fromnoise.__file__).parent.rglob("*.py"):
+        source = file.read_text()
+        assert file.name == "progress.py" or not re.search(r"\bConsole\(|from rich import print|rich\.print|from rich\.progress import track", source), file
+        assert all("markup=False" in line for line in source.splitlines() if "TextColumn(" in line), file

@@ -1,5 +1,6 @@
 """A run as text: recipes, dotted overrides, and the frozen value that both become."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -94,7 +95,7 @@ class Recipe:
         """The recipe as YAML."""
         from omegaconf import OmegaConf
 
-        return OmegaConf.to_yaml(OmegaConf.create(self.as_dict()))
+        return OmegaConf.to_yaml(OmegaConf.create(_literal(self.as_dict())))
 
 
 KEYS = tuple(part.name for part in fields(Recipe) if part.name not in MADE)
@@ -111,6 +112,15 @@ def _plain(node: Any, where: str) -> Any:
     if isinstance(node, Mapping):
         return {str(key): _plain(value, where) for key, value in node.items()}
     return [_plain(value, where) for value in node] if isinstance(node, (list, tuple)) else node
+
+
+def _literal(node: Any) -> Any:
+    """A node whose words are read back as they are: a class called ${x} is no reference to another setting."""
+    if isinstance(node, Mapping):
+        return {key: _literal(value) for key, value in node.items()}
+    if isinstance(node, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", node)
+    return [_literal(value) for value in node] if isinstance(node, list) else node
 
 
 def _part(key: str, node: Any, where: str) -> dict[str, Any]:
@@ -146,6 +156,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     One length of training takes the place of the file's other.
     """
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
         config = OmegaConf.load(path)
@@ -160,7 +171,10 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             _put(config, key, text)
         except Exception as error:
             raise Usage(f"cannot set {key}={text}: {' '.join(str(error).split())[:160]}") from error
-    plain = OmegaConf.to_container(config, resolve=True)
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise Usage(f"${{…}} stands for another setting, and there is none such: {str(error).splitlines()[0]}") from error
     if lengths and isinstance(plain.get("train"), dict):
         plain["train"] = {key: value for key, value in plain["train"].items() if key not in LENGTHS or f"train.{key}" in lengths}
     return Recipe.of(plain, str(path))

@@ -52,7 +52,7 @@ class Monitor:
         )
         self.mark()
         for line in parts.data.left_out:
-            self.console.print(f"left out: {line}", style="yellow")
+            self.console.print(f"left out: {line}", style="yellow", soft_wrap=True)
         self.event("resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
         if changed:
             self.event("length", changed)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 
 from ..config import MADE, Recipe, call, coerce
@@ -83,7 +83,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     base = read_base(recipe.base, trust) if recipe.base else None
     recipe = (inherited(recipe, base) if base else recipe).with_defaults()
     recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, classes=data.classes, image=data.image_shape)
-    model = _model(recipe, base, test or data)
+    model = _model(recipe, base, test or data).to(accelerator.device)
     for condition in model.conditions.values():
         condition.prepare(data)
     model.dry_run()
@@ -113,11 +113,14 @@ def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:
 
 
 def _accelerator(device: str | None) -> Accelerator:
-    wanted = best(device) if device else None
-    accelerator = Accelerator(cpu=wanted is not None and wanted.type == "cpu", mixed_precision="no", gradient_accumulation_steps=1)
-    if wanted and wanted.type != accelerator.device.type:
-        raise Usage(f"training would run on {accelerator.device}, not on {wanted}; leave --device out, or use cpu")
-    return accelerator
+    wanted = best(device)
+    cpu = device is not None and wanted.type == "cpu"
+    processes = PartialState(cpu=cpu)
+    if processes.num_processes == 1:
+        processes.device = wanted  # it would take the first of the kind
+    elif device and (wanted.type != processes.device.type or torch.device(device).index not in (None, processes.device.index)):
+        raise Usage(f"several processes share out the devices, and this one's is {processes.device}, not {device}; leave --device out, or use cpu")
+    return Accelerator(cpu=cpu, mixed_precision="no", gradient_accumulation_steps=1)
 
 
 def prepare_network(network: nn.Module, settings: TrainSettings, device: torch.device, own_process: bool = False) -> None:

@@ -189,3 +189,17 @@ def test_a_word_that_yaml_takes_for_a_number_is_to_be_quoted():
 
     with pytest.raises(Usage, match="put it in quotes, '2024'"):
         config.call(takes, {"path": 2024}, "x")
+
+
+@pytest.mark.parametrize("name", ["${x}", "${", r"\${x}", r"a\\${seed}", "$", "#1", "a: b", "- c", "null", "1e3", "[/x]", "é", "\u2028", "a\nb", "'", '"'])
+def test_names_of_classes_come_back_from_a_runs_file(tmp_path, name):
+    made = Recipe(data={"name": "folder", "path": name}, classes=(name, "b"), version=2)
+    (tmp_path / "config.yaml").write_text(made.text(), encoding="utf-8")
+    back = config.read(tmp_path / "config.yaml")
+    assert back.classes == (name, "b") and back.data["path"] == name
+
+
+@pytest.mark.parametrize("override", ["data.path=${x}", "train.lr=${", "seed=${nothing.there}"])
+def test_a_reference_to_nothing_is_one_line(file, override):
+    with pytest.raises(Usage, match="there is none such|cannot set"):
+        config.read(file, [override])

@@ -45,7 +45,7 @@ def test_captions_beside_pictures(tmp_path, ending, memory):
     (tmp_path / f"b/1{ending}").write_text("one of b")
     data = folder(tmp_path, memory=memory)
     assert everything(data)["text"] == ["one, of a", "", "one of b"] and data.classes == ("a", "b")
-    assert data.left_out == ("1 pictures have no text beside them: their caption is empty",)
+    assert data.left_out == ("1 pictures have no words beside them: their caption is empty",)
 
 
 def test_a_text_of_one_picture_among_many_is_no_caption(tmp_path):
@@ -136,7 +136,9 @@ def test_pages_of_stacks_are_counted(tmp_path):
     pages[0].save(tmp_path / "a.tiff", save_all=True, append_images=pages[1:])
     pages[0].save(tmp_path / "b.gif", save_all=True, append_images=pages[1:3])
     pages[0].save(tmp_path / "c.png")
-    lines = ("6 pages after the first of 2 stacks or films are not read",)
+    whole = (tmp_path / "a.tiff").read_bytes()
+    (tmp_path / "d.tiff").write_bytes(whole[: 2 * len(whole) // 5])  # its first page is whole
+    lines = ("7 pages after the first of 3 stacks or films are not read",)
     assert folder(tmp_path, channels="grey").left_out == lines == inspect(tmp_path).left_out
 
 
@@ -163,6 +165,9 @@ def test_one_picture_is_refused_where_training_would_refuse_it(tmp_path):
         with pytest.raises(Problem, match="both learnt and held out; add more, or"):
             look(tmp_path)
     assert len(folder(tmp_path)) == 1  # what the message says
+    np.savez(tmp_path / "a.npz", np.zeros((1, 8, 8, 3), np.uint8))
+    with pytest.raises(Problem, match="both learnt and held out"):
+        inspect(tmp_path / "a.npz")
 
 
 def test_numbers_in_class_names_are_in_order(tmp_path):

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...device import best
 from ...errors import Problem, Usage
 from ...files import cache
 from ...progress import track
@@ -24,7 +23,9 @@ AT_ONCE = 64  # texts
 class Pretrained(Encoder):
     """The last hidden states (n, L, width) of a frozen encoder, by its name or folder; kept on disk by encoder and text, so that each text is read once.
 
-    Its weights are not the run's: the run names it. Raises Problem where transformers is missing, or the encoder is neither here nor reachable.
+    Its weights are not the run's: the run names it. It reads on the device that it is moved to.
+
+    Raises Problem where transformers is missing, or the encoder is neither here nor reachable.
     """
 
     def __init__(self, name: str, length: int | None = None):
@@ -37,6 +38,7 @@ class Pretrained(Encoder):
         if length is not None and not 1 < length <= most:
             raise Usage(f"the encoder {name} takes 2 to {most} tokens, not {length}")
         self.length = length or min(most, 77)
+        self.register_buffer("here", torch.empty(0), persistent=False)  # the network is not of the model, but on its device
         self._store = _Store(f"{name} {self._fingerprint(config)} {self.length}")
 
     @cached_property
@@ -46,7 +48,7 @@ class Pretrained(Encoder):
         network = getattr(whole, "text_model", None) or (whole.get_encoder() if whole.config.is_encoder_decoder else whole)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer, network.float().eval().requires_grad_(False).to(best())
+        return tokenizer, network.float().eval().requires_grad_(False)
 
     def _fingerprint(self, config: Any) -> str:
         """What changes when the encoder does: its files' sizes and times, or the commit that a name stands for."""
@@ -64,6 +66,7 @@ class Pretrained(Encoder):
     @torch.no_grad()
     def _read(self, texts: Sequence[str]) -> None:
         tokenizer, network = self._parts
+        network.to(self.here.device)
         every = tokenizer(list(texts))["input_ids"]
         for text, ids in zip(texts, every, strict=True):
             if len(ids) > self.length:

@@ -67,9 +67,11 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
     listing, others = Listing(root, tuple(found.files)), found.others
     if metadata := found.metadata or ([above] if above else []):
         listing = _with_rows(listing, *described(root, found.files, metadata), os.path.basename(metadata[0]))
+    if above and found.metadata:
+        listing = replace(listing, left_out=(*listing.left_out, f"{os.path.basename(above)} above, since there is one in {root.name}"))
     if listing.text is None and 2 * len(found.texts) >= len(found.files):
         text = beside(root, listing.files, found.texts)
-        without = _line(text.count(""), "pictures have no text beside them: their caption is empty")
+        without = _line(text.count(""), "pictures have no words beside them: their caption is empty")
         listing = replace(listing, text=text, left_out=(*listing.left_out, *without))
     else:
         others = [*others, *found.texts.values()]

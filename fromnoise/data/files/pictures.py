@@ -33,6 +33,7 @@ REASONS = {
     UnidentifiedImageError: "it is no picture", Image.DecompressionBombError: "it has too many pixels",
     FileNotFoundError: "there is no such file", PermissionError: "it may not be read",
 }  # fmt: skip
+DAMAGE = (*REASONS, OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)  # by Pillow
 
 
 class Broken(Problem):
@@ -61,9 +62,16 @@ def header(path: str | Path) -> Header:
         turnable = image.format not in ("PNG", "TIFF") or "exif" in image.info
         if turnable and image.getexif().get(ORIENTATION) in TURNED and image.format != "TIFF":
             width, height = height, width
-        pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a phone's JPEG carries previews of the same picture
         profile, colour = _to_srgb(image.info.get("icc_profile"), _inked(image)) is not None, not _grey(image)
-        return Header(width, height, image.mode, _depth(image), colour, image.has_transparency_data, pages, profile)
+        return Header(width, height, image.mode, _depth(image), colour, image.has_transparency_data, _pages(image), profile)
+
+
+def _pages(image: Image.Image) -> int:
+    """How many pages or frames there are; 2 where those after the first are cut short, which the first one is not."""
+    try:
+        return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a phone's JPEG carries previews of the same picture
+    except DAMAGE:
+        return 2
 
 
 def _grey(image: Image.Image) -> bool:
@@ -123,7 +131,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             yield image
     except Problem:
         raise  # in words already
-    except (*REASONS, OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
+    except DAMAGE as error:
         if isinstance(error, UnidentifiedImageError) and os.path.exists(path) and os.path.getsize(path) == 0:
             raise Broken("the file is empty") from error
         raise Broken(next((words for kind, words in REASONS.items() if isinstance(error, kind)), "it is cut short or damaged")) from error

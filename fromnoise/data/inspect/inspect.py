@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import Problem, check_text
-from ..dataset import Tensors
+from ..dataset import Tensors, check_left
 from ..files.folder import in_threads, unread
 from ..files.listing import split_listing
 from ..files.pictures import Header, Look, header
@@ -90,6 +90,7 @@ def inspect(path: str | Path) -> Inspection:
     check_text("the folder", str(path))
     if path.suffix == ".npz":
         images, labels = arrays.read(path)
+        check_left(len(images) - 1, len(images), "test", HELD_OUT)  # refused where training would be
         numbers, classes = (None, ()) if labels is None else arrays.numbered(labels)
         return _tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes))
     if path.is_dir():
