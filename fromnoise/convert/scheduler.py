@@ -228,6 +228,7 @@ def read(config: Config) -> dict[str, Any]:
     said = {"noise.name": "table", **always}
     for key, field in fields.items():
         said |= field.says(full.get(key), full) if key in full else {}
+    said["sample.steps"] = min(said["sample.steps"], full["num_train_timesteps"])
     parts: dict[str, Any] = {}
     for place, value in said.items():
         part, _, key = place.partition(".")

@@ -187,3 +187,12 @@ def test_fields_of_another_class_that_from_config_left_are_as_little_read_as_in_
 def test_a_class_that_we_have_not_is_refused_with_a_cure(kind):
     with pytest.raises(Problem, match=r"_class_name .* has no counterpart here; .*DDIMScheduler.from_config"):
         read({"_class_name": kind})
+
+
+def test_a_table_that_is_used_in_part_is_walked_from_where_it_ends(monkeypatch):
+    """num_train_timesteps below the number of betas, as runs whose noise ends at high = 0.9 are exported."""
+    config = {"num_train_timesteps": 900, "trained_betas": torch.linspace(1e-4, 0.02, 1000).tolist()}
+    written, eps = {"_class_name": "DDPMScheduler", **config}, torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(2))
+    assert read(written)["sample"]["steps"] == 900
+    expected = theirs(diffusers.DDPMScheduler(**config), Toy(), eps, 12)
+    assert psnr(expected, ours(written, "epsilon", eps, 12, monkeypatch)) > 60
