@@ -112,6 +112,8 @@ def _karras(whole: bool) -> Callable[[Any, Config], Said]:
         for key in ("sigma_min", "sigma_max"):
             if value and config.get(key) is not None:
                 raise refuse(key, config)
+        if value and whole and config["num_train_timesteps"] != STEPS:
+            raise refuse("num_train_timesteps", config, "with use_karras_sigmas has no counterpart here")
         if value and whole and config["beta_schedule"] == "squaredcos_cap_v2":
             raise refuse("use_karras_sigmas", config, "with beta_schedule 'squaredcos_cap_v2' gives the network one time for several levels")
         return ({"noise.rho": 7.0} | ({"noise.whole": True, "noise.spacing": "even", "noise.offset": 0} if whole else {})) if value else {}
@@ -207,6 +209,8 @@ SCHEDULERS: dict[str, tuple[Said, dict[str, Field]]] = {  # theirs: what it alwa
 OLD = {"predict_epsilon": only(True), "tensor_format": only("pt", "np"), "timestep_values": only(None)}  # fields that diffusers once had
 OTHERS = {key for _, fields in SCHEDULERS.values() for key in fields} | {"skip_prk_steps"}  # which a class that has them not does not read, here or there
 
+READ_BY_ALL = ("sigma_min", "sigma_max")  # by Karras' levels, of every class, whether or not it is a field of that
+
 
 def read(config: Config) -> dict[str, Any]:
     """predict, noise and sample of a recipe from a scheduler_config.json; raises Problem for each field that cannot be honoured.
@@ -220,11 +224,12 @@ def read(config: Config) -> dict[str, Any]:
         raise Problem(f"scheduler_config.json: _class_name {kind!r} has no counterpart here; {cure}; known are {', '.join(SCHEDULERS)}")
     always, fields = SCHEDULERS[kind]
     fields = fields | OLD
-    full = {"_class_name": kind} | {key: field.default for key, field in fields.items() if key not in OLD} | dict(config)
+    full = {"_class_name": kind} | {key: field.default for key, field in fields.items() if key not in OLD}
+    full |= {key: value for key, value in config.items() if key in fields or key in READ_BY_ALL}
     for key, value in config.items():
         unknown = key not in fields and key not in OTHERS and not key.startswith("_") and value not in (None, False)
         if unknown or (key in fields and not fields[key].takes(value)):
-            raise refuse(key, full)
+            raise refuse(key, {**full, key: value})
     said = {"noise.name": "table", **always}
     for key, field in fields.items():
         said |= field.says(full.get(key), full) if key in full else {}

@@ -16,12 +16,15 @@ from fromnoise.networks import Network
 from tests.parts import built
 
 SHAPE = (1, 4, 4)
+BETAS = torch.linspace(1e-4, 0.02, 1000).tolist()
 VALUES = {  # of each field, what is tried beside its default; of fields that speak only beside others, with those
     "num_train_timesteps": [500, 2000],
     "beta_start": [0.001, 0.0, "small"],
     "beta_end": [0.012, 0.011, 0.03, 0.005],
     "beta_schedule": ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp", "nonsense"],
-    "trained_betas": [torch.linspace(2e-4, 0.018, 1000).tolist(), [0.1] * 10, "linear"],
+    "trained_betas": [{"trained_betas": BETAS, "num_train_timesteps": 900}]
+    + [{"trained_betas": BETAS, "num_train_timesteps": 900, "use_karras_sigmas": True}]
+    + [torch.linspace(2e-4, 0.018, 1000).tolist(), [0.1] * 10, "linear"],
     "prediction_type": ["v_prediction", "sample", "flow_prediction"],
     "steps_offset": [1, {"timestep_spacing": "leading", "steps_offset": 1}, {"timestep_spacing": "trailing", "steps_offset": 1}, 0.5],
     "timestep_spacing": ["leading", "trailing", "linspace", "nonsense"],
@@ -181,6 +184,10 @@ def test_fields_of_another_class_that_from_config_left_are_as_little_read_as_in_
     scheduler = diffusers.DDIMScheduler.from_config(diffusers.DPMSolverMultistepScheduler(solver_order=3, use_karras_sigmas=True).config)
     config = json.loads(scheduler.to_json_string())
     assert config["use_karras_sigmas"] and "rho" not in read(config)["noise"]
+    clipped = {"_class_name": "HeunDiscreteScheduler", "clip_sample": True}
+    assert read({**clipped, "thresholding": True}) == read(clipped)
+    with pytest.raises(Problem, match="sigma_min 0.1 of Heun"):  # which diffusers reads, for all that it is no field of Heun's
+        read({"_class_name": "HeunDiscreteScheduler", "use_karras_sigmas": True, "sigma_min": 0.1})
 
 
 @pytest.mark.parametrize("kind", ["PNDMScheduler", "FlowMatchEulerDiscreteScheduler", ["DDIMScheduler"]], ids=str)
