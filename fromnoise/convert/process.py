@@ -13,7 +13,7 @@ from .scheduler import BETAS, PREDICTIONS, STEPS
 Node = Mapping[str, Any]
 SPACINGS = {"DDPMScheduler": ("leading", "trailing", "linspace"), "DDIMScheduler": ("leading", "trailing")}
 ETA = {"ddim": 0.0, "euler": 0.0, "iadb": 0.0, "euler_ancestral": 1.0}  # samplers that are DDIM, with this eta unless it is said
-WALK = ("spacing", "offset", "final_one", "whole")  # of a table: which of its levels a sampler visits
+WALK = ("spacing", "offset", "final_one", "rho", "whole")  # of a table: which of its levels a sampler visits
 DYNAMIC = {"share": 0.995, "bound": 1.0, "most": 1e9}
 SAID = ("name", "steps", "options", "clip", "schedule", "seed", "batch")  # of a recipe's `sample`; the rest a pipeline does not do
 
@@ -67,6 +67,7 @@ def _walk(schedule: Schedule, kind: str, large: bool) -> dict[str, Any]:
     at_zero = spacing == "linspace" or (spacing == "leading" and not offset)
     for wrong, what, cure in (
         (spacing not in SPACINGS[kind], f"spacing {spacing}", "noise.spacing=leading"),
+        (table and schedule.rho, "Karras' levels", "noise.rho=0"),
         (offset and spacing != "leading", f"offset with spacing {spacing}", "noise.offset=0"),
         (kind == "DDPMScheduler" and not final_one, "walk that ends at index 0", "noise.final_one=true"),
         (large and not at_zero, "walk with the large variance that does not end at index 0", "noise.spacing=leading and noise.offset=0"),

@@ -34,12 +34,9 @@ def word(place: str, table: Mapping[str, Any], default: str) -> Field:
     return Field(default, lambda value: isinstance(value, str) and value in table, lambda value, config: {place: table[value]})
 
 
-def number(default: float, place: str | None = None, least: float = -math.inf) -> Field:
-    """A number, said at a place of its own or by another field."""
-
-    def takes(value: Any) -> bool:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= least
-
+def number(default: float, place: str | None = None, above: float = -math.inf, most: float = math.inf) -> Field:
+    """above < number <= most, said at a place of its own or by another field."""
+    takes = lambda value: type(value) in (int, float) and math.isfinite(value) and above < value <= most  # noqa: E731
     return Field(default, takes, lambda value, config: {place: float(value)} if place else {})
 
 
@@ -64,6 +61,10 @@ def _steps(value: Any, config: Config) -> Said:
 
 def _betas(value: Any, config: Config) -> Said:
     return {} if value is None else {"noise.betas": [float(beta) for beta in value]}
+
+
+def _number_or_none(value: Any) -> bool:
+    return value is None or number(1.0).takes(value)
 
 
 def _offset(value: Any, config: Config) -> Said:
@@ -105,23 +106,17 @@ def _solver(value: Any, config: Config) -> Said:
 
 
 def _karras(whole: bool) -> Callable[[Any, Config], Said]:
-    """Karras' levels between the ends of the table; `whole` where the network is given whole indices for them."""
+    """Karras' levels, between the ends of the spacing, or of the table (`whole`) and then with whole indices as the network's time."""
 
     def says(value: Any, config: Config) -> Said:
-        if not value:
-            return {}
-        low, high = config.get("sigma_min"), config.get("sigma_max")
-        if config.get("final_sigmas_type", "zero") != "zero":
-            raise refuse("final_sigmas_type", config, "with use_karras_sigmas has no counterpart here")
-        if not whole and config["timestep_spacing"] != "linspace" and None in (low, high):
-            raise refuse("use_karras_sigmas", config, f"with timestep_spacing {config['timestep_spacing']!r} has ends that depend on the steps")
-        if whole and config["beta_schedule"] == "squaredcos_cap_v2":
+        for key in ("sigma_min", "sigma_max"):
+            if value and config.get(key) is not None:
+                raise refuse(key, config)
+        if value and whole and config["num_train_timesteps"] != STEPS:
+            raise refuse("num_train_timesteps", config, "with use_karras_sigmas has no counterpart here")
+        if value and whole and config["beta_schedule"] == "squaredcos_cap_v2":
             raise refuse("use_karras_sigmas", config, "with beta_schedule 'squaredcos_cap_v2' gives the network one time for several levels")
-        table = _table(config)
-        last = STEPS if whole else config["num_train_timesteps"]  # of all betas, or of those that are used
-        ends = [float(level.sigma / level.alpha) for level in (table.at(0), table.at(last - 1))]
-        low, high = (end if given is None else float(given) for end, given in zip(ends, (low, high), strict=True))
-        return {"sample.schedule": {"name": "karras", "sigma_min": low, "sigma_max": high}} | ({"noise.whole": True} if whole else {})
+        return ({"noise.rho": 7.0} | ({"noise.whole": True, "noise.spacing": "even", "noise.offset": 0} if whole else {})) if value else {}
 
     return says
 
@@ -151,8 +146,10 @@ SOLVERS = {
 }  # fmt: skip
 PROCESS = {
     "num_train_timesteps": Field(STEPS, lambda value: type(value) is int and 1 <= value <= STEPS, _steps),
-    "beta_start": number(1e-4, "noise.start", 0), "beta_end": number(0.02, "noise.end", 0), "beta_schedule": word("noise.betas", BETAS, "linear"),
-    "trained_betas": Field(None, lambda value: value is None or (isinstance(value, list) and len(value) == STEPS), _betas),
+    "beta_start": number(1e-4, "noise.start", 0, 1), "beta_end": number(0.02, "noise.end", 0, 1), "beta_schedule": word("noise.betas", BETAS, "linear"),
+    "trained_betas": Field(
+        None, lambda value: value is None or (isinstance(value, list) and len(value) == STEPS and all(map(number(0.5).takes, value))), _betas
+    ),
     "prediction_type": word("predict", PREDICTIONS, "epsilon"),
     "steps_offset": Field(0, lambda value: type(value) is int and value >= 0, _offset),
 }  # fmt: skip
@@ -160,8 +157,9 @@ SNR = {"rescale_betas_zero_snr": only(False)}
 
 
 def _clips(keep: bool, clipped: bool | None, thresholded: bool) -> dict[str, Field]:
-    static = {"clip_sample": flag(bool(clipped), _static(keep)), "clip_sample_range": number(1.0)} if clipped is not None else {}
-    dynamic = {"thresholding": flag(False, _dynamic(keep)), "dynamic_thresholding_ratio": number(0.995), "sample_max_value": number(1.0)}
+    static = {"clip_sample": flag(bool(clipped), _static(keep)), "clip_sample_range": number(1.0, above=0)} if clipped is not None else {}
+    ratio, most = number(0.995, above=0, most=1), number(1.0, above=0)
+    dynamic = {"thresholding": flag(False, _dynamic(keep)), "dynamic_thresholding_ratio": ratio, "sample_max_value": most}
     return static | (dynamic if thresholded else {})
 
 
@@ -196,8 +194,7 @@ SCHEDULERS: dict[str, tuple[Said, dict[str, Field]]] = {  # theirs: what it alwa
     }),
     "EulerDiscreteScheduler": ({"sample.name": "euler", "sample.steps": 50}, EULER | SPACED | KARRAS | {
         "interpolation_type": only("linear"), "timestep_type": only("discrete"),
-        "sigma_min": Field(None, lambda value: value is None or number(1.0, least=0).takes(value)),
-        "sigma_max": Field(None, lambda value: value is None or number(1.0, least=0).takes(value)),
+        "sigma_min": Field(None, _number_or_none), "sigma_max": Field(None, _number_or_none),  # which only Karras' levels read
         "final_sigmas_type": word("noise.final_one", {"zero": True, "sigma_min": False}, "zero"),
     }),
     "EulerAncestralDiscreteScheduler": ({"sample.name": "euler_ancestral", "sample.steps": 50}, EULER | {
@@ -206,11 +203,13 @@ SCHEDULERS: dict[str, tuple[Said, dict[str, Field]]] = {  # theirs: what it alwa
     "HeunDiscreteScheduler": (
         {"sample.name": "heun", "sample.steps": 25, "sample.options": {"frame": "ve"}},
         {key: field for key, field in EULER.items() if key not in SNR} | SPACED | KARRAS | _clips(False, False, False)
-        | {"beta_start": number(0.00085, "noise.start", 0), "beta_end": number(0.012, "noise.end", 0)},
+        | {"beta_start": number(0.00085, "noise.start", 0, 1), "beta_end": number(0.012, "noise.end", 0, 1)},
     ),
 }  # fmt: skip
 OLD = {"predict_epsilon": only(True), "tensor_format": only("pt", "np"), "timestep_values": only(None)}  # fields that diffusers once had
 OTHERS = {key for _, fields in SCHEDULERS.values() for key in fields} | {"skip_prk_steps"}  # which a class that has them not does not read, here or there
+
+READ_BY_ALL = ("sigma_min", "sigma_max")  # by Karras' levels, of every class, whether or not it is a field of that
 
 
 def read(config: Config) -> dict[str, Any]:
@@ -219,20 +218,22 @@ def read(config: Config) -> dict[str, Any]:
     What the file leaves out has the default of its class. A step count that does not divide the training steps is honoured in our way: diffusers'
     DDIM then takes steps that are not those between its own indices.
     """
-    kind = config.get("_class_name", "DDPMScheduler")
+    kind = str(config.get("_class_name", "DDPMScheduler"))
     if kind not in SCHEDULERS:
         cure = "save the pipeline with another, as in DDIMScheduler.from_config(pipeline.scheduler.config)"
         raise Problem(f"scheduler_config.json: _class_name {kind!r} has no counterpart here; {cure}; known are {', '.join(SCHEDULERS)}")
     always, fields = SCHEDULERS[kind]
     fields = fields | OLD
-    full = {"_class_name": kind} | {key: field.default for key, field in fields.items() if key not in OLD} | dict(config)
+    full = {"_class_name": kind} | {key: field.default for key, field in fields.items() if key not in OLD}
+    full |= {key: value for key, value in config.items() if key in fields or key in READ_BY_ALL}
     for key, value in config.items():
         unknown = key not in fields and key not in OTHERS and not key.startswith("_") and value not in (None, False)
         if unknown or (key in fields and not fields[key].takes(value)):
-            raise refuse(key, full)
+            raise refuse(key, {**full, key: value})
     said = {"noise.name": "table", **always}
     for key, field in fields.items():
         said |= field.says(full.get(key), full) if key in full else {}
+    said["sample.steps"] = min(said["sample.steps"], full["num_train_timesteps"])
     parts: dict[str, Any] = {}
     for place, value in said.items():
         part, _, key = place.partition(".")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import Usage
 from .denoiser import Bound, Denoise
 from .level import Level
 
@@ -72,6 +73,8 @@ def rescale_guidance(x0: Tensor, like: Tensor, share: float = 1.0) -> Tensor:
 
 def clip(denoise: Denoise, bound: float = 1.0, keep_eps: bool = False) -> Denoise:
     """x0 clipped to [-bound, bound], with the eps that then makes x (DDPM), or with the old one (`keep_eps`: DDIM as first published)."""
+    if not bound > 0:
+        raise Usage(f"clip: bound is a number above 0, not {bound:g}")
 
     def clipped(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         x0, eps = denoise(x, level)
@@ -86,6 +89,8 @@ def threshold(denoise: Denoise, share: float = 0.995, bound: float = 1.0, most: 
 
     most: no s is larger (diffusers' `sample_max_value`);  keep_eps: as in `clip`.
     """
+    if not (0 < share <= 1 and bound > 0 and most > 0):
+        raise Usage(f"clip: 0 < share <= 1, bound and most are above 0, not {share:g}, {bound:g} and {most:g}")
 
     def thresholded(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
         x0, eps = denoise(x, level)

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..errors import Usage
+from ..errors import Usage, at_least
 from ..registry import lookup
 from .level import Level
 from .schedule import Schedule, _clean
@@ -98,6 +98,7 @@ class Table(Schedule):
     betas    a name of `BETAS` or `module:name`, a function (steps, start, end) -> (steps,), or the betas themselves; float32 ones give older code's float32 product
     spacing  which n of the `steps` indices a sampler visits: a name of `SPACINGS` or `module:name`, or a function (n, steps) -> falling indices;
              `offset` is added to each
+    rho      above 0 (Karras et al. take 7): those levels only give the ends, between which (sigma / alpha)^(1/rho) is even
     whole    whether levels between those of the table are given the nearest whole index as their time, as networks trained on whole ones know it
     """
 
@@ -108,12 +109,14 @@ class Table(Schedule):
     spacing: str | Spacing = "leading"
     offset: int = 0
     final_one: bool = True  # whether the last hop ends at alpha = 1, or at index 0 (diffusers' `set_alpha_to_one=False`)
+    rho: float = 0.0
     whole: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.steps < 2:
             raise Usage(f"a table needs at least 2 steps, not {self.steps}")
+        at_least(0, "table", rho=self.rho)
         lookup(SPACINGS, self.spacing, "spacing")
         betas = self.betas_tensor
         wrong = betas[~((betas > 0) & (betas < 1))].tolist()  # NaN too
@@ -168,4 +171,9 @@ class Table(Schedule):
         if index.ndim != 1 or not 1 <= len(index) <= n or not bool((index[1:] <= index[:-1]).all()):
             raise Usage(f"a spacing gives 1 to {n} indices, falling; {self.spacing} gives {index.tolist()}")
         index = (index + first + self.offset).clamp(0, self.steps - 1).unique_consecutive()
-        return [self.at(i) for i in index] + [_clean() if self.final_one else self.at(0)]
+        levels = [self.at(i) for i in index]
+        if self.rho:
+            first, last = (float(level.sigma / level.alpha) ** (1 / self.rho) for level in (levels[0], levels[-1]))
+            sigmas = torch.linspace(first, last, len(levels), dtype=torch.float64) ** self.rho
+            levels = [Level(torch.ones_like(sigma), sigma).framed("vp") for sigma in sigmas]
+        return levels + [_clean() if self.final_one else self.at(0)]

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 
 import diffusers
 import pytest
@@ -14,13 +15,16 @@ from fromnoise.model import draw
 from fromnoise.networks import Network
 from tests.parts import built
 
-SHAPE, N = (1, 4, 4), 12
+SHAPE = (1, 4, 4)
+BETAS = torch.linspace(1e-4, 0.02, 1000).tolist()
 VALUES = {  # of each field, what is tried beside its default; of fields that speak only beside others, with those
     "num_train_timesteps": [500, 2000],
-    "beta_start": [0.001],
+    "beta_start": [0.001, 0.0, "small"],
     "beta_end": [0.012, 0.011, 0.03, 0.005],
     "beta_schedule": ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp", "nonsense"],
-    "trained_betas": [torch.linspace(2e-4, 0.018, 1000).tolist(), [0.1] * 10, "linear"],
+    "trained_betas": [{"trained_betas": BETAS, "num_train_timesteps": 900}]
+    + [{"trained_betas": BETAS, "num_train_timesteps": 900, "use_karras_sigmas": True}]
+    + [torch.linspace(2e-4, 0.018, 1000).tolist(), [0.1] * 10, "linear"],
     "prediction_type": ["v_prediction", "sample", "flow_prediction"],
     "steps_offset": [1, {"timestep_spacing": "leading", "steps_offset": 1}, {"timestep_spacing": "trailing", "steps_offset": 1}, 0.5],
     "timestep_spacing": ["leading", "trailing", "linspace", "nonsense"],
@@ -32,7 +36,7 @@ VALUES = {  # of each field, what is tried beside its default; of fields that sp
     "clip_sample_range": [{"clip_sample": True, "clip_sample_range": 0.5}, {"clip_sample": False, "clip_sample_range": 0.5}, "wide"],
     "thresholding": [True, {"thresholding": True, "clip_sample": True}],
     "dynamic_thresholding_ratio": [0.5, {"thresholding": True, "dynamic_thresholding_ratio": 0.5, "sample_max_value": 3.0}],
-    "sample_max_value": [1.5, {"thresholding": True, "sample_max_value": 1.3}],
+    "sample_max_value": [1.5, {"thresholding": True, "sample_max_value": 1.3}, {"thresholding": True, "sample_max_value": 0.5}],
     "set_alpha_to_one": [False, {"set_alpha_to_one": False, "steps_offset": 1}],
     "algorithm_type": ["dpmsolver", "sde-dpmsolver", "deis"]
     + [{"algorithm_type": "sde-dpmsolver++", "solver_order": order} for order in (1, 2, 3)],
@@ -50,7 +54,7 @@ VALUES = {  # of each field, what is tried beside its default; of fields that sp
     "flow_shift": [3.0, {"use_flow_sigmas": True, "flow_shift": 3.0}],
     "use_dynamic_shifting": [True],
     "time_shift_type": ["linear"],
-    "final_sigmas_type": ["sigma_min", {"final_sigmas_type": "sigma_min", "use_karras_sigmas": True}],
+    "final_sigmas_type": ["sigma_min", {"final_sigmas_type": "sigma_min", "use_karras_sigmas": True, "timestep_spacing": "trailing"}],
     "lambda_min_clipped": [-5.1],
     "predict_x0": [False],
     "disable_corrector": [[0]],
@@ -119,8 +123,8 @@ class Stream:
         return torch.randn(x.shape, generator=self.generator)
 
 
-def theirs(scheduler, network: Toy, eps: torch.Tensor) -> torch.Tensor:
-    scheduler.set_timesteps(N)
+def theirs(scheduler, network: Toy, eps: torch.Tensor, steps: int) -> torch.Tensor:
+    scheduler.set_timesteps(steps)
     x, words = eps * scheduler.init_noise_sigma, {}
     if "generator" in inspect.signature(scheduler.step).parameters:
         words["generator"] = torch.Generator().manual_seed(1)
@@ -131,12 +135,12 @@ def theirs(scheduler, network: Toy, eps: torch.Tensor) -> torch.Tensor:
     return x
 
 
-def ours(config: dict, kind: str, eps: torch.Tensor, monkeypatch) -> torch.Tensor:
+def ours(config: dict, kind: str, eps: torch.Tensor, steps: int, monkeypatch) -> torch.Tensor:
     process = read(config)
     model = built(Recipe.of({"network": {"name": "tests.convert.test_schedulers:Toy", "kind": kind}, **process}), SHAPE)
     monkeypatch.setattr(draw, "Seeded", Stream)
     model.eps = lambda *numbers: eps
-    *_, (x, _) = model.trajectory(len(eps), steps=N)
+    *_, (x, _) = model.trajectory(len(eps), steps=steps)
     return x
 
 
@@ -157,13 +161,45 @@ def test_a_field_draws_what_it_draws_in_diffusers_or_is_refused_by_name(kind, co
         return
     scheduler = getattr(diffusers, kind)(**config)
     eps, predicts = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(2)), config.get("prediction_type", "epsilon")
-    expected = theirs(scheduler, Toy(predicts), eps)
-    found = ours(written, predicts, eps, monkeypatch)
-    whole = ours(json.loads(scheduler.to_json_string()), predicts, eps, monkeypatch)  # as save_pretrained writes it
-    assert psnr(expected, found) > 60
-    assert torch.equal(found, whole)
+    for steps in (12, 20):
+        expected, found = theirs(scheduler, Toy(predicts), eps, steps), ours(written, predicts, eps, steps, monkeypatch)
+        assert psnr(expected, found) > 60
+    assert read(json.loads(scheduler.to_json_string())) == read(written)  # as save_pretrained writes it
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
 def test_the_fields_are_those_of_diffusers_with_its_defaults(kind):
     assert {name: p.default for name, p in fields(kind).items()} == {name: field.default for name, field in SCHEDULERS[kind][1].items()}
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+@pytest.mark.parametrize("value", [True, 0.5, "word", [1]])
+def test_a_field_that_nobody_knows_is_refused(kind, value):
+    with pytest.raises(Problem, match=re.escape(f"use_new_sigmas {value!r} of {kind}")):
+        read({"_class_name": kind, "use_new_sigmas": value})
+    assert read({"_class_name": kind, "use_new_sigmas": False}) == read({"_class_name": kind})
+
+
+def test_fields_of_another_class_that_from_config_left_are_as_little_read_as_in_diffusers():
+    scheduler = diffusers.DDIMScheduler.from_config(diffusers.DPMSolverMultistepScheduler(solver_order=3, use_karras_sigmas=True).config)
+    config = json.loads(scheduler.to_json_string())
+    assert config["use_karras_sigmas"] and "rho" not in read(config)["noise"]
+    clipped = {"_class_name": "HeunDiscreteScheduler", "clip_sample": True}
+    assert read({**clipped, "thresholding": True}) == read(clipped)
+    with pytest.raises(Problem, match="sigma_min 0.1 of Heun"):  # which diffusers reads, for all that it is no field of Heun's
+        read({"_class_name": "HeunDiscreteScheduler", "use_karras_sigmas": True, "sigma_min": 0.1})
+
+
+@pytest.mark.parametrize("kind", ["PNDMScheduler", "FlowMatchEulerDiscreteScheduler", ["DDIMScheduler"]], ids=str)
+def test_a_class_that_we_have_not_is_refused_with_a_cure(kind):
+    with pytest.raises(Problem, match=r"_class_name .* has no counterpart here; .*DDIMScheduler.from_config"):
+        read({"_class_name": kind})
+
+
+def test_a_table_that_is_used_in_part_is_walked_from_where_it_ends(monkeypatch):
+    """num_train_timesteps below the number of betas, as runs whose noise ends at high = 0.9 are exported."""
+    config = {"num_train_timesteps": 900, "trained_betas": torch.linspace(1e-4, 0.02, 1000).tolist()}
+    written, eps = {"_class_name": "DDPMScheduler", **config}, torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(2))
+    assert read(written)["sample"]["steps"] == 900
+    expected = theirs(diffusers.DDPMScheduler(**config), Toy(), eps, 12)
+    assert psnr(expected, ours(written, "epsilon", eps, 12, monkeypatch)) > 60

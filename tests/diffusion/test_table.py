@@ -145,3 +145,19 @@ def test_betas_may_be_given_one_by_one():
     for wrong in ([0.1, 0.2], [0.1, 0.2, 1.5]):
         with pytest.raises(Usage, match="betas are 3 numbers"):
             Table(betas=wrong, steps=3)
+
+
+def test_karras_levels_lie_between_the_ends_of_the_spacing():
+    """sigma_i = (max^(1/7) + i / (n - 1) (min^(1/7) - max^(1/7)))^7 (Karras et al. 2022, eq. 5), ends included."""
+    plain, spaced = Table(spacing="trailing").levels(5), Table(spacing="trailing", rho=7.0).levels(5)
+    high, low = (float(plain[i].sigma / plain[i].alpha) for i in (0, 4))
+    expected = [(high ** (1 / 7) + i / 4 * (low ** (1 / 7) - high ** (1 / 7))) ** 7 for i in range(5)]
+    assert [float(level.sigma / level.alpha) for level in spaced[:-1]] == pytest.approx(expected) and spaced[-1].clean
+    with pytest.raises(Usage, match="rho is 0 or more"):
+        Table(rho=-1.0)
+
+
+def test_levels_between_those_of_the_table_know_their_index_or_the_nearest():
+    index = torch.tensor([0.0, 0.25, 371.75, 998.5, 999.0], dtype=torch.float64)
+    assert torch.allclose(Table().index(Table().at(index)), index, atol=1e-6)
+    assert torch.allclose(1000 * Table(whole=True).time(Table().at(index)), torch.tensor([0.0, 0.0, 372.0, 998.0, 999.0]).double())

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from fromnoise.autoencoders import Autoencoder
-from fromnoise.diffusion import Cosine, Denoiser, Flow, Karras, Schedule, Table, exact
+from fromnoise.diffusion import Cosine, Denoiser, Flow, Karras, Schedule, Table, clip, exact
 from fromnoise.draws import Draws
 from fromnoise.errors import Usage
 from fromnoise.model import Model, NotFinite, Sampling
@@ -117,6 +117,10 @@ def test_guidance_costs_one_call_a_step_of_twice_the_batch():
         (exact_model(), {"steps": 0}, "at least 1 step"),
         (exact_model(), {"options": {"etta": 1.0}}, "did you mean 'eta'"),
         (exact_model(), {"clip": "statik"}, "did you mean 'static'"),
+        (exact_model(), {"clip": {"name": "static", "bond": 1.0}}, "did you mean 'bound'"),
+        (exact_model(), {"clip": {"name": "static", "bound": -1.0}}, "bound is a number above 0"),
+        (exact_model(), {"clip": {"name": "dynamic", "share": 2.0}}, "0 < share <= 1"),
+        (exact_model(), {"sampler": "heun", "options": {"frame": "vq"}}, "heun: no frame 'vq'"),
         (exact_model(), {"strength": 0.0, "init": torch.zeros(1, 1, 4, 4)}, "0 < strength <= 1"),
         (exact_model(), {"init": torch.zeros(1, 1, 5, 4)}, r"resize it first"),
         (exact_model(), {"init": torch.zeros(2, 1, 4, 4)}, "one image or 3"),
@@ -173,10 +177,19 @@ def test_pictures_are_held_in_range_and_points_are_not():
         )
 
 
+def test_a_clip_has_settings_or_is_ones_own():
+    words = {"label": 25, "steps": 3}
+    model = exact_model(30)
+    *_, (x, x0) = model.trajectory(3, clip={"name": "static", "bound": 0.25}, **words)
+    assert float(x0.max()) == 0.25
+    *_, (own, _) = model.trajectory(3, clip=lambda plain: clip(plain, 0.25), **words)
+    assert torch.equal(own, x)
+
+
 def test_static_and_dynamic_clip_hold_every_x0():
     model = exact_model(labels=30, shape=(16,))
-    for clip in ("static", "dynamic"):
-        path = [x0 for _, x0 in model.trajectory(3, clip=clip, label=25)]
+    for how in ("static", "dynamic"):
+        path = [x0 for _, x0 in model.trajectory(3, clip=how, label=25)]
         assert all(x0.abs().max() <= 1 + 1e-6 for x0 in path)
 
 

@@ -199,3 +199,14 @@ def test_what_cannot_be_asked_of_a_sampler(sampler, options, says):
 def test_eta_is_a_share(sampler, eta):
     with pytest.raises(Usage, match="0 <= eta <= 1"):
         walk(sampler, GAUSSIAN, torch.randn(2, 1), Cosine().levels(4), eta=eta)
+
+
+def test_heun_in_a_frame_does_not_see_which_frame_the_levels_are_in():
+    """The frame of the step is the sampler's, so levels of any length give the same picture; without one it is theirs."""
+    denoise, levels = exact.mixture(torch.tensor([[-0.5], [0.7]]).double(), torch.tensor([0.3, 0.2]).double()), Table().levels(8)
+    x = torch.linspace(-2, 2, 7, dtype=torch.float64)[:, None]
+    there = {frame: [level.framed(frame) for level in levels] for frame in ("ve", "vp")}
+    scale = there["ve"][0].sigma / there["vp"][0].sigma
+    expected = walk("heun", denoise, x * scale, there["ve"])
+    assert torch.allclose(walk("heun", denoise, x, there["vp"], frame="ve"), expected, atol=1e-12)
+    assert not torch.allclose(walk("heun", denoise, x, there["vp"]), expected, atol=1e-3)
