@@ -1,12 +1,15 @@
 """Files that are either wholly there or not at all."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import Problem
+
+HALF = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+)?")  # what `replacing` calls a file that is being written
 
 
 @contextmanager
@@ -31,6 +34,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise Problem(f"cannot write {path}: {error.strerror or error}; free some space or choose another place with --out") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed processes left half written in a folder and those inside it (see `replacing`)."""
+    for file in folder.rglob(".*"):
+        if HALF.fullmatch(file.name) and file.is_file():
+            file.unlink(missing_ok=True)
 
 
 def vacant(path: str | Path) -> Path:

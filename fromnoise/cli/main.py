@@ -29,6 +29,12 @@ def main() -> None:
         said, code = "interrupted", 130
     except BrokenPipeError:
         sys.exit(141)
+    except RuntimeError as error:
+        from ..device import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        said, code = "the memory does not hold this; choose a smaller --batch, fewer steps or samples, or a smaller network", 1
     except OSError as error:
         said, code = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     print(f"fromnoise: {said}", file=sys.stderr)

@@ -21,6 +21,14 @@ WORDS = {
 Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
 
 
+@dataclasses.dataclass(frozen=True)
+class Within:
+    """The bounds of a number, both of which it may be, beside its type: Annotated[int, Within(1, 100)]."""
+
+    least: float
+    most: float
+
+
 def build(table: Mapping[str, Any], node: Any, what: str, nested: Nested | None = None, **given: Any) -> Any:
     """Calls the thing that node["name"] names in a registry with the rest of the node, and says plainly what is wrong with it.
 
@@ -40,7 +48,7 @@ def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nest
         raise Usage(f"{what} is a mapping of settings, not {settings!r}")
     parameters = inspect.signature(thing).parameters
     hinted = thing.__init__ if inspect.isclass(thing) else thing if inspect.isroutine(thing) else type(thing).__call__
-    annotations = typing.get_type_hints(hinted)
+    annotations = typing.get_type_hints(hinted, include_extras=True)
     own = [key for key in parameters if key not in given]
     anything = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
     for key in settings:
@@ -59,6 +67,12 @@ def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nest
 def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
     """The value as the annotation wants it, or one line that says what it should have been."""
     if wanted is Any or wanted is inspect.Parameter.empty:
+        return value
+    if typing.get_origin(wanted) is typing.Annotated:
+        kind, bounds = typing.get_args(wanted)
+        value = coerce(value, kind, where, nested)
+        if not bounds.least <= value <= bounds.most:
+            raise Usage(f"{where} is from {bounds.least:,} to {bounds.most:,}, not {value:,}")
         return value
     if wanted in WORDS and isinstance(value, np.generic):
         value = value.item()
@@ -104,6 +118,8 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
 def words(wanted: Any) -> str:
     """A type, in words."""
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is typing.Annotated:
+        return words(parts[0])
     if origin in (typing.Union, types.UnionType):
         return " or ".join(words(part) for part in parts)
     if origin in (list, tuple, collections.abc.Sequence):

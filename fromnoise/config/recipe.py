@@ -4,16 +4,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ..errors import Problem, Usage, check_text, nearest
 from ..registry import PATHS, name_of, plugins
-from .build import coerce
+from .build import Within, coerce
 
 PARTS = ("data", "adapter", "autoencoder", "network", "noise", "source", "sample")  # a name and the settings that go with it
 MADE = ("shape", "classes", "image", "version")  # what a run adds, so that sampling needs no data
-TYPES = {"predict": str, "frame": str, "data_std": float, "seed": int, "train": dict, "evaluate": dict,
-         "shape": list[int], "classes": list[str], "image": list[int], "version": int}  # fmt: skip
+SIDE = Annotated[int, Within(1, 2**20)]  # channels, or pixels
+TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6, 1e6)], "seed": int, "train": dict, "evaluate": dict,
+         "shape": list[SIDE], "classes": list[str], "image": list[SIDE], "version": int}  # fmt: skip
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
 FOLDERS = (*PATHS, "run", "image", "target")  # settings that are a user's words, whatever these look like
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
@@ -128,6 +129,8 @@ def _part(key: str, node: Any, where: str) -> dict[str, Any]:
         return {"name": node}
     if not isinstance(node, dict):
         raise Usage(f"{where}: {key} is a name, or a mapping of settings, not {node!r}")
+    if not isinstance(node.get("name", ""), str):
+        raise Usage(f"{where}: the name of {key} is a word, not {node['name']!r}")
     return node
 
 

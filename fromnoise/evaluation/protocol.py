@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
+from ..config import Within
 from ..data import Dataset
 from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
@@ -27,7 +28,7 @@ Progress = Callable[[int, int], Any]  # (how many samples are drawn, of how many
 class EvaluateSettings:
     """A recipe's `evaluate`: how many samples, and what they are seen through (see `load_features`)."""
 
-    n: int = 10_000
+    n: Annotated[int, Within(2, 10_000_000)] = 10_000
     features: str = "cnn"
 
 

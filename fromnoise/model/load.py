@@ -44,6 +44,8 @@ def ready(model: Model, device: torch.device, trained_in: Any = None) -> Model:
 
 def example_of(recipe: Recipe) -> Example:
     """What one example of a run's data is, as its recipe keeps it."""
+    if not recipe.shape:
+        raise Problem("config.yaml names no shape, which a run keeps of its data; restore it, or train again")
     return Example(recipe.shape, recipe.classes, recipe.image)
 
 

@@ -4,11 +4,11 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
-from ..config import build, call
+from ..config import Within, build, call
 from ..diffusion import SCHEDULES, Denoise, Schedule, clip, threshold
 from ..errors import Usage
 from ..registry import lookup
@@ -37,7 +37,7 @@ class Sampling:
     """
 
     sampler: str | Callable[..., Any] = "dpmpp_2m"
-    steps: int = 20
+    steps: Annotated[int, Within(1, 100_000)] = 20
     options: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule | None = None
     guidance: float = 1.0
@@ -54,12 +54,9 @@ class Sampling:
     strength: float = 0.6
     seed: int = 0
     first: int = 0
-    batch: int = 256
+    batch: Annotated[int, Within(1, 1_000_000)] = 256
 
     def __post_init__(self) -> None:
-        for key in ("steps", "batch"):
-            if getattr(self, key) < 1:
-                raise Usage(f"samples are drawn in at least 1 step, and at least 1 at a time: {key} is not {getattr(self, key)}")
         if not abs(self.guidance) < 1e6:
             raise Usage(f"guidance is a finite number, not {self.guidance}")
         if not self.low < self.high:

@@ -8,9 +8,9 @@ import torch
 
 from ..config import Recipe, differences
 from ..errors import Problem, check_text
+from ..files import sweep
 from ..runs.folder import VERSION, Run
 from ..runs.provenance import environment
-from .optim import Plateau
 from .setup import Setup
 from .state import State
 
@@ -32,6 +32,7 @@ def create_or_check(run: Run, recipe: Recipe, fresh: bool, device: torch.device)
             if not any(key == may or key.startswith(may + ".") for may in MAY_CHANGE):
                 what = f"{run.path} holds a run with other settings ({key}: {was}, not {now})"
                 raise Problem(f"{what}; choose another --out, or --fresh to begin anew (the present one is then kept beside)")
+    sweep(run.path)
     run.write_recipe(recipe)
     run.write_json("environment.json", environment(device))
 
@@ -70,6 +71,8 @@ def keep_best(run: Run, step: int, parts: Setup, held_out: float | None) -> None
 def restore(run: Run, state: State, parts: Setup) -> None:
     """Takes everything back from last.ckpt, in place."""
     saved = run.load_checkpoint()
+    if missing := [key for key in ("state", "model", "optimizer", "ema") if not isinstance(saved.get(key), dict)]:
+        raise Problem(f"{run.checkpoint} has lost its {missing[0]}; restore a copy, or begin anew with --fresh")
     try:
         parts.model.load_state_dict(saved["model"])
         parts.optimizer.load_state_dict(saved["optimizer"])
@@ -77,7 +80,7 @@ def restore(run: Run, state: State, parts: Setup) -> None:
         line = str(error).splitlines()[0]
         raise Problem(f"{run.checkpoint} does not fit the settings in config.yaml ({line}); begin anew with --fresh") from error
     parts.ema.restore(saved["ema"])
-    vars(state).update(saved["state"], plateau=Plateau(**saved["state"]["plateau"]))
+    state.restore(saved["state"])
     parts.gradient.micro_batches = max(parts.gradient.micro_batches, state.micro_batches)
 
 

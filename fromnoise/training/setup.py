@@ -14,6 +14,7 @@ from ..data.feed import check_flip
 from ..device import best, compiled, keep_memory, precision
 from ..draws import Draws, mixed
 from ..errors import Usage
+from ..evaluation import EvaluateSettings
 from ..evaluation.examples import example_conditions, spread
 from ..files import cache
 from ..model import Base, Model, build, example_of, expanded, inherited, read_base
@@ -76,6 +77,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     node = recipe.with_defaults().data
     data = examples(node, "train")
     test = examples(node, "test") if settings.evals and settings.held_out else None
+    call(EvaluateSettings, recipe.evaluate, "evaluate")  # before the training that it follows
     flip = coerce(node.get("flip", False), bool, "data: flip", {})
     check_flip(data, flip)
     if own_process:

@@ -1,8 +1,11 @@
 """Where a run is: all that its log, its rate and its evaluations follow from."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from ..config import call
 from ..registry import lookup
 from .optim import RATES, Plateau
 from .settings import TrainSettings
@@ -30,6 +33,10 @@ class State:
     kept: list[int] = field(default_factory=list)  # the steps of which weights are kept until newer ones come
     keep: int = 0  # of how many, at most
     plateau: Plateau = field(default_factory=Plateau)
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Becomes what was saved, in place; raises Usage where that is no state."""
+        vars(self).update(vars(call(State, saved, "last.ckpt: the state")))
 
     @property
     def done(self) -> float:

@@ -1,5 +1,6 @@
 """One training at a time in a run folder, and nothing damaged is taken for what was written."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,3 +87,34 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
     torch.save(content, tmp_path / "run" / "last.ckpt")
     with pytest.raises(Problem, match="is no checkpoint of a run"):
         train(recipe(train={"steps": 4}), tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda saved: saved.pop("ema"), "lost its ema"),
+        (lambda saved: saved.update(model=[]), "lost its model"),
+        (lambda saved: saved["state"].update(step="four"), "the state: step is a whole number"),
+        (lambda saved: saved["state"].update(plateau=3), "mapping"),
+        (lambda saved: saved["state"].update(steps=3), "no setting 'steps'"),
+    ],
+)
+def test_a_checkpoint_that_says_something_else_is_one_line(trained, tmp_path, change, said):
+    shutil.copytree(trained, tmp_path / "run")
+    saved = torch.load(trained / "last.ckpt", weights_only=True)
+    change(saved)
+    torch.save(saved, tmp_path / "run" / "last.ckpt")
+    with pytest.raises(Problem, match=said):
+        train(recipe(train={"steps": 8}), tmp_path / "run", quiet=True)
+
+
+def test_what_killed_processes_left_half_written_goes_and_nothing_else(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    left = [run / ".last.0123abcd.ckpt", run / "samples" / ".final.89abcdef.png", run / "weights" / ".best.00000000.safetensors"]
+    others = [run / ".last.ckpt", run / ".notes.md", run / "samples" / ".hidden.0123abcde.png", run / "last.0123abcd.ckpt"]
+    for file in (*left, *others):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("half")
+    train(recipe(train={"steps": 5}), run, quiet=True)
+    assert not any(file.exists() for file in left) and all(file.read_text() == "half" for file in others)
