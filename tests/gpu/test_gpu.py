@@ -163,10 +163,3 @@ def test_the_commands_as_they_come(tmp_path):
         assert answer.returncode == 0, (asked, answer.stdout[-2000:], answer.stderr[-3000:])
     assert json.loads((tmp_path / "digits" / "environment.json").read_text())["machine"] == torch.cuda.get_device_name()
     assert json.loads((tmp_path / "digits" / "evaluation.json").read_text())["n"] == 500
-
-
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a second GPU")
-def test_a_run_is_on_the_gpu_that_is_named(tmp_path):
-    torch.cuda.reset_peak_memory_stats(1)
-    train(recipe(steps=2), tmp_path / "run", quiet=True, device="cuda:1")
-    assert torch.cuda.max_memory_allocated(1) > 0
