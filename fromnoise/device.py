@@ -39,9 +39,10 @@ def _cpuinfo(key: str) -> str:
     return ""
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Whether an error says that a device, or the machine, has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in ("can't allocate memory", "out of memory"))
+    words = "can't allocate memory", "out of memory", "Storage size calculation overflowed"
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(said in str(error) for said in words)
 
 
 def free_memory() -> None:

@@ -1,5 +1,7 @@
 """What can go wrong through no fault of the library, said in one line that names the cure."""
 
+from dataclasses import dataclass
+
 
 class Problem(ValueError):
     """Something in the user's files, data or machine is in the way; the command line prints it and exits with 1."""
@@ -11,6 +13,14 @@ class Usage(Problem):
     """A name or value that the user typed cannot be; the command line prints it and exits with 2."""
 
     exit_code = 2
+
+
+@dataclass(frozen=True)
+class Within:
+    """The bounds of a number, both of which it may be, beside its type: Annotated[int, Within(1, 100)]."""
+
+    least: float
+    most: float
 
 
 def nearest(word: str, known) -> str:

@@ -15,7 +15,7 @@ Samples = Annotated[Path, Option("--out", "-o", help="FILE.png, FILE.npz or FOLD
 Strength = Annotated[float, Option("--strength", help="How far the picture is taken back to noise, 0 to 1.")]
 Turned = Annotated[float, Option("--strength", help="How far its noise is turned to fresh noise: 0 the picture, 1 another.")]
 Mask = Annotated[str, Option("--mask", help="X,Y,W,H: a box of the model's pixels to make new; or a picture file, bright there.")]
-Iterations = Annotated[int, Option("--iterations", help="Evaluations a step on the way up; 1 is plain DDIM inversion.")]
+Iterations = Annotated[int, Option("--iterations", help="Evaluations a step on the way up; 1 is plain DDIM inversion.", min=1, max=1000)]
 Seeds = Annotated[str | None, Option("--seeds", help="In place of pictures: seeds with commas, as in `show interpolate`.")]
 Label = Annotated[str, Option("--label", "-l", help="A class of the run's data: number or name; several with commas, in turn.")]
 Scale = Annotated[float, Option("--scale", "-s", help="The classifier's weight; 1 is Bayes' rule.")]
@@ -129,8 +129,6 @@ def steer(run: DataOptions, sampling: SamplingOptions, label: Label, scale: Scal
           out: Samples = Path("steer.png")) -> None:  # fmt: skip
     """Classifier guidance: samples of a class, led by the classifier that `evaluate` uses; the model itself need not know classes."""
     lib.figures.check(out, "", ".npz")
-    if n < 1:
-        raise Usage(f"draw at least 1 sample, not {n}")
     model, (train, test) = run.model, run.data
     lib.evaluation.check_data(model, train)
     if len(train.classes) < 2:

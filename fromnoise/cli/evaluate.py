@@ -18,7 +18,7 @@ CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hi
 class MeasureOptions:
     """What is measured."""
 
-    n: int | None = flag("How many samples; the recipe's evaluate.n, else 10,000.", "--number", "-n")
+    n: int | None = flag("How many samples; the recipe's evaluate.n, else 10,000.", "--number", "-n", min=2, max=1_000_000)
     features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained on the run's data once, and kept.")
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")
     sweep: str | None = flag("SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")

@@ -29,7 +29,7 @@ def main() -> None:
         said, code = "interrupted", 130
     except BrokenPipeError:
         sys.exit(141)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         from ..device import out_of_memory
 
         if not out_of_memory(error):

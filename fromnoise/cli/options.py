@@ -15,9 +15,11 @@ from .command import RUN, flag, names
 RunArgument = Annotated[Path, Argument(help="A run folder, such as runs/mnist.")]
 RunFolder = Annotated[Path, Option("--out", "-o", help="The run folder to write.")]
 Out = Annotated[Path, Option("--out", "-o", help="Where the picture is written.")]
-Number = Annotated[int, Option("--number", "-n", help="How many.")]
-Shown = Annotated[int | None, Option("--number", "-n", help="How many samples; what fits the picture unless said.")]
-Seed = Annotated[int, Option("--seed", help="Of the noise.")]
+MANY, SHOWN, PANELS = ({"min": 1, "max": most} for most in (1_000_000, 10_000, 1_000))  # samples; those of a picture; its rows or columns
+SEEDS = {"min": -(2**63), "max": 2**64 - 1}
+Number = Annotated[int, Option("--number", "-n", help="How many.", **MANY)]
+Shown = Annotated[int | None, Option("--number", "-n", help="How many samples; what fits the picture unless said.", **SHOWN)]
+Seed = Annotated[int, Option("--seed", help="Of the noise.", **SEEDS)]
 DEVICE = "cpu, cuda, mps; the best there is unless said."
 Device = Annotated[str | None, Option("--device", help=DEVICE)]
 TRUST = "Allow parts of your own (module:Class) that the run names, which runs their code."

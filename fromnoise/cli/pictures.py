@@ -10,6 +10,7 @@ from torch import Tensor
 from .. import figures
 from ..conditions import Control
 from ..conditions.hints import holed
+from ..config import SEED, coerce
 from ..data.files.listing import listed
 from ..data.files.pictures import picture as read
 from ..errors import Usage
@@ -26,8 +27,7 @@ def write_beside(made: Tensor, out: Path, *beside: Tensor) -> None:
 def noises_of(model: Model, seeds: str, rows: int) -> tuple[Tensor, list[str]]:
     """The noises (k, rows, C, *S) of k seeds with commas, and their names."""
     found = words.numbers(seeds, "--seeds are whole numbers with commas, such as 0,1", kind=int)
-    if rows < 1:
-        raise Usage(f"draw at least 1 row, not {rows}")
+    found = [coerce(seed, SEED, "a seed", {}) for seed in found]
     return torch.stack([model.start(rows, seed) for seed in found]), [f"seed {seed}" for seed in found]
 
 

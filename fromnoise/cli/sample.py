@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from ..errors import Usage
 from ..progress import bar, duration
 from . import lib
 from .command import app, command
@@ -22,8 +21,6 @@ Film = Annotated[bool, Option("--gif", help="Also write the reverse process as a
     "sample runs/mnist --adapter runs/fashion_lora:0.7")  # fmt: skip
 def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png"), gif: Film = False) -> None:
     """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
-    if n < 1:
-        raise Usage(f"draw at least 1 sample, not {n}")
     lib.figures.check(out, "", ".npz", ".gif")
     model, (how, given) = draw.run.model, draw.chosen(n)
     began = time.perf_counter()

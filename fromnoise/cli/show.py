@@ -8,13 +8,27 @@ from ..errors import Usage
 from ..registry import lookup
 from . import lib, words
 from .command import command, flag, names, show_app
-from .options import Argument, ConditionOptions, DataOptions, DrawOptions, Option, Out, RunArgument, SamplingOptions, Seed, Shown, Trust
+from .options import (
+    PANELS,  # fmt: skip
+    SHOWN,
+    Argument,
+    ConditionOptions,
+    DataOptions,
+    DrawOptions,
+    Option,
+    Out,
+    RunArgument,
+    SamplingOptions,
+    Seed,
+    Shown,
+    Trust,
+)
 
 RecipeOrRun = Annotated[str, Argument(help="A recipe or a run folder: whose data, and noise unless --noise is given.")]
 Noise = Annotated[str | None, Option("--noise", help=f"Another schedule: {names('diffusion.SCHEDULES')}.")]
-Levels = Annotated[int, Option("--times", help="How many levels.")]
-Samples = Annotated[int, Option("--number", "-n", help="How many samples.")]
-Snapshots = Annotated[int, Option("--snapshots", help="How many moments of the walk.")]
+Levels = Annotated[int, Option("--times", help="How many levels.", **PANELS)]
+Samples = Annotated[int, Option("--number", "-n", help="How many samples.", **SHOWN)]
+Snapshots = Annotated[int, Option("--snapshots", help="How many moments of the walk.", **PANELS)]
 BETAS = f"Schedules, or tables by their betas ({names('diffusion.table.BETAS')}); the common ones unless said."
 Compared = Annotated[list[str] | None, Argument(metavar="[NAME]...", help=BETAS)]
 Noised = Annotated[str | None, Option("--data", help="A recipe or run folder whose pictures are noised.")]
@@ -24,17 +38,17 @@ Values = Annotated[str, Argument(help="Values with commas.")]
 Scales = Annotated[str, Option("--scales", help="Scales of guidance with commas: the rows.")]
 Counts = Annotated[str, Option("--steps", help="Numbers of steps with commas: the columns.")]
 Seeds = Annotated[str, Option("--seeds", help="Seeds with commas, which the way leads through.")]
-WayRows = Annotated[int | None, Option("--rows", help="How many samples of the seeds take the way; 4, 16 in a film, 1 in a square.")]
-EachRow = Annotated[int, Option("--number", "-n", help="Samples of each row, from different noise.")]
-HeldOut = Annotated[int, Option("--rows", help="Held-out examples.")]
-Index = Annotated[int, Option("--index", help="Which training example.")]
+WayRows = Annotated[int | None, Option("--rows", help="How many samples of the seeds take the way; 4, 16 in a film, 1 in a square.", **PANELS)]
+EachRow = Annotated[int, Option("--number", "-n", help="Samples of each row, from different noise.", **PANELS)]
+HeldOut = Annotated[int, Option("--rows", help="Held-out examples.", **PANELS)]
+Index = Annotated[int, Option("--index", help="Which training example.", min=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WayOptions:
     """What lies between noises, as rows, a square or a film."""
 
-    n: int | None = flag("How many from end to end, or along a side; 9, or 16 frames a piece.", "--number", "-n")
+    n: int | None = flag("How many from end to end, or along a side; 9, or 16 frames a piece.", "--number", "-n", min=2, max=1000)
     square: bool = flag("Four ends as the corners of a square.", default=False)
     way: str = flag(f"{names('editing.interpolate.BLENDS')}: along the great circle, or straight.", default="slerp")
     out: Path = flag("FILE.png: rows, or a square; FILE.gif: a film.", "--out", "-o", default=Path("interpolate.png"))
@@ -132,7 +146,7 @@ def interpolate(draw: DrawOptions, way: WayOptions, seeds: Seeds = "0,1", rows: 
 
 
 @command(show_app, "show classes runs/mnist --rows 16", without=("label",))
-def classes(draw: DrawOptions, rows: Annotated[int, Option("--rows", help="Samples a class.")] = 8, out: Out = Path("classes.png")) -> None:
+def classes(draw: DrawOptions, rows: Annotated[int, Option("--rows", help="Samples a class.", **PANELS)] = 8, out: Out = Path("classes.png")) -> None:
     """Samples with a class in every column."""
     how, given = draw.chosen(rows * len(draw.run.model.classes))
     print(lib.figures.write(lib.figures.by_class(draw.run.model, rows, None, how, **given), out))

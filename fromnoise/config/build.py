@@ -1,6 +1,7 @@
 """Objects from their nodes: a name of a registry and the settings that go with it."""
 
 import collections.abc
+import contextlib
 import dataclasses
 import inspect
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Usage, nearest
+from ..errors import Usage, Within, nearest
 from ..registry import lookup
 
 WORDS = {
@@ -19,14 +20,6 @@ WORDS = {
     dict: "a mapping", Mapping: "a mapping", Callable: "a function",
 }  # fmt: skip
 Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
-
-
-@dataclasses.dataclass(frozen=True)
-class Within:
-    """The bounds of a number, both of which it may be, beside its type: Annotated[int, Within(1, 100)]."""
-
-    least: float
-    most: float
 
 
 def build(table: Mapping[str, Any], node: Any, what: str, nested: Nested | None = None, **given: Any) -> Any:
@@ -70,10 +63,11 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         return value
     if typing.get_origin(wanted) is typing.Annotated:
         kind, bounds = typing.get_args(wanted)
-        value = coerce(value, kind, where, nested)
-        if not bounds.least <= value <= bounds.most:
-            raise Usage(f"{where} is from {bounds.least:,} to {bounds.most:,}, not {value:,}")
-        return value
+        with contextlib.suppress(Usage):
+            number = coerce(value, kind, where, nested)
+            if bounds.least <= number <= bounds.most:
+                return number
+        raise Usage(f"{where} is {words(wanted)}, not {value!r}")
     if wanted in WORDS and isinstance(value, np.generic):
         value = value.item()
     if wanted in nested:
@@ -119,9 +113,11 @@ def words(wanted: Any) -> str:
     """A type, in words."""
     origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
     if origin is typing.Annotated:
-        return words(parts[0])
+        bounds = next(part for part in typing.get_args(wanted) if isinstance(part, Within))
+        return f"{words(parts[0])} from {bounds.least:,} to {bounds.most:,}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(words(part) for part in parts)
     if origin in (list, tuple, collections.abc.Sequence):
-        return f"a list of {words(parts[0]).removeprefix('a ')}s" if parts else "a list"
+        each, by, bounds = words(parts[0]).partition(" from ") if parts else ("", "", "")
+        return f"a list of {each.removeprefix('a ')}s{by}{bounds}" if parts else "a list"
     return WORDS.get(wanted, WORDS.get(origin, str(getattr(wanted, "__name__", wanted))))

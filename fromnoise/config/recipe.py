@@ -12,8 +12,9 @@ from .build import Within, coerce
 
 PARTS = ("data", "adapter", "autoencoder", "network", "noise", "source", "sample")  # a name and the settings that go with it
 MADE = ("shape", "classes", "image", "version")  # what a run adds, so that sampling needs no data
+SEED = Annotated[int, Within(-(2**63), 2**64 - 1)]  # as torch takes them
 SIDE = Annotated[int, Within(1, 2**20)]  # channels, or pixels
-TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6, 1e6)], "seed": int, "train": dict, "evaluate": dict,
+TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6, 10**6)], "seed": SEED, "train": dict, "evaluate": dict,
          "shape": list[SIDE], "classes": list[str], "image": list[SIDE], "version": int}  # fmt: skip
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
 FOLDERS = (*PATHS, "run", "image", "target")  # settings that are a user's words, whatever these look like

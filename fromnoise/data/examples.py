@@ -8,7 +8,7 @@ from ..errors import Usage
 from . import DATASETS
 from .dataset import Dataset
 
-OF_TRAINING = ("flip", "split")  # settings beside those of the set itself
+OF_TRAINING = ("flip",)  # settings beside those of the set itself
 NESTED = ("x", "source")  # settings that are sets themselves
 
 

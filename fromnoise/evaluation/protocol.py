@@ -28,7 +28,7 @@ Progress = Callable[[int, int], Any]  # (how many samples are drawn, of how many
 class EvaluateSettings:
     """A recipe's `evaluate`: how many samples, and what they are seen through (see `load_features`)."""
 
-    n: Annotated[int, Within(2, 10_000_000)] = 10_000
+    n: Annotated[int, Within(2, 1_000_000)] = 10_000
     features: str = "cnn"
 
 

@@ -153,7 +153,9 @@ def estimate(
     if isinstance(data, Tensor):
         batch = {"x": data if data.ndim == 2 else data[index : index + 1]}
     else:
-        batch = data.get(torch.arange(min(CROWD, len(data))) if len(data.shape) == 1 else torch.tensor([index % len(data)]))
+        if not 0 <= index < len(data):
+            raise Usage(f"there is no example {index}: {data.name} has 0 to {len(data) - 1:,}")
+        batch = data.get(torch.arange(min(CROWD, len(data))) if len(data.shape) == 1 else torch.tensor([index]))
     x0 = batch["x"].float().to(model.device)
     own = {key: condition.read(batch) for key, condition in model.conditions.items() if condition.source in batch}
     denoise = model.denoise(len(x0), **own | conditions)

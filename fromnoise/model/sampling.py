@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
-from ..config import Within, build, call
+from ..config import SEED, Within, build, call
 from ..diffusion import SCHEDULES, Denoise, Schedule, clip, threshold
 from ..errors import Usage
 from ..registry import lookup
@@ -40,10 +40,10 @@ class Sampling:
     steps: Annotated[int, Within(1, 100_000)] = 20
     options: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule | None = None
-    guidance: float = 1.0
+    guidance: Annotated[float, Within(-(10**6), 10**6)] = 1.0
     low: float = 0.0
     high: float = math.inf
-    rescale: float = 0.0
+    rescale: Annotated[float, Within(0, 1)] = 0.0
     negative: Mapping[str, Any] | None = None
     weak: Any = None
     clip: str | Mapping[str, Any] | Callable[[Denoise], Denoise] = "none"
@@ -52,7 +52,7 @@ class Sampling:
     start: Tensor | None = None
     init: Tensor | None = None
     strength: float = 0.6
-    seed: int = 0
+    seed: SEED = 0
     first: int = 0
     batch: Annotated[int, Within(1, 1_000_000)] = 256
 

@@ -10,7 +10,7 @@ from .layers.axes import conv, lay_last
 from .layers.block import Block
 from .layers.embed import zero
 from .layers.norm import GroupNorm
-from .network import Network
+from .network import Depth, Network
 
 
 class AdaLNBlock(Block):
@@ -32,7 +32,7 @@ class ConvAdaLN(Network):
 
     ways = {"adaln": {}, "concat": {}}
 
-    def __init__(self, channels: int = 8, width: int = 256, blocks: int = 8, groups: int = 8, axes: int = 2, concat: int = 0):
+    def __init__(self, channels: int = 8, width: int = 256, blocks: Depth = 8, groups: int = 8, axes: int = 2, concat: int = 0):
         super().__init__()
         at_least(1, "conv_adaln", width=width, blocks=blocks)
         at_least(0, "conv_adaln", concat=concat)

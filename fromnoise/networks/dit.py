@@ -14,7 +14,7 @@ from .layers.attention import ACTIVATIONS, Act, Attention, CrossAttention, FeedF
 from .layers.axes import conv_class
 from .layers.block import Block
 from .layers.embed import Kind, Rotation, TimeEmbedding, linear, zero
-from .network import OURS, Compat
+from .network import OURS, Compat, Depth
 from .transformer import Transformer
 
 
@@ -63,7 +63,7 @@ class DiT(Transformer):
     decoder = ("norm", "modulation", "proj_out")
 
     def __init__(
-        self, channels: int = 3, width: int = 384, depth: int = 12, heads: int = 6, patch: int = 2, ratio: float = 4.0,
+        self, channels: int = 3, width: int = 384, depth: Depth = 12, heads: int = 6, patch: int = 2, ratio: float = 4.0,
         positions: Literal["sincos", "rope"] = "sincos", act: Act = "gelu", qk_norm: bool = False, dropout: float = 0.0, context_dim: int = 0,
         place: Literal["cross", "token"] = "cross", time: Kind = "sinusoidal", axes: int = 2, concat: int = 0, compat: Compat = OURS,
     ):  # fmt: skip

@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from ..errors import Usage
+from ..errors import Usage, Within
 from .context import NOTHING, PLACES, Context
+
+Depth = Annotated[int, Within(1, 256)]  # blocks in a row
 
 
 class Network(nn.Module, ABC):

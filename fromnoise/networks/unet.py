@@ -15,7 +15,7 @@ from .layers.block import Block
 from .layers.dropout import Dropout
 from .layers.embed import Kind, TimeEmbedding, zero
 from .layers.norm import GroupNorm
-from .network import OURS, Compat, Network
+from .network import OURS, Compat, Depth, Network
 
 
 class ResBlock(Block):
@@ -123,7 +123,7 @@ class UNet(Network):
     decoder = ("up", "upsample", "conv_out")
 
     def __init__(
-        self, channels: int = 3, width: int = 64, levels: Sequence[float] = (1, 2, 2), blocks: int = 2, attention: Sequence[int] = (),
+        self, channels: int = 3, width: int = 64, levels: Sequence[float] = (1, 2, 2), blocks: Depth = 2, attention: Sequence[int] = (),
         patch: int = 1, head: int = 64, heads: int | None = None, scale_shift: bool = True, dropout: float = 0.0, time: Kind = "sinusoidal",
         axes: int = 2, concat: int = 0, context_dim: int = 0, place: Literal["cross", "token"] = "cross", positions: bool = False,
         linear: Sequence[int] = (), middle: bool | None = None, resample: Literal["conv", "residual"] = "conv", compat: Compat = OURS,

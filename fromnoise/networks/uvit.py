@@ -12,6 +12,7 @@ from .layers.attention import Attention, FeedForward, joined
 from .layers.axes import conv
 from .layers.block import Block
 from .layers.embed import Kind, Rotation, embedding, linear, zero
+from .network import Depth
 from .transformer import Transformer
 
 
@@ -47,7 +48,7 @@ class UViT(Transformer):
     decoder = ("norm", "proj_out", "conv_out")
 
     def __init__(
-        self, channels: int = 3, width: int = 512, depth: int = 13, heads: int = 8, patch: int = 2, ratio: float = 4.0,
+        self, channels: int = 3, width: int = 512, depth: Depth = 13, heads: int = 8, patch: int = 2, ratio: float = 4.0,
         positions: Literal["sincos", "rope"] = "sincos", qk_norm: bool = False, dropout: float = 0.0, context_dim: int = 0,
         time: Kind = "sinusoidal", axes: int = 2, concat: int = 0,
     ):  # fmt: skip

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ..config import LENGTHS
+from ..config import LENGTHS, Within
 from ..diffusion import DISTANCES, PENALTIES, WEIGHTS
 from ..errors import Usage
 from ..registry import lookup
 from .optim import OPTIMIZERS, RATES
 from .trackers import TRACKERS
 
-ABOVE_ZERO = (*LENGTHS, "batch", "accumulate", "lr", "clip", "ema", "log_every", "save_minutes", "save_every", "keep_every", "max_bad_steps")
-ZERO_OR_MORE = ("evals", "held_out", "keep", "warmup", "workers", "weight_decay", "ema_warmup")
+MOST, TINY = 10**12, 1e-12  # steps or images that nobody lives to see; what is above 0
+Some = Annotated[int, Within(1, MOST)]
+AnyNumber = Annotated[int, Within(0, MOST)]
+Above = Annotated[float, Within(TINY, MOST)]
 PARTS = {"optimizer": OPTIMIZERS, "rate": RATES, "weight": WEIGHTS, "distance": DISTANCES, "penalty": PENALTIES, "tracker": TRACKERS}
 
 
@@ -35,36 +37,36 @@ class TrainSettings:
     tracker         none, tensorboard or wandb, beside log.jsonl
     """
 
-    images: int | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    batch: int = 128
-    accumulate: int = 1
+    images: Some | None = None
+    steps: Some | None = None
+    minutes: Annotated[float, Within(1e-6, 10**7)] | None = None
+    batch: Annotated[int, Within(1, 1_000_000)] = 128
+    accumulate: Annotated[int, Within(1, 1_000_000)] = 1
     optimizer: str | Callable[..., Any] = "adamw"
-    lr: float = 1e-3
+    lr: Annotated[float, Within(TINY, 1000)] = 1e-3
     rate: str | Callable[..., Any] = "cosine"
-    warmup: int = 12_800
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    ema: float = 500_000
-    ema_warmup: float = 0.05
+    warmup: AnyNumber = 12_800
+    betas: list[Annotated[float, Within(0, 1)]] = field(default_factory=lambda: [0.9, 0.99])
+    weight_decay: Annotated[float, Within(0, 1000)] = 0.0
+    clip: Above = 1.0
+    ema: Above = 500_000
+    ema_warmup: Annotated[float, Within(0, MOST)] = 0.05
     weight: str | Callable[..., Any] = "flat"
     distance: str | Callable[..., Any] = "mse"
     penalty: str | Callable[..., Any] | None = None
     penalty_weight: float = 1.0
-    max_bad_steps: int = 5
+    max_bad_steps: Some = 5
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compile: bool | None = None
     recompute: bool = False
-    evals: int = 10
-    held_out: int = 256
-    log_every: int = 50
-    save_minutes: float = 5.0
-    save_every: int | None = None
-    keep: int = 0
-    keep_every: int | None = None
-    workers: int = 0
+    evals: Annotated[int, Within(0, 100_000)] = 10
+    held_out: AnyNumber = 256
+    log_every: Some = 50
+    save_minutes: Above = 5.0
+    save_every: Some | None = None
+    keep: AnyNumber = 0
+    keep_every: Some | None = None
+    workers: Annotated[int, Within(0, 256)] = 0
     tracker: str | Callable[..., Any] = "none"
 
     def __post_init__(self) -> None:
@@ -73,10 +75,6 @@ class TrainSettings:
             raise Usage("say how long to train: train.images=400000, train.steps=3000, or train.minutes=5")
         if len(said) > 1:
             raise Usage(f"one length at a time: train.{said[0]} and train.{said[1]} are both set; leave one out")
-        for key in (*ABOVE_ZERO, *ZERO_OR_MORE):
-            value = getattr(self, key)
-            if value is not None and not (value > 0 or (value == 0 and key in ZERO_OR_MORE)):
-                raise Usage(f"train.{key} is {'above 0' if key in ABOVE_ZERO else '0 or more'}, not {value}")
         for key, table in PARTS.items():
             if getattr(self, key) is not None:
                 lookup(table, getattr(self, key), f"train.{key}")

@@ -114,7 +114,7 @@ def test_guidance_costs_one_call_a_step_of_twice_the_batch():
         (exact_model(3, drop=0.0), {"guidance": 2.0}, "cannot be guided"),
         (exact_model(3, drop=0.0), {"label": None}, "needs one"),
         (exact_model(), {"sampler": "dimm"}, "did you mean 'ddim'"),
-        (exact_model(), {"steps": 0}, "steps is from 1 to"),
+        (exact_model(), {"steps": 0}, "steps is a whole number from 1 to"),
         (exact_model(), {"options": {"etta": 1.0}}, "did you mean 'eta'"),
         (exact_model(), {"clip": "statik"}, "did you mean 'static'"),
         (exact_model(), {"clip": {"name": "static", "bond": 1.0}}, "did you mean 'bound'"),
@@ -225,9 +225,15 @@ def test_sampling_takes_nothing_from_the_global_noise():
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("seed", [-1, 2**63, 2**64])
+@pytest.mark.parametrize("seed", [-(2**63), -1, 2**63, 2**64 - 1])
 def test_any_seed(seed):
     assert torch.isfinite(exact_model(steps=2).sample(2, seed=seed, sampler="ddpm")).all()
+
+
+def test_a_seed_that_would_draw_what_another_draws_is_refused():
+    for seed in (2**64, 10**20, -(2**63) - 1):
+        with pytest.raises(Usage, match="seed is a whole number from"):
+            exact_model(steps=2).sample(2, seed=seed)
 
 
 def test_the_noise_of_the_walk_is_not_that_of_the_start_again():

@@ -379,8 +379,8 @@ def test_seeds_are_spread():
     ("change", "words"),
     [
         ({"train": {"steps": None}}, "train.minutes"),
-        ({"train": {"batch": 0}}, "train.batch is above 0"),
-        ({"train": {"batch": "many"}}, "a whole number, not 'many'"),
+        ({"train": {"batch": 0}}, "train: batch is a whole number from 1 to"),
+        ({"train": {"batch": "many"}}, "batch is a whole number from 1 to 1,000,000, not 'many'"),
         ({"train": {"stpes": 3}}, "did you mean 'steps'"),
         ({"train": {"optimizer": "sgd"}}, "no train.optimizer 'sgd'; one of: adamw"),
         ({"train": {"batch": 15, "accumulate": 2}}, "multiple"),
