@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 from contextlib import AbstractContextManager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def precision(device: torch.device, name: str = "auto") -> torch.dtype | None:
     return torch.bfloat16 if name == "bf16" else None
 
 
+@lru_cache
 def _cpuinfo(key: str) -> str:
     """What Linux says of the first CPU under `key`; nothing on other systems."""
     with suppress(OSError), open("/proc/cpuinfo") as info:

@@ -10,18 +10,19 @@ from .command import command, data_app, names
 from .options import Argument, Option, Out
 
 Data = Annotated[Path, Argument(help="A folder of pictures, of MNIST-like or CIFAR files, or an .npz.")]
+Minutes = Annotated[float, Option("--minutes", "-m", help="How long training may take.", min=0.5, max=100_000)]
 Picture = Annotated[Path, Argument(help="A picture file.")]
 Hint = Annotated[str, Argument(metavar="HINT", help=f"{names('conditions.hints.HINTS')}.")]
 Size = Annotated[str | None, Option("--size", help="WIDTHxHEIGHT, or a side: cropped and resized to it first; as it is unless said.")]
 Channels = Annotated[str, Option("--channels", help="How the picture is read: rgb or grey.")]
 
 
-@command(data_app, "data inspect photos/", "data inspect photos/ --out photos.yaml && fromnoise train photos.yaml")
-def inspect(path: Data, out: Annotated[Path | None, Option("--out", "-o", help="Write the proposed recipe here.")] = None) -> None:
-    """Count, measure and check data, and propose a recipe that trains on it as it is."""
+@command(data_app, "data inspect photos/", "data inspect photos/ --minutes 10 --out photos.yaml && fromnoise train photos.yaml")
+def inspect(path: Data, minutes: Minutes = 10.0, out: Annotated[Path | None, Option("--out", "-o", help="Write the proposed recipe here.")] = None) -> None:
+    """Count, measure and check data, and propose a recipe that trains on it as it is, in the time that there is; this machine is measured for it."""
     from ..data.inspect.report import report
 
-    recipe = report(path)
+    recipe = report(path, minutes, lib.training.speed)
     if out is not None:
         if out.exists():
             raise Problem(f"{out} is there already; choose another --out, or remove it")

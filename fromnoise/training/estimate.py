@@ -3,7 +3,7 @@
 import copy
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..data import Plan, feed
+from ..data import Dataset, Plan, feed
+from ..data.dataset import Tensors
 from ..device import machine, peak_memory, reset_peak
 from ..draws import Draws
 from ..errors import Usage
@@ -79,11 +80,13 @@ def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module]
     return float(counter.get_total_flops())
 
 
-def estimate(recipe: Any, seconds: float = 10.0, device: str | None = None, trust: bool = False, own_process: bool = False) -> Estimate:
-    """Counts, and trains for `seconds` on the recipe's data without keeping anything; raises Usage for what cannot be trained."""
+def estimate(
+    recipe: Any, seconds: float = 10.0, device: str | None = None, trust: bool = False, own_process: bool = False, data: Dataset | None = None
+) -> Estimate:
+    """Counts, and trains for `seconds` on the recipe's data, or other, without keeping anything; raises Usage for what cannot be trained."""
     if not seconds > 0:
         raise Usage(f"measure for some seconds, not {seconds:g}")
-    parts = setup(recipe, device, trust, own_process)
+    parts = setup(recipe, device, trust, own_process, data)
     settings, model, place = parts.settings, parts.model, parts.accelerator.device
     network, *branches = model.networks()
     with torch.no_grad():
@@ -101,13 +104,15 @@ def estimate(recipe: Any, seconds: float = 10.0, device: str | None = None, trus
         parts.optimizer.zero_grad(set_to_none=True)
         return _now(place) - began
 
-    rows = min(2, settings.batch)
-    first = min(step(0, rows), step(1, rows))
-    rows = max(1, min(settings.batch // settings.accumulate, int(seconds / 5 * rows / first)))
-    step(2, rows)  # what a new shape costs once
+    most = settings.batch // settings.accumulate
+    rows, number = min(2, most), 0
+    step(number, rows)  # what the first step costs once
+    while rows < most and 8 * step(number := number + 1, rows) < seconds:
+        rows = min(most, 4 * rows)
+        step(number := number + 1, rows)  # what a new shape costs once
     times: list[float] = []
     while sum(times) < seconds and len(times) < 1000:
-        times.append(step(3 + len(times), rows))
+        times.append(step(number + 1 + len(times), rows))
     optimized = sum(v.numel() for state in parts.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
     count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parts.parameters))
     peak = peak_memory(place)
@@ -120,6 +125,15 @@ def estimate(recipe: Any, seconds: float = 10.0, device: str | None = None, trus
     whole = settings.total * second / rows if settings.total else 60 * settings.minutes
     return Estimate(parameters=count, flop=work, fixed=4 * (count + 2 * learnt + optimized), peak=peak, rows=rows, seconds=second, run_seconds=whole,
                     examples=len(parts.data), drawn=drawn, how=how, machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}")  # fmt: skip
+
+
+def speed(recipe: Mapping[str, Any], shape: tuple[int, ...], classes: int, seconds: float = 2.0) -> float:
+    """Images a second of training what a recipe says, uncompiled, on pictures (C, H, W) of noise of so many classes; without data or length in it."""
+    rows = 2 * recipe["train"]["batch"]
+    noise = torch.randint(0, 256, (rows, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    data = Tensors("noise", noise, torch.arange(rows) % classes if classes else None, classes=tuple(str(i) for i in range(classes)))
+    train = {**recipe["train"], "steps": 1, "evals": 0, "compile": False}
+    return estimate({**recipe, "train": train}, seconds, data=data).rate
 
 
 def _now(device: torch.device) -> float:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..device import precision
+
 Betas = tuple[float, float]
 LEAST = 16  # rows and columns of a matrix that Muon takes
 
@@ -115,13 +117,14 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Matrices (N, rows, columns) with singular values brought to about 1 (0.7 to 1.2) by Newton-Schulz steps (Jordan et al. 2024), in bfloat16.
+    """Matrices (N, rows, columns) with singular values brought to about 1 (0.7 to 1.2) by Newton-Schulz steps (Jordan et al. 2024), in bfloat16 where
+    the hardware multiplies it: emulated, it takes ten times as long as float32.
 
     X <- a X + (b A + c A²) X, A = X Xᵀ, an odd polynomial of every singular value; (a, b, c) as published, chosen for speed.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
-    x = (x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)).bfloat16()
+    x = (x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)).to(precision(x.device) or torch.float32)
     for _ in range(steps):
         a = torch.bmm(x, x.mT)
         x = torch.baddbmm(x, torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315), x, beta=3.4445)

@@ -60,11 +60,11 @@ class Setup:
         return range(self.accelerator.process_index * share, (self.accelerator.process_index + 1) * share)
 
 
-def setup(recipe: Any, device: str | None = None, trust: bool = False, own_process: bool = False) -> Setup:
+def setup(recipe: Any, device: str | None = None, trust: bool = False, own_process: bool = False, data: Dataset | None = None) -> Setup:
     """Checks a recipe (the value, or a mapping) and makes what it describes; nothing is written.
 
     `trust` allows a base parts of its own. `own_process`: memory may be kept for the next step, and a network that cannot be compiled may
-    go on without, which are settings of the whole process. Raises Usage for settings that cannot be.
+    go on without, which are settings of the whole process. `data` takes the place of the recipe's. Raises Usage for settings that cannot be.
     """
     recipe = Recipe.of(recipe)
     if said := [key for key in MADE if getattr(recipe, key)]:
@@ -75,7 +75,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
         parts = f"{accelerator.num_processes} x {settings.accumulate}"
         raise Usage(f"train.batch is a multiple of processes x accumulate ({parts}), not {settings.batch}")
     node = recipe.with_defaults().data
-    data = examples(node, "train")
+    data = examples(node, "train") if data is None else data
     test = examples(node, "test") if settings.evals and settings.held_out else None
     call(EvaluateSettings, recipe.evaluate, "evaluate")  # before the training that it follows
     flip = coerce(node.get("flip", False), bool, "data: flip", {})

@@ -11,9 +11,27 @@ from PIL import Image
 
 from fromnoise.data import DATASETS
 from fromnoise.data.inspect.inspect import inspect
-from fromnoise.data.inspect.report import propose, report
+from fromnoise.data.inspect.propose import propose as proposed
+from fromnoise.data.inspect.report import report
 from fromnoise.errors import Problem
 from fromnoise.progress import console
+
+
+def machine(flops):
+    """The speed of a machine: the multiplications of a network's convolutions are the squares of its width and of its grid's side, about."""
+
+    def speed(recipe, shape, classes):
+        network = recipe["network"]
+        return flops / (network["width"] * max(shape[1:]) / network["patch"]) ** 2
+
+    return speed
+
+
+SLOW, LAPTOP, GPU = machine(1e6), machine(60e6), machine(1e11)  # on 16 x 16 pixels, 32 wide: 4, 230 and 380,000 images a second
+
+
+def propose(found, minutes=10.0, speed=LAPTOP):
+    return proposed(found, minutes, speed)
 
 
 def picture(path, seed=0, size=(80, 70), channels=3):
@@ -59,7 +77,7 @@ def loads(recipe):
 def test_the_proposal_for_photographs(photographs):
     (photographs / "cat/text.png").write_text("no picture")
     config, flip, data = loads(propose(inspect(photographs)))
-    assert config["data"]["size"] == 64 and config["network"]["patch"] == 2 and flip is True
+    assert config["data"]["size"] == 64 and config["network"]["patch"] == 4 and flip is True
     assert data.shape == (3, 64, 64) and config["data"]["skip_broken"] is True
     assert config["conditions"] == [{"name": "label", "drop": 0.1}]
     assert set(config) == {"data", "network", "conditions", "predict", "noise", "train", "sample", "seed"}
@@ -71,9 +89,9 @@ def test_the_proposal_for_photographs(photographs):
         ((28, 28), 1, (28, 2, False)),
         ((8, 8), 1, (8, 1, False)),
         ((31, 27), 3, ([27, 31], 2, True)),
-        ((200, 150), 3, (64, 2, True)),
+        ((200, 150), 3, (64, 4, True)),
         ((200, 40), 1, (32, 2, False)),
-        ((300, 20), 3, (20, 2, True)),
+        ((300, 20), 3, (20, 1, True)),
     ],
 )
 def test_size_patch_and_flip(tmp_path, size, channels, expected):
@@ -88,8 +106,54 @@ def test_a_gpu_allows_larger_ones(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     for i in range(4):
         picture(tmp_path / f"{i}.png", i, (200, 150 + i))
-    config, *_ = loads(propose(inspect(tmp_path)))
-    assert config["data"]["size"] == 128 and config["network"]["patch"] == 4
+    config, *_ = loads(propose(inspect(tmp_path), speed=GPU))
+    assert config["data"]["size"] == 128 and config["network"]["patch"] == 2 and config["network"]["width"] == 64
+
+
+def asked_for(found, *how):
+    config = yaml.safe_load(propose(found, *how))
+    return config["network"], config["train"]
+
+
+def test_the_network_grows_with_the_machine_and_the_minutes(photographs):
+    """A machine four times as fast, and four times the minutes, are the same; a network that sees too few pictures is not taken, however long the list."""
+    found = inspect(photographs)
+    small, large = asked_for(found, 10.0, LAPTOP)[0], asked_for(found, 40.0, LAPTOP)[0]
+    assert asked_for(found, 10.0, machine(4 * 60e6))[0] == large != small
+    assert (small["patch"], small["width"], large["patch"], large["width"]) == (4, 32, 2, 32)
+    assert asked_for(found, 10.0, SLOW)[0]["patch"] == 4 and asked_for(found, 10.0, GPU)[0]["patch"] == 1
+
+
+def test_slow_networks_are_not_measured(photographs):
+    measured = []
+    propose(inspect(photographs), 10.0, lambda recipe, shape, classes: measured.append((recipe["network"]["width"], shape, classes)) or 3.0)
+    assert measured == [(32, (3, 64, 64), 2)] * 2  # the smallest, and the one that is too slow already
+
+
+@pytest.mark.parametrize(("speed", "minutes"), [(SLOW, 10.0), (LAPTOP, 10.0), (LAPTOP, 0.5), (GPU, 60.0)])
+def test_steps_and_warm_up_fit_the_length(photographs, speed, minutes):
+    network, train = asked_for(inspect(photographs), minutes, speed)
+    images = 60 * minutes * speed({"network": network}, (3, 64, 64), 2)
+    assert train["warmup"] <= images / 20 and train["minutes"] == minutes
+    assert train["batch"] in (16, 32) or images / train["batch"] > 1000
+
+
+@pytest.mark.parametrize(("count", "words", "dropout"), [(30, "expect copies", True), (500, "nearly as they are", True), (5000, "new pictures", False)])
+def test_what_so_many_pictures_allow(tmp_path, count, words, dropout):
+    np.savez(tmp_path / "a.npz", np.random.default_rng(0).integers(0, 256, (count, 64, 64, 1), np.uint8))
+    recipe = propose(inspect(tmp_path / "a.npz"))
+    assert words in recipe and ("dropout" in yaml.safe_load(recipe)["network"]) == dropout
+
+
+def test_the_proposal_trains(photographs, tmp_path_factory):
+    """With this machine's own speed, of the parts that it was measured with."""
+    from fromnoise.training import speed, train
+
+    config = yaml.safe_load(propose(inspect(photographs), 10.0, lambda recipe, shape, classes: speed(recipe, (3, 16, 16), classes, 0.05)))
+    config["data"]["size"], config["train"] = 16, {**config["train"], "minutes": None, "steps": 2, "evals": 0}
+    config["sample"]["steps"] = 1
+    run = train(config, tmp_path_factory.mktemp("runs") / "run", quiet=True)
+    assert (run.path / "samples" / "final.png").is_file()
 
 
 def test_transparent_ones_are_laid_on_white(tmp_path):
@@ -176,7 +240,7 @@ def test_published_sets(tmp_path, name):
 
 def test_the_report_prints_and_returns_the_recipe(photographs):
     out = io.StringIO()
-    recipe = report(photographs, console(file=out, width=100))
+    recipe = report(photographs, 10.0, LAPTOP, console(file=out, width=100))
     said = out.getvalue()
     assert recipe == propose(inspect(photographs)) and recipe in said
     assert re.search(r"pictures +45", said) and re.search(r"labels +2 classes: cat 42, dog 3", said)
