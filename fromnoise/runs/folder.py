@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ..config import Recipe, read
 from ..errors import Problem, Usage
 from ..files import replacing
-from .log import Entry, entries
+from .log import Entry, entries, finite
 from .plugins import import_plugins, keep_plugins
 
 VERSION = 2  # of the folder's format
@@ -51,9 +52,21 @@ class Run:
             import_plugins(self.path, recipe)
         return recipe
 
+    @property
+    def id(self) -> str | None:
+        """A name of the run that no other has, by which its files are known to be its own; None before its settings are written."""
+        file = self.path / "config.yaml"
+        return read(file).id if file.is_file() else None
+
+    def check_own(self, file: Path, run: Any) -> None:
+        """Raises Problem where a file says that it is of another run; what says nothing may be of any."""
+        if run and self.id not in (None, run):
+            raise Problem(f"{file} is of another run than {self.path / 'config.yaml'}; put back the file that belongs here")
+
     def write_recipe(self, recipe: Recipe) -> None:
-        """Writes config.yaml, and the files of parts of one's own beside it."""
-        self.write("config.yaml", replace(recipe, version=VERSION).text())
+        """Writes config.yaml, which names the run for life, and the files of parts of one's own beside it."""
+        name = self.id if (self.path / "config.yaml").is_file() else secrets.token_hex(4)
+        self.write("config.yaml", replace(recipe, version=VERSION, id=name).text())
         keep_plugins(self.path, recipe)
 
     def write(self, name: str, text: str) -> None:
@@ -61,7 +74,7 @@ class Run:
             temporary.write_text(text)
 
     def write_json(self, name: str, content: Any) -> None:
-        self.write(name, json.dumps(content, indent=2, default=str) + "\n")
+        self.write(name, json.dumps(finite(content), indent=2, default=str) + "\n")
 
     # Weights
 
@@ -73,7 +86,7 @@ class Run:
         """The model's weights as safetensors; what its base lends it stays there."""
         frozen = getattr(model, "frozen_from_base", ())
         tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
-        write_tensors(self.weights_named(name), tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step)})
+        write_tensors(self.weights_named(name), tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step), "run": self.id or ""})
 
     def load_weights(self, model: nn.Module, name: str = "last") -> None:
         """Fills the model with the run's weights; raises Problem where they are missing, cut short, or of another model."""
@@ -84,7 +97,8 @@ class Run:
         if not file.is_file():
             cure = "train it further with the same command, or choose another run"
             raise Problem(f"{self.path} holds no weights yet ({file.name} is missing): {cure}")
-        tensors, _ = read_tensors(file, "run the training command again to rewrite it, or restore a copy")
+        tensors, said = read_tensors(file, "run the training command again to rewrite it, or restore a copy")
+        self.check_own(file, said.get("run"))
         own, frozen = model.state_dict(), getattr(model, "frozen_from_base", ())
         lacking = next((f"it lacks {name}" for name in own if name not in tensors and name not in frozen), None)
         if wrong := lacking or misfit(own, tensors):
@@ -112,7 +126,7 @@ class Run:
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         with replacing(self.checkpoint) as temporary:
             try:
-                torch.save(dict(state), temporary)
+                torch.save({**state, "run": self.id}, temporary)
             except RuntimeError as error:  # how torch says that the disk is full
                 raise OSError(28, f"writing failed, is the disk full? ({str(error).splitlines()[0]})") from error
 
@@ -130,6 +144,7 @@ class Run:
             raise Problem(f"{self.checkpoint} is no checkpoint of a run; {cure}")
         if state["version"] != VERSION:
             raise Problem(f"{self.checkpoint} is of format {state.get('version')}, this fromnoise reads {VERSION}; begin anew with --fresh")
+        self.check_own(self.checkpoint, state.get("run"))
         return state
 
     # The log
@@ -137,7 +152,7 @@ class Run:
     def log(self, **entry: Any) -> None:
         try:
             with open(self.log_file, "a") as file:
-                file.write(json.dumps(entry) + "\n")
+                file.write(json.dumps(finite(entry)) + "\n")
         except OSError as error:
             raise Problem(f"cannot write {self.log_file}: {error.strerror}; free some space, then run the same command to go on") from error
 

@@ -1,7 +1,8 @@
 """A run's log.jsonl, read as what it says: training, held-out loss, events."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ def entries(file: Path) -> Iterator[Entry]:
             continue
         if isinstance(entry, dict) and isinstance(entry.get("step"), (int, float)):
             yield entry
+
+
+def finite(node: Any) -> Any:
+    """The node with null for every number that is not finite, which JSON does not have."""
+    if isinstance(node, Mapping):
+        return {key: finite(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
 def read(run: str | Path) -> Log:

@@ -17,7 +17,7 @@ from .state import State
 # What may differ when a run goes on: how long it lasts, what is kept and shown, where the data lies.
 MAY_CHANGE = ("train.images", "train.steps", "train.minutes", "train.save_minutes", "train.save_every", "train.keep", "train.keep_every",
               "train.log_every", "train.evals", "train.held_out", "train.tracker", "train.workers",
-              *(f"data.{part}{key}" for part in ("", "x.", "source.") for key in ("root", "path")), "base.run", "sample", "evaluate", "version")  # fmt: skip
+              *(f"data.{part}{key}" for part in ("", "x.", "source.") for key in ("root", "path")), "base.run", "sample", "evaluate", "version", "id")  # fmt: skip
 
 
 def create_or_check(run: Run, recipe: Recipe, fresh: bool, device: torch.device) -> None:
@@ -62,7 +62,7 @@ def save(run: Run, state: State, parts: Setup) -> None:
 
 def keep_best(run: Run, step: int, parts: Setup, held_out: float | None) -> None:
     """Keeps the averaged weights as weights/best where the log knows no smaller held-out loss of an earlier step; one that is not finite is none."""
-    earlier = (entry["held_out"] for entry in run.entries() if "held_out" in entry and entry["step"] < step)
+    earlier = [entry["held_out"] for entry in run.entries() if entry.get("held_out") is not None and entry["step"] < step]
     if parts.main and held_out is not None and held_out < min(filter(math.isfinite, earlier), default=math.inf):
         with parts.ema.applied(parts.parameters):
             run.save_weights(parts.model, step, "best")

@@ -344,3 +344,20 @@ def test_a_profile_that_more_than_eight_bits_carry_is_named(tmp_path):
     Image.fromarray(np.full((6, 8), 40_000, np.uint16)).save(tmp_path / "a.png", icc_profile=linear_profile(grey=True))
     left_out = DATASETS["folder"](str(tmp_path), held_out=0.0).left_out
     assert left_out == ("1 pictures of more than 8 bits have a colour profile, which is not applied",)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_very_large_pictures_are_reduced_first_to_nearly_the_same(tmp_path, monkeypatch, mode, orientation):
+    """On a picture without fine detail, means of squares before Lanczos change next to nothing; turned ones stay turned."""
+    y, x = np.mgrid[0:300, 0:400] / 400
+    waves = [np.rint(127.5 + 127.5 * np.sin(3 * x + k * y)).astype(np.uint8) for k in range(4)]
+    image = Image.fromarray(np.stack(waves, -1)).convert("RGB" if mode in ("P", "CMYK") else mode).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    image.save(file, **({} if mode == "CMYK" else {"exif": exif}))
+    look = Look((24, 32), "rgb")
+    before = look(file).astype(int)
+    monkeypatch.setattr("fromnoise.data.files.pictures.LARGE", 1000)
+    assert abs(look(file).astype(int) - before).mean() < 2

@@ -1,6 +1,8 @@
 """A run on a folder of one's own: what it says of it when it begins, and where the folder may go."""
 
 import io
+import json
+import math
 import os
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 
 from fromnoise import progress
 from fromnoise.errors import Problem
-from fromnoise.runs import Run
+from fromnoise.runs import Run, log
 from fromnoise.training import monitor
 from fromnoise.training.loop import train
 
@@ -56,3 +58,15 @@ def test_a_preview_that_is_not_finite_ends_no_run(tmp_path, monkeypatch):
 def astray(denoise, x, levels):
     """A sampler that finds nothing."""
     yield torch.full_like(x, torch.inf), x
+
+
+def test_numbers_that_are_not_finite_are_null_which_every_reader_of_json_takes(tmp_path):
+    run = Run(tmp_path)
+    run.log(step=1, held_out=math.nan, held_out_by_level={"0.5": math.inf, "0.9": 1.0}, loss=2.0)
+
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    entry = json.loads((tmp_path / "log.jsonl").read_text(), parse_constant=refuse)
+    assert entry == {"step": 1, "held_out": None, "held_out_by_level": {"0.5": None, "0.9": 1.0}, "loss": 2.0}
+    assert [e["loss"] for e in log.read(tmp_path).training] == [2.0] and not log.read(tmp_path).held_out

@@ -118,3 +118,27 @@ def test_what_killed_processes_left_half_written_goes_and_nothing_else(trained, 
         file.write_text("half")
     train(recipe(train={"steps": 5}), run, quiet=True)
     assert not any(file.exists() for file in left) and all(file.read_text() == "half" for file in others)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "last.ckpt"])
+def test_another_runs_file_in_its_place_is_found(trained, tmp_path, name):
+    """Of the same recipe, to the seed; and what says of no run that it is its own is taken."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(trained, run)
+    train(recipe(train={"steps": 4}), other, quiet=True)
+    shutil.copyfile(other / name, run / name)
+    with pytest.raises(Problem, match=rf"{name} is of another run"):
+        load(run, "cpu", trust=True) if name.startswith("model") else train(recipe(train={"steps": 8}), run, quiet=True)
+    config = run / "config.yaml"
+    config.write_text("".join(line for line in config.read_text().splitlines(True) if not line.startswith("id:")))
+    assert load(run, "cpu", trust=True) and train(recipe(train={"steps": 8}), run, quiet=True)
+
+
+def test_a_run_keeps_its_name_and_a_fresh_one_has_its_own(tmp_path):
+    def named(out=tmp_path / "run", **how):
+        train(recipe(train={"steps": how.pop("steps", 2)}), out, quiet=True, **how)
+        return next(line for line in (out / "config.yaml").read_text().splitlines() if line.startswith("id:"))
+
+    first = named()
+    assert named(steps=3) == first != named(fresh=True)
+    assert next(line for line in (tmp_path / "run.old1" / "config.yaml").read_text().splitlines() if line.startswith("id:")) == first

@@ -28,6 +28,7 @@ FITS = ("crop", "pad", "resize")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's own conversion
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 ORIENTATION = 0x0112
+LARGE = 1 << 24  # pixels of an image that is reduced before anything else is done with it
 DEEP = ("L", "LA", "RGB", "RGBA")  # modes of 16-bit files whose channels are light and alpha, as those of CMYK are not
 REASONS = {
     UnidentifiedImageError: "it is no picture", Image.DecompressionBombError: "it has too many pixels",
@@ -231,7 +232,7 @@ def _plain(look: Look, image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":  # Pillow's own conversion would clip these greys rather than scale them
         image = Image.fromarray(np.rint(_turned(_shares(image), image) * 255).astype(np.uint8))
     else:
-        image = _in_srgb(ImageOps.exif_transpose(image))
+        image = _in_srgb(ImageOps.exif_transpose(_reduced(image, (4 if look.half else 2) * max(look.size))))
     if look.half:
         image = image.crop(half_box(look.half, *image.size))
     mode = CHANNELS[look.channels][0]
@@ -248,6 +249,12 @@ def _plain(look: Look, image: Image.Image) -> np.ndarray:
         canvas.paste(image, corner)
         image = canvas
     return np.ascontiguousarray(np.asarray(image).reshape(*look.size, -1).transpose(2, 0, 1))
+
+
+def _reduced(image: Image.Image, least: int) -> Image.Image:
+    """A very large image by means of whole squares of pixels, its short side `least` or more: what follows makes several copies of it."""
+    factor, large = min(image.size) // least, image.width * image.height > LARGE
+    return image.reduce(factor) if factor > 1 and large and image.mode in ("L", "LA", "RGB", "RGBA", "CMYK") else image
 
 
 def _shares(image: Image.Image) -> np.ndarray:

@@ -18,6 +18,7 @@ from ..files.pictures import Header, Look, header
 from ..sets import arrays, cifar, idx
 
 HELD_OUT = 0.05  # as `folder` does unless it is said
+SEEN = 2048  # pixels of a side at which larger pictures are measured
 FEW = 20  # examples in a class under which `warnings` names it
 
 
@@ -118,7 +119,9 @@ def _folder(path: Path) -> Inspection:
     def examine(file: str) -> tuple[Header, _Facts]:
         head = header(file)
         channels = "rgba" if head.alpha else "rgb" if head.colour else "grey"
-        picture = Look((head.height, head.width), channels, deep=head.depth > 8)(file)
+        shrink = max(1.0, head.width / SEEN, head.height / SEEN)
+        size = max(1, round(head.height / shrink)), max(1, round(head.width / shrink))
+        picture = Look(size, channels, deep=head.depth > 8)(file)
         return head, _facts((picture + 1) / 2 if head.depth > 8 else picture)
 
     results, broken = in_threads(examine, listing, "decoding pictures")
