@@ -1,8 +1,9 @@
 """`fromnoise import`, `export`, `merge` and `list`: runs as other folders, and what a recipe can be made of."""
 
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from ..errors import Usage, nearest
 from . import lib, words
@@ -11,11 +12,15 @@ from .options import Argument, Option, RunFolder, RunOptions
 
 REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "recipes": "config:recipes", "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
-    "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS", "encoders": "conditions.text:ENCODERS", "predictions": "diffusion:PREDICT",
-    "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS", "spacings": "diffusion:SPACINGS", "samplers": "samplers:SAMPLERS",
-    "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES", "penalties": "diffusion:PENALTIES",
-    "sources": "diffusion:SOURCES", "clocks": "diffusion:CLOCKS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES",
-    "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES", "trackers": "training.trackers:TRACKERS"}  # fmt: skip
+    "activations": "networks.layers.attention:ACTIVATIONS", "embeddings": "networks.layers.embed:EMBEDDINGS",
+    "autoencoders": "autoencoders:AUTOENCODERS", "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS",
+    "encoders": "conditions.text:ENCODERS", "predictions": "diffusion:PREDICT", "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS",
+    "spacings": "diffusion:SPACINGS", "frames": "diffusion.level:LENGTH", "clocks": "diffusion:CLOCKS", "sources": "diffusion:SOURCES",
+    "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
+    "penalties": "diffusion:PENALTIES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
+    "trackers": "training.trackers:TRACKERS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES"}  # fmt: skip
+SETTINGS = {"train": "training:TrainSettings", "sample": "model:Sampling", "evaluate": "evaluation:EvaluateSettings"}  # and the denoiser's
+GIVEN = ("split", "x0", "x", "level", "data_std", "n", "start", "end", "weak", "guide", "init", "first")  # not by a recipe
 Foreign = Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")]
 Layout = Annotated[str, Option("--to", help="The layout: diffusers.")]
 Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")]
@@ -52,21 +57,63 @@ def merge(run: RunOptions, out: RunFolder) -> None:
     print(f"{out}: a plain run of {sum(p.numel() for p in model.parameters()):,} parameters; draw from it with `fromnoise sample {out}`")
 
 
-@command(app, "list", "list samplers")
-def list_(what: Annotated[str | None, Argument(help=f"One part only: {', '.join(REGISTRIES)}.")] = None) -> None:
-    """Print what can be combined: the recipes, and every name that they can be made of."""
-    if what is not None and what not in REGISTRIES:
-        raise Usage(f"no part {what!r}{nearest(what, REGISTRIES)}")
-    for part in [what] if what else REGISTRIES:
-        print_table([*lines(part).items()], part, 2)
+@command(app, "list", "list samplers", "list unet", "list train")
+def list_(what: Annotated[str | None, Argument(help="A group, such as samplers; or a part, such as unet, train or dpmpp_2m, with its settings.")] = None) -> None:
+    """Print what can be combined: the recipes, and every name that they can be made of; a group with a line for each; or a part's settings."""
+    group = next((name for name in (what, f"{what}s") if name in REGISTRIES), None)
+    if what is None:
+        print_table([(part, ", ".join(lines(part))) for part in REGISTRIES] + [("settings", ", ".join(SETTINGS))])
+        print("\n`fromnoise list samplers` says a line of each, `fromnoise list unet` a part's settings.")
+    elif group:
+        print_table([*lines(group).items()], group, 2)
+    elif not any([_print_part(title, thing) for title, thing in parts(what)]):
+        known = {*REGISTRIES, *SETTINGS, *(name for part in REGISTRIES for name in named(part))}
+        near = nearest(what, sorted(known))
+        raise Usage(f"nothing is called {what!r}{near if 'did you mean' in near else '; `fromnoise list` prints what there is'}")
+
+
+def named(part: str) -> Mapping[str, Any]:
+    """A group's names, and what they name."""
+    found = _thing(REGISTRIES[part])
+    return found() if callable(found) else found
 
 
 def lines(part: str) -> dict[str, str]:
-    """Its names, each with the first line of what it says of itself."""
-    module, _, name = REGISTRIES[part].partition(":")
-    found = getattr(import_module(f"..{module}", __package__), name)
+    """Its names, each with the first line of what it says of itself, or with the settings that it stands for."""
+    found = named(part)
     if part == "recipes":
-        return {recipe: path.read_text().split("\n")[0].lstrip("# ") for recipe, path in found().items()}
-    if part == "presets":  # the settings that they stand for
-        return {preset: ", ".join(f"{key} {value}" for key, value in node.items() if key != "name") for preset, node in found.items()}
-    return {key: (thing.__doc__ or "").strip().split("\n")[0] if callable(thing) else "" for key, thing in found.items()}
+        return {recipe: path.read_text().split("\n")[0].lstrip("# ") for recipe, path in found.items()}
+    return {key: _of(thing) if isinstance(thing, Mapping) else (thing.__doc__ or "").strip().split("\n")[0] for key, thing in found.items()}
+
+
+def parts(name: str) -> Iterator[tuple[str, Any]]:
+    """(what it is, the thing) of everything of this name."""
+    if name in SETTINGS:
+        yield f"settings: {name}", _thing(SETTINGS[name])
+    yield from ((f"{part}: {name}", named(part)[name]) for part in REGISTRIES if name in named(part))
+
+
+def _thing(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"..{module}", __package__), name)
+
+
+def _of(node: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in node.items() if key != "name")
+
+
+def _print_part(title: str, thing: Any) -> bool:
+    """Prints a part's words and its settings; or the file of a recipe, or what a preset stands for."""
+    if isinstance(thing, Path):
+        print(f"{title}\n\n{thing.read_text()}")
+    elif isinstance(thing, Mapping):
+        print(f"{title}: {thing.get('name')}, {_of(thing)}")
+    else:
+        given = thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else GIVEN
+        try:
+            rows = lib.config.settings(thing, tuple(given))
+        except (ValueError, TypeError):  # written in C: nothing to set
+            rows = {}
+        print(f"{title}: {' '.join((thing.__doc__ or '').split(chr(10) * 2)[0].split())}")
+        print_table([*rows.items()] or [("", "it has no settings")], pad=2)
+    return True

@@ -2,6 +2,7 @@
 
 from ..errors import Within
 from .build import build, call, coerce
+from .describe import settings
 from .recipe import KEYS, LENGTHS, MADE, SEED, Recipe, differences, find, load, read, recipes
 
-__all__ = ["KEYS", "LENGTHS", "MADE", "SEED", "Recipe", "Within", "build", "call", "coerce", "differences", "find", "load", "read", "recipes"]
+__all__ = ["KEYS", "LENGTHS", "MADE", "SEED", "Recipe", "Within", "build", "call", "coerce", "differences", "find", "load", "read", "recipes", "settings"]

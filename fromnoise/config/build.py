@@ -117,6 +117,8 @@ def words(wanted: Any) -> str:
         return f"{words(parts[0])} from {bounds.least:,} to {bounds.most:,}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(words(part) for part in parts)
+    if origin is typing.Literal:
+        return " or ".join(map(str, parts))
     if origin in (list, tuple, collections.abc.Sequence):
         each, by, bounds = words(parts[0]).partition(" from ") if parts else ("", "", "")
         return f"a list of {each.removeprefix('a ')}s{by}{bounds}" if parts else "a list"

@@ -120,7 +120,7 @@ def test_a_checkpoint_cut_short_is_one_line(run, tmp_path, monkeypatch, capsys):
     from fromnoise.errors import Problem
 
     with pytest.raises(Problem, match="cut short.*--fresh"):
-        train(replace(settings, shape=(), classes=(), version=None), copy, quiet=True)
+        train(replace(settings, shape=(), classes=(), version=None, id=None), copy, quiet=True)
     assert (copy / "model.safetensors").is_file()
 
 
@@ -155,7 +155,7 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         (["train", "digits", "--otu", "x"], 2, "--out"),
         (["sample"], 2, "Missing argument"),
         (["sample", "/nowhere"], 2, "there is no run folder"),
-        (["list", "sampler"], 2, "did you mean 'samplers'"),
+        (["list", "samplres"], 2, "did you mean 'samplers'"),
         (["nonsense"], 2, "No such command"),
         (["data", "inspect", "/nowhere"], None, "/nowhere"),
     ],

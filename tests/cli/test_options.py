@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, fields
@@ -14,6 +15,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from fromnoise.cli.command import app as fromnoise
 from fromnoise.cli.command import command, flag, names
 from fromnoise.cli.options import ConditionOptions, RunOptions, SamplingOptions, StartOptions
 from fromnoise.cli.runs import REGISTRIES, lines
@@ -85,6 +87,34 @@ def test_every_part_can_be_listed():
     assert all(lines(part) for part in REGISTRIES)
     assert lines("presets").keys() == PRESETS.keys() and "patch" in lines("presets")["dit_s2"]
     assert lines("schedules")["flow"].startswith("The straight line")
+
+
+def test_every_name_that_the_library_looks_up_can_be_listed():
+    """All tables that are handed to lookup, build or make, wherever in the source, are of `fromnoise list`."""
+    text = "".join(file.read_text() for file in Path(inspect.getfile(Recipe)).parents[1].rglob("*.py"))
+    used = {name for names in re.findall(r"\b(?:lookup|make|build)\(([A-Z_]+(?: \| [A-Z_]+)*),", text) for name in names.split(" | ")}
+    assert len(used) > 20 and used <= {place.partition(":")[2] for place in REGISTRIES.values()}
+
+
+@pytest.mark.parametrize(
+    ("part", "rows"),
+    [
+        ("unet", ["width  64; a whole number; channels of the first level", "place  cross; cross or token; where attention meets", "levels  [1, 2, 2]"]),
+        ("train", ["batch  128; a whole number from 1 to 1,000,000; examples a step", "optimizer  adamw", "compile  null; true or false or null"]),
+        ("dpmpp_2m", ["samplers: dpmpp_2m: DPM-Solver++(2M)", "eta  0.0; a finite number"]),
+        ("cosine", ["schedules: cosine", "tables: cosine", "rates: cosine", "high  1.0"]),
+        ("folder", ["path  needed; a word", "held_out  0.05; a finite number; share of the pictures"]),
+        ("digits", ["recipes: digits", "data:  {name: digits}", "data: digits: scikit-learn's"]),
+        ("dit_s2", ["presets: dit_s2: dit, depth 12, width 384"]),
+        ("sampler", ["dpmpp_2m  DPM-Solver++"]),
+    ],
+)
+def test_a_parts_settings_are_listed(part, rows, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    said = CliRunner().invoke(fromnoise, ["list", part])
+    lines = re.sub(r" {2,}", "  ", said.output)
+    assert said.exit_code == 0 and all(row in lines for row in rows), lines
+    assert part != "unet" or "  axes  " not in lines  # which the data says
 
 
 MODEL = {
