@@ -133,11 +133,13 @@ class StartOptions:
 
     panel: ClassVar[str] = "Start"
     init: Path | None = flag("Start from this picture rather than from noise.")
-    strength: float = flag("How far --init is taken back to noise, 0 to 1.", default=0.6)
+    strength: float | None = flag("How far --init is taken back to noise, 0 to 1; 0.6 unless said.")
     source: Path | None = flag("For a model from data to data: the picture to start from, or a folder of them in turn. Else held-out ones.")
 
     def sampling(self, run: RunOptions, n: int) -> dict[str, Any]:
         """Fields of `Sampling`; what the model's source is made of is handed to the model."""
+        if self.strength is not None and not self.init:
+            raise Usage("--strength says how far --init is taken back to noise; give --init, or leave it out")
         if not (self.init or self.source):
             return {}
         model, shape = run.model, run.model.shape
@@ -148,7 +150,7 @@ class StartOptions:
         how = shape[0], shape, run.recipe.data
         if self.source:
             model.set_examples(model.examples() | {"source": lib.pictures.pictures(self.source, *how, n)})
-        return {"init": lib.pictures.picture(self.init, *how)[None], "strength": self.strength} if self.init else {}
+        return {"init": lib.pictures.picture(self.init, *how)[None], "strength": 0.6 if self.strength is None else self.strength} if self.init else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +165,19 @@ class DrawOptions:
     def chosen(self, n: int | None, **more: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
         """(how to draw, the conditions of n samples), with more fields of `Sampling` that a command knows; where n is None, one value for all."""
         conditions, own = self.conditions.conditions(self.run, n)
-        return self.sampling.sampling(self.run, **own, **self.start.sampling(self.run, n or 16), **more), conditions
+        how = self.sampling.sampling(self.run, **own, **self.start.sampling(self.run, n or 16), **more)
+        given = {**dict.fromkeys(self.run.model.conditions, True), **conditions}
+        if given and not any(value is not None for value in given.values()) and how.weak is None and not how.negative:
+            if self.sampling.guidance not in (None, 1):
+                raise Usage("guidance leads to a condition, and 'none' is given; give one, such as --label 3, or leave --guidance out")
+        return how, conditions
+
+    def check_used(self, how: "lib.model.Sampling") -> None:
+        """Raises Usage for a choice that how samples are drawn leaves without effect."""
+        idle = {"--interval": self.sampling.interval, "--rescale": self.sampling.rescale, "--against": self.sampling.against,
+                "--negative": self.conditions.negative}  # fmt: skip
+        if how.guidance == 1 and (said := [key for key, value in idle.items() if value is not None]):
+            raise Usage(f"{said[0]} acts on guidance, and that is 1, which is none; add --guidance 3, say, or leave it out")
 
     def picture(self, figure: Callable[..., Any], out: Path, n: int | None, **more: Any) -> None:
         """Writes the picture that `figure` makes of n samples."""

@@ -142,6 +142,8 @@ def interpolate(draw: DrawOptions, way: WayOptions, seeds: Seeds = "0,1", rows: 
     count = 1 if way.square else lib.figures.process.number(draw.run.model.shape, rows, 16 if way.out.suffix == ".gif" else 4)
     noises, ends = lib.pictures.noises_of(draw.run.model, seeds, count)
     how, given = draw.chosen(count)
+    if lib.samplers.draws_noise(how.sampler, how.options):
+        raise Usage(f"{how.sampler} draws noise on its way, so nothing lies between two of its samples; choose {', '.join(lib.samplers.ORDER)}")
     way.write(draw.run.model, noises, ends, sampling=how, **given)
 
 

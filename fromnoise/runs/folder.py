@@ -41,6 +41,8 @@ class Run:
         file = self.path / "config.yaml"
         if not file.is_file():
             what = "there is no" if not self.path.exists() else "it has no config.yaml, so it is not a"
+            if (meant := Path("runs") / self.path / "config.yaml").is_file():
+                raise Usage(f"{self.path}: {what} run folder; did you mean {meant.parent}?")
             raise Usage(f"{self.path}: {what} run folder; `fromnoise train RECIPE --out {self.path}` makes one")
         recipe = read(file)
         if recipe.version != VERSION:
