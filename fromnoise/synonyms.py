@@ -51,10 +51,15 @@ for _part, _names in {
     for _name in _names.split():
         OURS.setdefault(_name, (f"{_part}.{_name}",))
 OURS["steps"] = ("train.steps", "sample.steps")
+_BETAS = ("quadratic", "scaled_linear", "sqrt_linear", "sigmoid")
+OURS |= {name: ("table",) for name in _BETAS}
 _EPOCH = "an epoch is the number of examples: 3 epochs of 60,000 are train.images=180_000"
 NOTES = {  # where another unit is meant
     **dict.fromkeys(("epochs", "epoch", "num_epochs", "max_epochs", "num_train_epochs"), _EPOCH), "kimg": "a kimg is 1000",
     **dict.fromkeys(("warmup_steps", "lr_warmup_steps"), "it counts images: steps times train.batch"),
+    **{name: f"a table with betas={name}" for name in _BETAS},
+    **dict.fromkeys(("num_train_timesteps", "timesteps"), "of a table: noise=table noise.steps=1000"),
+    "beta_schedule": "of a table: noise=table noise.betas=linear",
     **dict.fromkeys(("ema_decay", "ema_rate"), "it is a half-life in images, not a decay"), "eval_every": "it says how many there are in the run",
 }  # fmt: skip
 

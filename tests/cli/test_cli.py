@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from fromnoise.cli.main import main
+from fromnoise.diffusion import Flow, Linear, Shifted, Table
 from fromnoise.model import Sampling
 from fromnoise.runs.folder import VERSION, Run
 from fromnoise.training.loop import train
@@ -157,6 +158,12 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         (["sample", "/nowhere"], 2, "there is no run folder"),
         (["list", "sampler"], 2, "did you mean 'samplers'"),
         (["nonsense"], 2, "No such command"),
+        (["show", "schedules", "table:cosine"], 2, "such as table:betas=sigmoid"),
+        (["show", "schedules", "table:betas=sigmiod"], 2, "did you mean 'sigmoid'"),
+        (["show", "schedules", "sigmoid"], 2, "a table with betas=sigmoid"),
+        (["show", "schedules", "flow", "--trust"], 2, "--data"),
+        (["show", "schedules", "flow", "--seed", 3], 2, "--data"),
+        (["show", "forward", "digits", "--noise", "table:steps=x"], 2, "steps is a whole number"),
         (["data", "inspect", "/nowhere"], None, "/nowhere"),
     ],
 )
@@ -226,6 +233,38 @@ def test_showing_a_run_runs_no_code(tmp_path, monkeypatch, capsys, part):
     (tmp_path / "run" / "config.yaml").write_text(f"version: {VERSION}\n{text}\n")
     code, _, err = call(monkeypatch, capsys, "show", "forward", tmp_path / "run", "--out", tmp_path / "f.png")
     assert code == 1 and "--trust" in err and not (tmp_path / "pwned").exists()
+
+
+def noised(monkeypatch, name: str) -> dict:
+    """What a picture of schedules is made of, in place of the picture."""
+    seen = {}
+    made = Image.new("RGB", (4, 4))
+    monkeypatch.setattr(f"fromnoise.figures.{name}", lambda *given, **how: seen.update(given=given, **how) or made)
+    return seen
+
+
+def test_schedules_take_settings_of_their_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = Table(betas="sigmoid", steps=500, final_one=False)
+    seen = noised(monkeypatch, "forward")
+    assert call(monkeypatch, capsys, "show", "forward", "digits", "--noise", "table:betas=sigmoid,steps=500,final_one=false")[0] == 0
+    assert seen["given"][1] == table
+    seen = noised(monkeypatch, "schedules")
+    assert call(monkeypatch, capsys, "show", "schedules", "linear", "table:end=1e-2", "shifted:base=flow,by=2")[0] == 0
+    assert list(seen["given"][0].values()) == [Linear(), Table(end=0.01), Shifted(base=Flow(), by=2.0)], "linear is the curve here as everywhere"
+
+
+def test_a_run_of_parts_of_its_own_is_noised_if_it_is_trusted(run, tmp_path, monkeypatch, capsys):
+    words = "show", "schedules", "flow", "--data", run, "--out", tmp_path / "s.png"
+    code, _, err = call(monkeypatch, capsys, *words)
+    assert code == 1 and "--trust" in err
+    assert call(monkeypatch, capsys, *words, "--trust")[0] == 0 and (tmp_path / "s.png").is_file()
+
+
+def test_a_run_of_format_2_has_the_betas_that_it_was_trained_with(tmp_path):
+    (tmp_path / "config.yaml").write_text("version: 2\nnoise: {name: shifted, base: {name: table, betas: scaled_linear, end: 0.03}}\n")
+    noise = Run(tmp_path).recipe().noise
+    assert noise == {"name": "shifted", "base": {"name": "table", "betas": "scaled_linear", "start": 1e-4, "end": 0.03}}
 
 
 def test_a_read_only_target_is_one_line(run, tmp_path, monkeypatch, capsys):
