@@ -2,6 +2,7 @@
 
 import copy
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ def estimate(recipe: Any, seconds: float = 10.0, device: str | None = None, trus
     if not seconds > 0:
         raise Usage(f"measure for some seconds, not {seconds:g}")
     parts = setup(recipe, device, trust, own_process)
+    if parts.chosen:
+        print(parts.chosen, file=sys.stderr)
     settings, model, place = parts.settings, parts.model, parts.accelerator.device
     network, *branches = model.networks()
     with torch.no_grad():

@@ -150,7 +150,7 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         (["train", "digits", "steps"], 2, "key=value"),
         (["train", "digits", "train.batch=big"], 2, "batch is a whole number from 1 to 1,000,000, not 'big'"),
         (["train", "digits", "network=unett"], 2, "did you mean 'unet'"),
-        (["train", "digits", "predict=eps", "noise=flow"], 2, "set noise.high to 0.99"),
+        (["train", "digits", "predict=eps", "noise=flow", "noise.high=1"], 2, "set noise.high to 0.99"),
         (["train", "digits", "sample.name=dpmpp_2n"], 2, "did you mean 'dpmpp_2m'"),
         (["train", "digits", "network.name=os:system"], 2, "os:system"),
         (["train", "digits", "--otu", "x"], 2, "--out"),
