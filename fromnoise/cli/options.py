@@ -162,27 +162,31 @@ class DrawOptions:
     conditions: ConditionOptions
     start: StartOptions
 
-    def chosen(self, n: int | None, **more: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
-        """(how to draw, the conditions of n samples), with more fields of `Sampling` that a command knows; where n is None, one value for all."""
+    def chosen(self, n: int | None, varied: bool = False, **more: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
+        """(how to draw, the conditions of n samples), with more fields of `Sampling` that a command knows; where n is None, one value for all.
+
+        varied: whether the command goes on to draw with other guidance.
+        """
         conditions, own = self.conditions.conditions(self.run, n)
         how = self.sampling.sampling(self.run, **own, **self.start.sampling(self.run, n or 16), **more)
         given = {**dict.fromkeys(self.run.model.conditions, True), **conditions}
         if given and not any(value is not None for value in given.values()) and how.weak is None and not how.negative:
             if self.sampling.guidance not in (None, 1):
                 raise Usage("guidance leads to a condition, and 'none' is given; give one, such as --label 3, or leave --guidance out")
+        if not varied:
+            self.check_used(how)
         return how, conditions
 
     def check_used(self, how: "lib.model.Sampling") -> None:
-        """Raises Usage for a choice that how samples are drawn leaves without effect."""
-        idle = {"--interval": self.sampling.interval, "--rescale": self.sampling.rescale, "--against": self.sampling.against,
-                "--negative": self.conditions.negative}  # fmt: skip
-        if how.guidance == 1 and (said := [key for key, value in idle.items() if value is not None]):
+        """Raises Usage for an option that acts on guidance, where there is none."""
+        idle = {"--interval": self.sampling.interval, "--rescale": self.sampling.rescale}
+        if how.guidance == 1 and (said := [key for key, value in idle.items() if value]):
             raise Usage(f"{said[0]} acts on guidance, and that is 1, which is none; add --guidance 3, say, or leave it out")
 
-    def picture(self, figure: Callable[..., Any], out: Path, n: int | None, **more: Any) -> None:
-        """Writes the picture that `figure` makes of n samples."""
+    def picture(self, figure: Callable[..., Any], out: Path, n: int | None, varied: bool = False, **more: Any) -> None:
+        """Writes the picture that `figure` makes of n samples; varied: see `chosen`."""
         lib.figures.check(out)
-        how, given = self.chosen(n)
+        how, given = self.chosen(n, varied)
         print(lib.figures.write(figure(self.run.model, n=n, sampling=how, **more, **given), out))
 
 

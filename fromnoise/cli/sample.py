@@ -23,7 +23,6 @@ def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png")
     """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
     lib.figures.check(out, "", ".npz", ".gif")
     model, (how, given) = draw.run.model, draw.chosen(n)
-    draw.check_used(how)
     began = time.perf_counter()
     if gif or out.suffix == ".gif":
         shown = min(n, 64)

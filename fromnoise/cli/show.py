@@ -128,7 +128,7 @@ def compare(draw: DrawOptions, specs: Specs = None, n: Shown = None, out: Out = 
 def sweep(draw: DrawOptions, setting: Setting, values: Values, n: Shown = None, out: Out = Path("sweep.png")) -> None:
     """One setting of sampling varied, the noise kept: a row a value."""
     wanted = words.numbers(values, "the values of a sweep are numbers with commas, such as 0,0.5,1")
-    draw.picture(lib.figures.sweep, out, n, option=setting, values=wanted)
+    draw.picture(lib.figures.sweep, out, n, setting == "guidance", option=setting, values=wanted)
 
 
 @command(show_app, "show guidance runs/mnist", "show guidance runs/mnist --scales 1,2,4 --steps 5,20 --label 3", without=("guidance",))
@@ -136,7 +136,7 @@ def guidance(draw: DrawOptions, scales: Scales = "1,2,4,8", steps: Counts = "5,1
              out: Out = Path("guidance.png")) -> None:  # fmt: skip
     """The same seeds at several scales of guidance and numbers of steps."""
     rows, columns = lib.evaluation.parse_scales(scales, "--scales"), lib.evaluation.parse_steps(steps)
-    draw.picture(lib.figures.guidance, out, n, scales=rows, steps=columns)
+    draw.picture(lib.figures.guidance, out, n, True, scales=rows, steps=columns)
 
 
 @command(show_app, "show interpolate runs/mnist", "show interpolate runs/mnist --seeds 0,1,2,3 --square",

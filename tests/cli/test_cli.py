@@ -158,6 +158,15 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         (["sample", "/nowhere"], 2, "there is no run folder"),
         (["list", "sampler"], 2, "did you mean 'samplers'"),
         (["nonsense"], 2, "No such command"),
+        (["train", "digits", "epochs=3"], 2, "did you mean 'train.images'? (an epoch is the number of examples"),
+        (["train", "digits", "train.epochs=3"], 2, "did you mean 'images'? (an epoch is the number of examples"),
+        (["train", "digits", "width=64"], 2, "'network.width'"),
+        (["train", "digits", "lr=1e-3"], 2, "'train.lr'"),
+        (["train", "digits", "batch_size=64"], 2, "'train.batch'"),
+        (["train", "digits", "steps=3"], 2, "'train.steps' or 'sample.steps'"),
+        (["train", "digits", "resolution=8"], 2, "'data.size'"),
+        (["train", "digits", "train.lr=1e-3,4e-3"], 2, "for v in 1e-3 4e-3; do fromnoise train RECIPE train.lr=$v --out runs/lr_$v; done"),
+        (["train", "digits", "sample.steps=2.5"], 2, "steps is a whole number"),
         (["show", "schedules", "table:cosine"], 2, "such as table:betas=sigmoid"),
         (["show", "schedules", "table:betas=sigmiod"], 2, "did you mean 'sigmoid'"),
         (["show", "schedules", "sigmoid"], 2, "a table with betas=sigmoid"),
@@ -200,6 +209,27 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, sa
         (["--strength", 2, "--init", "x.png"], "x.png"),
         (["--out", "samples.pt"], "end it in .png"),
         (["--weights", "bets"], "it has last, best"),
+        (["--eta", 0.5], "--option eta=…"),
+        (["--cfg", 3], "--guidance"),
+        (["--cfg-scale", 3], "--guidance"),
+        (["--guidance-scale", 3], "--guidance"),
+        (["--num-steps", 3], "--steps"),
+        (["--num-inference-steps", 3], "--steps"),
+        (["--n-samples", 3], "--number"),
+        (["--num-samples", 3], "--number"),
+        (["--prompt", "a cat"], "--text"),
+        (["--class", 3], "--label"),
+        (["--scheduler", "ddim"], "--sampler"),
+        (["--sampler", "DDIM"], "did you mean 'ddim'"),
+        (["--sampler", "DPM++ 2M"], "did you mean 'dpmpp_2m'"),
+        (["--sampler", "dpm++_2m"], "did you mean 'dpmpp_2m'"),
+        (["--sampler", "euler_a"], "did you mean 'euler_ancestral'"),
+        (["--sampler", "k_euler"], "did you mean 'euler'"),
+        (["--strength", 0.5], "give --init"),
+        (["--label", "none", "-g", 3], "give one, such as --label 3"),
+        (["--interval", "0,1", "-g", 1], "--interval acts on guidance"),
+        (["--rescale", 0.5, "-g", 1], "--rescale acts on guidance"),
+        (["--steps", 2.5], "valid integer"),
     ],
 )
 def test_wrong_sampling_is_one_line(run, tmp_path, monkeypatch, capsys, words, says):
@@ -207,6 +237,20 @@ def test_wrong_sampling_is_one_line(run, tmp_path, monkeypatch, capsys, words, s
     code, _, err = call(monkeypatch, capsys, "sample", run, "--trust", *words)
     assert code == 2 and says in err and err.strip().count("\n") == 0
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["--sampler", "ddpm"], ["--option", "eta=1"]])
+def test_nothing_lies_between_samples_that_draw_noise(run, tmp_path, monkeypatch, capsys, words):
+    code, _, err = call(monkeypatch, capsys, "show", "interpolate", run, "--trust", *words, "-o", tmp_path / "i.png")
+    assert code == 2 and "draws noise on its way" in err and "ddim" in err and not any(tmp_path.iterdir())
+
+
+def test_a_run_by_its_bare_name_is_found_in_runs(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(run)
+    code, _, err = call(monkeypatch, capsys, "sample", "mine")
+    assert code == 2 and "did you mean runs/mine?" in err
 
 
 def test_guidance_needs_a_condition(free, tmp_path, monkeypatch, capsys):
