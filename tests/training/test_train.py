@@ -382,6 +382,7 @@ def test_seeds_are_spread():
         ({"train": {"steps": None}}, "train.minutes"),
         ({"train": {"batch": 0}}, "train: batch is a whole number from 1 to"),
         ({"train": {"batch": "many"}}, "batch is a whole number from 1 to 1,000,000, not 'many'"),
+        ({"train": {"penalty_weight": 0.5}}, "set train.penalty"),
         ({"train": {"stpes": 3}}, "did you mean 'steps'"),
         ({"train": {"optimizer": "sgd"}}, "no train.optimizer 'sgd'; one of: adamw"),
         ({"train": {"batch": 15, "accumulate": 2}}, "multiple"),
