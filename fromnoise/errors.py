@@ -1,6 +1,10 @@
 """What can go wrong through no fault of the library, said in one line that names the cure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+from .synonyms import NOTES, meant, plain
 
 
 class Problem(ValueError):
@@ -23,13 +27,14 @@ class Within:
     most: float
 
 
-def nearest(word: str, known) -> str:
-    """`; did you mean 'x'?` where a known word is close, otherwise `; one of: …`."""
+def nearest(word: str, known: Iterable[Any]) -> str:
+    """`; did you mean 'x'?` where a known name is close or is what the word stands for elsewhere, otherwise `; one of: …`."""
     import difflib
 
     known = [str(k) for k in known]
-    near = difflib.get_close_matches(str(word), known, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; one of: {', '.join(known)}"
+    near = meant(word, known) or difflib.get_close_matches(plain(word), known, 1)
+    note = f" ({NOTES[plain(word)]})" if plain(word) in NOTES else ""
+    return f"; did you mean {' or '.join(map(repr, near))}?{note}" if near else f"; one of: {', '.join(known)}"
 
 
 def check_text(what: str, text: str) -> None:

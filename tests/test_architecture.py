@@ -27,6 +27,7 @@ from tests.parts import built
 ROOT = Path(fromnoise.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 HOUSE = (  # a package imports those of the lines above its own, and nothing else
+    {"synonyms"},
     {"errors"},
     {"files", "device", "progress", "registry", "draws"},
     {"diffusion", "networks", "config"},

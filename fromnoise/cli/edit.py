@@ -49,17 +49,18 @@ class EditOptions(DrawOptions):
             parts.append(held_out.get(lib.torch.tensor([number]))["x"].float().cpu())
         return lib.torch.cat(parts)
 
-    def chosen(self, n: int | None, **words: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
+    def chosen(self, n: int | None, varied: bool = False, **words: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
         """(how to draw, the conditions of n samples): those that are not given are none, and without any there is nothing to guide by."""
         model = self.run.model
         if len(model.shape) != 3:
             raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so there are none to edit")
-        how, given = super().chosen(n, **words)
+        how, given = super().chosen(n, True, **words)
         given = model.unconditional(**given)
         if all(value is None for value in given.values()) and how.weak is None and not how.negative:
             if self.sampling.guidance not in (None, 1):
                 raise Usage("guidance leads to a condition; give one by --label or --text, or leave --guidance out")
             how = replace(how, guidance=1.0)
+        self.check_used(how)
         return how, given
 
 

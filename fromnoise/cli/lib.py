@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what there is, for type checkers
     import torch  # noqa: F401
 
-    from .. import conditions, config, convert, data, diffusion, editing, evaluation, figures, files, model, networks, runs, training  # noqa: F401
+    from .. import (  # noqa: F401
+        conditions,
+        config,
+        convert,
+        data,
+        diffusion,
+        editing,
+        evaluation,
+        figures,
+        files,
+        model,
+        networks,
+        runs,
+        samplers,
+        training,
+    )
     from ..data import examples  # noqa: F401
     from . import pictures  # noqa: F401
 

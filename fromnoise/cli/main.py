@@ -1,14 +1,17 @@
 """The `fromnoise` command."""
 # ruff: noqa: I001 (commands are imported in the order of the help)
 
+import difflib
 import io
 import os
 import sys
+from typing import Any
 
 import typer
 
 from ..errors import Problem
-from . import train, sample, evaluate, runs, data, show, edit  # noqa: F401
+from ..synonyms import meant, plain
+from . import lib, train, sample, evaluate, runs, data, show, edit  # noqa: F401
 from .command import app
 
 
@@ -24,7 +27,7 @@ def main() -> None:
     except Problem as problem:
         said, code = " ".join(str(problem).split()), problem.exit_code
     except typer.BadParameter.__bases__[0] as error:  # Click's usage error, wherever this version of Typer keeps it
-        said, code = error.format_message().rstrip(".") + (f"; see `{error.ctx.command_path} --help`" if error.ctx else ""), 2
+        said, code = _unknown(error) or error.format_message().rstrip(".") + (f"; see `{error.ctx.command_path} --help`" if error.ctx else ""), 2
     except (KeyboardInterrupt, typer.Abort):
         said, code = "interrupted", 130
     except BrokenPipeError:
@@ -39,3 +42,17 @@ def main() -> None:
         said, code = f"{error.filename or 'a file'}: {error.strerror or error}", 1
     print(f"fromnoise: {said}", file=sys.stderr)
     sys.exit(code)
+
+
+def _unknown(error: Any) -> str | None:
+    """What to say of an option that there is none such: the command's own for it, or the sampler's; None of any other error."""
+    name, context = getattr(error, "option_name", None), error.ctx
+    if name is None or context is None:
+        return None
+    own = [option.lstrip("-") for parameter in context.command.params for option in parameter.opts if option.startswith("--")]
+    word = plain(name)
+    if "option" in own and word in lib.samplers.options():
+        return f"{context.command_path} has no option {name}, which is a sampler's own: --option {word}=…"
+    near = meant(word, own) or difflib.get_close_matches(word, own, 1)
+    known = f"; did you mean {' or '.join(f'--{option}' for option in near)}?" if near else f"; see `{context.command_path} --help`"
+    return f"{context.command_path} has no option {name}{known}"

@@ -133,11 +133,13 @@ class StartOptions:
 
     panel: ClassVar[str] = "Start"
     init: Path | None = flag("Start from this picture rather than from noise.")
-    strength: float = flag("How far --init is taken back to noise, 0 to 1.", default=0.6)
+    strength: float | None = flag("How far --init is taken back to noise, 0 to 1; 0.6 unless said.")
     source: Path | None = flag("For a model from data to data: the picture to start from, or a folder of them in turn. Else held-out ones.")
 
     def sampling(self, run: RunOptions, n: int) -> dict[str, Any]:
         """Fields of `Sampling`; what the model's source is made of is handed to the model."""
+        if self.strength is not None and not self.init:
+            raise Usage("--strength says how far --init is taken back to noise; give --init, or leave it out")
         if not (self.init or self.source):
             return {}
         model, shape = run.model, run.model.shape
@@ -148,7 +150,7 @@ class StartOptions:
         how = shape[0], shape, run.recipe.data
         if self.source:
             model.set_examples(model.examples() | {"source": lib.pictures.pictures(self.source, *how, n)})
-        return {"init": lib.pictures.picture(self.init, *how)[None], "strength": self.strength} if self.init else {}
+        return {"init": lib.pictures.picture(self.init, *how)[None], "strength": 0.6 if self.strength is None else self.strength} if self.init else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,15 +162,31 @@ class DrawOptions:
     conditions: ConditionOptions
     start: StartOptions
 
-    def chosen(self, n: int | None, **more: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
-        """(how to draw, the conditions of n samples), with more fields of `Sampling` that a command knows; where n is None, one value for all."""
-        conditions, own = self.conditions.conditions(self.run, n)
-        return self.sampling.sampling(self.run, **own, **self.start.sampling(self.run, n or 16), **more), conditions
+    def chosen(self, n: int | None, varied: bool = False, **more: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
+        """(how to draw, the conditions of n samples), with more fields of `Sampling` that a command knows; where n is None, one value for all.
 
-    def picture(self, figure: Callable[..., Any], out: Path, n: int | None, **more: Any) -> None:
-        """Writes the picture that `figure` makes of n samples."""
+        varied: whether the command goes on to draw with other guidance.
+        """
+        conditions, own = self.conditions.conditions(self.run, n)
+        how = self.sampling.sampling(self.run, **own, **self.start.sampling(self.run, n or 16), **more)
+        given = {**dict.fromkeys(self.run.model.conditions, True), **conditions}
+        if given and not any(value is not None for value in given.values()) and how.weak is None and not how.negative:
+            if self.sampling.guidance not in (None, 1):
+                raise Usage("guidance leads to a condition, and 'none' is given; give one, such as --label 3, or leave --guidance out")
+        if not varied:
+            self.check_used(how)
+        return how, conditions
+
+    def check_used(self, how: "lib.model.Sampling") -> None:
+        """Raises Usage for an option that acts on guidance, where there is none."""
+        idle = {"--interval": self.sampling.interval, "--rescale": self.sampling.rescale}
+        if how.guidance == 1 and (said := [key for key, value in idle.items() if value]):
+            raise Usage(f"{said[0]} acts on guidance, and that is 1, which is none; add --guidance 3, say, or leave it out")
+
+    def picture(self, figure: Callable[..., Any], out: Path, n: int | None, varied: bool = False, **more: Any) -> None:
+        """Writes the picture that `figure` makes of n samples; varied: see `chosen`."""
         lib.figures.check(out)
-        how, given = self.chosen(n)
+        how, given = self.chosen(n, varied)
         print(lib.figures.write(figure(self.run.model, n=n, sampling=how, **more, **given), out))
 
 

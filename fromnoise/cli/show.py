@@ -10,6 +10,7 @@ from . import lib, words
 from .command import command, flag, names, show_app
 from .options import (
     PANELS,  # fmt: skip
+    SEEDS,
     SHOWN,
     Argument,
     ConditionOptions,
@@ -25,13 +26,14 @@ from .options import (
 )
 
 RecipeOrRun = Annotated[str, Argument(help="A recipe or a run folder: whose data, and noise unless --noise is given.")]
-Noise = Annotated[str | None, Option("--noise", help=f"Another schedule: {names('diffusion.SCHEDULES')}.")]
+SCHEDULE = f"{names('diffusion.SCHEDULES')}; with settings of its own as in table:betas=sigmoid,steps=500 (betas: {names('diffusion.table.BETAS')})"
+Noise = Annotated[str | None, Option("--noise", help=f"Another schedule: {SCHEDULE}.")]
 Levels = Annotated[int, Option("--times", help="How many levels.", **PANELS)]
 Samples = Annotated[int, Option("--number", "-n", help="How many samples.", **SHOWN)]
 Snapshots = Annotated[int, Option("--snapshots", help="How many moments of the walk.", **PANELS)]
-BETAS = f"Schedules, or tables by their betas ({names('diffusion.table.BETAS')}); the common ones unless said."
-Compared = Annotated[list[str] | None, Argument(metavar="[NAME]...", help=BETAS)]
+Compared = Annotated[list[str] | None, Argument(metavar="[NAME[:KEY=VALUE,…]]...", help=f"{SCHEDULE}; tables of all betas, and flow, unless said.")]
 Noised = Annotated[str | None, Option("--data", help="A recipe or run folder whose pictures are noised.")]
+NoiseSeed = Annotated[int | None, Option("--seed", help="Of the noise on the pictures of --data; 0 unless said.", **SEEDS)]
 Specs = Annotated[list[str] | None, Argument(metavar="[SAMPLER:STEPS]...", help="What to compare.")]
 Setting = Annotated[str, Argument(metavar="OPTION", help="guidance, steps, rescale, or an option of the sampler such as eta.")]
 Values = Annotated[str, Argument(help="Values with commas.")]
@@ -85,12 +87,12 @@ def run_of(run: Path) -> Path:
     return run
 
 
-@command(show_app, "show forward digits", "show forward runs/mnist --noise table -o noising.png")
+@command(show_app, "show forward digits", "show forward runs/mnist --noise table:betas=cosine,steps=500 -o noising.png")
 def forward(recipe: RecipeOrRun, noise: Noise = None, times: Levels = 8, n: Samples = 5, seed: Seed = 0, out: Out = Path("forward.png"),
             trust: Trust = False) -> None:  # fmt: skip
     """The forward process: samples by time, with their mean."""
     own = recipe_of(recipe, trust)
-    data, schedule = lib.examples.examples(own.data, "train"), lib.model.schedule(noise or own.noise)
+    data, schedule = lib.examples.examples(own.data, "train"), lib.model.schedule(words.schedule(noise) if noise else own.noise)
     print(lib.figures.write(lib.figures.forward(data, schedule, times, n, seed), out))
 
 
@@ -104,13 +106,15 @@ def reverse(draw: DrawOptions, n: Shown = None, snapshots: Snapshots = 9, out: O
         draw.picture(lib.figures.reverse, out, n, snapshots=snapshots)
 
 
-@command(show_app, "show schedules", "show schedules cosine flow karras --data digits")
-def schedules(compared: Compared = None, data: Noised = None, seed: Seed = 0, out: Out = Path("schedules.png")) -> None:
+@command(show_app, "show schedules", "show schedules cosine flow table:end=0.01 --data digits")
+def schedules(compared: Compared = None, data: Noised = None, seed: NoiseSeed = None, out: Out = Path("schedules.png"), trust: Trust = False) -> None:
     """Schedules side by side: beta, alpha-bar, log-SNR, and pictures noised by each."""
-    betas = lib.diffusion.BETAS
-    found = {name: lib.diffusion.Table(betas=name) if name in betas else lib.model.schedule(name) for name in compared or [*betas, "flow"]}
-    noised = lib.examples.examples(recipe_of(data).data, "train") if data else None
-    print(lib.figures.write(lib.figures.schedules(found, noised, seed=seed), out))
+    if not data and (trust or seed is not None):
+        raise Usage(f"{'--trust' if trust else '--seed'} is of the pictures that are noised; name their recipe or run by --data, or leave it out")
+    usual = [*(f"table:betas={name}" for name in lib.diffusion.BETAS), "flow"]
+    found = {name: lib.model.schedule(words.schedule(name)) for name in compared or usual}
+    noised = lib.examples.examples(recipe_of(data, trust).data, "train") if data else None
+    print(lib.figures.write(lib.figures.schedules(found, noised, seed=seed or 0), out))
 
 
 @command(show_app, "show compare runs/mnist", "show compare runs/mnist ddpm:1000 ddim:50 --label 3", without=("sampler", "steps", "option"))
@@ -124,7 +128,7 @@ def compare(draw: DrawOptions, specs: Specs = None, n: Shown = None, out: Out = 
 def sweep(draw: DrawOptions, setting: Setting, values: Values, n: Shown = None, out: Out = Path("sweep.png")) -> None:
     """One setting of sampling varied, the noise kept: a row a value."""
     wanted = words.numbers(values, "the values of a sweep are numbers with commas, such as 0,0.5,1")
-    draw.picture(lib.figures.sweep, out, n, option=setting, values=wanted)
+    draw.picture(lib.figures.sweep, out, n, setting == "guidance", option=setting, values=wanted)
 
 
 @command(show_app, "show guidance runs/mnist", "show guidance runs/mnist --scales 1,2,4 --steps 5,20 --label 3", without=("guidance",))
@@ -132,7 +136,7 @@ def guidance(draw: DrawOptions, scales: Scales = "1,2,4,8", steps: Counts = "5,1
              out: Out = Path("guidance.png")) -> None:  # fmt: skip
     """The same seeds at several scales of guidance and numbers of steps."""
     rows, columns = lib.evaluation.parse_scales(scales, "--scales"), lib.evaluation.parse_steps(steps)
-    draw.picture(lib.figures.guidance, out, n, scales=rows, steps=columns)
+    draw.picture(lib.figures.guidance, out, n, True, scales=rows, steps=columns)
 
 
 @command(show_app, "show interpolate runs/mnist", "show interpolate runs/mnist --seeds 0,1,2,3 --square",
@@ -142,6 +146,8 @@ def interpolate(draw: DrawOptions, way: WayOptions, seeds: Seeds = "0,1", rows: 
     count = 1 if way.square else lib.figures.process.number(draw.run.model.shape, rows, 16 if way.out.suffix == ".gif" else 4)
     noises, ends = lib.pictures.noises_of(draw.run.model, seeds, count)
     how, given = draw.chosen(count)
+    if lib.samplers.draws_noise(how.sampler, how.options):
+        raise Usage(f"{how.sampler} draws noise on its way, so nothing lies between two of its samples; choose {', '.join(lib.samplers.ORDER)}")
     way.write(draw.run.model, noises, ends, sampling=how, **given)
 
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import Usage
+from .command import names
 
 WEIGHT = r":[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|[iI][nN][fF])(?:[eE][-+]?[0-9]+)?"
 CONTROL = re.compile(rf"([^=]+?)(?:=([^:].*?))?((?:{WEIGHT})*)")
@@ -28,6 +30,23 @@ def pair(what: str, text: str, example: str) -> tuple[str, str]:
     if not equals:
         raise Usage(f"{what} is key=value, such as {example}, not {text!r}")
     return key, value
+
+
+def schedule(text: str) -> dict[str, Any]:
+    """NAME, or NAME:KEY=VALUE,KEY=VALUE, as a recipe's node."""
+    head, equals, _ = text.partition("=")
+    name, colon, _ = head.rpartition(":") if equals else (text, "", "")
+    if (equals and not colon) or (not equals and text.partition(":")[0] in names("diffusion.SCHEDULES").split(", ") and ":" in text):
+        raise Usage(f"a schedule is NAME, or NAME:KEY=VALUE,… such as table:betas=sigmoid,steps=500, not {text!r}")
+    pairs = (pair("a setting of a schedule", word, "table:betas=sigmoid") for word in text[len(name) + 1 :].split(",") if word)
+    return {"name": name} | {key: plain(value) for key, value in pairs}
+
+
+def plain(text: str) -> Any:
+    """A word as a number, true or false, or as it is."""
+    with suppress(ValueError):
+        return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def sampler_options(pairs: Sequence[str] | None) -> dict[str, Any] | None:

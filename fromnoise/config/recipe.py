@@ -18,6 +18,7 @@ TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6,
          "shape": list[SIDE], "classes": list[str], "image": list[SIDE], "version": int, "id": str}  # fmt: skip
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
 FOLDERS = (*PATHS, "run", "image", "target")  # settings that are a user's words, whatever these look like
+NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
 
 
@@ -194,9 +195,12 @@ def _override(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise Usage(f"an override is key=value, such as train.batch=64, not {text!r}")
-    part = key.split(".")[0]
+    part, _, leaf = key.partition(".")
     if part not in KEYS:
         raise Usage(f"no setting {part!r}{nearest(part, KEYS)}")
+    if leaf.rpartition(".")[2] not in FOLDERS and re.fullmatch(rf"{NUMBER}(,{NUMBER})+", value):
+        several = f"for v in {value.replace(',', ' ')}; do fromnoise train RECIPE {key}=$v --out runs/{leaf or part}_$v; done"
+        raise Usage(f"{key} takes one value, or a list such as [{value}]; to compare several, train a run for each: {several}")
     return key.removesuffix(".name") if part in PARTS and part != "sample" else key, value
 
 

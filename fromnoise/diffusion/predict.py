@@ -12,6 +12,7 @@ from ..errors import Usage
 from ..registry import lookup
 from .level import Level
 
+HIGH = 0.99  # where a schedule ends for a prediction that says nothing at its very end
 Row = Callable[[Level, float], tuple[Tensor, Tensor]]  # (level, data_std) -> (a, b)
 
 
@@ -74,11 +75,17 @@ def c_out(kind: str | Row, level: Level, data_std: float = 1.0) -> Tensor:
     return -level.sigma / (level.alpha * b - level.sigma * a)
 
 
-def check(kind: str | Row, noisiest: Level) -> None:
-    """Refuses a prediction type that is no row, or cannot give x0 at the noisiest level (det = 0), with the cure."""
-    found, name = row_of(kind)(noisiest, 1.0), getattr(kind, "__name__", kind)
-    if not (isinstance(found, tuple) and [getattr(part, "shape", None) for part in found] == [noisiest.alpha.shape] * 2):
+def blind(kind: str | Row, level: Level) -> bool:
+    """Whether a prediction says nothing about x0 at a level (det = 0); raises Usage where the prediction type is no row."""
+    found, name = row_of(kind)(level, 1.0), getattr(kind, "__name__", kind)
+    if not (isinstance(found, tuple) and [getattr(part, "shape", None) for part in found] == [level.alpha.shape] * 2):
         raise Usage(f"the prediction type {name} must give two tensors (a, b), each of the shape of level.alpha")
-    (a, b), length = found, torch.hypot(noisiest.alpha, noisiest.sigma)
-    if float((noisiest.alpha * b - noisiest.sigma * a).abs() / length) < 1e-6:
-        raise Usage(f"{name} says nothing about x0 at alpha = 0: set noise.high to 0.99, or predict v or velocity")
+    (a, b), length = found, torch.hypot(level.alpha, level.sigma)
+    return float((level.alpha * b - level.sigma * a).abs() / length) < 1e-6
+
+
+def check(kind: str | Row, noisiest: Level) -> None:
+    """Refuses a prediction type that is no row, or cannot give x0 at the noisiest level, with the cure."""
+    if blind(kind, noisiest):
+        name = getattr(kind, "__name__", kind)
+        raise Usage(f"{name} says nothing about x0 at alpha = 0: set noise.high to {HIGH}, or predict v or velocity")

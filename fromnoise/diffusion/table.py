@@ -19,8 +19,13 @@ def linear(n: int, start: float, end: float) -> Tensor:
 
 
 def quadratic(n: int, start: float, end: float) -> Tensor:
-    """Betas whose square roots are even; with 0.00085 to 0.012 it is the "scaled linear" table of Stable Diffusion."""
+    """Betas whose square roots are even."""
     return torch.linspace(start**0.5, end**0.5, n, dtype=torch.float64).square()
+
+
+def scaled_linear(n: int, start: float, end: float) -> Tensor:
+    """Stable Diffusion's: `quadratic`, from 0.00085 to 0.012 unless said."""
+    return quadratic(n, start, end)
 
 
 def sqrt_linear(n: int, start: float, end: float) -> Tensor:
@@ -46,8 +51,9 @@ Betas = Callable[[int, float, float], Tensor]  # (steps, start, end) -> (steps,)
 Spacing = Callable[[int, int], Tensor]  # (n, steps) -> at most n falling indices below steps, whole or between
 
 BETAS: dict[str, Betas] = {
-    "linear": linear, "quadratic": quadratic, "scaled_linear": quadratic, "sqrt_linear": sqrt_linear, "sigmoid": sigmoid, "cosine": cosine,
+    "linear": linear, "quadratic": quadratic, "scaled_linear": scaled_linear, "sqrt_linear": sqrt_linear, "sigmoid": sigmoid, "cosine": cosine,
 }  # fmt: skip
+USUAL, RANGES = (1e-4, 0.02), {"scaled_linear": (0.00085, 0.012)}  # start and end: DDPM's, and betas that have their own
 
 
 def leading(n: int, steps: int) -> Tensor:
@@ -96,6 +102,7 @@ class Table(Schedule):
     """DDPM's discrete schedule: alpha_i² = alpha-bar_i = prod_{j <= i} (1 - beta_j), sigma_i² = 1 - alpha-bar_i.
 
     betas    a name of `BETAS` or `module:name`, a function (steps, start, end) -> (steps,), or the betas themselves; float32 ones give older code's float32 product
+    start, end  the first and last beta, where a function makes them; those of `RANGES`, or DDPM's, unless said
     spacing  which n of the `steps` indices a sampler visits: a name of `SPACINGS` or `module:name`, or a function (n, steps) -> falling indices;
              `offset` is added to each
     rho      above 0 (Karras et al. take 7): those levels only give the ends, between which (sigma / alpha)^(1/rho) is even
@@ -104,8 +111,8 @@ class Table(Schedule):
 
     betas: str | Sequence[float] | Betas = "linear"
     steps: int = 1000
-    start: float = 1e-4
-    end: float = 0.02
+    start: float = None  # type: ignore[assignment]  # a number once made
+    end: float = None  # type: ignore[assignment]
     spacing: str | Spacing = "leading"
     offset: int = 0
     final_one: bool = True  # whether the last hop ends at alpha = 1, or at index 0 (diffusers' `set_alpha_to_one=False`)
@@ -114,6 +121,8 @@ class Table(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for key, usual in zip(("start", "end"), RANGES.get(self.betas, USUAL) if isinstance(self.betas, str) else USUAL, strict=True):
+            object.__setattr__(self, key, usual if getattr(self, key) is None else getattr(self, key))
         if self.steps < 2:
             raise Usage(f"a table needs at least 2 steps, not {self.steps}")
         at_least(0, "table", rho=self.rho)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..data import Dataset
-from ..diffusion import Level, Schedule, Seeded
+from ..diffusion import Level, Schedule, Seeded, Table
 from ..errors import Usage
 from ..model import Model, Sampling
 from .animation import gif
@@ -46,10 +46,15 @@ def named(schedule: Schedule, level: Level) -> str:
     """A level in words: its time t on the schedule, and its log-SNR, log(alpha² / sigma²)."""
     if level.clean:
         return "t 0\nlog-SNR ∞"
-    t = (float(schedule.time(level)) - schedule.low) / (schedule.high - schedule.low)
+    t = min(max((float(schedule.time(level)) - schedule.low) / (schedule.high - schedule.low), 0), 1)
     snr = 2 * float(level.half_logsnr)
     words = f"{snr:.1f}".replace("-", "−") if abs(snr) < FAR else "∞" if snr > 0 else "−∞"
-    return f"t {min(max(t, 0), 1):.2f}\nlog-SNR {words}"
+    return f"{timed(schedule, t, level)}\nlog-SNR {words}"
+
+
+def timed(schedule: Schedule, t: float, level: Level) -> str:
+    """A time in words: t, and beside it the step where the schedule is a table of so many, counted from 0 as DDPM does."""
+    return f"t {t:.2f}" + (f" · step {round(float(schedule.index(level)))}" if isinstance(schedule, Table) else "")
 
 
 def examples(data: Dataset | Tensor, n: int) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def forward(data: Dataset | Tensor, schedule: Schedule, times: int | Iterable[fl
 
 
 def _over(schedule: Schedule, times: Sequence[float], levels: list[Level]) -> list[str]:
-    return [f"t {t:.2f}\n" + named(schedule, level).split("\n")[1] for t, level in zip(times, levels, strict=True)]
+    return [f"{timed(schedule, t, level)}\n" + named(schedule, level).split("\n")[1] for t, level in zip(times, levels, strict=True)]
 
 
 def evenly(total: int, count: int) -> list[int]:

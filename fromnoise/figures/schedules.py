@@ -11,7 +11,7 @@ from ..diffusion import Schedule, Seeded, Table
 from ..errors import Usage
 from .figure import COLOURS, PLAIN, dress, figure, raster
 from .picture import tiles
-from .process import examples, unit_variance
+from .process import examples, timed, unit_variance
 from .strip import joined, strip
 
 POINTS = 1000  # of a curve, and the steps into which a curve without betas is cut
@@ -47,12 +47,16 @@ def schedules(compared: Mapping[str, Schedule], data: Dataset | Tensor | None = 
     beta.set_ylim(1e-5, 1.5)
     dress(bar, "ᾱ, the share of signal", "t")
     dress(snr, "log-SNR", "t")
-    dress(beta, "β of a step (of 1000, for curves)", "t", log=True)
+    steps = {schedule.steps for schedule in compared.values() if isinstance(schedule, Table)}
+    shown = f"t: of tables, steps 0 … {max(steps) - 1}" if len(steps) == 1 else "t"  # tables of one length share its steps
+    dress(beta, "β of a step (of 1000, for curves)", shown, log=True)
     made.legend(*bar.get_legend_handles_labels(), loc="outside upper left", ncols=min(6, len(compared)), fontsize=10, **PLAIN)
     if data is None:
         return raster(made)
     x0 = examples(data, 400 if (data.ndim == 2 if isinstance(data, Tensor) else len(data.shape) == 1) else 1)["x"].cpu()
     eps = Seeded(seed, range(len(x0)))(x0)
     at = torch.linspace(0, 1, times, dtype=torch.float64)
+    first = next((schedule for schedule in compared.values() if isinstance(schedule, Table)), None) if len(steps) == 1 else None
+    under = [f"t {t:.2f}" if first is None else timed(first, t, first(torch.tensor(t, dtype=torch.float64))) for t in at.tolist()]
     rows = [[tiles(unit_variance(level.mix(x0, eps), level))[0] for level in map(schedule, at)] for schedule in compared.values()]
-    return joined(raster(made), strip(rows, list(compared), [f"t {t:.2f}" for t in at.tolist()]), gap=4, down=True)
+    return joined(raster(made), strip(rows, list(compared), under), gap=4, down=True)

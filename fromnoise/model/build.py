@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..autoencoders import AUTOENCODERS
@@ -11,6 +12,7 @@ from ..conditions import CONDITIONS, Example
 from ..config import Recipe, call
 from ..config import build as make
 from ..diffusion import SOURCES, Denoiser
+from ..diffusion.predict import HIGH, blind
 from ..errors import Problem, Usage
 from ..networks import ADAPTERS, NETWORKS, PRESETS, Network
 from ..registry import lookup
@@ -32,7 +34,7 @@ class Base:
 
 def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
     """The model that a recipe describes, for examples such as `example`; its weights are the base's as far as that has them."""
-    recipe = recipe.with_defaults()
+    recipe = with_high(recipe)
     noise, node = schedule(recipe.noise), expanded(recipe.network)
     autoencoder = make(AUTOENCODERS, recipe.autoencoder, "autoencoder").requires_grad_(False)  # the first stage stays as it is
     example = replace(example, shape=autoencoder.latent_shape(example.shape))
@@ -57,6 +59,14 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
         fill(model, base)
     freeze(model, recipe, base)
     return model
+
+
+def with_high(recipe: Recipe) -> Recipe:
+    """The recipe with its noise ended at `HIGH`, where it says nothing of an end, its prediction is blind at the whole schedule's, and that is the cure."""
+    recipe, end = recipe.with_defaults(), torch.ones(())
+    ended = {**(recipe.noise or {}), "high": HIGH}
+    curable = "high" not in (recipe.noise or {}) and blind(recipe.predict, schedule(recipe.noise)(end)) and not blind(recipe.predict, schedule(ended)(end))
+    return replace(recipe, noise=ended) if curable else recipe
 
 
 def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:

@@ -18,7 +18,8 @@ from ..files import replacing
 from .log import Entry, entries, finite
 from .plugins import import_plugins, keep_plugins
 
-VERSION = 2  # of the folder's format
+VERSION = 3  # of the folder's format
+READ = (2, VERSION)  # and those that are read
 EXAMPLES = "examples.safetensors"
 
 
@@ -42,11 +43,15 @@ class Run:
         file = self.path / "config.yaml"
         if not file.is_file():
             what = "there is no" if not self.path.exists() else "it has no config.yaml, so it is not a"
+            if (meant := Path("runs") / self.path / "config.yaml").is_file():
+                raise Usage(f"{self.path}: {what} run folder; did you mean {meant.parent}?")
             raise Usage(f"{self.path}: {what} run folder; `fromnoise train RECIPE --out {self.path}` makes one")
         recipe = read(file)
-        if recipe.version != VERSION:
+        if recipe.version not in READ:
             cure = "use the fromnoise that wrote it (environment.json names it), or train again"
-            raise Problem(f"{self.path} was written in run format {recipe.version}, this fromnoise reads {VERSION}; {cure}")
+            raise Problem(f"{self.path} was written in run format {recipe.version}, this fromnoise reads {' and '.join(map(str, READ))}; {cure}")
+        if recipe.version == 2:
+            recipe = Recipe.of(_scaled(recipe.as_dict()))
         recipe.check_trusted(trust, self.path)
         if trust:
             import_plugins(self.path, recipe)
@@ -142,8 +147,8 @@ class Run:
             raise Problem(f"{self.checkpoint} cannot be read, it may be cut short or damaged ({why}); {cure}") from error
         if not isinstance(state, dict) or not isinstance(state.get("version"), int):
             raise Problem(f"{self.checkpoint} is no checkpoint of a run; {cure}")
-        if state["version"] != VERSION:
-            raise Problem(f"{self.checkpoint} is of format {state.get('version')}, this fromnoise reads {VERSION}; begin anew with --fresh")
+        if state["version"] not in READ:
+            raise Problem(f"{self.checkpoint} is of format {state['version']}, this fromnoise reads {' and '.join(map(str, READ))}; begin anew with --fresh")
         self.check_own(self.checkpoint, state.get("run"))
         return state
 
@@ -216,3 +221,13 @@ def misfit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | No
         if name not in own or own[name].shape != tensor.shape:
             return f"{name} is {tuple(tensor.shape)} there, {tuple(own[name].shape) if name in own else 'nothing'} here"
     return None
+
+
+def _scaled(node: Any) -> Any:
+    """A node of format 2, in which scaled_linear betas ran from 1e-4 to 0.02 unless said, with those written out."""
+    if isinstance(node, list):
+        return [_scaled(part) for part in node]
+    if not isinstance(node, Mapping):
+        return node
+    said = {key: _scaled(value) for key, value in node.items()}
+    return {**said, "start": said.get("start", 1e-4), "end": said.get("end", 0.02)} if said.get("betas") == "scaled_linear" else said

@@ -37,6 +37,18 @@ def stepper(sampler: str | Sampler, randn: Randn | None = None, options: Mapping
     return lambda denoise, x, levels: sampler(denoise, x, levels, **chosen)
 
 
+def options() -> set[str]:
+    """The names of all samplers' own options."""
+    return {key for sampler in SAMPLERS.values() for key in list(inspect.signature(sampler).parameters)[3:] if key != "randn"}
+
+
+def draws_noise(sampler: str | Sampler, options: Mapping[str, Any] | None = None) -> bool:
+    """Whether a sampler, with these options, draws noise on the way, so that where it ends does not follow from where it begins alone."""
+    parameters = inspect.signature(lookup(SAMPLERS, sampler, "sampler")).parameters
+    eta = parameters["eta"].default if "eta" in parameters else 1.0
+    return "randn" in parameters and bool((options or {}).get("eta", eta))
+
+
 @torch.no_grad()
 def walk(sampler: str | Sampler, denoise: Denoise, x: Tensor, levels: Sequence[Level], **options: Any) -> Tensor:
     """x at the end of the walk down the levels: the sample."""

@@ -2,6 +2,7 @@
 
 import copy
 import statistics
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,6 +88,8 @@ def estimate(
     if not seconds > 0:
         raise Usage(f"measure for some seconds, not {seconds:g}")
     parts = setup(recipe, device, trust, own_process, data)
+    if parts.chosen:
+        print(parts.chosen, file=sys.stderr)
     settings, model, place = parts.settings, parts.model, parts.accelerator.device
     network, *branches = model.networks()
     with torch.no_grad():

@@ -51,6 +51,8 @@ class Monitor:
             f"on {parts.model.device} in {'bf16' if parts.model.denoiser.autocast else 'fp32'}"
         )
         self.mark()
+        if parts.chosen:
+            self.console.print(parts.chosen, soft_wrap=True, markup=False)
         for line in parts.data.left_out:
             self.console.print(f"left out: {line}", style="yellow", soft_wrap=True)
         self.event("resumed" if state.step else "started", f"from step {state.step}" if state.step else "")

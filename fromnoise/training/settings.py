@@ -80,6 +80,8 @@ class TrainSettings:
                 lookup(table, getattr(self, key), f"train.{key}")
         if self.rate == "plateau" and not (self.evals and self.held_out):
             raise Usage("train.rate=plateau follows the held-out loss; set train.evals and train.held_out above 0, or choose another rate")
+        if self.penalty is None and self.penalty_weight != 1:
+            raise Usage(f"train.penalty_weight says how much a penalty counts, and there is none; set train.penalty ({', '.join(PENALTIES)}), or leave it out")
         within = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         if not within or (self.optimizer == "schedule_free" and not self.betas[0]):
             raise Usage(f"train.betas are two numbers from 0 to below 1 (schedule_free needs the first above 0), not {self.betas}")

@@ -17,7 +17,7 @@ from ..errors import Usage
 from ..evaluation import EvaluateSettings
 from ..evaluation.examples import example_conditions, spread
 from ..files import cache
-from ..model import Base, Model, build, example_of, expanded, inherited, read_base
+from ..model import Base, Model, build, example_of, expanded, inherited, read_base, with_high
 from ..networks import lay_weights_last, recompute
 from ..registry import lookup
 from .ema import EMA, Average, Optimizers
@@ -34,6 +34,7 @@ class Setup:
     data, test  what is trained on, and what never is (None where nothing is evaluated);  flip  whether examples are mirrored by chance
     model, optimizer  the model as it is, the optimizer as the processes share it
     parameters  those that are trained;  ema  their average;  gradient  what computes theirs
+    chosen      what was chosen where the recipe leaves it open, in words
     """
 
     settings: TrainSettings
@@ -47,6 +48,7 @@ class Setup:
     parameters: list[Tensor]
     ema: Average
     gradient: Gradient
+    chosen: str | None = None
 
     @property
     def main(self) -> bool:
@@ -83,7 +85,9 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     if own_process:
         keep_memory()
     base = read_base(recipe.base, trust) if recipe.base else None
-    recipe = (inherited(recipe, base) if base else recipe).with_defaults()
+    whole = (inherited(recipe, base) if base else recipe).with_defaults()
+    recipe = with_high(whole)
+    chosen = None if recipe == whole else f"{recipe.predict} says nothing about x0 in pure noise, so noise.high is {recipe.noise['high']}"  # type: ignore[index]
     recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, classes=data.classes, image=data.image_shape)
     model = _model(recipe, base, test or data).to(accelerator.device)
     for condition in model.conditions.values():
@@ -98,7 +102,8 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     ema = Optimizers(optimizer) if hasattr(optimizer, "eval") else EMA(parameters, settings.ema, settings.ema_warmup)
     trained, optimizer = accelerator.prepare(model, optimizer)
     gradient = Gradient(accelerator, trained, parameters, settings, settings.accumulate)
-    return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, gradient)
+    return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, gradient,
+                 chosen)  # fmt: skip
 
 
 def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:

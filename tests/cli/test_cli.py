@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from fromnoise.cli.main import main
+from fromnoise.diffusion import Flow, Linear, Shifted, Table
 from fromnoise.model import Sampling
 from fromnoise.runs.folder import VERSION, Run
 from fromnoise.training.loop import train
@@ -149,7 +150,7 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         (["train", "digits", "steps"], 2, "key=value"),
         (["train", "digits", "train.batch=big"], 2, "batch is a whole number from 1 to 1,000,000, not 'big'"),
         (["train", "digits", "network=unett"], 2, "did you mean 'unet'"),
-        (["train", "digits", "predict=eps", "noise=flow"], 2, "set noise.high to 0.99"),
+        (["train", "digits", "predict=eps", "noise=flow", "noise.high=1"], 2, "set noise.high to 0.99"),
         (["train", "digits", "sample.name=dpmpp_2n"], 2, "did you mean 'dpmpp_2m'"),
         (["train", "digits", "network.name=os:system"], 2, "os:system"),
         (["train", "digits", "--otu", "x"], 2, "--out"),
@@ -157,6 +158,21 @@ def test_a_checkpoint_that_holds_code_is_not_run(run, tmp_path):
         (["sample", "/nowhere"], 2, "there is no run folder"),
         (["list", "samplres"], 2, "did you mean 'samplers'"),
         (["nonsense"], 2, "No such command"),
+        (["train", "digits", "epochs=3"], 2, "did you mean 'train.images'? (an epoch is the number of examples"),
+        (["train", "digits", "train.epochs=3"], 2, "did you mean 'images'? (an epoch is the number of examples"),
+        (["train", "digits", "width=64"], 2, "'network.width'"),
+        (["train", "digits", "lr=1e-3"], 2, "'train.lr'"),
+        (["train", "digits", "batch_size=64"], 2, "'train.batch'"),
+        (["train", "digits", "steps=3"], 2, "'train.steps' or 'sample.steps'"),
+        (["train", "digits", "resolution=8"], 2, "'data.size'"),
+        (["train", "digits", "train.lr=1e-3,4e-3"], 2, "for v in 1e-3 4e-3; do fromnoise train RECIPE train.lr=$v --out runs/lr_$v; done"),
+        (["train", "digits", "sample.steps=2.5"], 2, "steps is a whole number"),
+        (["show", "schedules", "table:cosine"], 2, "such as table:betas=sigmoid"),
+        (["show", "schedules", "table:betas=sigmiod"], 2, "did you mean 'sigmoid'"),
+        (["show", "schedules", "sigmoid"], 2, "a table with betas=sigmoid"),
+        (["show", "schedules", "flow", "--trust"], 2, "--data"),
+        (["show", "schedules", "flow", "--seed", 3], 2, "--data"),
+        (["show", "forward", "digits", "--noise", "table:steps=x"], 2, "steps is a whole number"),
         (["data", "inspect", "/nowhere"], None, "/nowhere"),
     ],
 )
@@ -193,6 +209,27 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, sa
         (["--strength", 2, "--init", "x.png"], "x.png"),
         (["--out", "samples.pt"], "end it in .png"),
         (["--weights", "bets"], "it has last, best"),
+        (["--eta", 0.5], "--option eta=…"),
+        (["--cfg", 3], "--guidance"),
+        (["--cfg-scale", 3], "--guidance"),
+        (["--guidance-scale", 3], "--guidance"),
+        (["--num-steps", 3], "--steps"),
+        (["--num-inference-steps", 3], "--steps"),
+        (["--n-samples", 3], "--number"),
+        (["--num-samples", 3], "--number"),
+        (["--prompt", "a cat"], "--text"),
+        (["--class", 3], "--label"),
+        (["--scheduler", "ddim"], "--sampler"),
+        (["--sampler", "DDIM"], "did you mean 'ddim'"),
+        (["--sampler", "DPM++ 2M"], "did you mean 'dpmpp_2m'"),
+        (["--sampler", "dpm++_2m"], "did you mean 'dpmpp_2m'"),
+        (["--sampler", "euler_a"], "did you mean 'euler_ancestral'"),
+        (["--sampler", "k_euler"], "did you mean 'euler'"),
+        (["--strength", 0.5], "give --init"),
+        (["--label", "none", "-g", 3], "give one, such as --label 3"),
+        (["--interval", "0,1", "-g", 1], "--interval acts on guidance"),
+        (["--rescale", 0.5, "-g", 1], "--rescale acts on guidance"),
+        (["--steps", 2.5], "valid integer"),
     ],
 )
 def test_wrong_sampling_is_one_line(run, tmp_path, monkeypatch, capsys, words, says):
@@ -200,6 +237,20 @@ def test_wrong_sampling_is_one_line(run, tmp_path, monkeypatch, capsys, words, s
     code, _, err = call(monkeypatch, capsys, "sample", run, "--trust", *words)
     assert code == 2 and says in err and err.strip().count("\n") == 0
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["--sampler", "ddpm"], ["--option", "eta=1"]])
+def test_nothing_lies_between_samples_that_draw_noise(run, tmp_path, monkeypatch, capsys, words):
+    code, _, err = call(monkeypatch, capsys, "show", "interpolate", run, "--trust", *words, "-o", tmp_path / "i.png")
+    assert code == 2 and "draws noise on its way" in err and "ddim" in err and not any(tmp_path.iterdir())
+
+
+def test_a_run_by_its_bare_name_is_found_in_runs(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(run)
+    code, _, err = call(monkeypatch, capsys, "sample", "mine")
+    assert code == 2 and "did you mean runs/mine?" in err
 
 
 def test_guidance_needs_a_condition(free, tmp_path, monkeypatch, capsys):
@@ -226,6 +277,38 @@ def test_showing_a_run_runs_no_code(tmp_path, monkeypatch, capsys, part):
     (tmp_path / "run" / "config.yaml").write_text(f"version: {VERSION}\n{text}\n")
     code, _, err = call(monkeypatch, capsys, "show", "forward", tmp_path / "run", "--out", tmp_path / "f.png")
     assert code == 1 and "--trust" in err and not (tmp_path / "pwned").exists()
+
+
+def noised(monkeypatch, name: str) -> dict:
+    """What a picture of schedules is made of, in place of the picture."""
+    seen = {}
+    made = Image.new("RGB", (4, 4))
+    monkeypatch.setattr(f"fromnoise.figures.{name}", lambda *given, **how: seen.update(given=given, **how) or made)
+    return seen
+
+
+def test_schedules_take_settings_of_their_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = Table(betas="sigmoid", steps=500, final_one=False)
+    seen = noised(monkeypatch, "forward")
+    assert call(monkeypatch, capsys, "show", "forward", "digits", "--noise", "table:betas=sigmoid,steps=500,final_one=false")[0] == 0
+    assert seen["given"][1] == table
+    seen = noised(monkeypatch, "schedules")
+    assert call(monkeypatch, capsys, "show", "schedules", "linear", "table:end=1e-2", "shifted:base=flow,by=2")[0] == 0
+    assert list(seen["given"][0].values()) == [Linear(), Table(end=0.01), Shifted(base=Flow(), by=2.0)], "linear is the curve here as everywhere"
+
+
+def test_a_run_of_parts_of_its_own_is_noised_if_it_is_trusted(run, tmp_path, monkeypatch, capsys):
+    words = "show", "schedules", "flow", "--data", run, "--out", tmp_path / "s.png"
+    code, _, err = call(monkeypatch, capsys, *words)
+    assert code == 1 and "--trust" in err
+    assert call(monkeypatch, capsys, *words, "--trust")[0] == 0 and (tmp_path / "s.png").is_file()
+
+
+def test_a_run_of_format_2_has_the_betas_that_it_was_trained_with(tmp_path):
+    (tmp_path / "config.yaml").write_text("version: 2\nnoise: {name: shifted, base: {name: table, betas: scaled_linear, end: 0.03}}\n")
+    noise = Run(tmp_path).recipe().noise
+    assert noise == {"name": "shifted", "base": {"name": "table", "betas": "scaled_linear", "start": 1e-4, "end": 0.03}}
 
 
 def test_a_read_only_target_is_one_line(run, tmp_path, monkeypatch, capsys):

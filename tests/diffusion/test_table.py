@@ -72,6 +72,13 @@ def test_leading_with_an_offset_is_stable_diffusions_grid():
     assert torch.equal(last.sigma, table.at(0).sigma)
 
 
+def test_scaled_linear_is_stable_diffusions_unless_said():
+    """Its scheduler_config.json: beta_start 0.00085, beta_end 0.012, of which alpha-bar ends at 0.0047."""
+    assert float(Table(betas="scaled_linear").alphas_cumprod[-1]) == pytest.approx(0.00466, rel=2e-3)
+    assert (Table().start, Table().end) == (1e-4, 0.02) and Table(betas="scaled_linear", end=0.02).end == 0.02
+    assert Table() == Table(start=1e-4, end=0.02)
+
+
 def test_quadratic_spacing_is_that_of_ddims_cifar_runs():
     """tau = (c i)², from 0 to 0.8 of the table (Song et al. 2021, appendix D.2)."""
     expected = [int(s) for s in np.linspace(0, math.sqrt(800), 50) ** 2][::-1]

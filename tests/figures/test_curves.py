@@ -10,6 +10,7 @@ from fromnoise.errors import Problem, Usage
 from fromnoise.figures import curves, schedules
 from fromnoise.figures.curves import smoothed
 from fromnoise.figures.figure import plain, short, thinned
+from fromnoise.figures.process import timed
 from fromnoise.figures.schedules import alpha_bar, betas
 from fromnoise.runs.log import read
 
@@ -99,6 +100,12 @@ def test_betas_of_ddpm_and_of_a_curve():
     assert torch.allclose(betas(Table()), torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64))
     product = (1 - betas(Cosine(high=0.9))).cumprod(0)
     assert torch.allclose(product[-1], torch.cos(torch.tensor(0.45 * math.pi, dtype=torch.float64)) ** 2)
+
+
+def test_steps_of_a_table_stand_beside_t():
+    table, half = Table(steps=1000), torch.tensor(0.5, dtype=torch.float64)
+    assert timed(table, 0.5, table(half)) == "t 0.50 · step 500" and timed(table, 1, table(2 * half)) == "t 1.00 · step 999"
+    assert timed(Flow(), 0.5, Flow()(half)) == "t 0.50"
 
 
 def test_schedules_with_pictures_and_points():

@@ -18,9 +18,10 @@ from safetensors.torch import load_file
 import fromnoise.training.loop as training
 import fromnoise.training.step as gradients
 from fromnoise.conditions import Label
+from fromnoise.config import Recipe
 from fromnoise.draws import Draws, mixed
 from fromnoise.errors import Problem, Usage
-from fromnoise.model import load
+from fromnoise.model import load, with_high
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
 from fromnoise.training.setup import examples, setup
@@ -381,12 +382,13 @@ def test_seeds_are_spread():
         ({"train": {"steps": None}}, "train.minutes"),
         ({"train": {"batch": 0}}, "train: batch is a whole number from 1 to"),
         ({"train": {"batch": "many"}}, "batch is a whole number from 1 to 1,000,000, not 'many'"),
+        ({"train": {"penalty_weight": 0.5}}, "set train.penalty"),
         ({"train": {"stpes": 3}}, "did you mean 'steps'"),
         ({"train": {"optimizer": "sgd"}}, "no train.optimizer 'sgd'; one of: adamw"),
         ({"train": {"batch": 15, "accumulate": 2}}, "multiple"),
         ({"network": {"name": "cnov"}}, "did you mean 'conv'"),
         ({"predict": "epsilon"}, "no prediction type 'epsilon'"),
-        ({"predict": "eps"}, r"eps says nothing about x0 at alpha = 0: set noise\.high"),
+        ({"predict": "eps", "noise": {"name": "cosine", "high": 1.0}}, r"eps says nothing about x0 at alpha = 0: set noise\.high"),
         ({"noise": {"name": "cosine", "hihg": 1.0}}, "did you mean 'high'"),
         ({"sample": {"name": "ddimm"}}, "did you mean 'ddim'"),
         ({"sample": {"options": {"eat": 1}}}, "no option 'eat'; did you mean 'eta'"),
@@ -399,6 +401,20 @@ def test_wrong_settings_are_named(tmp_path, change, words):
     with pytest.raises(Usage, match=words):
         train(recipe(**change), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists(), "nothing is made before all is checked"
+
+
+@pytest.mark.parametrize("noise", [None, "flow", {"name": "shifted", "base": "flow"}])
+def test_eps_alone_ends_the_noise_before_its_end_and_says_so(tmp_path, capsys, noise):
+    settings = recipe(predict="eps", train={"steps": 2}) | {"noise": noise}
+    run = train(settings, tmp_path / "run")
+    assert "eps says nothing about x0 in pure noise, so noise.high is 0.99" in capsys.readouterr().err
+    assert run.recipe(True).noise["high"] == 0.99 and load(run.path, trust=True).noise.high == 0.99
+    train(settings, tmp_path / "run")  # the same words go on with it
+
+
+@pytest.mark.parametrize(("predict", "noise"), [("v", {"name": "cosine"}), ("eps", {"name": "cosine", "high": 0.999}), ("eps", {"name": "table"})])
+def test_noise_that_can_be_learnt_is_left_as_it_is(predict, noise):
+    assert with_high(Recipe.of({"predict": predict, "noise": noise})).noise == noise
 
 
 def run_cli(*words: str, more: dict[str, str] | None = None, **options) -> subprocess.Popen:
