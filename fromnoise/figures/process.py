@@ -14,6 +14,7 @@ from ..errors import Usage
 from ..model import Model, Sampling
 from .animation import gif
 from .picture import sheet, tiles
+from .samples import said
 from .strip import joined, strip, titled
 
 CROWD, CLOUD = 256, 1000  # examples behind a mean, points in a scatter
@@ -122,7 +123,9 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
     pairs = zip(zip(*noisy, strict=True), zip(*clean, strict=True), strict=True)
     rows = [row for x, x0 in pairs for row in (x, x0, None)]
     schedule = model.sampling_schedule(sampling)
-    return strip(rows[:-1], ["x", "estimate of x₀"] * len(noisy[0]), [named(schedule, m.level) for m in walk])
+    words = said(model.with_defaults(len(noisy[0]), conditions), model.classes) if len(model.shape) > 1 else []
+    names = [name for i in range(len(noisy[0])) for name in ("\n".join(["x", *words[i : i + 1]]), "estimate of x₀")]
+    return strip(rows[:-1], names, [named(schedule, m.level) for m in walk])
 
 
 def reverse_gif(

@@ -45,9 +45,9 @@ def schedules(compared: Mapping[str, Schedule], data: Dataset | Tensor | None = 
         beta.plot(torch.linspace(0, 1, len(step)), step.clamp(min=1e-6), **style)
     snr.set_ylim(-SHOWN, SHOWN)
     beta.set_ylim(1e-5, 1.5)
-    dress(bar, "ᾱ, the share of signal", "t")
-    dress(snr, "log-SNR", "t")
-    dress(beta, "β of a step (of 1000, for curves)", "t", log=True)
+    dress(bar, "ᾱ, the share of signal", "t (0 data, 1 noise)", "share of the variance")
+    dress(snr, "log-SNR, log(α²/σ²)", "t (0 data, 1 noise)", "nats")
+    dress(beta, "β of a step (of 1000, for curves)", "t (0 data, 1 noise)", "variance added", log=True)
     made.legend(*bar.get_legend_handles_labels(), loc="outside upper left", ncols=min(6, len(compared)), fontsize=10, **PLAIN)
     if data is None:
         return raster(made)
