@@ -72,12 +72,12 @@ def test_the_rate_is_a_function_of_images():
     assert State(images=500, total=1000).rate(own) == 0.25
 
 
-def test_a_warmup_longer_than_the_run_is_a_tenth_of_it_and_said_once(tmp_path, monkeypatch):
+def test_a_warmup_longer_than_a_tenth_of_the_run_is_cut_to_it_and_said_once(tmp_path, monkeypatch):
     long = recipe(train={"warmup": 5000, "lr": 1.0, "rate": "constant"})
     cut_at(9, monkeypatch, lambda: train(long, tmp_path / "run", quiet=True))
     run = train(long, tmp_path / "run", quiet=True)
     said = [entry["why"] for entry in run.entries() if entry.get("event") == "warm-up"]
-    assert said == ["train.warmup is 5,000 images, longer than the run of 320; the rate rises over 32, a tenth of it"]
+    assert said == ["train.warmup is 5,000 images, more than a tenth of the run of 320; the rate rises over 32, which is that"]
     assert [entry["lr"] for entry in run.entries() if "lr" in entry][:3] == [0.5, 1.0, 1.0]
 
 
