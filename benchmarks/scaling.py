@@ -1,9 +1,10 @@
 """How time and memory of a training step grow with width, resolution and batch; and what recomputing blocks saves.
 
+    python benchmarks/scaling.py --draw results/speed
     python benchmarks/scaling.py [width] [resolution] [batch] [recompute] [--out results/speed]
 
-Prints a table for each, with the exponent that a line through the logarithms gives, and writes <name>.json and scaling.png. Each row runs in a
-process of its own, so that its peak memory is its own.
+Prints a table for each, with the exponent that a line through the logarithms gives, and writes <name>.json and scaling.png, which
+--draw makes anew from the files. Each row runs in a process of its own, so that its peak memory is its own.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from fromnoise.conditions import Example
 from fromnoise.config import Recipe
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
 from fromnoise.draws import Draws
+from fromnoise.figures.figure import COLOURS, dress, figure, raster
 from fromnoise.model import build
 from fromnoise.training.estimate import flop
 from fromnoise.training.optim import OPTIMIZERS
@@ -39,6 +41,10 @@ SWEEPS: dict[str, list[dict]] = {
         for again in (False, True)
     ],
 }
+
+
+MEASURED = {("seconds", 1e3, "time of a step (ms)"): "Time", ("activations GiB", 1024.0, "activations (MiB)"): "Memory"}
+UNITS = {"width": "width (channels)", "resolution": "side of a picture (pixels)", "batch": "batch (pictures)"}
 
 
 def row(case: dict) -> dict:
@@ -96,27 +102,17 @@ def exponent(rows: list[dict]) -> float:
 
 
 def plot(found: dict[str, dict], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, len(found), figsize=(4.2 * len(found), 3.6), squeeze=False)
-    for ax, (name, result) in zip(axes[0], found.items(), strict=True):
-        for again in sorted({row["recompute"] for row in result["rows"]}):
-            rows = [row for row in result["rows"] if row["recompute"] == again]
-            label = "recomputed" if again else "kept"
-            ax.plot([row["x"] for row in rows], [1e3 * row["seconds"] for row in rows], "o-", label=f"ms a step, {label}")
-            ax.plot(
-                [row["x"] for row in rows], [1024 * row["activations GiB"] for row in rows], "s--", label=f"MiB of activations, {label}"
-            )
-        ax.set(xscale="log", yscale="log", xlabel=name if name != "recompute" else "resolution")
-        ax.set_xticks([row["x"] for row in result["rows"]], [str(row["x"]) for row in result["rows"]])
+    """Time above and memory below, each over what is swept."""
+    made, axes = figure(2 * len(found), len(found), width=4.2, height=2.8)
+    for ax, (key, scale, unit), (name, result) in zip(axes, [part for part in MEASURED for _ in found], 2 * [*found.items()], strict=True):
+        x, y = zip(*((row["x"], scale * row[key]) for row in result["rows"]), strict=True)
+        ax.plot(x, y, "o-", color=COLOURS[0] if key == "seconds" else COLOURS[1], markersize=4, linewidth=1.6)
+        ax.set_ylim(min(y) / 1.3, max(y) * 1.3)
+        dress(ax, f"{MEASURED[key, scale, unit]} over {name}", UNITS[name], unit, log=True)
+        ax.set_xscale("log")
+        ax.set_xticks(x, [str(at) for at in x])
         ax.minorticks_off()
-        ax.grid(alpha=0.3)
-        ax.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    raster(made).save(path)
 
 
 def main() -> None:
@@ -124,7 +120,11 @@ def main() -> None:
     parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help=", ".join(SWEEPS))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="measure nothing: draw what an earlier --out wrote")
     asked = parser.parse_args()
+    if asked.draw:
+        plot({name: json.loads((asked.draw / f"{name}.json").read_text()) for name in UNITS}, asked.draw / "scaling.png")
+        return
     if asked.one:
         print(json.dumps(row(json.loads(asked.one))))
         return

@@ -107,7 +107,8 @@ def interpolate(edit: EditOptions, way: WayOptions, seeds: Seeds = None) -> None
         pictures = edit.pictures()
         if len(pictures) < 2:
             raise Usage("name at least two pictures: --image or --example twice, or --seeds 0,1")
-        noises, ends = lib.editing.invert(edit.run.model, pictures, how, **given)[:, None], []
+        noises = lib.editing.invert(edit.run.model, pictures, how, **given)[:, None]
+        ends = [*(file.name for file in edit.files or []), *(f"example {number}" for number in edit.example or [])]
     elif edit.files or edit.example:
         raise Usage("interpolate between pictures or between seeds; leave one of them out")
     else:

@@ -65,7 +65,7 @@ class Comparison(Table):
         last = self.rows[-1]
         distance = next(row.metric for row in last.card.rows if row.better == "lower")
         versus, own = f"{last.sampler}:{last.steps}", last.card.overall
-        headings = ("sampler", "NFE", "s / sample", f"× as fast as {versus}", f"distance / {versus}'s", *(row.metric for row in own))
+        headings = ("sampler", "function evaluations (NFE)", "s / sample", f"× as fast as {versus}", f"distance / {versus}'s", *(row.metric for row in own))
         rows = []
         for row in self.rows:
             times, ratio = last.seconds / row.seconds, row.card[distance].value / max(last.card[distance].value, 1e-12)

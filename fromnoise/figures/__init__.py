@@ -7,7 +7,7 @@ from .curves import curves
 from .edited import edited, inverted
 from .interpolate import interpolate, latent_walk
 from .picture import check, grid, save, tiles, to_uint8, write
-from .process import estimate, forward, moments, reverse, reverse_gif
+from .process import estimate, fitting, forward, moments, reverse, reverse_gif
 from .progress import progress
 from .report.report import report
 from .samples import MOST, samples, write_samples

@@ -15,17 +15,25 @@ GREYS = 48  # shades: noise does not compress, and more are not seen in motion
 
 def gif(frames: Sequence[Image.Image], path: str | Path, seconds: float = 4.0) -> Path:
     """Writes a looping GIF: the frames spread over `seconds`, then the last one held for HOLD seconds more. All frames share one palette (greys where all are grey),
-    so that colours do not flicker, and the size of the last one."""
+    so that colours do not flicker, and the size of the largest, white where they are smaller."""
     if not frames:
         raise Usage("there are no frames to animate")
-    path, size = Path(path), frames[-1].size
-    even = [opaque(f) if f.size == size else opaque(f).resize(size, Image.Resampling.NEAREST) for f in frames]
+    path, size = Path(path), (max(f.width for f in frames), max(f.height for f in frames))
+    even = [_padded(opaque(f), size) for f in frames]
     first, *rest = _grey(even) if all(f.mode in ("L", "1") for f in even) else _colour([f.convert("RGB") for f in even])
     each = max(20, round(1000 * seconds / max(1, len(frames) - 1) / 10) * 10)  # GIF counts in hundredths; below 2 browsers slow down
     durations = [each] * (len(frames) - 1) + [round(1000 * HOLD)]
     with replacing(path) as temporary:
         first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False, disposal=1)
     return path
+
+
+def _padded(frame: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if frame.size == size:
+        return frame
+    whole = Image.new(frame.mode, size, "white")
+    whole.paste(frame, (0, 0))
+    return whole
 
 
 def _grey(frames: list[Image.Image]) -> list[Image.Image]:

@@ -1,7 +1,7 @@
 """The same noise, walked in several ways: samplers side by side, sweeps of one option, guidance against steps."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from ..evaluation.speed import count_calls
 from ..evaluation.sweep import guided_by
 from ..model import WORDS, Model, Sampling
 from ..progress import duration
-from .picture import sheet, tiles
+from .picture import even, sheet, tiles
 from .process import number
+from .samples import said
 from .strip import strip
 
 USUAL, FEW = 8, 4  # columns, samples in a cell
@@ -23,7 +24,7 @@ SPECS = (("ddpm", 1000), ("ddim", 50), ("dpmpp_2m", 20))
 def compare(
     model: Model, specs: Sequence[tuple[str, int]] = SPECS, n: int | None = None, sampling: Sampling | None = None, **conditions: Any
 ) -> Image.Image:
-    """n samples from the same noise by each (sampler, steps), a row each, with network evaluations (NFE) a sample, and seconds for all n. All else
+    """n samples from the same noise by each (sampler, steps), a row each, with function evaluations (NFE) a sample, and seconds for all n. All else
     is as `sampling` says, None: the model's own."""
     if not specs:
         raise Usage("name at least one sampler to compare, such as ddim:50")
@@ -38,8 +39,8 @@ def compare(
             x = model.sample(n, walk, **conditions).float().cpu()  # what is on the CPU has been waited for
             seconds = time.perf_counter() - began
         rows.append(tiles(x))
-        names.append(f"{sampler}, {steps} steps\n{round(sum(calls) / n)} NFE, {duration(seconds)}")
-    return strip(rows, names, _labels(model, conditions))
+        names.append(f"{sampler}, {steps} steps\n{round(sum(calls) / n)} function evaluations (NFE), {duration(seconds)}")
+    return strip(rows, names, _over(model, conditions))
 
 
 def sweep(
@@ -60,7 +61,7 @@ def sweep(
     else:
         walks = [replace(sampling, options={**sampling.options, option: value}) for value in values]
     rows = [tiles(model.sample(n, walk, **conditions).float().cpu()) for walk in walks]
-    return strip(rows, [f"{option} {value:g}" for value in values], _labels(model, conditions))
+    return strip(rows, [f"{option} {value:g}" for value in values], _over(model, conditions))
 
 
 def guidance(
@@ -71,8 +72,13 @@ def guidance(
     n, sampling = number(model.shape, n, FEW), sampling or model.sampling
     conditions = model.with_defaults(n, conditions)
     walks = [[replace(guided_by(sampling, scale), steps=count) for count in steps] for scale in scales]
-    rows = [[sheet(tiles(model.sample(n, walk, **conditions).float().cpu())) for walk in row] for row in walks]
-    return strip(rows, [f"guidance {scale:g}" for scale in scales], [f"{count} step{'s' * (count != 1)}" for count in steps])
+    rows = [[sheet(tiles(model.sample(n, walk, **conditions).float().cpu()), even(n)) for walk in row] for row in walks]
+    over, columns = _over(model, conditions), [f"{count} step{'s' * (count != 1)}" for count in steps]
+    if not any(over):
+        return strip(rows, [f"guidance {scale:g}" for scale in scales], columns)
+    across = even(n)  # the words stand as the samples do in each cell
+    words = "\n".join(", ".join(" ".join(word.split()) for word in over[i : i + across]) for i in range(0, n, across))
+    return strip(rows, [f"guidance {scale:g}\n{words}" for scale in scales], columns)
 
 
 def by_class(
@@ -88,7 +94,6 @@ def by_class(
     return strip([*zip(*columns, strict=True)], columns=names)
 
 
-def _labels(model: Model, conditions: Mapping[str, Any]) -> list[str]:
-    """The class of each column, if any."""
-    labels = conditions["label"] if "label" in model.conditions and len(model.shape) > 1 else None
-    return [] if labels is None else [model.classes[i] if model.classes else str(i) for i in map(int, labels)]
+def _over(model: Model, conditions: dict[str, Any]) -> list[str]:
+    """The class or caption of each column, if any."""
+    return said(conditions, model.classes) if len(model.shape) > 1 else []

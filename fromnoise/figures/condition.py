@@ -1,6 +1,5 @@
 """What a model makes of its conditions: pictures that it is conditioned on, or that samples start from, beside samples and the truth."""
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from ..evaluation.examples import read_conditions
 from ..model import Model, Sampling
 from .picture import tiles
 from .process import examples
+from .samples import wrapped
 from .strip import strip
 
 WORDS = 18  # letters of a line beside a row
@@ -72,5 +72,5 @@ def condition(model: Model, data: Dataset, n: int = 4, rows: int = 6, sampling: 
     over = [*inputs, *(f"sample {i + 1}" for i in range(n)), "truth"]
     names = [data.classes[i] for i in batch["label"].tolist()] if "label" in batch and data.classes else []
     if "text" in batch:
-        names = ["\n".join(textwrap.wrap(text, WORDS, max_lines=3, placeholder=" …")) for text in batch["text"]]
+        names = [wrapped(text, WORDS) for text in batch["text"]]
     return strip([*zip(*columns, strict=True)], names, over)

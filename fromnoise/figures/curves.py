@@ -9,13 +9,14 @@ from PIL import Image
 
 from ..errors import Problem, Usage, nearest
 from ..runs.log import Entry, Log, read
-from .figure import COLOURS, INK, PLAIN, dress, figure, plain, raster, thinned, thousands
+from .figure import COLOURS, INK, PLAIN, SOFT, dress, figure, plain, raster, thinned, thousands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MEASURED = {"lr": "Learning rate", "images_per_second": "Images per second"}
-OVER = {"step": "step", "images": "images", "seconds": "seconds of training"}
+MEASURED = {"lr": ("Learning rate", "rate"), "images_per_second": ("Speed", "images/s")}  # the title, and what stands beside the axis
+OVER = {"step": "steps", "images": "images seen", "seconds": "training time (s)"}
+SPIKE = 10  # times the upper quartile: a loss above that is marked at the edge, and squashes nothing
 SMOOTH = 25  # a smoothed point is the mean of about one part in this many of the curve
 NAME = 0.058  # height of a name in an axes, as a share
 EVENTS, MARKS = ("skipped", "rolled back"), 200  # what is worth a mark, and how many marks
@@ -44,7 +45,7 @@ def loss(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
         x, y = columns(log.training, over, "loss")
         if x:
             axes.plot(*thinned(x, y), color=colour, linewidth=0.7, alpha=0.3)
-            axes.plot(*thinned(x, smoothed(y), 400), color=colour, linewidth=1.8, label="training" if single else name)
+            axes.plot(*thinned(x, smoothed(np.minimum(y, SPIKE * np.quantile(y, 0.75))), 400), color=colour, linewidth=1.8, label="training" if single else name)
         hx, hy = columns(log.held_out, over, "held_out")
         if hx:
             ink, words = (COLOURS[1], "held out") if single else (colour, None)
@@ -55,12 +56,21 @@ def loss(axes: "Axes", logs: dict[str, Log], over: str = "step") -> None:
     drawn = [y for log in logs.values() for y in (columns(log.training, over, "loss")[1], columns(log.held_out, over, "held_out")[1])]
     values = [value for y in drawn for value in y if value > 0]
     if values:  # the axis is set by what the curves mostly do, not by one spike
-        low, high = min(values), float(np.quantile(values, 0.995))
+        low, high = min(values), min(max(values), SPIKE * float(np.quantile(values, 0.75)))
         axes.set_ylim(low * 0.9, max(high, low * 1.2) * 1.1)
-    dress(axes, "Loss" if single else "Loss (dots: held out)", OVER[over], log=True)
+        _spike(axes, logs, over, max(values))
+    dress(axes, "Loss" if single else "Loss (dots: held out)", OVER[over], "loss", log=True)
     thousands(axes)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper right", fontsize=9, **PLAIN)
+
+
+def _spike(axes: "Axes", logs: dict[str, Log], over: str, most: float) -> None:
+    """Says where the highest loss is, where it leaves the axes."""
+    top = axes.get_ylim()[1]
+    x = next((x for log in logs.values() for x, y in zip(*columns(log.training, over, "loss"), strict=True) if y == most), None)
+    if most > top and x is not None:
+        axes.annotate(f"▲ up to {plain(float(f'{most:.3g}'))}", (x, top), xytext=(-5, -2), textcoords="offset points", ha="left", va="top", fontsize=8.5, color=SOFT)
 
 
 def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
@@ -77,7 +87,7 @@ def held_out(axes: "Axes", log: Log, over: str = "step") -> None:
             ends[level] = (x[-1], y[-1])
     if values:
         axes.set_ylim(min(values) * 0.8, max(values) * 1.2)
-    dress(axes, "Held-out loss by noise level", OVER[over], log=True)
+    dress(axes, "Held-out loss by noise level", OVER[over], "loss", log=True)
     thousands(axes)
     axes.margins(x=0.12)
     if ends:
@@ -106,7 +116,7 @@ def measured(axes: "Axes", logs: dict[str, Log], key: str, over: str = "step") -
         axes.plot(*thinned(*columns(log.training, over, key), 400), color=COLOURS[i % len(COLOURS)], linewidth=1.6, label=name)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda value, _: plain(value))
-    dress(axes, MEASURED[key], OVER[over])
+    dress(axes, MEASURED[key][0], OVER[over], MEASURED[key][1])
     thousands(axes)
 
 

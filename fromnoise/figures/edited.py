@@ -6,16 +6,16 @@ from PIL import Image
 from torch import Tensor
 
 from ..diffusion import Level
-from .picture import tiles
+from .picture import even, tiles
 from .process import unit_variance
 from .strip import strip
 
 
 def edited(made: Tensor, *beside: Tensor) -> Image.Image:
-    """Results (n, C, H, W) in rows of 8, with what they were made from on the left of the first: the picture (1, C, H, W), and what is kept of it."""
+    """Results (n, C, H, W) in rows of at most 8, with what they were made from on the left of the first: the picture (1, C, H, W), and what is kept of it."""
     first = [tiles(part)[0] for part in beside]
     blank = [tile.point(lambda value: 255) for tile in first]
-    rows = [[*(blank if i else first), *tiles(part)] for i, part in enumerate(made.split(8))]
+    rows = [[*(blank if i else first), *tiles(part)] for i, part in enumerate(made.split(min(8, even(len(made)))))]
     return strip(rows, columns=("picture", "kept")[: len(beside)])
 
 

@@ -61,6 +61,37 @@ def _plain_log(axes: "Axes") -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
+def bounds(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the largest of the values that are not far out, which is three times their middle half away from it (Tukey)."""
+    lower, upper = (float(at) for at in np.quantile(values, (0.25, 0.75)))
+    near = [v for v in values if lower - 3 * (upper - lower) <= v <= upper + 3 * (upper - lower)] or [lower, upper]
+    return min(near), max(near)
+
+
+MARKS = {"^": ((0, -8), "center", "top"), "v": ((0, 8), "center", "bottom"), ">": ((-7, 0), "right", "center"), "<": ((7, 0), "left", "center")}
+
+
+def focus(axes: "Axes", points: Sequence[tuple[float, float, str]], ways: str, *beside: Any) -> None:
+    """Sets the axes `ways` (x, y or both) to the points (x, y, colour) that are not far out, and what is `beside` them; the others are marked, with
+    their values, where they leave the axes."""
+    for way in ways:
+        others = [value for value in (b["xy".index(way)] if isinstance(b, tuple) else b for b in beside) if value is not None]
+        low, high = bounds([point["xy".index(way)] for point in points])
+        low, high = min(low, *others, high), max(high, *others, low)
+        room = 0.12 * (high - low or 1.0)
+        getattr(axes, f"set_{way}lim")(0 if way == ways and low >= 0 else low - room, high + room)
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    beyond: dict[tuple[float, float], int] = {}  # marks where there is one already
+    for x, y, colour in points:
+        if shape := "^" if y > high else "v" if y < low else ">" if x > right else "<" if x < left else "":
+            at, (offset, across, up) = (min(max(x, left), right), min(max(y, low), high)), MARKS[shape]
+            beyond[at] = beyond.get(at, -1) + 1
+            offset = offset[0], offset[1] + 12 * beyond[at] * (1 if up == "bottom" else -1)
+            axes.plot(*([value] for value in at), color=colour, marker=shape, markersize=7, linestyle="none", clip_on=False, zorder=5)
+            words = plain(float(f"{y if shape in '^v' else x:.3g}"))
+            axes.annotate(words, at, xytext=offset, textcoords="offset points", ha=across, va=up, fontsize=8.5, color=colour)
+
+
 def thousands(axes: "Axes") -> None:
     """Whole numbers below the horizontal axis: 500, 20k, 1.5M."""
     from matplotlib.ticker import MaxNLocator

@@ -11,21 +11,25 @@ from ..editing import Blend, between, slerp
 from ..model import Model, Sampling
 from .animation import gif
 from .picture import sheet, tiles
-from .strip import strip
+from .samples import said
+from .strip import strip, titled
 
 
 def interpolate(
     model: Model, noises: Tensor, n: int = 9, square: bool = False, ends: Sequence[str] = (), blend: Blend = slerp,
     sampling: Sampling | None = None, **conditions: Any,
 ) -> Image.Image:  # fmt: skip
-    """Samples between noises (k, rows, C, *S): a row for each, `ends` naming the k that are met; or n by n in a square of four, of the first row. blend, sampling
-    and conditions as in `editing.between`."""
-    found = between(model, noises[:, :1] if square else noises, n, square, blend, sampling, **conditions).float().cpu()
+    """Samples between noises (k, rows, C, *S): a row for each, named by its class or caption, `ends` naming the k that are met; or n by n in a square of four,
+    of the first row. blend, sampling and conditions as in `editing.between`."""
+    noises = noises[:, :1] if square else noises
+    found = between(model, noises, n, square, blend, sampling, **conditions).float().cpu()
     columns = [tiles(x) for x in found]
+    names = said(model.with_defaults(noises.shape[1], conditions), model.classes) if len(model.shape) > 1 else []
     if square:
-        return sheet([column[0] for column in columns], n)
+        words = (*(" – ".join(pair) for pair in (ends[:2], ends[2:]) if ends), *(" ".join(name.split()) for name in names))
+        return titled(sheet([column[0] for column in columns], n), "\n".join(words)) if words else sheet([column[0] for column in columns], n)
     at = [i * (len(noises) - 1) / (n - 1) for i in range(n)]
-    return strip([*zip(*columns, strict=True)], columns=[ends[round(t)] if ends and t % 1 == 0 else "" for t in at] if ends else ())
+    return strip([*zip(*columns, strict=True)], names, [ends[round(t)] if ends and t % 1 == 0 else "" for t in at] if ends else ())
 
 
 def latent_walk(

@@ -91,12 +91,18 @@ def opaque(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(board, picture.convert("RGBA")).convert("RGB")
 
 
+def even(n: int, aspect: float = 1.0) -> int:
+    """Columns in which n tiles, `aspect` times as high as wide, are about square and fill their last row, or nearly."""
+    least = math.ceil(math.sqrt(n * aspect))
+    return min(range(min(n, least), min(n, max(8, 2 * least)) + 1), key=lambda columns: -n % columns)
+
+
 def sheet(tiles: Sequence[Image.Image], columns: int | None = None, pad: int = 2) -> Image.Image:
-    """Tiles in rows from the left, `pad` white pixels around each; about square unless `columns` is named."""
+    """Tiles in rows from the left, `pad` white pixels around each; `even` unless `columns` is named."""
     if not tiles:
         raise Usage(NOTHING)
     width, height = max(t.width for t in tiles), max(t.height for t in tiles)
-    columns = min(len(tiles), columns or math.ceil(math.sqrt(len(tiles) * height / width)))
+    columns = min(len(tiles), columns or even(len(tiles), height / width))
     rows = math.ceil(len(tiles) / columns)
     mode = "L" if all(t.mode == "L" for t in tiles) else "RGB"
     canvas = Image.new(mode, (columns * (width + pad) + pad, rows * (height + pad) + pad), "white")

@@ -14,6 +14,7 @@ from ..errors import Usage
 from ..model import Model, Sampling
 from .animation import gif
 from .picture import sheet, tiles
+from .samples import said
 from .strip import joined, strip, titled
 
 CROWD, CLOUD = 256, 1000  # examples behind a mean, points in a scatter
@@ -127,20 +128,24 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
     pairs = zip(zip(*noisy, strict=True), zip(*clean, strict=True), strict=True)
     rows = [row for x, x0 in pairs for row in (x, x0, None)]
     schedule = model.sampling_schedule(sampling)
-    return strip(rows[:-1], ["x", "estimate of x₀"] * len(noisy[0]), [named(schedule, m.level) for m in walk])
+    words = said(model.with_defaults(len(noisy[0]), conditions), model.classes) if len(model.shape) > 1 else []
+    names = [name for i in range(len(noisy[0])) for name in ("\n".join(["x", *words[i : i + 1]]), "estimate of x₀")]
+    return strip(rows[:-1], names, [named(schedule, m.level) for m in walk])
+
+
+def fitting(model: Model) -> int:
+    """How many samples keep a film's file small."""
+    edge = max(model.shape[-2:])
+    return 4 if len(model.shape) < 3 else max(1, min(6, WIDE // (max(1, round(SMALL / edge)) * edge))) ** 2
 
 
 def reverse_gif(
     model: Model, path: str | Path, n: int | None = None, seconds: float = 4.0, sampling: Sampling | None = None, **conditions: Any
 ) -> Path:
     """The reverse process as a GIF: n samples (as many as keep the file small) at x on the left, the model's estimates of x0 on the right."""
-    schedule, edge = model.sampling_schedule(sampling), max(model.shape[-2:])
-    scale, fitting = None, 4
-    if len(model.shape) > 2:
-        scale = max(1, round(SMALL / edge))
-        fitting = max(1, min(6, WIDE // (scale * edge))) ** 2
-    frames = []
-    for m in moments(model, number(model.shape, n, fitting), FRAMES, sampling, **conditions):
+    schedule, frames = model.sampling_schedule(sampling), []
+    scale = max(1, round(SMALL / max(model.shape[-2:]))) if len(model.shape) > 2 else None
+    for m in moments(model, number(model.shape, n, fitting(model)), FRAMES, sampling, **conditions):
         left, right = (sheet(tiles(x, scale)) for x in (blended(model, m.x, m.level), m.x0.float()))
         words = named(schedule, m.level).replace("\n", "   ")
         frames.append(joined(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))

@@ -45,11 +45,12 @@ def schedules(compared: Mapping[str, Schedule], data: Dataset | Tensor | None = 
         beta.plot(torch.linspace(0, 1, len(step)), step.clamp(min=1e-6), **style)
     snr.set_ylim(-SHOWN, SHOWN)
     beta.set_ylim(1e-5, 1.5)
-    dress(bar, "ᾱ, the share of signal", "t")
-    dress(snr, "log-SNR", "t")
     steps = {schedule.steps for schedule in compared.values() if isinstance(schedule, Table)}
-    shown = f"t: of tables, steps 0 … {max(steps) - 1}" if len(steps) == 1 else "t"  # tables of one length share its steps
-    dress(beta, "β of a step (of 1000, for curves)", shown, log=True)
+    time = "t (0 data, 1 noise)"
+    shown = f"t: of tables, steps 0 … {max(steps) - 1}" if len(steps) == 1 else time  # tables of one length share its steps
+    dress(bar, "ᾱ, the share of signal", time, "share of the variance")
+    dress(snr, "log-SNR, log(α²/σ²)", time, "nats")
+    dress(beta, "β of a step (of 1000, for curves)", shown, "variance added", log=True)
     made.legend(*bar.get_legend_handles_labels(), loc="outside upper left", ncols=min(6, len(compared)), fontsize=10, **PLAIN)
     if data is None:
         return raster(made)

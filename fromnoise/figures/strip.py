@@ -75,11 +75,14 @@ def _write(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, anchor: str
 
 
 def titled(picture: Image.Image, text: str, height: int = 24) -> Image.Image:
-    """The picture with a line of small words below it, as GIF frames carry their step."""
-    canvas = Image.new("L" if picture.mode == "L" else "RGB", (picture.width, picture.height + height), "white")
+    """The picture with small words below it, `height` pixels a line, as GIF frames carry their step; white is added on the right where they are wider."""
+    lines = text.split("\n")
+    width = max(picture.width, *(round(font(12).getlength(line)) + 8 for line in lines))
+    canvas = Image.new("L" if picture.mode == "L" else "RGB", (width, picture.height + height * len(lines)), "white")
     canvas.paste(picture, (0, 0))
-    ink = FAINT[0] if picture.mode == "L" else FAINT
-    ImageDraw.Draw(canvas).text((picture.width // 2, picture.height + height // 2 - 1), text, fill=ink, font=font(12), anchor="mm")
+    ink, draw = FAINT[0] if picture.mode == "L" else FAINT, ImageDraw.Draw(canvas)
+    for i, line in enumerate(lines):
+        draw.text((width // 2, picture.height + height * i + height // 2 - 1), line, fill=ink, font=font(12), anchor="mm")
     return canvas
 
 

@@ -22,7 +22,7 @@ Steps = Iterator[tuple[Tensor, Tensor]]
 
 
 def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any], progress: Callable[[int], Any] | None = None) -> Tensor:
-    """n samples (n, C, *S) of a `Model` in [-1, 1] (points as they are), in batches of `sampling.batch`; `progress(done)` is called after each.
+    """n samples (n, C, *S) of a `Model` in [-1, 1] (points as they are), in batches of `sampling.batch`; `progress(done)` is called after each step.
 
     conditions: {key: values of n samples, or None}, as `Model.with_defaults` gives them.
     """
@@ -33,8 +33,10 @@ def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]
         own = replace(sampling, first=sampling.first + first, start=_part(sampling.start, rows, n), init=_part(sampling.init, rows, n))
         if sampling.negative:
             own = replace(own, negative={key: _part(value, rows, n) for key, value in sampling.negative.items()})
-        for x, _ in trajectory(model, rows.stop - first, own, mine):  # noqa: B007
-            pass
+        total = max(1, round(own.strength * own.steps)) if own.init is not None else own.steps
+        for i, (x, _) in enumerate(trajectory(model, rows.stop - first, own, mine), 1):  # noqa: B007
+            if progress and i < total:
+                progress(first + (rows.stop - first) * i // total)
         with torch.no_grad():
             x = model.autoencoder.decode(x)
         parts.append(x.clamp(-1, 1) if x.ndim > 2 else x)

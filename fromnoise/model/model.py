@@ -143,7 +143,7 @@ class Model(nn.Module):
         """n samples (n, C, *S) in [-1, 1] (points as they are). Sample i is a function of (seed, i) and its conditions, however they are batched.
 
         sampling: how, the model's own unless given. words: fields of `Sampling` (sampler, steps, guidance, seed, …), and conditions by name, one value
-        for all samples or one for each; a condition that is None says nothing. progress(done) is called after every batch.
+        for all samples or one for each; a condition that is None says nothing. progress(done) is called after every step.
         """
         return draw.sample(self, n, *self._read(n, sampling, words), progress)
 

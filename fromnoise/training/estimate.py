@@ -1,12 +1,13 @@
 """What a recipe will cost on this machine: counted where counting is possible, measured for some seconds where it is not."""
 
 import copy
+import os
 import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -15,13 +16,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import Dataset, Plan, feed
 from ..data.dataset import Tensors
-from ..device import machine, peak_memory, reset_peak
+from ..device import machine, peak_memory, reset_peak, uncompiled
 from ..draws import Draws
 from ..errors import Usage
 from ..networks import NOTHING, Context, merge
 from ..progress import byte_size, duration
 from .setup import setup
 from .step import stratified
+
+COMPILED = 60  # seconds of measuring in which there is time to compile
+FEW = 5  # steps that say little
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Estimate:
     fixed       bytes, four a number, of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
     rows        examples a step as measured;  seconds  a step of so many
     run_seconds  the whole run's length;  examples  how many the data has
-    drawn       samples a second, as the recipe draws them;  how  in words
+    drawn       samples a second, as the recipe draws them;  how  in words;  trust  how far to trust the times, in words
     """
 
     parameters: int
@@ -45,6 +49,7 @@ class Estimate:
     examples: int
     drawn: float
     how: str
+    trust: str
     machine: str
 
     @property
@@ -64,6 +69,7 @@ class Estimate:
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
             ("the whole run", f"{duration(self.run_seconds)}: {images:,.0f} examples, {images / self.examples:,.1f} times the data"),
             ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
+            ("how far to trust this", self.trust),
             ("machine", self.machine),
         ]
 
@@ -84,7 +90,9 @@ def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module]
 def estimate(
     recipe: Any, seconds: float = 10.0, device: str | None = None, trust: bool = False, own_process: bool = False, data: Dataset | None = None
 ) -> Estimate:
-    """Counts, and trains for `seconds` on the recipe's data, or other, without keeping anything; raises Usage for what cannot be trained."""
+    """Counts, and trains and draws for about `seconds` on the recipe's data, or other, without keeping anything; raises Usage for what cannot be trained.
+
+    A network is not compiled for less than a minute, and what does not fit into the time is reckoned from what did."""
     if not seconds > 0:
         raise Usage(f"measure for some seconds, not {seconds:g}")
     parts = setup(recipe, device, trust, own_process, data)
@@ -107,27 +115,49 @@ def estimate(
         parts.optimizer.zero_grad(set_to_none=True)
         return _now(place) - began
 
-    most = settings.batch // settings.accumulate
-    rows, number = min(2, most), 0
-    step(number, rows)  # what the first step costs once
-    while rows < most and 8 * step(number := number + 1, rows) < seconds:
-        rows = min(most, 4 * rows)
-        step(number := number + 1, rows)  # what a new shape costs once
-    times: list[float] = []
-    while sum(times) < seconds and len(times) < 1000:
-        times.append(step(number + 1 + len(times), rows))
+    compiled = settings.compile or (settings.compile is None and place.type == "cuda")
+    with uncompiled() if compiled and seconds < COMPILED else nullcontext():
+        began, rows, number, most = _now(place), 1, 0, settings.batch // settings.accumulate
+        times = [step(number, rows)]
+        if times[0] < seconds / 3:  # else there is no time for another
+            while rows < most and 16 * step(number := number + 1, rows) < seconds:
+                rows = min(most, 4 * rows)
+                step(number := number + 1, rows)  # what a new shape costs once
+            times = [step(number := number + 1, rows)]
+        while _now(place) - began + times[-1] < seconds * 3 / 4 and len(times) < 1000:
+            times.append(step(number := number + 1, rows))
     optimized = sum(v.numel() for state in parts.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
     count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parts.parameters))
     peak = peak_memory(place)
-    next(model.trajectory(rows))  # what a new shape costs once
-    began = _now(place)
-    walked = sum(1 for _ in islice(model.trajectory(rows), 2))
-    drawn = rows * walked / model.sampling.steps / (_now(place) - began)
     second, name, sampling = statistics.median(times), machine(place), model.sampling
+    left, walked = seconds - (_now(place) - began), 0.0
+    if second < left:  # else: a way forward is a third of a step
+        next(model.trajectory(rows))  # what a new shape costs once
+        began = _now(place)
+        next(model.trajectory(rows))
+        walked = _now(place) - began
+    drawn = rows / sampling.steps / (walked or second / 3 * (2 if sampling.guidance != 1 else 1))
     how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
     whole = settings.total * second / rows if settings.total else 60 * settings.minutes
+    trust = _trust(times, compiled and seconds < COMPILED, bool(walked))
     return Estimate(parameters=count, flop=work, fixed=4 * (count + 2 * learnt + optimized), peak=peak, rows=rows, seconds=second, run_seconds=whole,
-                    examples=len(parts.data), drawn=drawn, how=how, machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}")  # fmt: skip
+                    examples=len(parts.data), drawn=drawn, how=how, trust=trust,
+                    machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}")  # fmt: skip
+
+
+def _trust(times: Sequence[float], eager: bool, walked: bool) -> str:
+    """What is known of how good a measurement is: the spread of its steps, and what else the machine does."""
+    lower, upper = (statistics.quantiles(times, n=4)[i] for i in (0, 2)) if len(times) > 1 else (0.0, 0.0)
+    spread = f"half of {len(times)} steps within {(upper - lower) / 2 / statistics.median(times):.0%} of one another's middle"
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+    said = {
+        spread: len(times) >= FEW,
+        f"only {len(times)} step{'s' * (len(times) > 1)} measured: perhaps half or twice as much; give more --seconds": len(times) < FEW,
+        f"others use this machine (load {load:.1f} on {cores} cores): alone it is faster": load > cores + 0.5,
+        "measured without compiling, which --seconds 60 includes": eager,
+        "drawing was not measured, but reckoned from a step": not walked,
+    }
+    return "; ".join(words for words, holds in said.items() if holds)
 
 
 def speed(recipe: Mapping[str, Any], shape: tuple[int, ...], classes: int, seconds: float = 2.0) -> float:

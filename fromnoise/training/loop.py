@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,28 @@ from ..errors import Problem
 from ..runs import locked
 from ..runs.folder import EXAMPLES, Run
 from .checkpoint import create_or_check, go_back, keep_best, restore, save, write_checkpoint
-from .monitor import Monitor
+from .monitor import Abandoned, Monitor
 from .setup import Setup, setup
 from .state import Pace, State
 from .step import diagnosis, noise, stratified
 
+ONE = 0.5  # seconds within which two signals are one: torchrun hands on what the terminal has sent to all
+
 
 @contextmanager
-def signals() -> Iterator[list[int]]:
-    """Within it SIGINT and SIGTERM are noted in a list; a second one ends the process at once. Off the main thread none is noted."""
-    noted: list[int] = []
+def signals(say: Callable[[], None] = lambda: None) -> Iterator[list[int]]:
+    """Within it SIGINT and SIGTERM are noted in a list, and the first is answered by `say()`; a second one ends the process at once. Off the main
+    thread none is noted."""
+    noted, since = list[int](), 0.0
 
     def note(number: int, frame: Any) -> None:
-        if noted:
+        nonlocal since
+        if not noted:
+            noted.append(number)
+            since = time.monotonic()
+            say()
+        elif time.monotonic() - since > ONE:
             raise KeyboardInterrupt
-        noted.append(number)
 
     here = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)} if here else {}
@@ -101,14 +108,15 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
     def stream() -> Any:
         return feed(parts.data, batches, state.step, accelerator.device, parts.flip, settings.workers)
 
-    def evaluate() -> float | None:
-        held_out = monitor.evaluate()
+    def evaluate(seconds: float | None = None) -> float | None:
+        held_out = monitor.evaluate(seconds)
         if held_out is not None and settings.rate == "plateau":
             state.plateau.update(held_out)
         keep_best(run, state.step, parts, held_out)
         return held_out
 
-    with signals() as noted, closing(monitor):
+    with signals(monitor.acknowledge) as noted, closing(monitor):
+        monitor.noted = noted
         monitor.open(changed)
         if state.done >= 1 and run.finished(state.step):
             return run
@@ -116,6 +124,8 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
             (run.path / "summary.json").unlink(missing_ok=True)  # of an earlier, shorter life
         feeding, pace = stream(), Pace(state, settings)
         began, saved = time.perf_counter() - state.seconds, time.perf_counter()
+        if resumed and state.evaluation_due(settings.batch):  # which a signal cut short
+            evaluate()
         while state.done < 1:
             batch, draws = next(feeding), Draws((parts.recipe.seed, state.step), parts.rows, settings.batch)
             rate = state.rate(settings)
@@ -147,19 +157,22 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
             if agreed:
                 late = time.perf_counter() - saved > 60 * settings.save_minutes
                 state.seconds, signalled, late = _agreed(accelerator, state.seconds, noted[0] if noted else 0, late)
+                state.agreed = state.seconds
             if good:
                 monitor.step(value, norm, rate)
-            if good and agreed and state.total is None and (speed := pace.speed(state)):
-                before = state.evaluating
+            if good and agreed and not signalled and state.total is None and (speed := pace.speed(state)):
+                before, state.expected = state.evaluating, 60 * settings.minutes * speed
                 if settings.evals:
                     evaluate()
                 state.seconds, *measured = _agreed(accelerator, time.perf_counter() - began, speed, state.evaluating - before)
                 monitor.event("length", state.decide(settings, *measured))
                 monitor.warmup()
-            elif good and state.evaluation_due(settings.batch):
+            elif good and not signalled and state.evaluation_due(settings.batch):
                 evaluate()
                 state.seconds = time.perf_counter() - began
             every = any(n and state.step % n == 0 for n in (settings.save_every, settings.keep_every))
+            if accelerator.num_processes == 1 and noted:  # while it evaluated, too
+                signalled = noted[0]
             if good and (signalled or every or late):  # never over the last good one
                 save(run, state, parts)
                 saved = time.perf_counter()
@@ -168,7 +181,11 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
                 raise Stopped(run, int(signalled))
         parts.ema.update(parts.parameters, state.images)
         save(run, state, parts)
-        monitor.finish(evaluate() if settings.evals else None)
+        try:
+            monitor.finish(evaluate if settings.evals else lambda seconds: None)
+        except Abandoned:
+            monitor.stopped(noted[0])
+            raise Stopped(run, noted[0]) from None
     accelerator.wait_for_everyone()
     return run
 

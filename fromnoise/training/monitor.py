@@ -1,8 +1,9 @@
 """What is seen of a run while it goes on: the log, the progress line, the held-out loss, the grids."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,23 @@ from .. import figures
 from ..device import free_memory, out_of_memory, uncompiled
 from ..draws import Draws
 from ..model import NotFinite
-from ..progress import console
+from ..progress import console, duration
 from ..registry import lookup
 from ..runs.folder import Run
 from .setup import Setup
-from .state import State
+from .state import FORWARD, LOOKS, State
 from .step import measured
 from .trackers import TRACKERS
 
 TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
+
+
+WAIT, SILENCE = 10, 30  # seconds after which something is said on the screen, and in the log, whatever `log_every` is
+STEP, LAST = 4, 8  # rows of a grid, and of the last one
+
+
+class Abandoned(Exception):
+    """A look that a signal has ended."""
 
 
 class Monitor:
@@ -32,8 +41,10 @@ class Monitor:
     def __init__(self, run: Run, state: State, parts: Setup, quiet: bool):
         self.run, self.state, self.parts, self.settings, self.main = run, state, parts, parts.settings, parts.main
         self.most = self.micro_batch
+        self.noted: list[int] = []  # signals
+        self.cost, self.skipped = 0.0, False  # seconds that a sample took to draw; whether a grid was left out
         self.mark()
-        self.spoke = time.perf_counter()
+        self.spoke, self.logged = time.perf_counter() - WAIT + 3, time.perf_counter()  # the first line soon
         self.console = console(stderr=True, quiet=quiet or not self.main)
         self.live = self.console.is_terminal and not self.console.quiet
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
@@ -102,30 +113,51 @@ class Monitor:
             if event in ("skipped", "rolled back", "warm-up", "length", "not drawn"):  # said on the screen too
                 self.console.print(f"step {self.state.step:,} {event}: {why}", style="yellow")
 
+    def acknowledge(self) -> None:
+        """Says at once that a signal was heard: by the system's own call, since within its handler no stream may be written."""
+        if self.main and not self.console.quiet:
+            with suppress(OSError):
+                os.write(2, b"\nstopping: saving ...; press again to end now\n")
+
+    @contextmanager
+    def abandonable(self) -> Iterator[None]:
+        """Within it the network raises Abandoned once a signal has been noted."""
+
+        def check(*call: Any) -> None:
+            if self.noted:
+                raise Abandoned
+
+        hook = self.parts.model.denoiser.network.register_forward_pre_hook(check)
+        try:
+            yield
+        finally:
+            hook.remove()
+
     def warmup(self) -> None:
         """Says so where the warm-up is cut."""
         cut = self.state.warmup(self.settings)
         if cut < self.settings.warmup:
-            run = f"train.warmup is {self.settings.warmup:,} images, longer than the run of {self.state.total:,}"
-            self.event("warm-up", f"{run}; the rate rises over {cut:,.0f}, a tenth of it")
+            run = f"train.warmup is {self.settings.warmup:,} images, more than a tenth of the run of {self.state.total:,}"
+            self.event("warm-up", f"{run}; the rate rises over {cut:,.0f}, which is that")
 
     def step(self, value: Tensor, norm: float, rate: float) -> None:
         """Takes in a step's loss; now and then writes a line."""
         state = self.state
         state.loss_sum, state.loss_count = state.loss_sum + float(value), state.loss_count + 1
-        if state.step % self.settings.log_every and state.done < 1 and state.step > 1:
-            return
-        loss = state.loss_sum / state.loss_count
-        state.loss_sum, state.loss_count = 0.0, 0
-        state.loss_ema = loss if state.loss_ema is None else 0.9 * state.loss_ema + 0.1 * loss
+        now = time.perf_counter()
         seconds, images = state.seconds - state.evaluating - self.since[0], state.images - self.since[1]
-        speed = images / seconds if seconds > 0 else 0.0
-        self.mark()
-        self._log(loss=loss, loss_ema=state.loss_ema, lr=rate, norm=norm, images_per_second=round(speed, 1))
-        line = f"step {state.step:,}  loss {state.loss_ema:.4f}  {speed:,.0f} images/s"
-        self.bar.update(self.task, completed=state.done, description=line)
-        if not self.live and (time.perf_counter() - self.spoke > 10 or state.step == 1):
-            self.spoke = time.perf_counter()
+        speed, loss = images / seconds if seconds > 0 else 0.0, state.loss_sum / state.loss_count
+        due = state.step % self.settings.log_every == 0 or state.done >= 1 or state.step <= 1 or now - self.logged > SILENCE
+        if due:
+            self.logged, state.loss_sum, state.loss_count = now, 0.0, 0
+            state.loss_ema = loss if state.loss_ema is None else 0.9 * state.loss_ema + 0.1 * loss
+            self.mark()
+            self._log(loss=loss, loss_ema=state.loss_ema, lr=rate, norm=norm, images_per_second=round(speed, 1))
+        line = f"step {state.step:,}  loss {loss if state.loss_ema is None else state.loss_ema:.4f}  {speed:,.0f} images/s"
+        if due or now - self.spoke > WAIT:
+            self.bar.update(self.task, completed=state.done, description=line)
+        if not self.live and (now - self.spoke > WAIT or state.step == 1):
+            self.spoke = now
             left = f", {state.seconds * (1 - state.done) / state.done / 60:.1f} min left" if state.done else ""
             self.console.print(f"{line}  {state.done:.0%}{left}")
 
@@ -139,29 +171,38 @@ class Monitor:
             tracker.add({key: value for key, value in values.items() if isinstance(value, (int, float))}, self.state.step)
 
     @torch.no_grad()
-    def evaluate(self) -> float | None:
-        """The held-out loss, logged as a whole and by level, None where no examples are held out; and a grid, drawn."""
-        began = time.perf_counter()
-        with self.parts.ema.applied(self.parts.parameters), uncompiled():
+    def evaluate(self, seconds: float | None = None) -> float | None:
+        """The held-out loss, logged as a whole and by level, None where no examples are held out; and a grid, drawn in `seconds`, or in what is left
+        to looks. A signal ends it: what is missing is made up for when the run goes on."""
+        began, mean, alone = time.perf_counter(), None, self.parts.accelerator.num_processes == 1
+        with self.parts.ema.applied(self.parts.parameters), uncompiled(), suppress(Abandoned):
             self.parts.model.eval()
-            by_level = self.held_out()
+            with self.abandonable() if alone else nullcontext():  # of several processes all take it, or none
+                by_level = self.held_out()
             mean = sum(by_level.values()) / len(by_level) if by_level else None
             if by_level:
                 self._log(held_out=mean, held_out_by_level=by_level)
+            self.state.evaluated = self.state.images
+            taken = time.perf_counter() - began
             if self.main:
-                with self.drawing():
-                    self.draw(self.run.path / "samples" / f"step_{self.state.step:08d}.png", rows=4)
-            self.parts.model.train()
-        self.state.evaluated = self.state.images
+                least = 0 if seconds is None else 1
+                rows = self.draw(self.grid, STEP, (self.state.seconds_left(self.settings) if seconds is None else seconds) - taken, least)
+                self.state.rows = self.state.rows or rows
+        self.parts.model.train()
         self.state.evaluating += time.perf_counter() - began
         return mean
+
+    @property
+    def grid(self) -> Path:
+        """The file of this step's grid."""
+        return self.run.path / "samples" / f"step_{self.state.step:08d}.png"
 
     def held_out(self) -> dict[str, float]:
         """The loss on examples that are never trained on, at each of `TIMES`; {t: loss}."""
         unseen, model = self.parts.test, self.parts.model
         if unseen is None:
             return {}
-        n = min(self.settings.held_out, len(unseen))
+        n = min(self.state.held_out_share(self.settings, len(TIMES)), len(unseen))
         rows = torch.arange(n) * len(unseen) // n  # from all over: sets are often sorted by class
         batch = {key: value.to(model.device) if isinstance(value, Tensor) else value for key, value in unseen.get(rows).items()}
         eps, draws = model.draw_source(batch, Draws.fixed(n, self.parts.recipe.seed)), Draws.fixed(n, self.parts.recipe.seed).of("evaluation")
@@ -184,19 +225,40 @@ class Monitor:
         except NotFinite as problem:
             self.event("not drawn", str(problem))
 
-    def draw(self, path: Path, rows: int) -> None:
-        """A picture of samples from fixed noise: a column a class, else a square, or a cloud of points; below pictures that they are conditioned on."""
-        model, seed, square = self.parts.model, self.parts.recipe.seed, rows * rows
-        conditions = model.with_defaults(square, {})
-        pictures = next(iter(figures.input_pictures(model, square, conditions).values()), None)
-        classes = len(model.classes) if "label" in model.conditions else 0
-        columns = classes if 0 < classes <= figures.MOST else 2 * rows
-        n = 1000 if len(model.shape) == 1 else rows * columns if pictures is None else square
-        conditions = model.with_defaults(n, {})
-        drawn = self.within_memory(lambda most: model.sample(n, seed=seed, batch=min(most, model.sampling.batch), **conditions).cpu().float())
-        if drawn is not None:
-            plain = pictures is None
-            figures.write(figures.samples(drawn, conditions, model.classes, columns) if plain else figures.alternating(pictures, drawn, 2 * rows), path)
+    def drawable(self, seconds: float) -> int:
+        """How many samples can be drawn in so many seconds: by the last ones, or else by the speed of training."""
+        state, sampling = self.state, self.parts.model.sampling
+        calls = sampling.steps * (2 if sampling.guidance != 1 else 1)
+        cost = self.cost or calls * (state.seconds - state.evaluating) / (FORWARD * max(1, state.images))
+        return max(0, int(min(seconds / max(cost, 1e-9), 1e6)))
+
+    def draw(self, path: Path, rows: int, seconds: float, least: int) -> int:
+        """A picture of samples from fixed noise: a column a class, else a square, or a cloud of points; below pictures that they are conditioned on.
+
+        So many rows as are drawn in `seconds`, `rows` at most and `least` at least; how many it were. The grids of a run have one size."""
+        model, seed = self.parts.model, self.parts.recipe.seed
+        pictures = next(iter(figures.input_pictures(model, rows * rows, model.with_defaults(rows * rows, {})).values()), None)
+        classes = len(model.classes) if "label" in model.conditions and pictures is None else 0
+        columns = classes if 0 < classes <= figures.MOST else 2 * rows if pictures is None else rows
+        whole = self.state.rows if rows == STEP and self.state.rows else rows
+        rows = max(least, min(whole, self.drawable(seconds) // columns))
+        if rows < whole and whole == self.state.rows and not least:
+            rows = 0
+        if not rows:
+            if not self.skipped:  # said once, and not in the log, which is the same on every machine
+                self.console.print(f"step {self.state.step:,}: no grid yet; all of them together take at most a tenth of the run", style="yellow")
+            self.skipped = True
+            return 0
+        n = 1000 if len(model.shape) == 1 else rows * columns
+        conditions, began = model.with_defaults(n, {}), time.perf_counter()
+        with self.drawing(), self.abandonable():
+            drawn = self.within_memory(lambda most: model.sample(n, seed=seed, batch=min(most, model.sampling.batch), **conditions).cpu().float())
+            if drawn is not None:
+                self.cost = (time.perf_counter() - began) / n
+                plain = pictures is None
+                picture = figures.samples(drawn, conditions, model.classes, columns) if plain else figures.alternating(pictures[:n], drawn, 2 * columns)
+                figures.write(picture, path)
+        return rows
 
     def stopped(self, number: int) -> None:
         """The report of what there is so far."""
@@ -204,11 +266,14 @@ class Monitor:
         if self.main:
             figures.report(self.run.path)
 
-    def finish(self, held_out: float | None) -> None:
-        """The final pictures and the report."""
+    def finish(self, evaluate: Callable[..., float | None]) -> None:
+        """The last look, the final pictures, as many as a tenth of the run's time draws, and the report; raises Abandoned where a signal ends that."""
+        state, model, began = self.state, self.parts.model, time.perf_counter()
+        share = max(1.0, LOOKS * state.seconds)
+        self.console.print(f"trained; drawing the last pictures, for about {duration(share)}")
+        held_out = evaluate(share / 3)
         if not self.main:
             return
-        state, model = self.state, self.parts.model
         self.bar.update(self.task, completed=1.0)
         self.bar.stop()
         count, speed = sum(p.numel() for p in model.parameters()), round(state.images / max(state.seconds, 1e-9), 1)
@@ -216,13 +281,20 @@ class Monitor:
         self.run.write_json("summary.json", found | {"images_per_second": speed, "skipped": state.skipped, "held_out": held_out})
         with self.parts.ema.applied(self.parts.parameters), uncompiled():
             model.eval()
-            with self.drawing():
-                self.draw(self.run.path / "samples" / "final.png", rows=8)
-                path, sampling = self.run.path / "samples" / "reverse.gif", replace(model.sampling, seed=self.parts.recipe.seed)
-                self.within_memory(lambda most: figures.reverse_gif(model, path, most if most < self.micro_batch else None, sampling=sampling))
+            self.finals(lambda part: part * share - (time.perf_counter() - began))
             model.train()
         if any((self.run.path / "samples").glob("step_*.png")):
             figures.progress(self.run.path)
         self.event("finished", "")
         done = f"done: {state.images:,} images ({self.settings.length}) in {state.step:,} steps and {state.seconds / 60:.1f} min"
         self.console.print(f"{done}; look at {figures.report(self.run.path)}")
+
+    def finals(self, left: Callable[[float], float]) -> None:
+        """The last grid and the film; left(share) are the seconds until that share of the end's time is over."""
+        model, folder = self.parts.model, self.run.path / "samples"
+        if self.noted:
+            raise Abandoned
+        self.draw(folder / "final.png", LAST, left(0.75), 1)
+        sampling, most = replace(model.sampling, seed=self.parts.recipe.seed), max(1, min(figures.fitting(model), self.drawable(left(1))))
+        with self.drawing(), self.abandonable():
+            self.within_memory(lambda within: figures.reverse_gif(model, folder / "reverse.gif", min(most, within), sampling=sampling))

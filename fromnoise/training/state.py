@@ -10,6 +10,10 @@ from ..registry import lookup
 from .optim import RATES, Plateau
 from .settings import TrainSettings
 
+LOOKS = 0.1  # of a run's time at most that its looks take: held-out losses and grids; and as much again the end
+FORWARD = 3  # forward passes in the time of a training step
+FEW = 16  # examples that a held-out loss is of at least
+
 
 @dataclass
 class State:
@@ -18,9 +22,13 @@ class State:
     step: int = 0
     images: int = 0
     seconds: float = 0.0
+    agreed: float = 0.0  # seconds that all processes last knew of
     total: int | None = None  # images of the whole run; None until the speed of its first part has been measured
     evals: int = 0  # evaluations in the whole run
     minutes: float | None = None  # that `total` was made of
+    expected: float = 0.0  # images of the whole run, as far as its speed says before its length is decided
+    held_out: int = 0  # examples that a held-out loss is taken of, once the first was
+    rows: int = 0  # of a grid, once the first was drawn
     evaluated: int = 0  # images at the last evaluation
     evaluating: float = 0.0  # seconds that evaluations took
     bad_steps: int = 0  # non-finite steps in a row
@@ -68,14 +76,30 @@ class State:
         return f"{settings.minutes:g} min are {self.total:,} images, at {speed:,.1f} a second{taken}"
 
     def warmup(self, settings: TrainSettings) -> float:
-        """Images over which the rate rises: a tenth of the run, where the settings say more than the whole of it."""
-        return self.total / 10 if self.total and settings.warmup > self.total else settings.warmup
+        """Images over which the rate rises: a tenth of the run at most."""
+        return min(settings.warmup, self.total / 10) if self.total else settings.warmup
 
     def rate(self, settings: TrainSettings) -> float:
         """The learning rate of the next step."""
         warmup = self.warmup(settings)
         rising = min(1.0, (self.images + settings.batch) / warmup) if warmup else 1.0
+        if settings.minutes and not self.total:  # a tenth of the time, until the images are known
+            rising = max(rising, min(1.0, self.agreed / (6 * settings.minutes)))
         return settings.lr * rising * lookup(RATES, settings.rate, "train.rate")(self.done) * self.plateau.factor * self.factor
+
+    def seconds_left(self, settings: TrainSettings) -> float:
+        """Seconds that the next look may take: all looks of a run are a tenth of it, and each saves what it leaves for the later ones."""
+        length = (self.seconds - self.evaluating) / self.done if self.done else 60 * (settings.minutes or 0)
+        done = self.done or self.seconds / max(length, 1e-9)
+        return LOOKS * length * (done + 1 / max(1, self.evals if self.total else settings.evals)) - self.evaluating
+
+    def held_out_share(self, settings: TrainSettings, levels: int) -> int:
+        """Of how many examples a held-out loss is taken: as the settings say, and with `levels` of noise no more than a twentieth of the run, at
+        three times a forward pass for an example of training; a few at least."""
+        if not self.held_out:
+            images, evals = self.total or self.expected, max(1, self.evals if self.total else settings.evals)
+            self.held_out = min(settings.held_out, max(FEW, int(LOOKS / 2 * images * FORWARD / (levels * evals))))
+        return self.held_out
 
     def evaluation_due(self, batch: int) -> bool:
         """Whether this step passed i / evals of the run, 0 < i < evals: the end has an evaluation of its own. Not soon after another."""

@@ -21,9 +21,9 @@ def compared(monkeypatch):
 
 def test_evaluations_are_counted_as_the_papers_count_them(compared, model, labelled):
     _, names = compared(model, [("ddim", 7), ("ddpm", 9), ("heun", 5), ("dpmpp_2m", 4)], n=3)
-    evaluations = [int(name.split("\n")[1].split(" NFE, ")[0]) for name in names]
+    evaluations = [int(name.split("\n")[1].split(" function evaluations (NFE), ")[0]) for name in names]
     assert evaluations == [7, 9, 2 * 5 - 1, 4]  # Heun's last step is Euler's (Karras et al. 2022, algorithm 1)
-    assert "14 NFE" in compared(labelled, [("ddim", 7)], n=3, sampling=Sampling(guidance=2.0))[1][0]
+    assert "14 function evaluations (NFE)" in compared(labelled, [("ddim", 7)], n=3, sampling=Sampling(guidance=2.0))[1][0]
     assert not model.denoiser._forward_pre_hooks and not model.denoiser.network._forward_pre_hooks
 
 

@@ -8,8 +8,8 @@ import torch
 from fromnoise.diffusion import SCHEDULES, Cosine, Flow, Table
 from fromnoise.errors import Problem, Usage
 from fromnoise.figures import curves, schedules
-from fromnoise.figures.curves import smoothed
-from fromnoise.figures.figure import plain, short, thinned
+from fromnoise.figures.curves import loss, measured, smoothed
+from fromnoise.figures.figure import COLOURS, figure, focus, plain, short, thinned
 from fromnoise.figures.process import timed
 from fromnoise.figures.schedules import alpha_bar, betas
 from fromnoise.runs.log import read
@@ -121,3 +121,27 @@ def test_names_of_runs_are_drawn_as_they_are(tmp_path):
     """What stands between two $ is no formula, which this one would not even be."""
     runs = [write_log(tmp_path / name, line(1, loss=0.5), line(2, loss=0.4)) for name in (r"a$\frac{$", "b")]
     assert curves(*runs).width > 100
+
+
+def test_one_spike_squashes_no_curve_and_is_marked(tmp_path):
+    lines = [line(i, loss=4e4 if i == 50 else 1 / i) for i in range(1, 101)]
+    _, (axes,) = figure()
+    loss(axes, {"run": read(write_log(tmp_path, *lines))})
+    assert axes.get_ylim()[1] < 2 and [text.get_text() for text in axes.texts] == ["▲ up to 40,000"]
+
+
+def test_a_point_far_out_is_marked_at_the_edge_and_the_others_fill_the_axes():
+    _, (axes,) = figure()
+    points = [(float(i), i / 10, COLOURS[0]) for i in range(8)] + [(8.0, 600.0, COLOURS[1])]
+    axes.plot([x for x, *_ in points], [y for _, y, _ in points])
+    focus(axes, points, "y", 0.9)
+    assert axes.get_ylim() == (0, pytest.approx(0.9 * 1.12))
+    assert [text.get_text() for text in axes.texts] == ["600"] and axes.texts[0].xy == (8.0, axes.get_ylim()[1])
+
+
+def test_axes_say_what_they_count(tmp_path):
+    logs = {"run": read(write_log(tmp_path, *(line(i, loss=0.1, images_per_second=9.0, lr=1e-3) for i in range(1, 5))))}
+    for over, below in (("seconds", "training time (s)"), ("images", "images seen")):
+        _, (axes,) = figure()
+        measured(axes, logs, "images_per_second", over)
+        assert (axes.get_xlabel(), axes.get_ylabel()) == (below, "images/s")

@@ -53,3 +53,14 @@ def test_scale_1_of_guidance_against_another_is_the_model_alone(labelled):
         for walk in (Sampling(steps=2), replace(sampling, guidance=3.0)):
             for tile in tiles(labelled.sample(2, walk, label=[1, 2])):
                 assert holds(picture, tile) >= 1
+
+
+def test_rows_and_cells_say_their_class_or_caption(labelled, monkeypatch):
+    seen = {}
+    monkeypatch.setitem(interpolate.__globals__, "strip", lambda rows, names, columns: seen.update(rows=names))
+    interpolate(labelled, torch.stack([labelled.start(3, seed) for seed in (0, 1)]), 2, sampling=FEW, label=[2, 0, 1])
+    assert seen["rows"] == [labelled.classes[i] for i in (2, 0, 1)]
+    monkeypatch.setitem(guidance.__globals__, "strip", lambda rows, names, columns: seen.update(cells=names))
+    guidance(labelled, [1, 3], [2], 4, FEW, label=[0, 1, 2, 0])
+    a, b, c = labelled.classes[:3]
+    assert seen["cells"] == [f"guidance {scale}\n{a}, {b}\n{c}, {a}" for scale in (1, 3)]

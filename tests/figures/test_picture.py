@@ -5,7 +5,7 @@ from PIL import Image
 
 from fromnoise.errors import Problem, Usage
 from fromnoise.figures import grid, save, tiles, to_uint8, write
-from fromnoise.figures.picture import DOT, PANEL, SPAN, opaque
+from fromnoise.figures.picture import DOT, PANEL, SPAN, even, opaque, sheet
 
 
 def test_every_byte_comes_back():
@@ -130,3 +130,9 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(Problem, match="No space left"):
         save(torch.ones(4, 1, 8, 8), target)
     assert target.read_bytes() == before and list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("n", "columns"), [(1, 1), (2, 2), (3, 3), (7, 7), (9, 3), (10, 5), (12, 4), (13, 7), (40, 8), (64, 8)])
+def test_no_last_row_is_left_ragged_where_it_can_be_full(n, columns):
+    assert even(n) == columns
+    assert sheet([Image.new("L", (10, 10))] * n).width == 12 * columns + 2

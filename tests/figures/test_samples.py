@@ -68,3 +68,9 @@ def test_archives_and_folders_hold_the_samples_alone(tmp_path):
     assert content["arr_0"].shape == (12, 8, 8, 1) and content["arr_1"].tolist() == [0, 1, 2] * 4
     write_samples(IMAGES, tmp_path / "all", asked, ("cat", "dog", "owl"))
     assert len(list((tmp_path / "all").iterdir())) == 12
+
+
+def test_classes_that_do_not_fill_their_rows_stand_under_tiles_that_do(laid):
+    samples(IMAGES[:8], {"label": torch.arange(8) % 3}, ("cat", "dog", "owl"))
+    ((rows, columns, captions),) = laid
+    assert not columns and [len(row) for row in rows] == [4, 4] and sum(captions, [])[:4] == ["cat", "dog", "owl", "cat"]

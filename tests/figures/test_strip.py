@@ -51,4 +51,5 @@ def test_none_is_a_gap():
 def test_joined_and_titled_add_up():
     assert joined(RED, BLUE, gap=5).size == (85, 30)
     assert joined(RED, BLUE, gap=5, down=True).size == (40, 65)
-    assert titled(Image.new("L", (40, 30)), "step 1", height=20).size == (40, 50)
+    assert titled(Image.new("L", (60, 30)), "step 1\nof 2", height=20).size == (60, 70)
+    assert titled(Image.new("L", (10, 30)), "step 1", height=20).width > 30, "words are not cut"

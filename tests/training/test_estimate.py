@@ -1,5 +1,7 @@
 """What a recipe will cost."""
 
+import time
+
 import pytest
 import torch
 
@@ -59,3 +61,20 @@ def test_what_cannot_be_estimated():
         estimate(recipe(), seconds=0)
     with pytest.raises(Usage, match="patch"):
         estimate(recipe() | {"network": {"name": "dit", "patch": 0}}, seconds=0.1)
+
+
+def test_it_says_how_far_to_trust_it(monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 0.0, 0.0))
+    said = dict(estimate(recipe(train={"steps": 10}), seconds=0.5).lines())["how far to trust this"]
+    assert "load 99.0 on" in said and "steps within" in said
+
+
+def test_a_step_longer_than_the_time_is_the_only_one(monkeypatch):
+    """With steps of 0.4 s and 0.5 s to measure, one step is taken, and drawing is reckoned."""
+    from fromnoise.training.step import Gradient
+
+    real, taken = Gradient.__call__, []
+    monkeypatch.setattr(Gradient, "__call__", lambda self, *rest: (time.sleep(0.4), taken.append(1), real(self, *rest))[2])
+    found = estimate(recipe(train={"steps": 10}), seconds=0.5)
+    assert len(taken) == 1 and found.seconds >= 0.4
+    assert "only 1 step measured" in found.trust and "drawing was not measured" in found.trust

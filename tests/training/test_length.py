@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import threading
 import time
 
@@ -72,12 +73,12 @@ def test_the_rate_is_a_function_of_images():
     assert State(images=500, total=1000).rate(own) == 0.25
 
 
-def test_a_warmup_longer_than_the_run_is_a_tenth_of_it_and_said_once(tmp_path, monkeypatch):
+def test_a_warmup_longer_than_a_tenth_of_the_run_is_cut_to_it_and_said_once(tmp_path, monkeypatch):
     long = recipe(train={"warmup": 5000, "lr": 1.0, "rate": "constant"})
     cut_at(9, monkeypatch, lambda: train(long, tmp_path / "run", quiet=True))
     run = train(long, tmp_path / "run", quiet=True)
     said = [entry["why"] for entry in run.entries() if entry.get("event") == "warm-up"]
-    assert said == ["train.warmup is 5,000 images, longer than the run of 320; the rate rises over 32, a tenth of it"]
+    assert said == ["train.warmup is 5,000 images, more than a tenth of the run of 320; the rate rises over 32, which is that"]
     assert [entry["lr"] for entry in run.entries() if "lr" in entry][:3] == [0.5, 1.0, 1.0]
 
 
@@ -150,7 +151,6 @@ def test_a_run_that_is_stopped_and_resumed_has_the_log_of_an_uninterrupted_one(t
 def test_training_works_off_the_main_thread_and_leaves_the_process_alone(tmp_path):
     """No signal handler is touched, and the caller's random stream goes on as if nothing had been."""
     import os
-    import signal
 
     import torch
 
@@ -185,3 +185,98 @@ def test_parts_of_ones_own_train(tmp_path):
     train(recipe(train={"steps": 2, "evals": 0, "warmup": 0, "rate": "tests.parts:falling", **OWN}), tmp_path / "run", quiet=True)
     assert (tmp_path / "run" / "tracked.txt").read_text().splitlines() == ["1", "2", "closed"]
     assert [entry["lr"] for entry in Run(tmp_path / "run").entries() if "lr" in entry] == [1e-3, 0.5e-3]
+
+
+def test_a_signal_during_an_evaluation_ends_it_at_once_and_the_resumed_run_makes_up_for_it(tmp_path, monkeypatch, capfd):
+    """It comes as a picture's first step is taken, or the first held-out loss: neither is finished, and the log is that of an uninterrupted run."""
+    settings = recipe(train={"evals": 4, "rate": "plateau"})
+    train(settings, tmp_path / "whole", quiet=True)
+    for method, name in (("held_out", "early"), ("draw", "late")):
+        real, calls = getattr(training.Monitor, method), []
+
+        def interrupted(self, *rest, real=real, calls=calls):
+            calls.append(1)
+            if len(calls) == 2:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)  # as torchrun hands it on
+            return real(self, *rest)
+
+        monkeypatch.setattr(training.Monitor, "drawable", lambda self, seconds: 10**6)
+        with monkeypatch.context() as patch:
+            patch.setattr(training.Monitor, method, interrupted)
+            with pytest.raises(training.Stopped):
+                train(settings, tmp_path / name)
+        assert "stopping: saving" in capfd.readouterr().err
+        assert Run(tmp_path / name).load_checkpoint()["state"]["step"] == 10 and len(calls) == 2
+        assert not (tmp_path / name / "samples" / "step_00000010.png").exists()
+        train(settings, tmp_path / name, quiet=True)
+        assert lines(tmp_path / name) == lines(tmp_path / "whole") and same(tmp_path / name, tmp_path / "whole")
+
+
+def test_a_signal_at_the_end_leaves_the_last_pictures_for_the_next_time(tmp_path, monkeypatch):
+    settings = recipe(train={"steps": 3, "evals": 0})
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Monitor, "drawable", lambda self, seconds: signal.raise_signal(signal.SIGINT) or 8)
+        with pytest.raises(training.Stopped):
+            train(settings, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "samples" / "final.png").exists() and not Run(tmp_path / "run").finished(3)
+    train(settings, tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / "samples" / "final.png").is_file() and Run(tmp_path / "run").finished(3)
+
+
+def test_two_signals_within_half_a_second_are_one_and_a_later_one_ends_the_process(monkeypatch):
+    now, said = [100.0], []
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    with training.signals(lambda: said.append(1)) as noted:
+        for moment in (100.0, 100.4):
+            now[0] = moment
+            signal.raise_signal(signal.SIGINT)
+        assert noted == [signal.SIGINT] and said == [1]
+        now[0] = 100.6
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_all_looks_together_take_a_tenth_of_the_run():
+    """100 s, ten looks: a second each, and what one leaves is there for the next; the last ends at ten seconds."""
+    settings = TrainSettings(images=1000, batch=10, evals=10)
+    state = State(images=100, total=1000, evals=10, seconds=10.0)
+    assert state.seconds_left(settings) == pytest.approx(0.1 * 100 * 0.2)
+    state = State(images=900, total=1000, evals=10, seconds=99.0, evaluating=9.0)
+    assert state.seconds_left(settings) == pytest.approx(0.1 * 100 - 9.0)
+    assert State(seconds=18.0).seconds_left(TrainSettings(minutes=1.5, evals=10)) == pytest.approx(0.1 * 90 * 0.3)
+
+
+def test_a_held_out_loss_is_of_as_many_examples_as_a_twentieth_of_the_run_allows_and_of_as_many_ever_after():
+    settings = TrainSettings(images=28_000, batch=10, evals=10, held_out=256)
+    state = State(total=28_000, evals=10)
+    assert state.held_out_share(settings, 7) == 60, "3 x 0.05 x 28,000 passes, for 10 looks at 7 levels"
+    state.total = 10**9
+    assert state.held_out_share(settings, 7) == 60
+    assert State(total=10**9, evals=10).held_out_share(settings, 7) == 256 and State(total=100, evals=10).held_out_share(settings, 7) == 16
+
+
+def test_a_run_too_short_for_its_grids_leaves_some_out_and_draws_a_row_at_its_end(tmp_path, monkeypatch, capfd):
+    from PIL import Image
+
+    monkeypatch.setattr(training.Monitor, "drawable", lambda self, seconds: 0)
+    train(recipe(train={"evals": 4}), tmp_path / "run")
+    assert "no grid yet" in (said := " ".join(capfd.readouterr().err.split())) and said.count("no grid yet") == 1
+    assert "drawing the last pictures, for about" in said
+    assert [file.name for file in (tmp_path / "run" / "samples").glob("step_*")] == ["step_00000020.png"]
+    with Image.open(tmp_path / "run" / "samples" / "final.png") as final:
+        assert final.height < 2 * 64 < final.width, "one row"
+
+
+def test_lines_come_by_time_as_well_as_by_steps(tmp_path, monkeypatch):
+    """A step of 31 seconds has a line of its own, whatever log_every is."""
+    import fromnoise.training.monitor as monitor
+
+    monkeypatch.setattr(monitor, "SILENCE", -1)
+    run = train(recipe(train={"steps": 5, "log_every": 1000, "evals": 0}), tmp_path / "run", quiet=True)
+    assert [entry["step"] for entry in run.entries() if "loss" in entry] == [1, 2, 3, 4, 5]
+
+
+def test_before_its_length_is_known_a_run_of_minutes_warms_up_for_a_tenth_of_its_time():
+    settings = TrainSettings(minutes=1, batch=10, warmup=10**6, lr=1.0, rate="constant")
+    assert [State(images=100, agreed=s).rate(settings) for s in (0.0, 3.0, 6.0, 9.0)] == pytest.approx([110 / 10**6, 0.5, 1, 1])

@@ -72,6 +72,7 @@ def test_memory_for_not_one_example_is_a_line(tmp_path, monkeypatch):
 def test_where_memory_runs_out_in_an_evaluation_it_goes_in_smaller_parts_and_the_run_is_the_same(tmp_path, monkeypatch, error):
     """Held-out examples, previews, the last pictures: first by micro-batches, then by halves; the figures and pictures are the same."""
     change = {"batch": 16, "accumulate": 2, "steps": 4, "evals": 2, "held_out": 20, "precision": "fp32"}
+    monkeypatch.setattr(Monitor, "drawable", lambda self, seconds: 10**6)  # however long it takes
     train(recipe(train=change), tmp_path / "large", quiet=True)
     real, sizes = Denoiser.raw, []
 
@@ -96,7 +97,7 @@ def test_where_memory_runs_out_in_an_evaluation_it_goes_in_smaller_parts_and_the
 
 
 def test_memory_that_holds_no_example_in_an_evaluation_does_not_end_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(Monitor, "draw", lambda self, path, rows: self.within_memory(lambda most: (_ for _ in ()).throw(CUDA)))
+    monkeypatch.setattr(Monitor, "draw", lambda self, path, *rest: self.within_memory(lambda most: (_ for _ in ()).throw(CUDA)))
     run = train(recipe(train={"steps": 2, "evals": 1}), tmp_path / "run", quiet=True)
     assert run.finished(2) and "without" in [e["why"] for e in run.entries() if e.get("event") == "memory"][-1]
 

@@ -150,7 +150,7 @@ def _curves(log: Log) -> str:
     if any(entry.get("held_out_by_level") for entry in log.held_out):
         panels.append(("levels", "Held-out loss by noise level", lambda axes: held_out(axes, log)))
     if log.training:
-        panels += [(key, title, partial(measured, logs=logs, key=key)) for key, title in MEASURED.items()]
+        panels += [(key, title, partial(measured, logs=logs, key=key)) for key, (title, _) in MEASURED.items()]
     drawn = ""
     for salt, words, draw in panels:
         made, (axes,) = figure()
