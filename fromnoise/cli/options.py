@@ -69,7 +69,9 @@ class DataOptions(RunOptions):
         recipe = self.recipe
         recipe.check_trusted(self.trust, self.run, data=True)
         node = lib.examples.with_root(recipe.data, self.root)
-        return lib.examples.examples(node, "train"), lib.examples.examples(node, "test")
+        classes = recipe.classes if recipe.base else ()
+        train, test = (lib.data.in_classes(lib.examples.examples(node, split), classes) for split in ("train", "test"))
+        return train, test
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,13 @@
 """Class labels."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..draws import Draws
 from ..errors import Usage, nearest
 from ..networks import Context, Network
 from .condition import Condition, Example, placed
@@ -49,7 +50,8 @@ class Label(Condition):
     def plan(self, network: type[Network], example: Example) -> dict[str, Any]:
         if self.classes is None and not example.classes:
             raise Usage(
-                "the model is conditioned on labels, and the data has none; put the examples in class folders, or leave the label out"
+                "the model is conditioned on labels, and the data has none; put the examples in class folders, name one class for all (data.label=NAME), "
+                "or leave the label out"
             )
         if self.classes is not None and self.classes < len(example.classes):
             raise Usage(f"conditions label: classes is {self.classes}, but the data has {len(example.classes)}; leave it out")
@@ -78,8 +80,24 @@ class Label(Condition):
         numbers = class_numbers(text, self.names)
         return numbers if len(numbers) > 1 else numbers[0]
 
-    def default(self, n: int) -> Tensor:
+    def unlabelled_values(self, n: int) -> Tensor:
+        """The values of n examples of which none has a label; raises Usage where it never trained so."""
+        if not self.drop:
+            raise Usage("the base never trained without a label (drop: 0), and the data has none; name one class for all (data.label=NAME)")
+        return self.nothing(n)
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether what it was trained on has no labels, which is every example without the condition."""
+        return self.example_values is not None and bool((self.example_values == self.classes).all())
+
+    def read(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Any:
+        return self.nothing(len(batch["x"])) if self.unlabelled and self.key not in batch else super().read(batch, draws)
+
+    def default(self, n: int) -> Tensor | None:
         """Every class in turn; the example values, where there are any, so that they belong to those of other conditions."""
+        if self.unlabelled:
+            return None
         return torch.arange(n) % self.classes if self.example_values is None else super().default(n)
 
     def forward(self, value: Tensor) -> Context:

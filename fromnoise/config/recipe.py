@@ -17,7 +17,7 @@ SIDE = Annotated[int, Within(1, 2**20)]  # channels, or pixels
 TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6, 10**6)], "seed": SEED, "train": dict, "evaluate": dict,
          "shape": list[SIDE], "classes": list[str], "image": list[SIDE], "version": int, "id": str}  # fmt: skip
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
-FOLDERS = (*PATHS, "run", "image", "target")  # settings that are a user's words, whatever these look like
+WORDS = (*PATHS, "run", "image", "target", "label")  # settings that are a user's words, whatever these look like
 NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
 
@@ -198,7 +198,7 @@ def _override(text: str) -> tuple[str, str]:
     part, _, leaf = key.partition(".")
     if part not in KEYS:
         raise Usage(f"no setting {part!r}{nearest(part, KEYS)}")
-    if leaf.rpartition(".")[2] not in FOLDERS and re.fullmatch(rf"{NUMBER}(,{NUMBER})+", value):
+    if leaf.rpartition(".")[2] not in WORDS and re.fullmatch(rf"{NUMBER}(,{NUMBER})+", value):
         several = f"for v in {value.replace(',', ' ')}; do fromnoise train RECIPE {key}=$v --out runs/{leaf or part}_$v; done"
         raise Usage(f"{key} takes one value, or a list such as [{value}]; to compare several, train a run for each: {several}")
     return key.removesuffix(".name") if part in PARTS and part != "sample" else key, value
@@ -226,7 +226,7 @@ def _typed(key: str, text: str) -> Any:
     from yaml import YAMLError
 
     flow, place = text.lstrip()[:1] in ("[", "{", '"', "'"), key.rpartition(".")[2]
-    if (place in FOLDERS or (key == "base" and not flow)) and text != "null":
+    if (place in WORDS or (key == "base" and not flow)) and text != "null":
         return text
     try:
         value = OmegaConf.from_dotlist([f"x={text}"]).x

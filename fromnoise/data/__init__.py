@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .dataset import Between, Dataset, Tensors
+from .dataset import Between, Dataset, Tensors, in_classes
 from .feed import feed
 from .files.folder import Folder, Pairs
 from .plan import Plan

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..device import memory
 from ..draws import mixed
-from ..errors import Problem, Usage
+from ..errors import Problem, Usage, nearest
 from .plan import Plan
 
 SPLITS = ("train", "test")
@@ -51,6 +51,7 @@ class Dataset(ABC):
     image_shape: tuple[int, ...] = ()  # (C', *S) of its image, where it has one
     in_memory: bool = False
     text: Sequence[str] | None = None  # all captions, where there are some
+    folder: str = ""  # the one that all examples lie in, where they have no labels and there is one
     left_out: Sequence[str] = ()  # what lies beside the examples and is not used, in words
 
     @abstractmethod
@@ -86,6 +87,7 @@ class Wrapped(Dataset):
     def __init__(self, base: Dataset):
         self.base, self.name, self.shape, self.classes, self.keys = base, base.name, base.shape, base.classes, base.keys
         self.image_shape, self.in_memory, self.text, self.left_out = base.image_shape, base.in_memory, base.text, base.left_out
+        self.folder = base.folder
 
     def labels(self, indices: Tensor) -> Tensor:
         return self.base.labels(indices)
@@ -172,6 +174,43 @@ def _labels(name: str, label: Tensor | np.ndarray | Sequence[int], count: int) -
     if label.is_floating_point() or label.dtype == torch.bool or label.min() < 0:
         raise Problem(f"{name}: labels must be class numbers 0, 1, 2, …")
     return label.long()
+
+
+@final
+class InClasses(Wrapped):
+    """A set in the classes of a model that has learnt others too: its labels by their names, or by the one folder of that name that all lie in; else without labels.
+
+    Raises Usage where the model does not know a class.
+    """
+
+    def __init__(self, base: Dataset, classes: Sequence[str]):
+        super().__init__(base)
+        names = base.classes or ((base.folder,) if base.folder in classes else ())
+        if unknown := [name for name in names if name not in classes]:
+            raise Usage(f"the base knows no class {unknown[0]!r}{nearest(unknown[0], classes)}")
+        self.classes, self.numbers = tuple(classes), torch.tensor([classes.index(name) for name in names], dtype=torch.int64)
+        if names:
+            self.keys = tuple(dict.fromkeys(("label", *base.keys)))
+        else:
+            self.left_out = (*base.left_out, "labels: there are none, so all is trained under 'no label'; data.label=NAME makes all one class")
+
+    def labels(self, indices: Tensor) -> Tensor:
+        return self.numbers[self.base.labels(indices) if "label" in self.base.keys else torch.zeros_like(indices)]
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        batch = self.base.take(indices)
+        own = batch.get("label", torch.zeros(len(indices), dtype=torch.int64))
+        return batch | ({"label": self.numbers.to(own.device)[own]} if "label" in self.keys else {})
+
+    def to(self, device: torch.device | str) -> "InClasses":
+        moved = copy(self)
+        moved.base = self.base.to(device)
+        return moved
+
+
+def in_classes(data: Dataset, classes: Sequence[str]) -> Dataset:
+    """The set in these classes, where it has others; as it is where there are none."""
+    return InClasses(data, classes) if classes and data.classes != tuple(classes) else data
 
 
 @final

@@ -103,11 +103,11 @@ class Run:
             cure = "train it further with the same command, or choose another run"
             raise Problem(f"{self.path} holds no weights yet ({file.name} is missing): {cure}")
         tensors, said = read_tensors(file, "run the training command again to rewrite it, or restore a copy")
-        self.check_own(file, said.get("run"))
         own, frozen = model.state_dict(), getattr(model, "frozen_from_base", ())
         lacking = next((f"it lacks {name}" for name in own if name not in tensors and name not in frozen), None)
         if wrong := lacking or misfit(own, tensors):
             raise Problem(f"{file} is of another model: {wrong}; config.yaml and {file.name} must come from one run")
+        self.check_own(file, said.get("run"))
         model.load_state_dict(tensors, strict=False)
 
     # What held-out data asks

@@ -11,7 +11,7 @@ from ..registry import lookup
 from .optim import OPTIMIZERS, RATES
 from .trackers import TRACKERS
 
-MOST, TINY = 10**12, 1e-12  # steps or images that nobody lives to see; what is above 0
+MOST, TINY = 10**12, 1e-30  # steps or images that nobody lives to see; what is above 0
 Some = Annotated[int, Within(1, MOST)]
 AnyNumber = Annotated[int, Within(0, MOST)]
 Above = Annotated[float, Within(TINY, MOST)]

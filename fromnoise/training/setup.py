@@ -8,7 +8,8 @@ from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 
 from ..config import MADE, Recipe, call, coerce
-from ..data import Dataset
+from ..data import Dataset, in_classes
+from ..data.dataset import InClasses
 from ..data.examples import examples
 from ..data.feed import check_flip
 from ..device import best, compiled, keep_memory, precision
@@ -88,6 +89,8 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     whole = (inherited(recipe, base) if base else recipe).with_defaults()
     recipe = with_high(whole)
     chosen = None if recipe == whole else f"{recipe.predict} says nothing about x0 in pure noise, so noise.high is {recipe.noise['high']}"  # type: ignore[index]
+    if base and (classes := classes_of(base, data)):
+        data, test = in_classes(data, classes), test and in_classes(test, classes)
     recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, classes=data.classes, image=data.image_shape)
     model = _model(recipe, base, test or data).to(accelerator.device)
     for condition in model.conditions.values():
@@ -106,6 +109,12 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
                  chosen)  # fmt: skip
 
 
+def classes_of(base: Base, data: Dataset) -> tuple[str, ...]:
+    """The classes of a labelled base, where the data has none, one, or some of those; () where it has others, which then take their numbers."""
+    theirs, labelled = base.recipe.classes, any(node["name"] == "label" for node in base.recipe.conditions or [])
+    return theirs if labelled and (len(data.classes) <= 1 or set(data.classes) <= set(theirs)) else ()
+
+
 def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:
     """The model before its first step, its weights a function of the recipe's seed; the caller's random numbers are left alone."""
     with torch.random.fork_rng(devices=[]):
@@ -115,6 +124,8 @@ def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:
     values = example_conditions(model, held_out, rows)
     if model.source.key is not None:
         values["source"] = model.source(held_out.get(spread(rows, len(held_out))), Draws.fixed(rows))
+    if isinstance(held_out, InClasses):  # what is drawn unless it is said is what is trained
+        values["label"] = held_out.labels(spread(rows, len(held_out))) if "label" in held_out.keys else model.conditions["label"].unlabelled_values(rows)
     model.set_examples(values)
     return model
 

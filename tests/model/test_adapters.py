@@ -253,3 +253,47 @@ def test_a_base_that_moved_or_changed_is_named(base, runs, tmp_path, monkeypatch
         (copy.path / "model.safetensors").write_bytes(run.weights.read_bytes())
         code, _, err = call(monkeypatch, capsys, "sample", copy.path, "--trust", "--out", tmp_path / "x.png")
         assert code == 1 and says in err and err.count("\n") == 1
+
+
+def drawn(home, *folders):
+    """Grey pictures of 8 x 8, four in each folder."""
+    from PIL import Image
+
+    for folder in folders:
+        (home / folder).mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)).save(home / folder / f"{i}.png")
+    return {"name": "folder", "path": str(home), "channels": "grey", "held_out": 0.3}
+
+
+def on_pictures(base, data):
+    return {"base": str(base), "adapter": {"name": "lora", "rank": 2}, "data": data, "train": {**SHORT, "steps": 2, "batch": 2}, "sample": {"steps": 1}}
+
+
+@pytest.mark.parametrize(
+    ("folders", "label", "number"), [([""], None, None), (["right"], None, 1), (["other"], None, None), ([""], "left", 0), (["right"], "left", 0)]
+)
+def test_pictures_without_labels_under_a_labelled_base(base, tmp_path, folders, label, number):
+    """Under no label; as the class of the base that their folder is called by; or as one that is named."""
+    data = drawn(tmp_path / "data", *folders) | ({"label": label} if label else {})
+    run = train(on_pictures(base, data), tmp_path / "run", quiet=True, trust=True)
+    assert run.recipe(True).classes == CLASSES
+    model = fromnoise.load(run.path, "cpu", trust=True)
+    usual = model.with_defaults(3, {})["label"]
+    assert usual is None if number is None else set(usual.tolist()) == {number}
+    for label in (None, 0, 1):
+        assert model.sample(2, label=label, steps=1).shape == (2, *SHAPE)
+
+
+def test_pictures_of_a_class_that_the_base_does_not_know(base, tmp_path):
+    data = drawn(tmp_path / "data", "")
+    with pytest.raises(Usage, match="the base knows no class 'rihgt'; did you mean 'right'"):
+        train(on_pictures(base, {**data, "label": "rihgt"}), tmp_path / "run", quiet=True, trust=True)
+    with pytest.raises(Usage, match="say one of them"):
+        train(on_pictures(base, {**data, "label": "right", "labels": False}), tmp_path / "run", quiet=True, trust=True)
+
+
+def test_classes_of_other_names_take_the_bases_numbers(base, tmp_path):
+    """As the Fashion-MNIST adapter of a model of digits does."""
+    run = train(on_pictures(base, drawn(tmp_path / "data", "a", "b")), tmp_path / "run", quiet=True, trust=True)
+    assert run.recipe(True).classes == ("a", "b")

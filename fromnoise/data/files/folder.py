@@ -32,17 +32,21 @@ class Folder(Wrapped):
 
     size: side, or [height, width]; needed where the pictures differ. fit: crop, pad or resize. channels: grey, rgb or rgba; as the files are where not given.
     background: under transparency and around padded pictures. held_out: share of the pictures that are the test split, by a hash of their names (folders named train
-    and test decide it instead). memory: true keeps all pictures decoded in memory, false reads them as they are needed; by their size where not given. Raises
-    Problem where pictures cannot be read or differ in size, with the first few names and what to do.
+    and test decide it instead). labels: false leaves them out. label: the name of the one class that all pictures are of. memory: true keeps all pictures decoded in
+    memory, false reads them as they are needed; by their size where not given. Raises Problem where pictures
+    cannot be read or differ in size, with the first few names and what to do.
     """
 
     def __init__(
         self, path: str, size: int | Sequence[int] | None = None, fit: str = "crop", channels: str | None = None,
-        background: str | Sequence[int] = "white", labels: bool = True, held_out: float = 0.05, memory: bool | None = None,
-        skip_broken: bool = False, split: str = "train",
+        background: str | Sequence[int] = "white", labels: bool = True, label: str | int | None = None, held_out: float = 0.05,
+        memory: bool | None = None, skip_broken: bool = False, split: str = "train",
     ):  # fmt: skip
         check(fit, channels)
-        whole, chosen = split_listing(path, labels, split, held_out)
+        if label is not None and not labels:
+            raise Usage(f"data.label={label} names the class of all pictures, and data.labels=false leaves classes out; say one of them")
+        whole, chosen = split_listing(path, labels and label is None, split, held_out)
+        chosen = chosen if label is None else chosen.of_class(label)
         headers, broken = headers_of(whole, skip_broken)
         left_out = (*whole.left_out, *unread(headers), *([f"{len(broken):,} pictures are broken and skipped"] if broken else []))
         if broken and whole.root == chosen.root:
@@ -51,6 +55,7 @@ class Folder(Wrapped):
         look = look_of(headers, size, fit, channels, background)
         kept = memory if memory is not None else look.bytes * len(chosen) < IN_MEMORY
         super().__init__((decoded if kept else Streamed)(replace(chosen, left_out=left_out), look, skip_broken))
+        self.folder = whole.folder if not self.classes else ""
 
 
 def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[list[T | None], list[tuple[str, str]]]:

@@ -33,6 +33,15 @@ class Listing:
     def __len__(self) -> int:
         return len(self.files)
 
+    @property
+    def folder(self) -> str:
+        """The one sub-folder that all lie in, "" where there is none."""
+        return word(os.path.basename("/".join(os.path.commonprefix([name.split("/")[:-1] for name in self.files]))))
+
+    def of_class(self, name: str | int) -> "Listing":
+        """The same pictures, all of one class."""
+        return replace(self, label=(0,) * len(self), classes=(word(str(name)),))
+
     def at(self, rows: Sequence[int]) -> "Listing":
         """Those of the pictures alone."""
         label = None if self.label is None else tuple(self.label[i] for i in rows)
