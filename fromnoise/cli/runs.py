@@ -20,7 +20,8 @@ REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "penalties": "diffusion:PENALTIES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
     "trackers": "training.trackers:TRACKERS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES"}  # fmt: skip
 SETTINGS = {"train": "training:TrainSettings", "sample": "model:Sampling", "evaluate": "evaluation:EvaluateSettings"}  # and the denoiser's
-GIVEN = ("split", "x0", "x", "level", "data_std", "n", "start", "end", "weak", "guide", "init", "first")  # not by a recipe
+GIVEN = ("split", "x0", "x", "level", "data_std", "weak", "guide", "init", "first")  # not by a recipe
+TABLE = ("n", "start", "end")  # by the schedule `table`, to the betas that it names
 Foreign = Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")]
 Layout = Annotated[str, Option("--to", help="The layout: diffusers.")]
 Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")]
@@ -64,9 +65,12 @@ def list_(what: Annotated[str | None, Argument(help="A group, such as samplers; 
     if what is None:
         print_table([(part, ", ".join(lines(part))) for part in REGISTRIES] + [("settings", ", ".join(SETTINGS))])
         print("\n`fromnoise list samplers` says a line of each, `fromnoise list unet` a part's settings.")
-    elif group:
+        return
+    if group:
         print_table([*lines(group).items()], group, 2)
-    elif not any([_print_part(title, thing) for title, thing in parts(what)]):
+    for title, thing in (found := [*parts(what)]):
+        _print_part(title, thing)
+    if not (group or found):
         known = {*REGISTRIES, *SETTINGS, *(name for part in REGISTRIES for name in named(part))}
         near = nearest(what, sorted(known))
         raise Usage(f"nothing is called {what!r}{near if 'did you mean' in near else '; `fromnoise list` prints what there is'}")
@@ -102,18 +106,17 @@ def _of(node: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in node.items() if key != "name")
 
 
-def _print_part(title: str, thing: Any) -> bool:
+def _print_part(title: str, thing: Any) -> None:
     """Prints a part's words and its settings; or the file of a recipe, or what a preset stands for."""
     if isinstance(thing, Path):
         print(f"{title}\n\n{thing.read_text()}")
     elif isinstance(thing, Mapping):
         print(f"{title}: {thing.get('name')}, {_of(thing)}")
     else:
-        given = thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else GIVEN
+        given = thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else TABLE if title.startswith("tables") else GIVEN
         try:
             rows = lib.config.settings(thing, tuple(given))
         except (ValueError, TypeError):  # written in C: nothing to set
             rows = {}
         print(f"{title}: {' '.join((thing.__doc__ or '').split(chr(10) * 2)[0].split())}")
         print_table([*rows.items()] or [("", "it has no settings")], pad=2)
-    return True

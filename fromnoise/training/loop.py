@@ -157,7 +157,6 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
             if agreed:
                 late = time.perf_counter() - saved > 60 * settings.save_minutes
                 state.seconds, signalled, late = _agreed(accelerator, state.seconds, noted[0] if noted else 0, late)
-                state.agreed = state.seconds
             if good:
                 monitor.step(value, norm, rate)
             if good and agreed and not signalled and state.total is None and (speed := pace.speed(state)):

@@ -137,8 +137,8 @@ class Monitor:
         """Says so where the warm-up is cut."""
         cut = self.state.warmup(self.settings)
         if cut < self.settings.warmup:
-            run = f"train.warmup is {self.settings.warmup:,} images, more than a tenth of the run of {self.state.total:,}"
-            self.event("warm-up", f"{run}; the rate rises over {cut:,.0f}, which is that")
+            run = f"train.warmup is {self.settings.warmup:,} images, longer than the run of {self.state.total:,}"
+            self.event("warm-up", f"{run}; the rate rises over {cut:,.0f}, a tenth of it")
 
     def step(self, value: Tensor, norm: float, rate: float) -> None:
         """Takes in a step's loss; now and then writes a line."""

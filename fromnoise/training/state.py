@@ -22,7 +22,6 @@ class State:
     step: int = 0
     images: int = 0
     seconds: float = 0.0
-    agreed: float = 0.0  # seconds that all processes last knew of
     total: int | None = None  # images of the whole run; None until the speed of its first part has been measured
     evals: int = 0  # evaluations in the whole run
     minutes: float | None = None  # that `total` was made of
@@ -76,15 +75,13 @@ class State:
         return f"{settings.minutes:g} min are {self.total:,} images, at {speed:,.1f} a second{taken}"
 
     def warmup(self, settings: TrainSettings) -> float:
-        """Images over which the rate rises: a tenth of the run at most."""
-        return min(settings.warmup, self.total / 10) if self.total else settings.warmup
+        """Images over which the rate rises: a tenth of the run, where the settings say more than the whole of it."""
+        return self.total / 10 if self.total and settings.warmup > self.total else settings.warmup
 
     def rate(self, settings: TrainSettings) -> float:
         """The learning rate of the next step."""
         warmup = self.warmup(settings)
         rising = min(1.0, (self.images + settings.batch) / warmup) if warmup else 1.0
-        if settings.minutes and not self.total:  # a tenth of the time, until the images are known
-            rising = max(rising, min(1.0, self.agreed / (6 * settings.minutes)))
         return settings.lr * rising * lookup(RATES, settings.rate, "train.rate")(self.done) * self.plateau.factor * self.factor
 
     def seconds_left(self, settings: TrainSettings) -> float:

@@ -102,3 +102,8 @@ def test_nothing_there(tmp_path, monkeypatch):
     monkeypatch.setenv("FROMNOISE_DATA", str(tmp_path / "absent"))
     with pytest.raises(Problem, match="FROMNOISE_DATA"):
         DATASETS["mnist"]()
+
+
+def test_where_mnist_is_not_there_a_set_is_named_that_needs_no_network(tmp_path):
+    with pytest.raises(Problem, match=r"mnist is not under .*mnist_5k in its place"):
+        DATASETS["mnist"](root=str(tmp_path), download=False)

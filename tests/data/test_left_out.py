@@ -14,7 +14,8 @@ from fromnoise import config
 from fromnoise.data import DATASETS, Plan, feed
 from fromnoise.data.files.listing import score
 from fromnoise.data.inspect.inspect import inspect
-from fromnoise.data.inspect.report import propose, report
+from fromnoise.data.inspect.propose import propose
+from fromnoise.data.inspect.report import report
 from fromnoise.errors import Problem, Usage
 from fromnoise.progress import console
 
@@ -202,7 +203,7 @@ def test_names_that_are_not_utf8(tmp_path):
     assert data.classes == (r"caf\udce9", "tea", r"th\udce9")
     for name in data.classes:
         name.encode()  # can be written anywhere
-    propose(inspect(tmp_path / "set")).encode()
+    propose(inspect(tmp_path / "set"), 10.0, lambda *given: 100.0).encode()
 
 
 def test_a_long_comment_is_no_damage(tmp_path):
@@ -221,7 +222,7 @@ def test_words_are_shown_as_they_are(tmp_path, text):
     for name in ("cats [old]", "[x] :cat:"):
         rows(tmp_path / name / "metadata.jsonl", *({"file_name": f"{i}.png", "text": text} for i in range(3)))
     out = io.StringIO()
-    report(tmp_path, console(file=out, width=200))
+    report(tmp_path, 10.0, lambda *given: 100.0, console(file=out, width=200))
     assert f"such as {text!r}" in out.getvalue() and "2 classes: [x] :cat: 3, cats [old] 3" in out.getvalue()
 
 

@@ -263,7 +263,7 @@ def test_the_loss_of_a_batch_depends_on_its_labels():
 
 
 def test_eps_from_pure_noise_is_refused_when_the_model_is_built():
-    for settings in ({"noise": "flow"}, {"noise": {"name": "flow", "high": 0.9}, "sample": {"schedule": "cosine"}}):
+    for settings in ({"noise": {"name": "flow", "high": 1.0}}, {"noise": {"name": "flow", "high": 0.9}, "sample": {"schedule": "cosine"}}):
         with pytest.raises(Usage, match="noise.high to 0.99"):
             built({"network": "mlp", "predict": "eps", **settings}, (2,))
 

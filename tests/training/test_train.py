@@ -317,7 +317,7 @@ def test_an_extended_run_does_not_show_its_old_summary(tmp_path, monkeypatch):
         ({"sample": {"guidance": float("nan")}}, "finite"),
         ({"sample": {"low": 3, "high": 2}}, "low < high"),
         ({"train": {"betas": [0.9]}}, "two numbers"),
-        ({"train": {"betas": [0.9, 1.5]}}, "two numbers"),
+        ({"train": {"betas": [0.9, 1.5]}}, "betas is a finite number from 0 to 1"),
         ({"train": {"betas": [0.0, 0.9], "optimizer": "schedule_free"}}, "schedule_free"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 2.0}}, "0 <= dropout < 1"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "time": "sinusoid"}}, "did you mean 'sinusoidal'"),

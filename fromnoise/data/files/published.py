@@ -24,6 +24,7 @@ class Published:
     layouts: tuple[str, ...]  # folders below a root, the most telling first; the last one may be "" for the root itself
     mirrors: tuple[str, ...]
     md5: Mapping[str, str]  # file name at the mirrors -> md5
+    instead: str = ""  # what does without a network, as the end of a sentence
 
     def places(self, root: str | Path | None) -> list[Path]:
         """The folders that may hold the files: below `root` where it is given, else below $FROMNOISE_DATA and the cache."""
@@ -37,7 +38,7 @@ class Published:
     def download(self, files: Iterable[str], root: str | Path | None, allowed: bool = True) -> Path:
         """Fetch those of `files` that are not there yet into the folder `target`, and return it; raises Problem where that is not allowed or fails."""
         if not allowed:
-            raise Problem(f"{self.name} is not under {root or '$FROMNOISE_DATA or the cache'}. {self.cure}, or set data.download=true")
+            raise Problem(f"{self.name} is not under {root or '$FROMNOISE_DATA or the cache'}. {self.cure}, or set data.download=true{self.instead}")
         target = self.target(root)
         for file in files:
             if not (target / file).exists():
@@ -52,7 +53,7 @@ class Published:
             except Unreached as reason:
                 reasons.append(f"{mirror.split('/')[2]}: {reason}")
         searched = " or ".join(map(str, homes(root)))
-        raise Problem(f"{self.name} is not under {searched} and could not be downloaded ({'; '.join(reasons)}). {self.cure}")
+        raise Problem(f"{self.name} is not under {searched} and could not be downloaded ({'; '.join(reasons)}). {self.cure}{self.instead}")
 
     @property
     def cure(self) -> str:

@@ -23,6 +23,7 @@ MNIST = Published(
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873", "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
         "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3", "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
     },
+    instead="; or take 5,000 of its digits, which need no network: mnist_5k in its place",
 )  # fmt: skip
 FASHION_MNIST = Published(
     name="fashion_mnist", mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
