@@ -1,6 +1,7 @@
 """What is seen of a run while it goes on: the log, the progress line, the held-out loss, the grids."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -245,9 +246,9 @@ class Monitor:
         if rows < whole and whole == self.state.rows and not least:
             rows = 0
         if not rows:
-            if not self.skipped:  # said once, and not in the log, which is the same on every machine
+            if not self.skipped and path == self.grid:  # said once, and not in the log, which is the same on every machine
                 self.console.print(f"step {self.state.step:,}: no grid yet; all of them together take at most a tenth of the run", style="yellow")
-            self.skipped = True
+            self.skipped |= path == self.grid
             return 0
         n = 1000 if len(model.shape) == 1 else rows * columns
         conditions, began = model.with_defaults(n, {}), time.perf_counter()
@@ -294,7 +295,9 @@ class Monitor:
         model, folder = self.parts.model, self.run.path / "samples"
         if self.noted:
             raise Abandoned
-        self.draw(folder / "final.png", LAST, left(0.75), 1)
+        drawn = self.grid.is_file()
+        if not self.draw(folder / "final.png", LAST, left(0.75), 0 if drawn else 1) and drawn:
+            shutil.copyfile(self.grid, folder / "final.png")  # there is no time for a larger one
         sampling, most = replace(model.sampling, seed=self.parts.recipe.seed), max(1, min(figures.fitting(model), self.drawable(left(1))))
         with self.drawing(), self.abandonable():
             self.within_memory(lambda within: figures.reverse_gif(model, folder / "reverse.gif", min(most, within), sampling=sampling))
