@@ -39,6 +39,7 @@ NETS = {
     "two_linear": lambda: (TwoLinear(2 * 3 * 5, 32, 8), (2, 3, 5)),
     "conv": lambda: (Conv(2, 8), (2, 7, 5)),
     "conv of odd width": lambda: (Conv(2, 9, kernel=3), (2, 7, 5)),
+    "conv of folded pixels": lambda: (Conv(2, 8, depth=3, patch=4), (2, 7, 5)),
     "conv of signals": lambda: (Conv(1, 8, axes=1), (1, 11)),
     "conv of volumes": lambda: (Conv(1, 8, kernel=3, axes=3), (1, 3, 4, 5)),
 }
@@ -78,6 +79,18 @@ class TestEach:
         network, shape = NETS[name]()
         with pytest.raises(Usage, match="not as tokens"):
             network(torch.randn(2, *shape), torch.rand(2), Context(tokens=torch.zeros(2, 3, 4)))
+
+
+@pytest.mark.parametrize(("depth", "kernel", "patch"), [(1, 5, 1), (2, 3, 2), (1, 3, 4)])
+def test_conv_sees_as_far_as_it_says(depth, kernel, patch):
+    """The pixels of x that the middle patch of the answer depends on."""
+    sees, side = patch * ((depth + 2) * (kernel - 1) + 1), patch * 21
+    network = Conv(1, 8, depth=depth, kernel=kernel, patch=patch)
+    x = torch.randn(1, 1, side, side, requires_grad=True)
+    middle = slice(side // 2 // patch * patch, (side // 2 // patch + 1) * patch)
+    network(x, torch.rand(1))[..., middle, middle].sum().backward()
+    rows = x.grad[0, 0].abs().amax(1).nonzero()
+    assert rows.max() - rows.min() + 1 == sees
 
 
 @pytest.mark.parametrize("network", [MLP(2), TwoLinear(2, 8, 4)], ids=["mlp", "two_linear"])
