@@ -99,7 +99,7 @@ def test_vary(run, left, tmp_path, monkeypatch, capsys):
 
 
 def test_steer_by_the_judge(run, tmp_path, monkeypatch, capsys):
-    words = ("steer", run, "--label", "left,1", "-n", 3, "--steps", 3, "-o", tmp_path / "s.npz")
+    words = ("steer", run, "--label", "left,1", "-n", 3, "--steps", 3, "--features", "cnn_quick", "-o", tmp_path / "s.npz")
     assert edit(monkeypatch, capsys, *words)[0] == 0
     assert np.load(tmp_path / "s.npz")["arr_1"].tolist() == [0, 1, 0]
 
@@ -214,8 +214,8 @@ def test_autoguidance_by_earlier_weights(run, tmp_path, monkeypatch, capsys):
 
 
 def test_a_sweep_compares_ways_to_guide(run, tmp_path, monkeypatch, capsys):
-    words = ("evaluate", run, "-n", 20, "--sweep", "1,2", "--sweep-steps", "2,3", "--interval", "0.2,5", "--against", run, "--trust")
+    words = ("evaluate", run, "-n", 20, "--quick", "--sweep", "1,2", "--sweep-steps", "2,3", "--interval", "0.2,5", "--against", run, "--trust")
     assert call(monkeypatch, capsys, *words)[0] == 0
-    rows = json.loads((run / "guidance.json").read_text())["rows"]
+    rows = json.loads((run / "quick_guidance.json").read_text())["rows"]
     assert [row["way"] for row in rows[::4]] == ["CFG, 2 steps", "CFG from 0.2 to 5, 2 steps", "autoguidance, 2 steps"] and len(rows) == 12
-    assert (run / "guidance.png").is_file()
+    assert (run / "quick_guidance.png").is_file()
