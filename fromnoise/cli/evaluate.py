@@ -10,6 +10,7 @@ from ..progress import bar, console
 from . import lib
 from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
+from .words import unused
 
 CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
 
@@ -25,7 +26,7 @@ class MeasureOptions:
     sweep: str | None = flag("SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")
     sweep_steps: str | None = flag("With --sweep: STEPS,STEPS,… of the sampler, a curve for each.")
     clip_model: str | None = flag("A CLIP model by name or folder: how well samples fit their captions, as well.")
-    likelihood: bool = flag("Bits a dimension of held-out examples, in place of samples.", default=False)
+    likelihood: bool = flag("Bits a dimension of held-out examples, in place of samples; --steps, --seed and --batch count alone.", default=False)
     pairs: bool = flag("For a model conditioned on pictures: how near samples come to held-out targets, pixel by pixel.", default=False)
     perceptual: str | None = flag("NETWORK.npz,WEIGHTS.safetensors: with --pairs, a distance like LPIPS (SqueezeNet 1.1) as well.")
     control: list[str] | None = flag(CONTROL)
@@ -39,9 +40,25 @@ class MeasureOptions:
             raise Usage("--clip-model measures captions, --pairs and --control pictures, --likelihood no samples; ask one at a time")
         if self.features and (alone := [name for name in ("quick", "pairs", "control", "likelihood") if getattr(self, name)]):
             why = "has a network of its own" if self.quick else "looks through no such network"
-            raise Usage(f"--{alone[0]} {why}, so --features would do nothing; leave one of them out")
+            unused(f"--{alone[0]} {why}", features=self.features)
         if self.quick and (self.pairs or self.control or self.likelihood):
             raise Usage("--quick is of what a network sees; --pairs, --control and --likelihood need none, and are quicker with a smaller -n")
+
+    def check_used(self, model: "lib.model.Model", sampling: SamplingOptions, how: "lib.model.Sampling") -> None:
+        """Raises Usage for an option that has no part in what is measured."""
+        if self.likelihood:
+            others = ("sampler", "guidance", "option", "clip", "interval", "rescale", "against")
+            unused("a likelihood is the model's own, by Heun's method", **{key: getattr(sampling, key) for key in others})
+        elif not self.sweep:
+            sampling.check_used(model, how)
+        if self.compare:
+            unused("--compare names samplers and their steps", sampler=sampling.sampler, steps=sampling.steps, option=sampling.option)
+        if self.sweep:
+            unused("--sweep names the scales", guidance=sampling.guidance)
+            unused("--sweep-steps names them", steps=sampling.steps if self.sweep_steps else None)
+        if len(model.shape) == 1:
+            unused("points are measured by where they lie, through no network", features=self.features)
+            unused("points are measured through no network", "give a smaller -n", quick=self.quick)
 
     def protocol(self, own: Any, seed: int, device: str | None) -> "lib.evaluation.Protocol":
         """The protocol, `own` being the `evaluate` of the run's recipe."""
@@ -68,6 +85,7 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
     if control:  # branches that it does not name are left out
         control = {key: [0.0] for key in lib.model.controls(run.model)} | control
     how = sampling.sampling(run, control=control)
+    what.check_used(run.model, sampling, how)
     protocol, (train, test) = what.protocol(own, how.seed, run.device), run.data
     with bar("evaluating, %", 100) as advance:
 

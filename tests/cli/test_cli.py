@@ -225,10 +225,7 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, sa
         (["--sampler", "dpm++_2m"], "did you mean 'dpmpp_2m'"),
         (["--sampler", "euler_a"], "did you mean 'euler_ancestral'"),
         (["--sampler", "k_euler"], "did you mean 'euler'"),
-        (["--strength", 0.5], "give --init"),
         (["--label", "none", "-g", 3], "give one, such as --label 3"),
-        (["--interval", "0,1", "-g", 1], "--interval acts on guidance"),
-        (["--rescale", 0.5, "-g", 1], "--rescale acts on guidance"),
         (["--steps", 2.5], "valid integer"),
     ],
 )
