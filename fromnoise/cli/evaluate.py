@@ -19,7 +19,7 @@ CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hi
 class MeasureOptions:
     """What is measured."""
 
-    n: int | None = flag("How many samples; the recipe's evaluate.n, else 10,000.", "--number", "-n", min=2, max=1_000_000)
+    n: int | None = flag("How many samples: evaluate.n of the recipe, else 10,000; --likelihood 1,000, --control 500.", "--number", "-n", min=2, max=1_000_000)
     quick: bool = flag("A first look: 1,000 samples at most unless -n, and --features cnn_quick; kept apart from full figures.", default=False)
     features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained on the run's data once, and kept.")
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")
@@ -56,6 +56,8 @@ class MeasureOptions:
         if self.sweep:
             unused("--sweep names the scales", guidance=sampling.guidance)
             unused("--sweep-steps names them", steps=sampling.steps if self.sweep_steps else None)
+        if "text" not in model.conditions:
+            unused("it measures captions, and this run has none", clip_model=self.clip_model)
         if len(model.shape) == 1:
             unused("points are measured by where they lie, through no network", features=self.features)
             unused("points are measured through no network", "give a smaller -n", quick=self.quick)
@@ -108,10 +110,11 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
     file = run.run / lib.evaluation.write_result(folder, found, measured)
     if isinstance(found, lib.evaluation.Sweep):
         print(lib.figures.tradeoff(found, file.with_suffix(".png")))
-    elif file.name.startswith("quick"):
-        print(f"{file} holds these quick figures; the report shows full ones alone")
-    elif isinstance(found, lib.evaluation.Card):
+    quick = file.name.startswith("quick")
+    if isinstance(found, lib.evaluation.Card) and not quick:
         print(f"{lib.figures.report(run.run)} now holds these figures")
+    else:
+        print(f"{file} holds these figures{'; they are quick ones, and the report shows full ones alone' if quick else ''}")
 
 
 def measure_once(path: Path, device: str | None) -> None:

@@ -70,7 +70,8 @@ class DataOptions(RunOptions):
         """Training and held-out examples; raises Problem where they would run code of somebody's own that is not trusted."""
         recipe = self.recipe
         recipe.check_trusted(self.trust, self.run, data=True)
-        node = lib.examples.with_root(recipe.data, self.root)
+        if (node := lib.examples.with_root(recipe.data, self.root)) == recipe.data:
+            words.unused("the run's data is there, or read from no files", root=self.root)
         classes = recipe.classes if recipe.base else ()
         train, test = (lib.data.in_classes(lib.examples.examples(node, split), classes) for split in ("train", "test"))
         return train, test

@@ -142,7 +142,7 @@ def estimate(
     run_seconds = settings.total * whole / settings.batch if settings.total else 60 * settings.minutes
     said = {
         f"gradients of one example and an update took {duration(first)}, longer than --seconds {seconds:g}": first > seconds,
-        f"{rows:,} examples went through the network at once, of {most:,} each takes less": 4 * rows <= most,
+        f"measured with {rows:,} at once; of {most:,} each takes less time": 4 * rows <= most,
     }
     trust = "; ".join([*(words for words, holds in said.items() if holds), _trust(times, compiled and seconds < COMPILED, bool(walked))])
     return Estimate(parameters=count, flop=work, fixed=4 * (count + 2 * learnt + optimized), peak=peak, rows=rows, batch=settings.batch, seconds=whole,

@@ -61,6 +61,8 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         ("evaluate blobs --compare ddim:2,ddim:3 --option eta=1", "--option"),
         ("evaluate blobs --sweep 1,2 -g 3", "--guidance"),
         ("evaluate blobs --sweep 1,2 --sweep-steps 2,3 --steps 5", "--steps"),
+        ("evaluate blobs --clip-model nosuch", "--clip-model"),
+        ("evaluate points --root elsewhere", "--root"),
         ("evaluate points --features cnn", "--features"),
         ("evaluate points --quick", "--quick"),
         ("evaluate between --seed 3", "--seed"),
