@@ -197,14 +197,14 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise Usage(f"${{…}} stands for another setting, and there is none such: {str(error).splitlines()[0]}") from error
     if lengths and isinstance(plain.get("train"), dict):
         plain["train"] = {key: value for key, value in plain["train"].items() if key not in LENGTHS or f"train.{key}" in lengths}
-    recipe = Recipe.of(plain, str(path))
-    check_used(recipe, [key for key, _ in pairs])
-    return recipe
+    return Recipe.of(plain, str(path))
 
 
 def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe that comes with fromnoise, by name, or a file, with overrides."""
-    return read(find(recipe), overrides)
+    """A recipe that comes with fromnoise, by name, or a file, with overrides; raises Usage for what would do nothing, which a run may hold all the same."""
+    found = read(find(recipe), overrides)
+    check_used(found, [_override(text)[0] for text in overrides])
+    return found
 
 
 def _override(text: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from fromnoise.config import recipes
 from fromnoise.config.recipe import IDLE, load
 from fromnoise.diffusion import Cosine
 from fromnoise.errors import Usage
+from fromnoise.runs import Run
 from fromnoise.samplers import SAMPLERS, draws_noise, noiseless, walk
 from fromnoise.training.loop import train
 from fromnoise.training.setup import setup
@@ -166,6 +167,13 @@ def test_settings_that_would_do_nothing(tmp_path, text, typed, refused):
     else:
         with pytest.raises(Usage, match=f"^{refused} would do nothing: .*; leave one of them out$"):
             load(str(tmp_path / "own.yaml"), typed)
+
+
+def test_a_run_may_hold_such_settings(tmp_path):
+    """They were typed over its recipe, or an earlier version allowed them."""
+    settings = recipe(train={"steps": 1, "evals": 0, "optimizer": "schedule_free", "ema": 9.0}, sample={"guidance": 1.0, "rescale": 0.5})
+    found = Run(train(settings, tmp_path / "run", quiet=True).path).recipe(trust=True)
+    assert found.train["ema"] == 9 and found.sample is not None and found.sample["rescale"] == 0.5
 
 
 def test_an_average_that_has_no_part_is_named():
