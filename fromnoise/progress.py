@@ -11,25 +11,36 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PATIENCE = 1.0  # seconds before a bar appears
+_shown: list[Any] = []  # the bar that is on the terminal: only one can be
 
 
 @contextmanager
 def bar(words: str, total: int, size: bool = False) -> Iterator[Callable[[int], None]]:
-    """Within it, `advance(done)` moves a progress bar on stderr, which appears on a terminal after a second; `size` counts bytes."""
+    """Within it, `advance(done)` moves a progress bar on stderr, which appears on a terminal after a second, unless another is there, and goes
+    when all is done; `size` counts bytes."""
     shown, began = None, time.monotonic()
 
     def advance(done: int) -> None:
         nonlocal shown
-        if shown is None and sys.stderr.isatty() and time.monotonic() - began > PATIENCE:
+        if shown is None and not _shown and (done < total or not total) and sys.stderr.isatty() and time.monotonic() - began > PATIENCE:
             shown = _start(words, total, size)
+            _shown.append(shown)
         if shown is not None:
             shown.update(shown.task_ids[0], completed=done)
+            if done >= total > 0:
+                stop()
+
+    def stop() -> None:
+        nonlocal shown
+        if shown is not None:
+            shown.stop()
+            _shown.remove(shown)
+            shown = None
 
     try:
         yield advance
     finally:
-        if shown is not None:
-            shown.stop()
+        stop()
 
 
 def track(items: Iterable[T], words: str, total: int, size: bool = False) -> Iterator[T]:

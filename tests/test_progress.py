@@ -47,6 +47,19 @@ def test_a_bar_counts_and_goes_even_where_something_fails(monkeypatch):
     assert seen == [1, "stopped"]
 
 
+def test_there_is_one_bar_at_a_time_and_it_goes_when_all_is_done(monkeypatch):
+    """Rich before 14.1 cannot show two."""
+    seen = shown(monkeypatch, terminal=True)
+    with bar("outer", 2) as advance:
+        advance(1)
+        assert list(track("ab", "inner", 2)) == ["a", "b"] and seen == [1]
+        advance(2)
+        assert seen == [1, 2, "stopped"]
+        assert list(track("ab", "inner", 2)) == ["a", "b"] and seen[3:] == [1, 2, "stopped"]
+        advance(2)
+    assert len(seen) == 6
+
+
 def test_no_bar_without_a_terminal(monkeypatch):
     seen = shown(monkeypatch, terminal=False)
     assert list(track("abc", "letters", 3)) == ["a", "b", "c"] and not seen

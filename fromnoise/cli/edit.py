@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ..errors import Usage
-from . import lib
+from . import lib, words
 from .command import command, edit_app, flag
 from .options import DataOptions, DrawOptions, Number, Option, Out, SamplingOptions
 from .show import WayOptions
@@ -60,7 +60,7 @@ class EditOptions(DrawOptions):
             if self.sampling.guidance not in (None, 1):
                 raise Usage("guidance leads to a condition; give one by --label or --text, or leave --guidance out")
             how = replace(how, guidance=1.0)
-        self.check_used(how)
+        self.sampling.check_used(model, how)
         return how, given
 
 
@@ -84,7 +84,7 @@ def inpaint(edit: EditOptions, mask: Mask, n: Number = 8, out: Results = Path("i
     lib.pictures.write_beside(lib.editing.inpaint(edit.run.model, picture, hole, n, how, **given), out, picture, picture * (1 - hole))
 
 
-@command(edit_app, "edit invert runs/mnist --example 0 --example 1", without=FIXED, steps=50, guidance=1.0)
+@command(edit_app, "edit invert runs/mnist --example 0 --example 1", without=(*FIXED, "seed"), steps=50, guidance=1.0)
 def invert(edit: EditOptions, iterations: Iterations = 5, out: Out = Path("invert.png")) -> None:
     """Pictures, the noise that DDIM would draw them from, and what it draws from it, with the PSNR. Guidance 1 is exact; more pulls them apart."""
     lib.figures.check(out)
@@ -138,7 +138,7 @@ def steer(run: DataOptions, sampling: SamplingOptions, label: Label, scale: Scal
     numbers = lib.conditions.class_numbers(label, train.classes)
     if not all(0 <= number < len(train.classes) for number in numbers):
         raise Usage(f"the data knows the classes 0 to {len(train.classes) - 1}, not {label}")
-    labels, how = lib.torch.tensor([numbers[i % len(numbers)] for i in range(n)]), sampling.sampling(run, guidance=1.0)
+    labels, how = lib.torch.tensor(words.in_turn("label", numbers, n)).expand(n), sampling.sampling(run, guidance=1.0)
     net = lib.evaluation.load_classifier(features, train, test, model.device)
     made = lib.editing.steer(model, labels, lambda x: net(x)[1], scale, sampling=how, **model.unconditional())
     print(lib.figures.write_samples(made.float().cpu(), out, {"label": labels}, train.classes))

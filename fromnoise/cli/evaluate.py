@@ -10,6 +10,7 @@ from ..progress import bar, console
 from . import lib
 from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
+from .words import unused
 
 CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
 
@@ -18,13 +19,14 @@ CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hi
 class MeasureOptions:
     """What is measured."""
 
-    n: int | None = flag("How many samples; the recipe's evaluate.n, else 10,000.", "--number", "-n", min=2, max=1_000_000)
+    n: int | None = flag("How many samples: evaluate.n of the recipe, else 10,000; --likelihood 1,000, --control 500.", "--number", "-n", min=2, max=1_000_000)
+    quick: bool = flag("A first look: 1,000 samples at most unless -n, and --features cnn_quick; kept apart from full figures.", default=False)
     features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained on the run's data once, and kept.")
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")
     sweep: str | None = flag("SCALE,SCALE,… of guidance: accuracy, variety and distance at each, and their curve.")
     sweep_steps: str | None = flag("With --sweep: STEPS,STEPS,… of the sampler, a curve for each.")
     clip_model: str | None = flag("A CLIP model by name or folder: how well samples fit their captions, as well.")
-    likelihood: bool = flag("Bits a dimension of held-out examples, in place of samples.", default=False)
+    likelihood: bool = flag("Bits a dimension of held-out examples, in place of samples; --steps, --seed and --batch count alone.", default=False)
     pairs: bool = flag("For a model conditioned on pictures: how near samples come to held-out targets, pixel by pixel.", default=False)
     perceptual: str | None = flag("NETWORK.npz,WEIGHTS.safetensors: with --pairs, a distance like LPIPS (SqueezeNet 1.1) as well.")
     control: list[str] | None = flag(CONTROL)
@@ -36,6 +38,29 @@ class MeasureOptions:
             raise Usage("--perceptual measures pairs; add --pairs")
         if self.clip_model and (self.pairs or self.control or self.likelihood):
             raise Usage("--clip-model measures captions, --pairs and --control pictures, --likelihood no samples; ask one at a time")
+        if self.features and (alone := [name for name in ("quick", "pairs", "control", "likelihood") if getattr(self, name)]):
+            why = "has a network of its own" if self.quick else "looks through no such network"
+            unused(f"--{alone[0]} {why}", features=self.features)
+        if self.quick and (self.pairs or self.control or self.likelihood):
+            raise Usage("--quick is of what a network sees; --pairs, --control and --likelihood need none, and are quicker with a smaller -n")
+
+    def check_used(self, model: "lib.model.Model", sampling: SamplingOptions, how: "lib.model.Sampling") -> None:
+        """Raises Usage for an option that has no part in what is measured."""
+        if self.likelihood:
+            others = ("sampler", "guidance", "option", "clip", "interval", "rescale", "against")
+            unused("a likelihood is the model's own, by Heun's method", **{key: getattr(sampling, key) for key in others})
+        elif not self.sweep:
+            sampling.check_used(model, how)
+        if self.compare:
+            unused("--compare names samplers and their steps", sampler=sampling.sampler, steps=sampling.steps, option=sampling.option)
+        if self.sweep:
+            unused("--sweep names the scales", guidance=sampling.guidance)
+            unused("--sweep-steps names them", steps=sampling.steps if self.sweep_steps else None)
+        if "text" not in model.conditions:
+            unused("it measures captions, and this run has none", clip_model=self.clip_model)
+        if len(model.shape) == 1:
+            unused("points are measured by where they lie, through no network", features=self.features)
+            unused("points are measured through no network", "give a smaller -n", quick=self.quick)
 
     def protocol(self, own: Any, seed: int, device: str | None) -> "lib.evaluation.Protocol":
         """The protocol, `own` being the `evaluate` of the run's recipe."""
@@ -43,6 +68,7 @@ class MeasureOptions:
         scales = lib.evaluation.parse_scales(self.sweep) if self.sweep else ()
         steps = lib.evaluation.parse_steps(self.sweep_steps) if self.sweep_steps else ()
         clip = lib.evaluation.ClipScore(self.clip_model, device) if self.clip_model else None
+        own = own.quick if self.quick else own
         n, features = own.n if self.n is None else self.n, self.features or own.features
         return lib.evaluation.Protocol(n, features, seed, compare, scales, steps, clip)
 
@@ -61,16 +87,17 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
     if control:  # branches that it does not name are left out
         control = {key: [0.0] for key in lib.model.controls(run.model)} | control
     how = sampling.sampling(run, control=control)
+    what.check_used(run.model, sampling, how)
     protocol, (train, test) = what.protocol(own, how.seed, run.device), run.data
-    with bar("sampling, %", 100) as advance:
+    with bar("evaluating, %", 100) as advance:
 
         def progress(done: int, total: int) -> None:
             advance(100 * done // total)
 
         if what.likelihood:
-            found: Any = lib.evaluation.likelihood(run.model, test, what.n or 1000, how, seed=how.seed)
+            found: Any = lib.evaluation.likelihood(run.model, test, what.n or 1000, how, seed=how.seed, progress=progress)
         elif what.control:
-            found = lib.evaluation.control_adherence(run.model, test, what.n or 500, how)
+            found = lib.evaluation.control_adherence(run.model, test, what.n or 500, how, progress)
         elif what.pairs:
             found = lib.evaluation.score_pairs(run.model, train, test, protocol.n, how, distance, progress)
         else:
@@ -79,11 +106,15 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
         print("\n".join(found.lines()))
     else:
         console(width=max(100, console().width)).print(found.table())
-    lib.evaluation.write_result(folder, found, lib.evaluation.measured_of(folder, how, protocol.features, run.weights, sampling.against))
+    measured = lib.evaluation.measured_of(folder, how, protocol.features, run.weights, sampling.against)
+    file = run.run / lib.evaluation.write_result(folder, found, measured)
     if isinstance(found, lib.evaluation.Sweep):
-        print(lib.figures.tradeoff(found, run.run / "guidance.png"))
-    elif isinstance(found, lib.evaluation.Card):
+        print(lib.figures.tradeoff(found, file.with_suffix(".png")))
+    quick = file.name.startswith("quick")
+    if isinstance(found, lib.evaluation.Card) and not quick:
         print(f"{lib.figures.report(run.run)} now holds these figures")
+    else:
+        print(f"{file} holds these figures{'; they are quick ones, and the report shows full ones alone' if quick else ''}")
 
 
 def measure_once(path: Path, device: str | None) -> None:
@@ -91,6 +122,6 @@ def measure_once(path: Path, device: str | None) -> None:
     run, recipe = lib.runs.Run(path), lib.runs.Run(path).recipe(trust=True)
     own = lib.config.call(lib.evaluation.EvaluateSettings, recipe.evaluate, "evaluate")
     if lib.evaluation.is_evaluated(run, own, lib.model.Sampling.of(recipe.sample or {})):
-        print(f"{path / 'evaluation.json'} holds the evaluation of step {lib.evaluation.last_step(run):,} already")
+        print(f"{path / lib.evaluation.result_file(lib.evaluation.Card, own.features)} holds the evaluation of step {lib.evaluation.last_step(run):,} already")
     elif os.environ.get("RANK", "0") == "0":  # one process of a distributed run measures
         evaluate(DataOptions(run=path, device=device, trust=True), SamplingOptions(), MeasureOptions())

@@ -23,6 +23,8 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: names of files may be no UTF-8
     try:
         code = app(standalone_mode=False)
+        if code == 130:  # so newer versions of Typer hand on an interruption, older ones as Abort
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except Problem as problem:
         said, code = " ".join(str(problem).split()), problem.exit_code

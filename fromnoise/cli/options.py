@@ -54,6 +54,8 @@ class RunOptions:
     def weaker(self, path: Path) -> "lib.model.Model":
         """The model that guidance leads away from: of a run folder, or of one of its weights/, such as runs/mnist/weights/step_00001000."""
         run, weights = (path.parent.parent, path.stem) if path.parent.name == "weights" else (path, "last")
+        if (run.resolve(), weights, self.adapter or []) == (self.run.resolve(), self.weights, []):
+            raise Usage(f"--against {path} is what is sampled, and nothing leads away from itself; name another run, or earlier weights, RUN/weights/step_…")
         return lib.model.load(run, self.device, self.trust, weights)
 
 
@@ -68,7 +70,8 @@ class DataOptions(RunOptions):
         """Training and held-out examples; raises Problem where they would run code of somebody's own that is not trusted."""
         recipe = self.recipe
         recipe.check_trusted(self.trust, self.run, data=True)
-        node = lib.examples.with_root(recipe.data, self.root)
+        if (node := lib.examples.with_root(recipe.data, self.root)) == recipe.data:
+            words.unused("the run's data is there, or read from no files", root=self.root)
         classes = recipe.classes if recipe.base else ()
         train, test = (lib.data.in_classes(lib.examples.examples(node, split), classes) for split in ("train", "test"))
         return train, test
@@ -85,8 +88,8 @@ class SamplingOptions:
     seed: int | None = flag("The same seed gives the same samples, however they are batched; 0 unless said.")
     option: list[str] | None = flag("A sampler's own option, such as eta=0.5; repeatable.", metavar="NAME=VALUE")
     clip: str | None = flag(f"How x0 is held in range: {names('model.sampling.CLIPS')}.")
-    interval: str | None = flag("LOW,HIGH: guide only where sigma/alpha is between.")
-    rescale: float | None = flag("0 to 1: how far guidance's exaggerated contrast is taken back.")
+    interval: str | None = flag("With guidance: LOW,HIGH, to guide only where sigma/alpha is between.")
+    rescale: float | None = flag("With guidance: 0 to 1, how far its exaggerated contrast is taken back.")
     against: Path | None = flag("Autoguidance: lead away from this weaker run, or earlier weights, RUN/weights/step_…; not from no label.")
     batch: int | None = flag("Samples at a time; it does not change them.")
 
@@ -97,6 +100,19 @@ class SamplingOptions:
         if self.interval:
             own["low"], own["high"] = words.numbers(self.interval, "--interval is LOW,HIGH in units of sigma/alpha, such as 0.2,5", 2)
         return run.model.sampling.merged(own | more)
+
+    def check_used(self, model: "lib.model.Model", how: "lib.model.Sampling") -> None:
+        """Raises Usage for what acts on guidance where there is none, and for a seed where nothing is drawn by chance."""
+        if how.guidance == 1:
+            why = "it acts on guidance, and that is 1, which is none"
+            words.unused(why, "add --guidance 3, say", interval=self.interval, rescale=self.rescale or None)
+        elif self.interval:
+            noises = [float(level.sigma / level.alpha) for level in model.sampling_schedule(how).levels(how.steps)[:-1]]
+            within = any(how.low < noise <= how.high for noise in noises)
+            why = f"none of the {len(noises)} steps lies in it; they go from {noises[0]:.3g} down to {noises[-1]:.3g}"
+            words.unused(why, "widen it", interval=not within)
+        if model.source.key is not None and not lib.samplers.draws_noise(how.sampler, how.options):
+            words.unused(f"this model starts from data, and {how.sampler} draws no noise", "choose --sampler ddpm", seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +156,8 @@ class StartOptions:
 
     def sampling(self, run: RunOptions, n: int) -> dict[str, Any]:
         """Fields of `Sampling`; what the model's source is made of is handed to the model."""
-        if self.strength is not None and not self.init:
-            raise Usage("--strength says how far --init is taken back to noise; give --init, or leave it out")
+        if not self.init:
+            words.unused("it says how far --init is taken back to noise", "give --init", strength=self.strength)
         if not (self.init or self.source):
             return {}
         model, shape = run.model, run.model.shape
@@ -176,14 +192,8 @@ class DrawOptions:
             if self.sampling.guidance not in (None, 1):
                 raise Usage("guidance leads to a condition, and 'none' is given; give one, such as --label 3, or leave --guidance out")
         if not varied:
-            self.check_used(how)
+            self.sampling.check_used(self.run.model, how)
         return how, conditions
-
-    def check_used(self, how: "lib.model.Sampling") -> None:
-        """Raises Usage for an option that acts on guidance, where there is none."""
-        idle = {"--interval": self.sampling.interval, "--rescale": self.sampling.rescale}
-        if how.guidance == 1 and (said := [key for key, value in idle.items() if value]):
-            raise Usage(f"{said[0]} acts on guidance, and that is 1, which is none; add --guidance 3, say, or leave it out")
 
     def picture(self, figure: Callable[..., Any], out: Path, n: int | None, varied: bool = False, **more: Any) -> None:
         """Writes the picture that `figure` makes of n samples; varied: see `chosen`."""

@@ -4,14 +4,17 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+from ..errors import Usage
 from ..progress import bar, duration
 from . import lib
 from .command import app, command
 from .options import DrawOptions, Number, Option
+from .words import unused
 
 FILES = "FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process; FOLDER/: one file each."
 Samples = Annotated[Path, Option("--out", "-o", help=FILES)]
-Film = Annotated[bool, Option("--gif", help="Also write the reverse process as a GIF beside --out.")]
+MOST = 64  # samples in a film
+Film = Annotated[bool, Option("--gif", help=f"Also write the reverse process, of the first {MOST}, as a GIF beside --out.")]
 
 
 @command(
@@ -22,10 +25,14 @@ Film = Annotated[bool, Option("--gif", help="Also write the reverse process as a
 def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png"), gif: Film = False) -> None:
     """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
     lib.figures.check(out, "", ".npz", ".gif")
+    if out.suffix == ".gif":
+        unused("--out is that film", gif=gif)
+        if n > MOST:
+            raise Usage(f"a film shows at most {MOST} samples, not {n}; give a smaller -n, or end --out in .png or .npz")
     model, (how, given) = draw.run.model, draw.chosen(n)
     began = time.perf_counter()
     if gif or out.suffix == ".gif":
-        shown = min(n, 64)
+        shown = min(n, MOST)
         some = {key: value[:shown] if isinstance(value, (lib.torch.Tensor, list)) else value for key, value in given.items()}
         film = out.with_suffix(".gif") if out.suffix else out / "reverse.gif"
         print(lib.figures.reverse_gif(model, film, shown, sampling=how, **some))

@@ -13,6 +13,13 @@ WEIGHT = r":[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|[iI][nN][fF])(?:[eE][-+]?[0-9]+)?"
 CONTROL = re.compile(rf"([^=]+?)(?:=([^:].*?))?((?:{WEIGHT})*)")
 
 
+def unused(why: str, cure: str = "", **given: Any) -> None:
+    """Raises Usage for the first of these options that was given, in a case in which it would do nothing."""
+    for name, value in given.items():
+        if value is not None and value is not False and value != []:
+            raise Usage(f"--{name.replace('_', '-')} would do nothing: {why}; {cure + ', or ' if cure else ''}leave it out")
+
+
 def numbers(text: str, what: str, count: int | None = None, kind: type = float) -> list[Any]:
     """Numbers with commas, so many of them if it is said; `what` says what they should be."""
     try:
@@ -105,4 +112,6 @@ def in_turn(key: str, values: list[Any], n: int | None) -> Any:
         raise Usage(f"several values of {key} are given, and 'none' among them; draw those apart")
     if n is None:
         raise Usage(f"several values of {key} are taken by several samples in turn; this takes one")
+    if len(values) > n:
+        raise Usage(f"{len(values)} values of {key} are given, and {n} of them would be drawn; raise --number, or leave some out")
     return [values[i % len(values)] for i in range(n)]

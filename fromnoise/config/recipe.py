@@ -19,6 +19,10 @@ TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6,
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
 WORDS = (*PATHS, "run", "image", "target", "label")  # settings that are a user's words, whatever these look like
 NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+IDLE = (  # settings that do nothing where another is one of these values
+    (("train.ema", "train.ema_warmup"), "train.optimizer", ("schedule_free",), "which keeps an average of its own"),
+    (("sample.rescale", "sample.low", "sample.high"), "sample.guidance", (None, 1), "which is no guidance"),
+)
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
 
 
@@ -142,6 +146,16 @@ def recipes() -> dict[str, Path]:
     return {path.stem: path for place in PLACES for path in sorted(place.glob("*.yaml"))}
 
 
+def check_used(recipe: Recipe, typed: Sequence[str]) -> None:
+    """Raises Usage for a setting that does nothing as another is, unless the other was typed over a recipe in which it did something."""
+    for keys, other, idle, why in IDLE:
+        part, name = other.split(".")
+        said = getattr(recipe, part) or {}
+        for key in keys if said.get(name) in idle else ():
+            if key.split(".")[1] in said and (key in typed or other not in typed):
+                raise Usage(f"{key} would do nothing: {other} is {said.get(name, idle[-1])}, {why}; leave one of them out")
+
+
 def find(recipe: str) -> Path:
     """The file of a recipe, given by name or path."""
     path = Path(recipe)
@@ -187,8 +201,10 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe that comes with fromnoise, by name, or a file, with overrides."""
-    return read(find(recipe), overrides)
+    """A recipe that comes with fromnoise, by name, or a file, with overrides; raises Usage for what would do nothing, which a run may hold all the same."""
+    found = read(find(recipe), overrides)
+    check_used(found, [_override(text)[0] for text in overrides])
+    return found
 
 
 def _override(text: str) -> tuple[str, str]:

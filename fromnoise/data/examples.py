@@ -1,10 +1,12 @@
 """The examples that a recipe's `data` names."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from ..config import build
 from ..errors import Usage
+from ..registry import lookup
 from . import DATASETS
 from .dataset import Dataset
 
@@ -22,12 +24,13 @@ def examples(node: Any, split: str) -> Dataset:
 
 
 def with_root(node: Any, root: str | None) -> Any:
-    """The same sets, found below `root` (None: where the node says)."""
+    """The same sets, found below `root` (None: where the node says); those that are read from no files as they are."""
     if root is None:
         return node
     node = _mapping(node or "mnist")
     inner = {key: with_root(node[key], root) for key in NESTED if key in node}
-    return node | (inner or {"path" if "path" in node else "root": root})
+    takes = inspect.signature(lookup(DATASETS, node["name"], "data")).parameters
+    return node | (inner or {key: root for key in ("path", "root") if key in takes})
 
 
 def _mapping(node: Any) -> dict[str, Any]:

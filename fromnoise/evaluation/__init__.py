@@ -9,7 +9,7 @@ from .metrics.distances import distance_to_data, energy_distance, frechet, kid, 
 from .metrics.pictures import psnr
 from .pairs import Pairs, score_pairs
 from .protocol import EvaluateSettings, Protocol, evaluate
-from .results import is_evaluated, last_step, measured_of, write_result
+from .results import is_evaluated, last_step, measured_of, result_file, write_result
 from .score import score_pictures, score_points
 from .speed import Comparison, Timed, count_calls, parse_samplers, time_sampling
 from .sweep import Sweep, parse_scales, parse_steps

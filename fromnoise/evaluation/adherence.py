@@ -11,6 +11,7 @@ from ..model import Model, Sampling
 from .card import Result
 from .examples import read_conditions, spread
 from .metrics.pictures import TOLERANCE, edge_overlap, shape_colour
+from .protocol import Progress
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class Adherence(Result):
 
 
 @torch.no_grad()
-def control_adherence(model: Model, data: Dataset, n: int, sampling: Sampling) -> Adherence:
+def control_adherence(model: Model, data: Dataset, n: int, sampling: Sampling, progress: Progress = lambda done, total: None) -> Adherence:
     """Draws n samples with the hints of as many examples (all there are, where they are fewer), and without, and measures both.
 
     Other conditions, such as labels, are the examples' own. `sampling.control` weighs the branches: one that is to be left out has weight 0.
+    progress(done, total) is called as samples are drawn.
     """
     if all(condition.guidable for condition in model.conditions.values()):
         raise Usage("this model has no control branch, so there are no hints to follow; leave --control out")
@@ -42,7 +44,11 @@ def control_adherence(model: Model, data: Dataset, n: int, sampling: Sampling) -
     batch = data.get(spread(n, len(data)))
     conditions, truth = read_conditions(model, batch), batch["x"].cpu()
     alone = {key: value if model.conditions[key].guidable else None for key, value in conditions.items()}
-    both = [model.sample(n, sampling, **conditions).cpu(), model.sample(n, replace(sampling, control={}), **alone).cpu()]
+    ways = ((sampling, conditions), (replace(sampling, control={}), alone))
+    both = [
+        model.sample(n, how, progress=lambda done, before=i * n: progress(before + done, 2 * n), **given).cpu()
+        for i, (how, given) in enumerate(ways)
+    ]
     overlaps = [edge_overlap(edges(samples), edges(truth)).mean().item() for samples in both]
     known = data.name == "shapes"
     right = [(shape_colour(samples) == shape_colour(truth)).double().mean().item() if known else None for samples in both]

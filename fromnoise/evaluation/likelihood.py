@@ -1,20 +1,23 @@
 """How likely a model finds held-out examples."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..data import Dataset
-from ..diffusion import Coupled, Gaussian, Level, Schedule, Seeded
+from ..diffusion import Coupled, Denoise, Gaussian, Level, Schedule, Seeded
 from ..diffusion.likelihood import bits_per_dim, log_likelihood
 from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
 from .card import Result
 from .examples import check_data, read_conditions, spread
+from .protocol import Progress
 
 # Of sigma / alpha: nearer, noise is less than the cell of an 8-bit level; farther, of data of about 1 no more is left than 1e-5 bits.
 NEAREST, FARTHEST = 0.002, 200.0
@@ -40,13 +43,16 @@ class Likelihood(Result):
 
 
 @torch.no_grad()
-def likelihood(model: Model, data: Dataset, n: int, sampling: Sampling, probes: int | None = None, seed: int = 0) -> Likelihood:
+def likelihood(
+    model: Model, data: Dataset, n: int, sampling: Sampling, probes: int | None = None, seed: int = 0, progress: Progress = lambda done, total: None
+) -> Likelihood:
     """Bits a dimension of n examples (all there are, where they are fewer) under the model and their own conditions, by the probability-flow ODE.
 
     sampling  its steps (of Heun's method, two evaluations each), batch, control, and schedule, of which the range alone counts; the likelihood
               is the model's own, so guidance and clip take no part
     probes    how many random directions estimate each divergence (Hutchinson); 0 is exact. None: 1 for pictures, exact for points
     seed      of the probes, and of the noise that makes a picture's levels continuous. See `diffusion.likelihood.log_likelihood`.
+    progress  (done, total) is called before every evaluation of the network
     """
     check_data(model, data)
     schedule, steps, pictures = model.sampling_schedule(sampling), sampling.steps, len(model.shape) > 1
@@ -55,7 +61,8 @@ def likelihood(model: Model, data: Dataset, n: int, sampling: Sampling, probes: 
     n, probes = min(n, len(data)), int(pictures) if probes is None else probes
     if min(n, steps) < 2 or probes < 0:
         raise Usage(f"the likelihood takes at least 2 examples, 2 steps and 0 probes, not {n}, {steps} and {probes}")
-    parts, half = [], steps // 2
+    parts, half, done = [], steps // 2, count()
+    total = 2 * max(probes, 1) * (half + steps * math.ceil(n / sampling.batch))
     with _exact(model):
         for part in spread(n, len(data)).split(sampling.batch):
             batch = data.get(part)
@@ -63,10 +70,10 @@ def likelihood(model: Model, data: Dataset, n: int, sampling: Sampling, probes: 
             if pictures:
                 x0 = x0 + (torch.special.ndtr(noise(x0)) - 0.5) * 2 / 255
             own = replace(sampling, guidance=1.0, weak=None, negative=None)
-            denoise = guided_denoiser(model, len(part), own, read_conditions(model, batch))
+            denoise = _counted(guided_denoiser(model, len(part), own, read_conditions(model, batch)), lambda: progress(next(done), total))
             signs = [torch.where(noise(x0) < 0, -1.0, 1.0) for _ in range(probes)]
-            for count in (steps,) if parts else (half, steps):  # the first in half as many as well
-                levels = levels_of(schedule, count)
+            for some in (steps,) if parts else (half, steps):  # the first in half as many as well
+                levels = levels_of(schedule, some)
                 found = [log_likelihood(denoise, x0, levels, sign, model.denoiser.data_std) for sign in signs or [None]]
                 parts.append(torch.stack(found).double().mean(0).cpu())
     coarse, log_p, dims = parts[0], torch.cat(parts[1:]), math.prod(model.shape)
@@ -75,6 +82,16 @@ def likelihood(model: Model, data: Dataset, n: int, sampling: Sampling, probes: 
     how = f"divergence by {probes} probe{'s' * (probes > 1)} an example" if probes else "exact divergence"
     protocol = f"Probability-flow ODE by Heun's method in {steps} steps even in log-SNR, {how}, no guidance; {PICTURES if pictures else 'the density of points'}."
     return Likelihood(n, bits.mean().item(), bits.std().item() / n**0.5, left, protocol)
+
+
+def _counted(denoise: Denoise, tick: Callable[[], Any]) -> Denoise:
+    """The denoiser, with a `tick()` before every evaluation."""
+
+    def ticked(x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+        tick()
+        return denoise(x, level)
+
+    return ticked
 
 
 def levels_of(schedule: Schedule, steps: int) -> list[Level]:

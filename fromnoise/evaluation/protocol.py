@@ -13,13 +13,14 @@ from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
 from .card import Card
 from .examples import check_data, example_conditions, spread
-from .features import ClipScore, FeatureNet, load_features
+from .features import QUICK, ClipScore, FeatureNet, load_features
 from .metrics.scenes import JUDGES
 from .score import check_counts, proportional, score_pictures, score_points, with_captions, with_clip
 from .speed import Comparison, Timed, count_calls, time_sampling
 from .sweep import Sweep, guided_by, ways
 
 TIMED = 64  # samples drawn at once to take the time
+FEW = 1000  # samples of a quick evaluation
 
 Progress = Callable[[int, int], Any]  # (how many samples are drawn, of how many)
 
@@ -30,6 +31,11 @@ class EvaluateSettings:
 
     n: Annotated[int, Within(2, 1_000_000)] = 10_000
     features: str = "cnn"
+
+    @property
+    def quick(self) -> "EvaluateSettings":
+        """For a first look: fewer samples, seen through a CNN of its own that was trained for less long."""
+        return EvaluateSettings(min(self.n, FEW), QUICK)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from ..model import Sampling
 from ..runs import Run
 from .adherence import Adherence
 from .card import Card
+from .features import QUICK
 from .likelihood import Likelihood
 from .pairs import Pairs
 from .protocol import EvaluateSettings
@@ -34,17 +35,22 @@ def measured_of(run: Run, sampling: Sampling, features: Any, weights: str = "las
     return how | {"sampling": sampling.record() | ({} if against is None else {"against": str(against)})}
 
 
+def result_file(kind: type, features: Any) -> str:
+    """The file of a kind of result; quick ones have their own, and never take the place of others."""
+    return ("quick_" if str(features) == QUICK else "") + FILES[kind]
+
+
 def write_result(run: Run, found: Any, how: Mapping[str, Any]) -> str:
     """Writes a result with what it was measured of into the run folder; the file's name."""
-    name = FILES[type(found)]
+    name = result_file(type(found), how["network"])
     run.write_json(name, found.json() | dict(how))
     return name
 
 
 def is_evaluated(run: Run, settings: EvaluateSettings, sampling: Sampling) -> bool:
-    """Whether evaluation.json holds the evaluation of the run's last weights by its recipe's settings."""
+    """Whether the run holds the evaluation of its last weights by its recipe's settings."""
     try:
-        found = json.loads((run.path / FILES[Card]).read_text())
+        found = json.loads((run.path / result_file(Card, settings.features)).read_text())
     except (FileNotFoundError, ValueError):  # not there, or cut short: it is made anew
         return False
     wanted = measured_of(run, sampling, settings.features) | {"n": settings.n}

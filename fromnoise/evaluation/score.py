@@ -68,7 +68,7 @@ def score_pictures(samples: Tensor, labels: Tensor | None, train: Dataset, test:
     size = min(1000, n, len(beside), len(reference))
     said = {"net": features.name, "digest": features.digest, "size": size, "subsets": SUBSETS, "k": NEIGHBOURS}
     said["alike"] = "" if labels is None else " with the samples' class proportions"
-    protocol = PICTURES.format(m=len(reference), r=len(beside), **said)
+    protocol = " ".join(filter(None, (PICTURES.format(m=len(reference), r=len(beside), **said), features.note)))
     return Card(f"{test.name}, {n:,} samples", features.name, n, len(reference), protocol, rows, _notes(found, beside, reference))
 
 

@@ -1,7 +1,7 @@
 """Pictures that explain: grids, the forward and the reverse process, schedules, samplers side by side, loss curves, a run's report."""
 
 from .animation import gif
-from .compare import by_class, compare, guidance, sweep
+from .compare import SWEPT, by_class, compare, guidance, sweep
 from .condition import alternating, condition, input_pictures
 from .curves import curves
 from .edited import edited, inverted

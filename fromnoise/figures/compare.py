@@ -10,7 +10,7 @@ from PIL import Image
 from ..errors import Usage
 from ..evaluation.speed import count_calls
 from ..evaluation.sweep import guided_by
-from ..model import WORDS, Model, Sampling
+from ..model import Model, Sampling
 from ..progress import duration
 from .picture import even, sheet, tiles
 from .process import number
@@ -18,6 +18,7 @@ from .samples import said
 from .strip import strip
 
 USUAL, FEW = 8, 4  # columns, samples in a cell
+SWEPT = ("guidance", "steps", "rescale")  # beside a sampler's own options
 SPECS = (("ddpm", 1000), ("ddim", 50), ("dpmpp_2m", 20))
 
 
@@ -53,10 +54,12 @@ def sweep(
     if not values:
         raise Usage(f"name at least one value of {option} to try, such as 0,0.5,1")
     n, sampling = number(model.shape, n, USUAL), sampling or model.sampling.merged({"sampler": "ddim", "options": {}})
+    if option == "rescale" and sampling.guidance == 1:
+        raise Usage("rescale acts on guidance, and that is 1, which is none; set it above 1")
     conditions = model.with_defaults(n, conditions)
     if option == "guidance":
         walks = [guided_by(sampling, value) for value in values]
-    elif option in WORDS:
+    elif option in SWEPT:
         walks = [sampling.merged({option: int(value) if float(value).is_integer() else value}) for value in values]
     else:
         walks = [replace(sampling, options={**sampling.options, option: value}) for value in values]

@@ -13,6 +13,7 @@ from ..diffusion import Seeded
 from ..errors import Usage
 from ..evaluation.examples import read_conditions
 from ..model import Model, Sampling
+from ..samplers import draws_noise
 from .picture import tiles
 from .process import examples
 from .samples import wrapped
@@ -50,14 +51,21 @@ def alternating(inputs: Tensor, samples: Tensor, columns: int) -> Image.Image:
     return strip(rows[:-1], ["input", "sample"] * len(starts))
 
 
-def condition(model: Model, data: Dataset, n: int = 4, rows: int = 6, sampling: Sampling | None = None) -> Image.Image:
-    """Examples of the data, a row each: the pictures that samples are made from, n samples of seeds in turn, and the truth.
+def condition(model: Model, data: Dataset, n: int | None = None, rows: int | None = None, sampling: Sampling | None = None) -> Image.Image:
+    """Examples of the data, 6 or `rows`, a row each: the pictures that samples are made from, n samples of seeds in turn, and the truth.
+
+    n: 4, or 1 where all samples would be alike, since they start from data and the sampler draws no noise.
 
     Pictures are those of conditions, hints of control branches, and of a source that is data. Captions or classes stand beside the rows.
     """
-    if n < 1 or rows < 1:
-        raise Usage(f"show at least 1 sample of at least 1 row, not {n} of {rows}")
-    batch, sampling = examples(data, rows), sampling or model.sampling
+    sampling = sampling or model.sampling
+    alike = model.source.key is not None and not draws_noise(sampling.sampler, sampling.options)
+    n = n if n is not None else 1 if alike else 4
+    if n < 1 or rows is not None and not 1 <= rows <= len(data):
+        raise Usage(f"show at least 1 sample of at least 1 row, and {len(data):,} rows at most, which are all examples, not {n} of {rows}")
+    if alike and n > 1:
+        raise Usage(f"samples start from data and {sampling.sampler} draws no noise, so {n} would be alike; show 1, or choose another such as ddpm")
+    batch = examples(data, rows or 6)
     count, source = len(batch["x"]), batch.get(model.source.key)
     if len(model.shape) == 1 or not model.conditions and source is None:
         why = "this model has no conditions or makes no pictures; use `fromnoise sample`"

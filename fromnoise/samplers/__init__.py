@@ -45,8 +45,13 @@ def options() -> set[str]:
 def draws_noise(sampler: str | Sampler, options: Mapping[str, Any] | None = None) -> bool:
     """Whether a sampler, with these options, draws noise on the way, so that where it ends does not follow from where it begins alone."""
     parameters = inspect.signature(lookup(SAMPLERS, sampler, "sampler")).parameters
-    eta = parameters["eta"].default if "eta" in parameters else 1.0
-    return "randn" in parameters and bool((options or {}).get("eta", eta))
+    share = next((key for key in ("eta", "churn") if key in parameters), None)  # how much of it
+    return "randn" in parameters and (share is None or bool((options or {}).get(share, parameters[share].default)))
+
+
+def noiseless() -> list[str]:
+    """The samplers that draw no noise on the way with their usual options."""
+    return [name for name in SAMPLERS if not draws_noise(name)]
 
 
 @torch.no_grad()

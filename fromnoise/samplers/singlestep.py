@@ -124,6 +124,8 @@ def edm(
     gamma = min(churn / n, sqrt 2 - 1) where churn_min <= sigma / alpha <= churn_max; churn_noise is S_noise. Without churn it is `heun`. The
     published algorithm has alpha = 1 (a Karras grid); other levels are stepped in their own frame.
     """
+    if not churn and (churn_min, churn_max, churn_noise) != (0.0, float("inf"), 1.0):
+        raise Usage("edm: churn_min, churn_max and churn_noise would do nothing: churn is 0; set it, such as churn=40, or leave them out")
     gamma = min(churn / (len(levels) - 1), 2**0.5 - 1)
     for now, nxt in pairwise(levels):
         sigma = float(now.sigma / now.alpha)

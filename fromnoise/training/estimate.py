@@ -5,7 +5,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ class Estimate:
 
     parameters  of network and conditions;  flop  of one example going forward through the network, multiplications and additions counted apart
     fixed       bytes, four a number, of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
-    rows        examples a step as measured;  seconds  a step of so many
+    batch       examples a step, of `seconds`;  rows  how many went through the network at once while measuring
     run_seconds  the whole run's length;  examples  how many the data has
     drawn       samples a second, as the recipe draws them;  how  in words;  trust  how far to trust the times, in words
     """
@@ -44,6 +44,7 @@ class Estimate:
     fixed: int
     peak: int | None
     rows: int
+    batch: int
     seconds: float
     run_seconds: float
     examples: int
@@ -55,7 +56,7 @@ class Estimate:
     @property
     def rate(self) -> float:
         """Examples a second."""
-        return self.rows / self.seconds
+        return self.batch / self.seconds
 
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much), in words."""
@@ -65,7 +66,7 @@ class Estimate:
             ("network", f"{self.flop / 1e9:,.3f} GFLOP an example forward, about three times that for a training step"),
             ("weights, gradients, optimizer, average", byte_size(self.fixed)),
             ("peak memory while measuring", "not known on this device" if self.peak is None else byte_size(self.peak)),
-            ("speed", f"{self.rate:,.1f} examples/s at {self.rows} a pass ({1e3 * self.seconds:,.0f} ms)"),
+            ("speed", f"{self.rate:,.1f} examples/s: {duration(self.seconds)} a step of {self.batch:,}, measured with {self.rows:,} at once"),
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
             ("the whole run", f"{duration(self.run_seconds)}: {images:,.0f} examples, {images / self.examples:,.1f} times the data"),
             ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
@@ -92,7 +93,9 @@ def estimate(
 ) -> Estimate:
     """Counts, and trains and draws for about `seconds` on the recipe's data, or other, without keeping anything; raises Usage for what cannot be trained.
 
-    A network is not compiled for less than a minute, and what does not fit into the time is reckoned from what did."""
+    A step is gradients, which take as long as there are examples, and one update. What is measured first is one of each, of one example; a network
+    is not compiled for less than a minute, and what does not fit into the time is reckoned from what did.
+    """
     if not seconds > 0:
         raise Usage(f"measure for some seconds, not {seconds:g}")
     parts = setup(recipe, device, trust, own_process, data)
@@ -106,43 +109,62 @@ def estimate(
     parts.gradient.micro_batches = 1
     reset_peak(place)
 
-    def step(number: int, rows: int) -> float:
+    def gradient(rows: int) -> float:
         began = _now(place)
-        batch, draws = {key: value[:rows] for key, value in next(stream).items()}, Draws((parts.recipe.seed, number), range(rows), rows)
-        parts.gradient(model.noise(stratified(draws.of("levels"))), batch, model.draw_source(batch, draws.of("noise")), draws)
-        parts.optimizer.step()
-        parts.ema.update(parts.parameters, (number + 1) * rows)
+        batch, draws = {key: value[:rows] for key, value in next(stream).items()}, Draws((parts.recipe.seed, rows), range(rows), rows)
         parts.optimizer.zero_grad(set_to_none=True)
+        parts.gradient(model.noise(stratified(draws.of("levels"))), batch, model.draw_source(batch, draws.of("noise")), draws)
+        return _now(place) - began
+
+    def update() -> float:
+        began = _now(place)
+        parts.optimizer.step()
+        parts.ema.update(parts.parameters, settings.batch)
         return _now(place) - began
 
     compiled = settings.compile or (settings.compile is None and place.type == "cuda")
     with uncompiled() if compiled and seconds < COMPILED else nullcontext():
-        began, rows, number, most = _now(place), 1, 0, settings.batch // settings.accumulate
-        times = [step(number, rows)]
-        if times[0] < seconds / 3:  # else there is no time for another
-            while rows < most and 16 * step(number := number + 1, rows) < seconds:
-                rows = min(most, 4 * rows)
-                step(number := number + 1, rows)  # what a new shape costs once
-            times = [step(number := number + 1, rows)]
-        while _now(place) - began + times[-1] < seconds * 3 / 4 and len(times) < 1000:
-            times.append(step(number := number + 1, rows))
+        began, most = _now(place), settings.batch // settings.accumulate
+        rows, times, updated, first = _measured(gradient, update, seconds, most)
     optimized = sum(v.numel() for state in parts.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
     count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parts.parameters))
     peak = peak_memory(place)
     second, name, sampling = statistics.median(times), machine(place), model.sampling
+    whole = second * settings.batch / rows + updated
     left, walked = seconds - (_now(place) - began), 0.0
-    if second < left:  # else: a way forward is a third of a step
+    if 2 * second < left:  # else: a way forward is a third of a gradient
         next(model.trajectory(rows))  # what a new shape costs once
         began = _now(place)
         next(model.trajectory(rows))
         walked = _now(place) - began
     drawn = rows / sampling.steps / (walked or second / 3 * (2 if sampling.guidance != 1 else 1))
     how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
-    whole = settings.total * second / rows if settings.total else 60 * settings.minutes
-    trust = _trust(times, compiled and seconds < COMPILED, bool(walked))
-    return Estimate(parameters=count, flop=work, fixed=4 * (count + 2 * learnt + optimized), peak=peak, rows=rows, seconds=second, run_seconds=whole,
-                    examples=len(parts.data), drawn=drawn, how=how, trust=trust,
+    run_seconds = settings.total * whole / settings.batch if settings.total else 60 * settings.minutes
+    said = {
+        f"gradients of one example and an update took {duration(first)}, longer than --seconds {seconds:g}": first > seconds,
+        f"measured with {rows:,} at once; of {most:,} each takes less time": 4 * rows <= most,
+    }
+    trust = "; ".join([*(words for words, holds in said.items() if holds), _trust(times, compiled and seconds < COMPILED, bool(walked))])
+    return Estimate(parameters=count, flop=work, fixed=4 * (count + 2 * learnt + optimized), peak=peak, rows=rows, batch=settings.batch, seconds=whole,
+                    run_seconds=run_seconds, examples=len(parts.data), drawn=drawn, how=how, trust=trust,
                     machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}")  # fmt: skip
+
+
+def _measured(gradient: Callable[[int], float], update: Callable[[], float], seconds: float, most: int) -> tuple[int, list[float], float, float]:
+    """(examples at once, the times of their gradients, that of an update, that of the first of each), as many of them as there is time for."""
+    began, rows = time.perf_counter(), 1
+    times, updated = [gradient(rows)], update()
+    first = times[0] + updated
+    if first + updated < seconds / 3:  # the first one makes the optimizer's state
+        updated = update()
+    if times[0] < (left := seconds - (time.perf_counter() - began)) / 3:  # else there is no time for another
+        while rows < most and 16 * gradient(rows) < left:
+            rows = min(most, 4 * rows)
+            gradient(rows)  # what a new shape costs once
+        times = [gradient(rows)]
+    while time.perf_counter() - began + times[-1] < seconds * 3 / 4 and len(times) < 1000:
+        times.append(gradient(rows))
+    return rows, times, updated, first
 
 
 def _trust(times: Sequence[float], eager: bool, walked: bool) -> str:

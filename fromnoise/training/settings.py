@@ -25,14 +25,15 @@ class TrainSettings:
     images          how long: so many examples seen. Or steps, so many batches; or minutes, which the speed of the run's first part turns into images
     batch           examples a step, over all processes;  accumulate  in how many micro-batches each process takes its share
     optimizer       called (params, lr=, betas=, weight_decay=);  lr  the peak learning rate;  rate  its course, (share of the run done) -> factor
-    warmup          over how many images the rate rises
+    warmup          over how many images the rate rises; a tenth of the run's where this is longer than the whole run
     ema, ema_warmup the average's half-life in images, and its largest share of the images seen (0: no average); schedule_free keeps an
                     average of its own instead
     weight, distance, penalty  see `diffusion.loss`;  penalty_weight  how much the penalty counts
     clip            the largest norm of the gradient;  max_bad_steps  non-finite steps in a row before going back to the last checkpoint
     precision       auto, bf16 or fp32 of the network;  compile  torch.compile it (null: on a GPU)
     recompute       keep a block's input alone and compute it again on the way back: less memory, about a third more time
-    evals           how many times in the run the loss on `held_out` examples is taken and a grid is drawn
+    evals           how many times in the run the loss on held-out examples is taken and a grid is drawn
+    held_out        on how many of them, at most: fewer, but 16, where all these losses would take more than a twentieth of the run; 0: no such loss
     save_minutes, save_every  how often all is saved, in minutes or steps;  keep, keep_every  averaged weights kept: the last few, every so many steps
     tracker         none, tensorboard or wandb, beside log.jsonl
     """

@@ -103,6 +103,8 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     make = lookup(OPTIMIZERS, settings.optimizer, "train.optimizer")
     optimizer = make(parameters, lr=settings.lr, betas=tuple(settings.betas), weight_decay=settings.weight_decay)
     ema = Optimizers(optimizer) if hasattr(optimizer, "eval") else EMA(parameters, settings.ema, settings.ema_warmup)
+    if isinstance(ema, Optimizers) and {"ema", "ema_warmup"} & recipe.train.keys():
+        chosen = "; ".join([chosen] * bool(chosen) + [f"train.ema has no part in this: {settings.optimizer} keeps an average of its own"])  # type: ignore[list-item]
     trained, optimizer = accelerator.prepare(model, optimizer)
     gradient = Gradient(accelerator, trained, parameters, settings, settings.accumulate)
     return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, gradient,

@@ -225,10 +225,7 @@ def test_wrong_words_are_one_line(tmp_path, monkeypatch, capsys, words, code, sa
         (["--sampler", "dpm++_2m"], "did you mean 'dpmpp_2m'"),
         (["--sampler", "euler_a"], "did you mean 'euler_ancestral'"),
         (["--sampler", "k_euler"], "did you mean 'euler'"),
-        (["--strength", 0.5], "give --init"),
         (["--label", "none", "-g", 3], "give one, such as --label 3"),
-        (["--interval", "0,1", "-g", 1], "--interval acts on guidance"),
-        (["--rescale", 0.5, "-g", 1], "--rescale acts on guidance"),
         (["--steps", 2.5], "valid integer"),
     ],
 )
@@ -385,6 +382,32 @@ def test_wrong_words_about_models_from_elsewhere(words, code, says, tmp_path, mo
 def test_estimate_by_command(monkeypatch, capsys):
     code, said, _ = call(monkeypatch, capsys, "estimate", "digits", "--seconds", 0.2)
     assert code == 0 and "GFLOP" in said and "the whole run" in said
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("evaluation.features.cached.train_cnn", ["-n", 20]), ("diffusion.likelihood._drift", ["--likelihood"])],
+    ids=["cnn", "likelihood"],
+)
+def test_an_interruption_is_one_line_and_leaves_no_file(run, tmp_path, monkeypatch, capsys, place, words):
+    def interrupted(*given, **more):
+        raise KeyboardInterrupt
+
+    before = sorted(run.rglob("*"))
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path))
+    monkeypatch.setattr(f"fromnoise.{place}", interrupted)
+    assert call(monkeypatch, capsys, "evaluate", run, *words, "--trust") == (130, "", "fromnoise: interrupted\n")
+    assert sorted(run.rglob("*")) == before and not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_quick_evaluation_is_labelled_and_kept_apart(run, monkeypatch, capsys):
+    monkeypatch.setattr("fromnoise.evaluation.features.cnn.EPOCHS", (1, 1))
+    report = (run / "report.html").read_text()
+    code, said, _ = call(monkeypatch, capsys, "evaluate", run, "--quick", "-n", 20, "--trust")
+    found = json.loads((run / "quick_evaluation.json").read_text())
+    assert code == 0 and "quick_evaluation.json" in said and (found["n"], found["network"]) == (20, "cnn_quick")
+    assert "never with published ones" in found["protocol"] and all("quick CNN" in row["metric"] for row in found["rows"] if ": " not in row["metric"])
+    assert (run / "report.html").read_text() == report and not (run / "evaluation.json").exists()
 
 
 def test_train_and_evaluate_in_one_command_and_only_once(tmp_path, monkeypatch, capsys):

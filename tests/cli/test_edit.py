@@ -99,7 +99,7 @@ def test_vary(run, left, tmp_path, monkeypatch, capsys):
 
 
 def test_steer_by_the_judge(run, tmp_path, monkeypatch, capsys):
-    words = ("steer", run, "--label", "left,1", "-n", 3, "--steps", 3, "-o", tmp_path / "s.npz")
+    words = ("steer", run, "--label", "left,1", "-n", 3, "--steps", 3, "--features", "cnn_quick", "-o", tmp_path / "s.npz")
     assert edit(monkeypatch, capsys, *words)[0] == 0
     assert np.load(tmp_path / "s.npz")["arr_1"].tolist() == [0, 1, 0]
 
@@ -141,7 +141,7 @@ def test_steer_by_the_judge(run, tmp_path, monkeypatch, capsys):
         (["steer", "--label", "lef"], "did you mean 'left'"),
         (["steer", "--label", 2], "the classes 0 to 1"),
         (["steer", "--label", 0, "-n", 0], "greater than or equal to 1"),
-        (["steer", "--label", 0, "--scale", "nan"], "finite"),
+        (["steer", "--label", 0, "--scale", "nan", "--features", "cnn_quick"], "finite"),
     ],
 )
 def test_wrong_editing_is_one_line(run, tmp_path, monkeypatch, capsys, words, says):
@@ -201,11 +201,12 @@ def test_show_interpolate_and_guidance(run, tmp_path, monkeypatch, capsys):
 def test_autoguidance_by_earlier_weights(run, tmp_path, monkeypatch, capsys):
     earlier = sorted((run / "weights").glob("step_*.safetensors"))[0]
     drawn = {}
-    for name, words in {"file": [earlier], "name": [earlier.with_suffix("")], "itself": [run]}.items():
-        words = ("sample", run, "-n", 4, "-g", 3, "--against", *words, "--trust", "-o", tmp_path / f"{name}.npz")
+    ways = {"file": ["--against", earlier, "-g", 3], "name": ["--against", earlier.with_suffix(""), "-g", 3], "unguided": ["-g", 1]}
+    for name, words in ways.items():
+        words = ("sample", run, "-n", 4, *words, "--trust", "-o", tmp_path / f"{name}.npz")
         assert call(monkeypatch, capsys, *words)[0] == 0
         drawn[name] = array(tmp_path / f"{name}.npz")
-    assert np.array_equal(drawn["file"], drawn["name"]) and not np.array_equal(drawn["file"], drawn["itself"])
+    assert np.array_equal(drawn["file"], drawn["name"]) and not np.array_equal(drawn["file"], drawn["unguided"])
     words = ("sample", run, "--against", run / "weights" / "step_9", "--trust", "-o", tmp_path / "s.png")
     code, _, err = call(monkeypatch, capsys, *words)
     assert code == 2 and "holds no weights 'step_9'" in err
@@ -214,8 +215,9 @@ def test_autoguidance_by_earlier_weights(run, tmp_path, monkeypatch, capsys):
 
 
 def test_a_sweep_compares_ways_to_guide(run, tmp_path, monkeypatch, capsys):
-    words = ("evaluate", run, "-n", 20, "--sweep", "1,2", "--sweep-steps", "2,3", "--interval", "0.2,5", "--against", run, "--trust")
+    words = ("evaluate", run, "-n", 20, "--quick", "--sweep", "1,2", "--sweep-steps", "2,3", "--interval", "0.2,5", "--trust")
+    words += ("--against", sorted((run / "weights").glob("step_*.safetensors"))[0])
     assert call(monkeypatch, capsys, *words)[0] == 0
-    rows = json.loads((run / "guidance.json").read_text())["rows"]
+    rows = json.loads((run / "quick_guidance.json").read_text())["rows"]
     assert [row["way"] for row in rows[::4]] == ["CFG, 2 steps", "CFG from 0.2 to 5, 2 steps", "autoguidance, 2 steps"] and len(rows) == 12
-    assert (run / "guidance.png").is_file()
+    assert (run / "quick_guidance.png").is_file()

@@ -101,6 +101,7 @@ def test_every_name_that_the_library_looks_up_can_be_listed():
     [
         ("unet", ["width  64; a whole number; channels of the first level", "place  cross; cross or token; where attention meets", "levels  [1, 2, 2]"]),
         ("train", ["batch  128; a whole number from 1 to 1,000,000; examples a step", "optimizer  adamw", "compile  null; true or false or null"]),
+        ("train", ["a tenth of the run's where this is longer", "on how many of them, at most: fewer, but 16"]),
         ("dpmpp_2m", ["samplers: dpmpp_2m: DPM-Solver++(2M)", "eta  0.0; a finite number"]),
         ("cosine", ["schedules: cosine", "tables: cosine", "rates: cosine", "high  1.0"]),
         ("folder", ["path  needed; a word", "held_out  0.05; a finite number; share of the pictures"]),

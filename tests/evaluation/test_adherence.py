@@ -59,8 +59,9 @@ def drawing(data, follows=True):
     }
     seen = []
 
-    def sample(n, sampling, label, edges):
+    def sample(n, sampling, progress, label, edges):
         seen.append((sampling.control, label.tolist()))
+        progress(n)
         return data.get(torch.zeros(n, dtype=torch.long))["x"] if edges is None or not follows else edges
 
     return SimpleNamespace(conditions=conditions, sample=sample, seen=seen)
@@ -69,7 +70,9 @@ def drawing(data, follows=True):
 def test_samples_that_are_their_examples_adhere_wholly():
     data = shapes(16, 40)
     model = drawing(data)
-    found = control_adherence(model, data, 10, Sampling(control={"edges": 0.5}))
+    drawn = []
+    found = control_adherence(model, data, 10, Sampling(control={"edges": 0.5}), lambda *counts: drawn.append(counts))
+    assert drawn == [(10, 20), (20, 20)]
     labels = data.label[::4].tolist()
     assert model.seen == [({"edges": [0.5]}, labels), ({}, labels)]  # the same labels, with and without hints
     assert found.n == 10 and found.edges == found.colour == 1 and found.edges_without < 0.8 and found.colour_without < 0.8

@@ -1,4 +1,5 @@
 import json
+import re
 from contextlib import nullcontext
 
 import numpy as np
@@ -106,6 +107,25 @@ def test_features_are_trained_once_and_kept(trained, tmp_path):
     assert len(trained) == 3 and len(list(path.parent.iterdir())) == 2
 
 
+def test_a_quick_network_is_announced_named_and_kept_apart(monkeypatch, tmp_path, capsys):
+    """A tenth of the passes; neither takes the other's place; its note goes with it, also out of the cache."""
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path))
+    monkeypatch.setattr(cnn, "EPOCHS", (20, 20))
+    train, test, passes = bars(64), bars(64, seed=1), []
+    monkeypatch.setattr(cnn, "augmented", lambda images, mirror, draw: passes.append(len(images)) or images)
+    whole = load_features("cnn", train, test)
+    assert sum(passes) == 20 * 64 and whole.note == "" and whole.name.startswith("bars CNN (")
+    said = capsys.readouterr().err
+    assert "training a CNN on 64 pictures of bars" in said and said.count("\n") == 1 and "--quick" in said and str(tmp_path) in said
+    assert re.search(r": about \d\S* s, once; ", said)
+    passes.clear()
+    for _ in range(2):
+        quick = load_features("cnn_quick", train, test)
+        assert quick.name.startswith("bars quick CNN (") and quick.digest != whole.digest and "never with published ones" in quick.note
+    assert sum(passes) == 2 * 64 and "a quick CNN" in capsys.readouterr().err
+    assert load_features("cnn", train, test).digest == whole.digest and len(list((tmp_path / "features").iterdir())) == 2
+
+
 def test_data_without_labels_teaches_to_tell_turns(trained):
     train = bars(classes=())
     assert train.classes == ()
@@ -199,7 +219,7 @@ def test_files_that_are_no_resnet(tmp_path):
             load_features(tmp_path / name, data, data)
     with pytest.raises(Problem, match="3 channels"):
         load_features(tmp_path / "other.safetensors", bars(9), bars(9))
-    with pytest.raises(Usage, match="or file of weights .*one of: cnn, inception"):
+    with pytest.raises(Usage, match="or file of weights .*one of: cnn, cnn_quick, inception"):
         load_features("nosuch", data, data)
     with pytest.raises(Problem, match="pictures"):
         load_features("cnn", Tensors("p", torch.zeros(4, 2)), Tensors("p", torch.zeros(4, 2)))

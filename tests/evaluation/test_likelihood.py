@@ -78,6 +78,16 @@ def test_it_leaves_the_model_as_it_was():
     assert model.training and model.denoiser.autocast is torch.bfloat16
 
 
+@pytest.mark.parametrize("probes", [0, 2])
+def test_every_evaluation_of_the_network_is_told(probes):
+    """9 examples in batches of 4 are three walks of 3 steps, and one of 1 step; two evaluations a step, for each probe."""
+    seen = []
+    sampling = Sampling(steps=3, batch=4)
+    likelihood(Model(Exact(), Karras(), (2,)), Tensors("normal", normal(9, 2)), 9, sampling, probes, progress=lambda *counts: seen.append(counts))
+    total = 2 * (3 * 3 + 1) * max(probes, 1)
+    assert seen == [(i, total) for i in range(total)]
+
+
 def test_what_has_no_likelihood_is_refused():
     data = Tensors("normal", normal(9, 2))
     with pytest.raises(Usage, match="standard normal noise"):

@@ -31,6 +31,10 @@ def test_an_evaluation_is_made_once_of_the_same_weights_and_settings(tmp_path):
     assert is_evaluated(run, settings, sampling)
     assert not is_evaluated(run, EvaluateSettings(30), sampling) and not is_evaluated(run, EvaluateSettings(20, "inception"), sampling)
     assert not is_evaluated(run, settings, Sampling(steps=5))
+    quick = settings.quick
+    write_result(run, CARD, measured_of(run, sampling, quick.features) | {"n": quick.n})
+    assert is_evaluated(run, settings, sampling) and is_evaluated(run, quick, sampling), "a quick one takes no other's place"
+    assert (tmp_path / "quick_evaluation.json").is_file() and (quick.n, EvaluateSettings(30_000).quick.n) == (20, 1000)
     run.log(step=8, loss=1.0)
     assert not is_evaluated(run, settings, sampling)
     (tmp_path / "evaluation.json").write_text('{"step": 8')

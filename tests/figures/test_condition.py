@@ -71,10 +71,10 @@ def test_the_film_from_pictures_begins_at_them(fade, tmp_path):
 
 def test_the_strip_of_a_model_between_two_sets_shows_where_each_sample_began(fade):
     model, data = fade
-    picture = condition(model, data, n=2, rows=4)
+    picture = condition(model, data, rows=4)
     batch = data.get(torch.arange(4) * 3)
     for x, source in zip(batch["x"], batch["image"], strict=True):
-        assert near(picture, tiles(x[None])[0]) == 3, "both samples are the truth"
+        assert near(picture, tiles(x[None])[0]) == 2, "one sample, since all would be alike, and it is the truth"
         assert near(picture, tiles(source[None])[0]) == 1
 
 
@@ -142,3 +142,9 @@ def test_a_model_without_conditions_says_so(model, points):
             condition(own, blobs(8))
     with pytest.raises(Usage, match="at least 1 sample"):
         condition(model, blobs(8), n=0)
+
+
+def test_samples_that_would_be_alike_are_refused(fade):
+    model, data = fade
+    with pytest.raises(Usage, match="2 would be alike"):
+        condition(model, data, n=2, rows=4)

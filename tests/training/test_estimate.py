@@ -1,5 +1,6 @@
 """What a recipe will cost."""
 
+import re
 import time
 
 import pytest
@@ -76,5 +77,17 @@ def test_a_step_longer_than_the_time_is_the_only_one(monkeypatch):
     real, taken = Gradient.__call__, []
     monkeypatch.setattr(Gradient, "__call__", lambda self, *rest: (time.sleep(0.4), taken.append(1), real(self, *rest))[2])
     found = estimate(recipe(train={"steps": 10}), seconds=0.5)
-    assert len(taken) == 1 and found.seconds >= 0.4
+    assert len(taken) == 1 and found.seconds >= 0.4 * found.batch
     assert "only 1 step measured" in found.trust and "drawing was not measured" in found.trust
+    assert "longer than" not in found.trust
+    said = estimate(recipe(train={"steps": 10}), seconds=0.3).trust
+    assert re.search(r"gradients of one example and an update took 0\.\d+ s, longer than --seconds 0\.3", said)
+
+
+def test_a_slow_update_is_taken_once_a_step_and_not_for_every_example(monkeypatch):
+    """An update of 0.3 s and 64 examples in 0.1 s or less: a step takes 0.3 s and a little, as measured with few examples at once."""
+    from fromnoise.training.ema import EMA
+
+    monkeypatch.setattr(EMA, "update", lambda self, *rest: time.sleep(0.3))
+    found = estimate(recipe(train={"steps": 10, "batch": 64}), seconds=0.1)
+    assert 0.3 < found.seconds < 64 * 0.3 / 2 and found.run_seconds == pytest.approx(10 * found.seconds)

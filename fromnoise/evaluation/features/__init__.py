@@ -8,7 +8,7 @@ import torch
 from ...data import Dataset
 from ...errors import Problem, Usage
 from ...registry import lookup
-from .cached import cached_cnn
+from .cached import cached_cnn, quick_cnn
 from .clip import ClipScore
 from .cnn import CNN
 from .inception import Inception
@@ -18,15 +18,16 @@ from .resnet import ResNet, resnet_of
 
 Factory = Callable[[Dataset, Dataset, torch.device], FeatureNet]  # (training, held-out examples, where it runs) -> network
 
-FEATURES: dict[str, Factory] = {"cnn": cached_cnn, "inception": lambda train, test, device: Inception(train.shape)}
+QUICK = "cnn_quick"
+FEATURES: dict[str, Factory] = {"cnn": cached_cnn, "cnn_quick": quick_cnn, "inception": lambda train, test, device: Inception(train.shape)}
 
 
 def load_features(spec: str | Path | Factory, train: Dataset, test: Dataset, device: torch.device | str = "cpu") -> FeatureNet:
     """The feature network for a dataset of pictures, ready on a device.
 
     spec  "cnn": a small classifier trained once on the training split and kept in the cache (a set without labels teaches it how far
-          a picture was turned); "inception": that of FID, through the extra `fid`; a safetensors file of a CIFAR ResNet; or
-          `module:Name` of a function of your own, (train, test, device) -> FeatureNet.
+          a picture was turned); "cnn_quick": another, trained a tenth as long; "inception": that of FID, through the extra `fid`; a
+          safetensors file of a CIFAR ResNet; or `module:Name` of a function of your own, (train, test, device) -> FeatureNet.
     """
     if len(train.shape) != 3:
         raise Problem(f"feature networks see pictures (C, H, W); the data is {tuple(train.shape)}")

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...data import Dataset
 from ...errors import Problem
 from ...files import cache, replacing
+from ...progress import duration
 from .cnn import CNN, train_cnn
 from .network import observe, read_weights
 
@@ -21,6 +22,8 @@ VERSION = "v1"  # of the CNN and how it is trained: a change makes other feature
 ROTATION = "v2"  # the same, of the CNN that learns turns: v1 saw mirrored pictures, in which 90 degrees look like 270
 CHECKED = 10_000  # test images that the accuracy is measured on
 HASHED = 2048  # examples that identify a dataset
+SHARE = 0.1  # of the training, of the quick one
+NOTE = "Quick: this CNN was trained a tenth as long as usual; compare with other quick figures alone, never with published ones."
 
 
 class Turned(Dataset):
@@ -45,28 +48,47 @@ class Turned(Dataset):
         return {"x": x, "label": turns.to(x.device)}
 
 
-def cached_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
-    """The CNN of this dataset from the cache, trained and put there first if need be; without labels it learns how far a picture was turned."""
+def cached_cnn(train: Dataset, test: Dataset, device: torch.device, quick: bool = False) -> CNN:
+    """The CNN of this dataset from the cache, trained and put there first if need be; without labels it learns how far a picture was turned.
+
+    quick: another, trained a tenth as long, and kept apart.
+    """
     turned = len(train.classes) < 2
     train, test = (Turned(train), Turned(test)) if turned else (train, test)
     version, shape = ROTATION if turned else VERSION, "x".join(map(str, train.shape))
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-")
-    path = cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{version}.safetensors"
+    path = cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{version}{'-quick' * quick}.safetensors"
     try:
         tensors, meta = read_weights(path)
         net = CNN(train.shape, len(train.classes), meta["name"])
         net.load_state_dict(tensors)
-        return net
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
-        pass  # absent, cut short or another version's: made anew
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):  # absent, cut short or another version's: made anew
+        net = _trained(train, test, device, path, mirror=False if turned else None, share=SHARE if quick else 1.0)
+    net.note = NOTE if quick else ""
+    return net
+
+
+def quick_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
+    """The CNN of `cnn` trained a tenth as long, for a first look: its figures compare with its own alone."""
+    return cached_cnn(train, test, device, quick=True)
+
+
+def _trained(train: Dataset, test: Dataset, device: torch.device, path: Path, share: float, **how: Any) -> CNN:
+    """A CNN trained on a dataset, named after it and its accuracy, and kept in a file."""
     _writable(path.parent)
-    print(f"training the network that {train.name} is measured in, once: some minutes without a GPU, then kept in {path.parent}", file=sys.stderr)
-    net = train_cnn(train, device, mirror=False if turned else None)
+    quick = "quick " if share < 1 else ""
+    shorter = "" if quick else "; --quick (--features cnn_quick) takes a tenth of that, --features inception or a file of weights none of it"
+
+    def announce(pictures: int, seconds: float) -> None:
+        what = f"training a {quick}CNN on {pictures:,} pictures of {train.name}, to measure in its features"
+        print(f"{what}: about {duration(seconds)}, once; it is kept in {path.parent}{shorter}", file=sys.stderr)
+
+    net = train_cnn(train, device, share=share, announce=announce, **how)
     chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:CHECKED].split(500)
     _, guessed = observe(net, (test.get(part)["x"] for part in chosen))
     labels = torch.cat([test.take(part)["label"].cpu() for part in chosen])
-    net.name = f"{train.name} CNN ({(guessed == labels).double().mean():.2%})".replace("%", " %")
-    meta = {"name": net.name, "dataset": train.name, "version": version}
+    net.name = f"{train.name} {quick}CNN ({(guessed == labels).double().mean():.2%})".replace("%", " %")
+    meta = {"name": net.name, "dataset": train.name}
     with replacing(path) as temporary:
         save_file({key: value.contiguous().cpu() for key, value in net.state_dict().items()}, temporary, meta)
     return net

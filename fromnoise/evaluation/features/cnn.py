@@ -1,7 +1,10 @@
 """The small classifier that `evaluate` trains for itself: features for data that no published network has seen."""
 
 import math
+import time
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +20,7 @@ LARGEST = 64  # pixels; a wider picture is averaged down to this before the firs
 SEEN = 600_000 * 28 * 28  # pixels shown in training
 EPOCHS = (3, 100)  # ... but no fewer or more passes than these
 KEPT = 65_536  # images of a large set that are trained on
+FIRST = 5  # steps that tell how long the others take
 
 
 def _unit(inputs: int, outputs: int, kernel: int, pool: bool) -> list[nn.Module]:
@@ -75,21 +79,29 @@ def augmented(images: Tensor, mirror: bool, generator: torch.Generator) -> Tenso
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def train_cnn(train: Dataset, device: torch.device, seed: int = 0, seen: int = SEEN, mirror: bool | None = None) -> CNN:
-    """A CNN trained on a labelled dataset: AdamW, one-cycle rate, augmentation; the same seed gives the same weights on the same machine. `mirror` shows half of
-    them mirrored; by default where they have three channels (photographs may be mirrored, letters may not)."""
+def train_cnn(
+    train: Dataset, device: torch.device, seed: int = 0, seen: int = SEEN, mirror: bool | None = None, share: float = 1.0,
+    announce: Callable[[int, float], Any] = lambda pictures, seconds: None,
+) -> CNN:  # fmt: skip
+    """A CNN trained on a labelled dataset: AdamW, one-cycle rate, augmentation; the same seed gives the same weights on the same machine.
+
+    mirror    shows half of them mirrored; by default where they have three channels (photographs may be mirrored, letters may not)
+    share     of the usual passes over the pictures, at least one;  announce  called after the first steps with how many pictures there are, and about
+              how many seconds all will take
+    """
     mirror = train.shape[0] == 3 if mirror is None else mirror
     draw = torch.Generator().manual_seed(seed)
     stored, labels = _kept(train, torch.randperm(len(train), generator=draw)[:KEPT], device)
     size = min(256, len(labels))
     per_epoch = len(labels) // size
-    steps = per_epoch * min(max(seen // (len(labels) * stored[0, 0].numel()), EPOCHS[0]), EPOCHS[1])
+    usual = min(max(seen // (len(labels) * stored[0, 0].numel()), EPOCHS[0]), EPOCHS[1])
+    steps = per_epoch * max(1, round(share * usual))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = CNN(train.shape, len(train.classes)).to(device).train()
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.02)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.2)
-    dtype, order = precision(device), torch.empty(0)
+    dtype, order, first, began = precision(device), torch.empty(0), min(FIRST, steps - 1), 0.0
     for step in track(range(steps), f"training the CNN that sees {train.name}", steps):
         if step % per_epoch == 0:
             order = torch.randperm(len(labels), generator=draw).to(device)
@@ -98,7 +110,14 @@ def train_cnn(train: Dataset, device: torch.device, seed: int = 0, seen: int = S
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             logits = net(images)[1]
         optimizer.zero_grad()
-        F.cross_entropy(logits.float(), labels[at], label_smoothing=0.05).backward()
+        loss = F.cross_entropy(logits.float(), labels[at], label_smoothing=0.05)
+        loss.backward()
         optimizer.step()
         rate.step()
+        if step in (0, first):
+            loss.item()  # waits for a GPU
+            now = time.perf_counter()
+            began = began or now  # what the first step costs once is not counted
+        if step == first:
+            announce(len(labels), (now - began) / max(first, 1) * steps)
     return net.eval().requires_grad_(False)

@@ -15,6 +15,7 @@ class FeatureNet(nn.Module, ABC):
 
     name: str  # goes with every figure measured in it: distances of different networks do not compare
     classes: int | None = None  # how many it tells apart, None where that is not known
+    note: str = ""  # what a reader of figures measured in it should beware of
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
