@@ -212,5 +212,8 @@ assert 'torch' not in sys.modules and 'numpy' not in sys.modules"""
 
 
 def test_two_linear_recipe_has_the_published_count():
-    model = built(config.load("mnist_two_linear"), (1, 28, 28), tuple("0123456789"))
-    assert sum(p.numel() for p in model.parameters()) == 7_421_508
+    """7,421,508 where a label is always given, as published; "no label", which guidance leads away from, is one vector of 239 more."""
+    always, guided = (config.load("mnist_two_linear", settings) for settings in (["conditions.0.drop=0", "sample.guidance=1"], []))
+    for recipe, parameters in ((always, 7_421_508), (guided, 7_421_508 + 239)):
+        model = built(recipe, (1, 28, 28), tuple("0123456789"))
+        assert sum(p.numel() for p in model.parameters()) == parameters

@@ -77,7 +77,7 @@ def _trained(train: Dataset, test: Dataset, device: torch.device, path: Path, sh
     """A CNN trained on a dataset, named after it and its accuracy, and kept in a file."""
     _writable(path.parent)
     quick = "quick " if share < 1 else ""
-    shorter = "" if quick else "; --quick (--features cnn_quick) takes a tenth of that, --features inception or a file of weights none of it"
+    shorter = "" if quick else "; --features cnn_quick takes a tenth of that, --features inception or a file of weights none of it"
 
     def announce(pictures: int, seconds: float) -> None:
         what = f"training a {quick}CNN on {pictures:,} pictures of {train.name}, to measure in its features"
