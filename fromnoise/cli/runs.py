@@ -20,8 +20,8 @@ REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "penalties": "diffusion:PENALTIES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
     "trackers": "training.trackers:TRACKERS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES"}  # fmt: skip
 SETTINGS = {"train": "training:TrainSettings", "sample": "model:Sampling", "evaluate": "evaluation:EvaluateSettings"}  # and the denoiser's
-GIVEN = ("split", "x0", "x", "level", "data_std", "weak", "guide", "init", "first")  # not by a recipe
-TABLE = ("n", "start", "end")  # by the schedule `table`, to the betas that it names
+GIVEN = ("split", "x0", "x", "level", "data_std", "weak", "guide", "init", "first", "done", "a", "b")  # not by a recipe
+BESIDE = {"tables": ("n", "start", "end"), "optimizers": ("lr", "betas", "weight_decay")}  # by what names them: the schedule `table`, and `train`
 Foreign = Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")]
 Layout = Annotated[str, Option("--to", help="The layout: diffusers.")]
 Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")]
@@ -113,7 +113,7 @@ def _print_part(title: str, thing: Any) -> None:
     elif isinstance(thing, Mapping):
         print(f"{title}: {thing.get('name')}, {_of(thing)}")
     else:
-        given = thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else TABLE if title.startswith("tables") else GIVEN
+        given = thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else (*GIVEN, *BESIDE.get(title.partition(":")[0], ()))
         try:
             rows = lib.config.settings(thing, tuple(given))
         except (ValueError, TypeError):  # written in C: nothing to set

@@ -8,8 +8,11 @@ from .command import app, command, print_table
 from .options import Argument, Device, Option
 
 Recipe = Annotated[str, Argument(help="A recipe that comes with fromnoise (`fromnoise list recipes`), or a .yaml file.")]
-Overrides = Annotated[list[str] | None, Argument(metavar="[KEY=VALUE]...", help="Settings put over the recipe's, such as train.batch=64.")]
-Out = Annotated[Path | None, Option("--out", "-o", help="The run folder; runs/RECIPE unless said.")]
+Overrides = Annotated[
+    list[str] | None,
+    Argument(metavar="[RECIPE]... [KEY=VALUE]...", help="Further recipes, each over those before it; and settings over all, such as train.batch=64."),
+]
+Out = Annotated[Path | None, Option("--out", "-o", help="The run folder; runs/RECIPE, of the first, unless said.")]
 Fresh = Annotated[bool, Option("--fresh", help="Begin anew; an earlier run there is renamed, not lost.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Print nothing while it goes well.")]
 Evaluate = Annotated[bool, Option("--evaluate", help="Then draw and measure the samples that the recipe's `evaluate` asks for.")]
@@ -17,7 +20,7 @@ Seconds = Annotated[float, Option("--seconds", help="How long to measure.", min=
 BaseTrust = Annotated[bool, Option("--trust", help="Allow the run of `base` parts of its own (module:Class), which runs their code.")]
 
 
-@command(app, "train digits", "train mnist network.width=64 train.minutes=5", "train my.yaml --out runs/mine")
+@command(app, "train digits", "train mnist network.width=64 train.minutes=5", "train mnist my.yaml --out runs/mine")
 def train(recipe: Recipe, overrides: Overrides = None, out: Out = None, fresh: Fresh = False, device: Device = None, quiet: Quiet = False,
           then: Evaluate = False, trust: BaseTrust = False) -> None:  # fmt: skip
     """Train a recipe, or go on with it: the same command resumes where it stopped."""

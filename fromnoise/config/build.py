@@ -7,7 +7,8 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,39 @@ def build(table: Mapping[str, Any], node: Any, what: str, nested: Nested | None 
 
     `given` are arguments that the node may not set; `nested` builds arguments of those types from nodes of their own.
     """
+    return call(*_named(table, node, what), nested, **given)
+
+
+def _named(table: Mapping[str, Any], node: Any, what: str) -> tuple[Any, dict[str, Any], str]:
+    """(what a node names in a registry, its settings, both in words)."""
     node = node if isinstance(node, Mapping) else {"name": node}
     if node.get("name") is None:
         raise Usage(f"{what} needs a name: {what}={next(iter(table))}, or {{name: {next(iter(table))}, …}}; one of: {', '.join(table)}")
     name = node["name"]
     settings = {key: value for key, value in node.items() if key != "name"}
-    return call(lookup(table, name, what), settings, f"{what} {getattr(name, '__name__', name)}", nested, **given)
+    return lookup(table, name, what), settings, f"{what} {getattr(name, '__name__', name)}"
+
+
+def bound(table: Mapping[str, Any], node: Any, what: str, given: Sequence[str] = ()) -> Any:
+    """What a name, or a node with a name and settings, names in a registry, with those settings bound to it: a function that is called with the rest,
+    which are the arguments without a default, and those of `given`."""
+    thing, settings, what = _named(table, node, what)
+    if not settings:
+        return thing
+    rest = [key for key, p in inspect.signature(thing).parameters.items() if p.default is p.empty or key in given]
+    return partial(thing, **arguments(thing, settings, what, given=rest))
 
 
 def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nested: Nested | None = None, **given: Any) -> Any:
     """thing(**settings, **given) with names and types checked against its signature; arguments of `given` that it does not take are left out."""
+    values, parameters = arguments(thing, settings, what, nested, given), inspect.signature(thing).parameters
+    return thing(**values, **{key: value for key, value in given.items() if key in parameters})
+
+
+def arguments(
+    thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nested: Nested | None = None, given: Collection[str] = ()
+) -> dict[str, Any]:
+    """The settings as arguments of the thing, names and types checked against its signature; those of `given` are not settings."""
     if not isinstance(settings, Mapping):
         raise Usage(f"{what} is a mapping of settings, not {settings!r}")
     parameters = inspect.signature(thing).parameters
@@ -54,7 +78,7 @@ def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nest
     for key, p in parameters.items():
         if p.default is p.empty and key not in values and key not in given and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
             raise Usage(f"{what} needs {key}: add {key}=…")
-    return thing(**values, **{key: value for key, value in given.items() if key in parameters})
+    return values
 
 
 def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -151,9 +152,10 @@ def check_used(recipe: Recipe, typed: Sequence[str]) -> None:
     for keys, other, idle, why in IDLE:
         part, name = other.split(".")
         said = getattr(recipe, part) or {}
-        for key in keys if said.get(name) in idle else ():
+        value = said[name].get("name") if isinstance(said.get(name), Mapping) else said.get(name)
+        for key in keys if value in idle else ():
             if key.split(".")[1] in said and (key in typed or other not in typed):
-                raise Usage(f"{key} would do nothing: {other} is {said.get(name, idle[-1])}, {why}; leave one of them out")
+                raise Usage(f"{key} would do nothing: {other} is {value or idle[-1]}, {why}; leave one of them out")
 
 
 def find(recipe: str) -> Path:
@@ -165,12 +167,12 @@ def find(recipe: str) -> Path:
         return path
     known = recipes()
     if recipe not in known:
-        raise Usage(f"no recipe {recipe!r}{nearest(recipe, known)}; or give the path of a .yaml file")
+        raise Usage(f"no recipe {recipe!r}{nearest(recipe, known)}; or give the path of a .yaml file, or a setting as key=value, such as train.batch=64")
     return known[recipe]
 
 
-def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """A YAML file as a recipe, dotted overrides `key.key=value` merged over it.
+def read(paths: Path | Sequence[Path], overrides: Sequence[str] = ()) -> Recipe:
+    """YAML files as a recipe, each merged over those before it, and dotted overrides `key.key=value` over all.
 
     An override of a part's name, `network=conv` or `network.name=conv`, takes that part's defaults: settings of the old one make no sense there.
     One length of training takes the place of the file's other.
@@ -178,12 +180,8 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    try:
-        config = OmegaConf.load(path)
-        plain = OmegaConf.to_container(config, resolve=True)
-    except Exception as error:  # YAML and OmegaConf raise many types
-        raise Problem(f"{path} is not readable as YAML: {' '.join(str(error).split())[:200]}") from error
-    Recipe.of(plain, str(path))  # what is wrong with the file is said before what is wrong with the overrides
+    paths = [paths] if isinstance(paths, Path) else paths
+    config, path = OmegaConf.create(reduce(_over, map(_content, paths))), " + ".join(map(str, paths))
     pairs = [_override(text) for text in overrides]
     lengths = {key for key, _ in pairs if key in [f"train.{length}" for length in LENGTHS]}
     for key, text in sorted(pairs, key=lambda pair: pair[0].count(".")):  # names before the settings below them
@@ -197,12 +195,41 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise Usage(f"${{…}} stands for another setting, and there is none such: {str(error).splitlines()[0]}") from error
     if lengths and isinstance(plain.get("train"), dict):
         plain["train"] = {key: value for key, value in plain["train"].items() if key not in LENGTHS or f"train.{key}" in lengths}
-    return Recipe.of(plain, str(path))
+    return Recipe.of(plain, path)
 
 
-def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe that comes with fromnoise, by name, or a file, with overrides; raises Usage for what would do nothing, which a run may hold all the same."""
-    found = read(find(recipe), overrides)
+def _content(path: Path) -> Any:
+    """What a file holds; raises Problem where that is no recipe, before anything is put over it."""
+    from omegaconf import OmegaConf
+
+    try:
+        config = OmegaConf.load(path)
+        Recipe.of(OmegaConf.to_container(config, resolve=True), str(path))
+        return OmegaConf.to_container(config)
+    except Problem:
+        raise
+    except Exception as error:  # YAML and OmegaConf raise many types
+        raise Problem(f"{path} is not readable as YAML: {' '.join(str(error).split())[:200]}") from error
+
+
+def _over(below: Any, above: Any, key: str = "") -> Any:
+    """A node of a recipe over another: mappings key by key, but a part of another name, a list or a value takes the other's place."""
+    if key in PARTS:
+        below, above = ({"name": node} if isinstance(node, str) else node for node in (below, above))
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)) or above.get("name", below.get("name")) != below.get("name"):
+        return above
+    if key == "train" and set(LENGTHS) & above.keys():
+        below = {name: value for name, value in below.items() if name not in LENGTHS}
+    return {**below, **{name: _over(below.get(name), value, f"{key}.{name}" if key else str(name)) for name, value in above.items()}}
+
+
+def load(recipe: str, more: Sequence[str] = ()) -> Recipe:
+    """A recipe that comes with fromnoise, by name, or a file; `more` are further recipes, each merged over those before it, and settings key=value over all.
+
+    Raises Usage for what would do nothing, which a run may hold all the same.
+    """
+    others, overrides = ([word for word in more if ("=" in word) == setting] for setting in (False, True))
+    found = read([find(name) for name in (recipe, *others)], overrides)
     check_used(found, [_override(text)[0] for text in overrides])
     return found
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import Usage
+from ..errors import Usage, Within
 from ..registry import lookup
 from . import predict
 from .denoiser import Denoiser
@@ -61,9 +61,9 @@ def l1(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).abs()
 
 
-def huber(a: Tensor, b: Tensor) -> Tensor:
-    """Half the squared error up to 1, the absolute error less 1/2 above."""
-    return F.huber_loss(a, b, reduction="none")
+def huber(a: Tensor, b: Tensor, delta: Annotated[float, Within(1e-6, 10**6)] = 1.0) -> Tensor:
+    """Half the squared error up to delta, delta times the absolute error less delta / 2 above (Huber 1964)."""
+    return F.huber_loss(a, b, reduction="none", delta=delta)
 
 
 DISTANCES: dict[str, Distance] = {"mse": mse, "l1": l1, "huber": huber}

@@ -110,7 +110,7 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
 
     def evaluate(seconds: float | None = None) -> float | None:
         held_out = monitor.evaluate(seconds)
-        if held_out is not None and settings.rate == "plateau":
+        if held_out is not None and settings.rates_by_loss:
             state.plateau.update(held_out)
         keep_best(run, state.step, parts, held_out)
         return held_out

@@ -18,12 +18,10 @@ from ..device import free_memory, out_of_memory, uncompiled
 from ..draws import Draws
 from ..model import NotFinite
 from ..progress import console, duration
-from ..registry import lookup
 from ..runs.folder import Run
 from .setup import Setup
 from .state import FORWARD, LOOKS, State
 from .step import measured
-from .trackers import TRACKERS
 
 TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
 
@@ -50,7 +48,7 @@ class Monitor:
         self.live = self.console.is_terminal and not self.console.quiet
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=self.console, disable=not self.live)
-        make = lookup(TRACKERS, self.settings.tracker, "train.tracker")
+        make = self.settings.parts["tracker"]
         self.trackers = [make(run)] if make and self.main else []
 
     def open(self, changed: str | None) -> None:

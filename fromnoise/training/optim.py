@@ -4,14 +4,16 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from ..config import Within
 from ..device import precision
 
 Betas = tuple[float, float]
+Patience = Annotated[int, Within(1, 10**6)]
 LEAST = 16  # rows and columns of a matrix that Muon takes
 
 
@@ -135,13 +137,41 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {  # called (param
     "adamw": partial(torch.optim.AdamW, fused=True), "adam": partial(torch.optim.Adam, fused=True), "schedule_free": ScheduleFreeAdamW,
     "muon": Muon}  # fmt: skip
 
+
+
+def constant(done: float) -> float:
+    """1: the peak, once it is reached."""
+    return 1.0
+
+
+def cosine(done: float) -> float:
+    """(1 + cos(pi done)) / 2 (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
+    return (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+def linear(done: float) -> float:
+    """1 - done."""
+    return 1 - min(done, 1.0)
+
+
+def step(done: float, gamma: Annotated[float, Within(0, 1)] = 0.1, milestones: list[Annotated[float, Within(0, 1)]] = [0.5, 0.75]) -> float:  # noqa: B006
+    """gamma to the number of milestones passed (He et al. 2016, section 4.2, has these).
+
+    gamma  by how much the rate falls at each;  milestones  shares of the run
+    """
+    return gamma ** sum(done >= milestone for milestone in milestones)
+
+
+def plateau(done: float, patience: Patience = 5, by: Annotated[float, Within(0, 1)] = 0.5, least: Annotated[float, Within(0, 1)] = 1e-3) -> float:
+    """1, and lower when the held-out loss has not fallen for a while.
+
+    patience  evaluations without a lower one, until it is multiplied;  by  what;  least  share of the peak
+    """
+    return 1.0  # State has the factor, as it depends on more than the share of the run
+
+
 # The learning rate as a share of its peak, by how much of the run is done (0 to 1).
-RATES: dict[str, Callable[[float], float]] = {
-    "constant": lambda done: 1.0,
-    "cosine": lambda done: (1 + math.cos(math.pi * min(done, 1.0))) / 2,
-    "linear": lambda done: 1 - min(done, 1.0),
-    "plateau": lambda done: 1.0,  # falls by Plateau alone
-}
+RATES: dict[str, Callable[..., float]] = {"constant": constant, "cosine": cosine, "linear": linear, "step": step, "plateau": plateau}
 
 
 @dataclass

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from ..config import LENGTHS, Within
+from ..config import LENGTHS, Within, bound
 from ..diffusion import DISTANCES, PENALTIES, WEIGHTS
 from ..errors import Usage
-from ..registry import lookup
-from .optim import OPTIMIZERS, RATES
+from .optim import OPTIMIZERS, RATES, ScheduleFreeAdamW, plateau
 from .trackers import TRACKERS
 
 MOST, TINY = 10**12, 1e-30  # steps or images that nobody lives to see; what is above 0
@@ -16,11 +16,12 @@ Some = Annotated[int, Within(1, MOST)]
 AnyNumber = Annotated[int, Within(0, MOST)]
 Above = Annotated[float, Within(TINY, MOST)]
 PARTS = {"optimizer": OPTIMIZERS, "rate": RATES, "weight": WEIGHTS, "distance": DISTANCES, "penalty": PENALTIES, "tracker": TRACKERS}
+Part = str | dict[str, Any] | Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The settings of a training run; a part of `PARTS` is a name, `module:Name`, or the thing itself.
+    """The settings of a training run; a part of `PARTS` is a name, a mapping of a name and settings, `module:Name`, or the thing itself.
 
     images          how long: so many examples seen. Or steps, so many batches; or minutes, which the speed of the run's first part turns into images
     batch           examples a step, over all processes;  accumulate  in how many micro-batches each process takes its share
@@ -43,18 +44,18 @@ class TrainSettings:
     minutes: Annotated[float, Within(1e-6, 10**7)] | None = None
     batch: Annotated[int, Within(1, 1_000_000)] = 128
     accumulate: Annotated[int, Within(1, 1_000_000)] = 1
-    optimizer: str | Callable[..., Any] = "adamw"
+    optimizer: Part = "adamw"
     lr: Annotated[float, Within(TINY, 1000)] = 1e-3
-    rate: str | Callable[..., Any] = "cosine"
+    rate: Part = "cosine"
     warmup: AnyNumber = 12_800
     betas: list[Annotated[float, Within(0, 1)]] = field(default_factory=lambda: [0.9, 0.99])
     weight_decay: Annotated[float, Within(0, 1000)] = 0.0
     clip: Above = 1.0
     ema: Above = 500_000
     ema_warmup: Annotated[float, Within(0, MOST)] = 0.05
-    weight: str | Callable[..., Any] = "flat"
-    distance: str | Callable[..., Any] = "mse"
-    penalty: str | Callable[..., Any] | None = None
+    weight: Part = "flat"
+    distance: Part = "mse"
+    penalty: Part | None = None
     penalty_weight: float = 1.0
     max_bad_steps: Some = 5
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -68,7 +69,7 @@ class TrainSettings:
     keep: AnyNumber = 0
     keep_every: Some | None = None
     workers: Annotated[int, Within(0, 256)] = 0
-    tracker: str | Callable[..., Any] = "none"
+    tracker: Part = "none"
 
     def __post_init__(self) -> None:
         said = [key for key in LENGTHS if getattr(self, key) is not None]
@@ -76,16 +77,24 @@ class TrainSettings:
             raise Usage("say how long to train: train.images=400000, train.steps=3000, or train.minutes=5")
         if len(said) > 1:
             raise Usage(f"one length at a time: train.{said[0]} and train.{said[1]} are both set; leave one out")
-        for key, table in PARTS.items():
-            if getattr(self, key) is not None:
-                lookup(table, getattr(self, key), f"train.{key}")
-        if self.rate == "plateau" and not (self.evals and self.held_out):
+        if self.rates_by_loss and not (self.evals and self.held_out):
             raise Usage("train.rate=plateau follows the held-out loss; set train.evals and train.held_out above 0, or choose another rate")
         if self.penalty is None and self.penalty_weight != 1:
             raise Usage(f"train.penalty_weight says how much a penalty counts, and there is none; set train.penalty ({', '.join(PENALTIES)}), or leave it out")
         within = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        if not within or (self.optimizer == "schedule_free" and not self.betas[0]):
+        if not within or (self.parts["optimizer"] is ScheduleFreeAdamW and not self.betas[0]):
             raise Usage(f"train.betas are two numbers from 0 to below 1 (schedule_free needs the first above 0), not {self.betas}")
+
+    @cached_property
+    def parts(self) -> dict[str, Any]:
+        """What each of `PARTS` names, with its settings; raises Usage for what is not there."""
+        given = ("lr", "betas", "weight_decay")  # to optimizers, by settings of their own
+        return {key: (node := getattr(self, key)) and bound(table, node, f"train.{key}", given) for key, table in PARTS.items()}
+
+    @property
+    def rates_by_loss(self) -> bool:
+        """Whether the learning rate follows the held-out loss."""
+        return getattr(self.parts["rate"], "func", self.parts["rate"]) is plateau
 
     @property
     def total(self) -> int | None:

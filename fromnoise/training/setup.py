@@ -20,9 +20,7 @@ from ..evaluation.examples import example_conditions, spread
 from ..files import cache
 from ..model import Base, Model, build, example_of, expanded, inherited, read_base, with_high
 from ..networks import lay_weights_last, recompute
-from ..registry import lookup
 from .ema import EMA, Average, Optimizers
-from .optim import OPTIMIZERS
 from .settings import TrainSettings
 from .step import Gradient
 
@@ -100,11 +98,11 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     for network in model.networks():  # before anything is made like its weights
         prepare_network(network, settings, accelerator.device, own_process)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    make = lookup(OPTIMIZERS, settings.optimizer, "train.optimizer")
+    make = settings.parts["optimizer"]
     optimizer = make(parameters, lr=settings.lr, betas=tuple(settings.betas), weight_decay=settings.weight_decay)
     ema = Optimizers(optimizer) if hasattr(optimizer, "eval") else EMA(parameters, settings.ema, settings.ema_warmup)
     if isinstance(ema, Optimizers) and {"ema", "ema_warmup"} & recipe.train.keys():
-        chosen = "; ".join([chosen] * bool(chosen) + [f"train.ema has no part in this: {settings.optimizer} keeps an average of its own"])  # type: ignore[list-item]
+        chosen = "; ".join([chosen] * bool(chosen) + [f"train.ema has no part in this: {type(optimizer).__name__} keeps an average of its own"])  # type: ignore[list-item]
     trained, optimizer = accelerator.prepare(model, optimizer)
     gradient = Gradient(accelerator, trained, parameters, settings, settings.accumulate)
     return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, gradient,

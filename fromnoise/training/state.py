@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import call
-from ..registry import lookup
-from .optim import RATES, Plateau
+from .optim import Plateau
 from .settings import TrainSettings
 
 LOOKS = 0.1  # of a run's time at most that its looks take: held-out losses and grids; and as much again the end
@@ -56,6 +55,7 @@ class State:
         if settings.keep < self.keep:  # what was kept under a larger number stays
             self.kept = []
         self.keep = settings.keep
+        vars(self.plateau).update(getattr(settings.parts["rate"], "keywords", {}) if settings.rates_by_loss else {})
         if settings.minutes is None:
             self.total, self.evals, self.minutes = settings.total, settings.evals, None
         elif self.total is not None and self.minutes != settings.minutes:  # longer or shorter now: at the speed so far
@@ -82,7 +82,7 @@ class State:
         """The learning rate of the next step."""
         warmup = self.warmup(settings)
         rising = min(1.0, (self.images + settings.batch) / warmup) if warmup else 1.0
-        return settings.lr * rising * lookup(RATES, settings.rate, "train.rate")(self.done) * self.plateau.factor * self.factor
+        return settings.lr * rising * settings.parts["rate"](self.done) * self.plateau.factor * self.factor
 
     def seconds_left(self, settings: TrainSettings) -> float:
         """Seconds that the next look may take: all looks of a run are a tenth of it, and each saves what it leaves for the later ones."""

@@ -11,11 +11,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..device import free_memory, out_of_memory
-from ..diffusion import PENALTIES, WEIGHTS, Level
+from ..diffusion import Level
 from ..draws import Draws
 from ..errors import Problem
 from ..networks import set_dropout_keys
-from ..registry import lookup
 from .settings import TrainSettings
 
 
@@ -34,10 +33,9 @@ def noise(model: nn.Module, batch: Mapping[str, Any], draws: Draws, accelerator:
 
 def measured(model: nn.Module, settings: TrainSettings, batch: Mapping[str, Any], level: Level, eps: Tensor, draws: Draws) -> Tensor:
     """The loss (B,) as the settings measure it."""
-    part = settings.penalty and lookup(PENALTIES, settings.penalty, "train.penalty")
+    part = settings.parts["penalty"]
     penalty = part and (lambda a, b: settings.penalty_weight * part(a, b))
-    weight = lookup(WEIGHTS, settings.weight, "train.weight")
-    return model(batch, level, eps, weight, draws, distance=settings.distance, penalty=penalty)
+    return model(batch, level, eps, settings.parts["weight"], draws, distance=settings.parts["distance"], penalty=penalty)
 
 
 @dataclass

@@ -179,7 +179,7 @@ def test_a_run_may_hold_such_settings(tmp_path):
 def test_an_average_that_has_no_part_is_named():
     """A recipe's, where an optimizer that keeps its own was chosen over it."""
     said = setup(recipe(train={"optimizer": "schedule_free", "ema": 9.0})).chosen
-    assert said is not None and "train.ema has no part in this: schedule_free keeps an average of its own" in said
+    assert said is not None and "train.ema has no part in this: ScheduleFreeAdamW keeps an average of its own" in said
     assert setup(recipe(train={"optimizer": "schedule_free"})).chosen is None and setup(recipe(train={"ema": 9.0})).chosen is None
 
 

@@ -28,6 +28,43 @@ def test_a_name_in_short_is_a_part(file):
     assert recipe.predict is None and recipe.with_defaults().predict == "v"
 
 
+OVER = {  # what a second file says, and what becomes of the first with it
+    "train: {lr: 0.5}": {"train": {"images": 1000, "batch": 10, "lr": 0.5}},
+    "train: {minutes: 2}": {"train": {"minutes": 2, "batch": 10}},
+    "network: {width: 8}": {"network": {"name": "unet", "width": 8}},
+    "network: {name: unet, blocks: 1}": {"network": {"name": "unet", "width": 16, "blocks": 1}},
+    "network: conv": {"network": {"name": "conv"}},
+    "network: {name: conv, width: 5}": {"network": {"name": "conv", "width": 5}},
+    "noise: {high: 0.9}": {"noise": {"name": "cosine", "high": 0.9}},
+    "conditions: []": {"conditions": []},
+    "seed: 4\npredict: eps": {"seed": 4, "predict": "eps"},
+    "": {},
+}
+
+
+@pytest.mark.parametrize("text", OVER)
+def test_a_later_recipe_is_merged_over_an_earlier_one(file, tmp_path, text):
+    (tmp_path / "second.yaml").write_text(text)
+    assert config.load(str(file), [str(tmp_path / "second.yaml")]) == dataclasses.replace(config.read(file), **OVER[text])
+
+
+def test_recipes_are_merged_left_to_right_and_settings_come_last(file, tmp_path):
+    for i, name in enumerate(("second", "third"), 2):
+        (tmp_path / f"{name}.yaml").write_text(f"train: {{lr: {i}, batch: {i}, rate: {{name: step, gamma: 0.{i}}}}}")
+    second, third = (str(tmp_path / f"{name}.yaml") for name in ("second", "third"))
+    train = config.load(str(file), [second, "train.batch=7", third]).train
+    assert train == {"images": 1000, "lr": 3, "batch": 7, "rate": {"name": "step", "gamma": 0.3}}
+    assert config.load(str(file), [third, second, "train.rate=cosine"]).train["rate"] == {"name": "cosine"}
+
+
+def test_what_is_wrong_with_a_later_recipe_names_its_file(file, tmp_path):
+    (tmp_path / "second.yaml").write_text("netwrk: conv")
+    with pytest.raises(Usage, match="second.yaml: no setting 'netwrk'"):
+        config.load(str(file), [str(tmp_path / "second.yaml")])
+    with pytest.raises(Usage, match="no recipe 'width'.* key=value"):
+        config.load(str(file), ["width"])
+
+
 def test_a_recipe_is_frozen_and_comes_back_from_its_text(file):
     recipe = config.read(file)
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -4,7 +4,12 @@ from dataclasses import asdict
 import pytest
 import torch
 
+from fromnoise import config
+from fromnoise.diffusion import Level
+from fromnoise.errors import Usage
 from fromnoise.training.optim import OPTIMIZERS, RATES, Muon, Plateau, ScheduleFreeAdamW, orthogonal
+from fromnoise.training.settings import TrainSettings
+from fromnoise.training.state import State
 
 
 def test_schedule_free_adamw_is_the_papers_algorithm():
@@ -127,6 +132,50 @@ def test_rates_from_peak_to_end():
     assert [RATES["constant"](t) for t in (0, 0.5, 1)] == [RATES["plateau"](t) for t in (0, 0.5, 1)] == [1, 1, 1]
     assert [RATES["linear"](t) for t in (0, 0.25, 1, 1.2)] == [1, 0.75, 0, 0]
     assert [RATES["cosine"](t) for t in (0, 1 / 3, 0.5, 1, 1.2)] == pytest.approx([1, 0.75, 0.5, 0, 0])
+
+
+@pytest.mark.parametrize(("gamma", "milestones"), [(0.1, [0.5, 0.75]), (0.5, [0.2, 0.4, 0.6, 0.8]), (0.3, [])])
+def test_step_is_multi_step_lr(gamma, milestones):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
+    theirs = torch.optim.lr_scheduler.MultiStepLR(optimizer, [int(share * 20) for share in milestones], gamma)
+    for i in range(20):
+        assert RATES["step"](i / 20, gamma, milestones) == pytest.approx(theirs.get_last_lr()[0], rel=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+def test_parts_of_training_take_settings_of_their_own():
+    nodes = {"rate": {"name": "step", "gamma": 0.5}, "optimizer": {"name": "muon", "momentum": 0.8}, "distance": {"name": "huber", "delta": 2}}
+    settings = config.call(TrainSettings, {"images": 10, "weight": {"name": "sigmoid", "bias": 1}, **nodes}, "train")
+    assert [settings.parts["rate"](done) for done in (0, 0.5, 0.8)] == [1, 0.5, 0.25]
+    assert settings.parts["optimizer"]([torch.nn.Parameter(torch.zeros(20, 20))], lr=0.1).param_groups[0]["momentum"] == 0.8
+    a, b = torch.tensor([3.0]), torch.tensor([0.0])
+    assert settings.parts["distance"](a, b).item() == 2 * (3 - 1)
+    level = Level(torch.tensor([0.5]), torch.tensor([0.5]))  # log SNR 0
+    assert settings.parts["weight"](level, torch.ones(1), 1.0).item() == pytest.approx(1 / (1 + math.exp(-1)))
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ({"name": "step", "gama": 1}, "no setting 'gama'"),
+        ({"name": "step", "gamma": 2}, "from 0 to 1"),
+        ({"gamma": 0.5}, "needs a name"),
+        ({"name": "cosine", "done": 1}, "no setting 'done'"),
+    ],
+)
+def test_settings_of_a_part_are_checked(node, said):
+    with pytest.raises(Usage, match=said):
+        config.call(TrainSettings, {"images": 10, "rate": node}, "train")
+
+
+def test_plateau_takes_its_settings_to_the_state():
+    settings = config.call(TrainSettings, {"images": 10, "rate": {"name": "plateau", "patience": 1, "by": 0.25}}, "train")
+    state = State()
+    state.begin(settings)
+    state.plateau.update(1.0)
+    state.plateau.update(2.0)
+    assert (state.plateau.patience, state.plateau.factor) == (1, 0.25)
 
 
 def test_plateau_waits_then_halves_and_starts_waiting_anew():
