@@ -1,11 +1,13 @@
 """Files that are either wholly there or not at all."""
 
+import json
 import os
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .errors import Problem
 
@@ -41,6 +43,14 @@ def sweep(folder: Path) -> None:
     for file in folder.rglob(".*"):
         if HALF.fullmatch(file.name) and file.is_file():
             file.unlink(missing_ok=True)
+
+
+def parse_json(text: str) -> Any:
+    """json.loads, which raises JSONDecodeError, as for other damage, where lists are nested deeper than Python's stack."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deep", text, 0) from None
 
 
 def vacant(path: str | Path) -> Path:

@@ -40,6 +40,7 @@ OURS: dict[str, tuple[str, ...]] = {
     "euler_a": ("euler_ancestral",), "euler_discrete": ("euler",), "dpm_solver": ("dpmpp_2m",), "dpmsolver": ("dpmpp_2m",), "dpm_2m": ("dpmpp_2m",),
     "dpm_solverpp": ("dpmpp_2m",), "ode": ("euler", "heun"), "epsilon": ("eps",), "noise": ("eps",), "sample": ("x0",), "x_0": ("x0",), "x_start": ("x0",),
     "v_prediction": ("v",), "flow_matching": ("velocity", "flow"), "rectified_flow": ("velocity", "flow"), "squaredcos_cap_v2": ("cosine",), "adam_w": ("adamw",),
+    "uvit_base": ("uvit_mid",), "uvit_b": ("uvit_mid",),
 }  # fmt: skip
 # Settings of ours, typed without the part that they are of.
 for _part, _names in {
@@ -58,6 +59,7 @@ NOTES = {  # where another unit is meant
     **dict.fromkeys(("epochs", "epoch", "num_epochs", "max_epochs", "num_train_epochs"), _EPOCH), "kimg": "a kimg is 1000",
     **dict.fromkeys(("warmup_steps", "lr_warmup_steps"), "it counts images: steps times train.batch"),
     **{name: f"a table with betas={name}" for name in _BETAS},
+    **dict.fromkeys(("uvit_base", "uvit_b"), "the paper has small, mid, large and huge"),
     **dict.fromkeys(("num_train_timesteps", "timesteps"), "of a table: noise=table noise.steps=1000"),
     "beta_schedule": "of a table: noise=table noise.betas=linear",
     **dict.fromkeys(("ema_decay", "ema_rate"), "it is a half-life in images, not a decay"), "eval_every": "it says how many there are in the run",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ IDLE = (  # settings that do nothing where another is one of these values
     (("train.ema", "train.ema_warmup"), "train.optimizer", ("schedule_free",), "which keeps an average of its own"),
     (("sample.rescale", "sample.low", "sample.high"), "sample.guidance", (None, 1), "which is no guidance"),
 )
+NEST, DEEPEST = {"[": 1, "{": 1, "]": -1, "}": -1}, 64
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
 
 
@@ -203,6 +205,8 @@ def _content(path: Path) -> Any:
     from omegaconf import OmegaConf
 
     try:
+        if max(accumulate((NEST.get(sign, 0) for sign in path.read_text()), initial=0)) > DEEPEST:  # YAML's parser recurses, in C
+            raise Problem(f"{path} is nested deeper than {DEEPEST} levels; a recipe has three or four")
         config = OmegaConf.load(path)
         Recipe.of(OmegaConf.to_container(config, resolve=True), str(path))
         return OmegaConf.to_container(config)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ..files import parse_json
 from ..model import Sampling
 from ..runs import Run
 from .adherence import Adherence
@@ -50,7 +51,7 @@ def write_result(run: Run, found: Any, how: Mapping[str, Any]) -> str:
 def is_evaluated(run: Run, settings: EvaluateSettings, sampling: Sampling) -> bool:
     """Whether the run holds the evaluation of its last weights by its recipe's settings."""
     try:
-        found = json.loads((run.path / result_file(Card, settings.features)).read_text())
+        found = parse_json((run.path / result_file(Card, settings.features)).read_text())
     except (FileNotFoundError, ValueError):  # not there, or cut short: it is made anew
         return False
     wanted = measured_of(run, sampling, settings.features) | {"n": settings.n}

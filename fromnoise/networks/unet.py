@@ -90,12 +90,15 @@ class ConvOut(Block, nn.Sequential):
     """Norm, SiLU and the last convolution, which is zero at first."""
 
 
+WIDEST = 65_536  # channels: a convolution between two such levels has 39 billion weights
+
+
 def widths_of(what: str, width: int, levels: Sequence[float]) -> list[int]:
     """The channels of every level of a UNet; raises Usage where there is no such UNet."""
     at_least(2, what, width=width)
     widths = [round(width * multiple) for multiple in levels]
-    if min(widths, default=0) < 1:
-        raise Usage(f"{what}: levels are multiples of the width that leave every level 1 channel or more, not {list(levels)}")
+    if not 1 <= min(widths, default=0) <= max(widths) <= WIDEST:
+        raise Usage(f"{what}: levels are multiples of the width that leave every level 1 to {WIDEST:,} channels, not {list(levels)} of {width:,}")
     return widths
 
 

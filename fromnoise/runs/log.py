@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files import parse_json
+
 Entry = dict[str, Any]
 
 
@@ -30,7 +32,7 @@ def entries(file: Path) -> Iterator[Entry]:
         return
     for line in file.read_text(errors="replace").splitlines():
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
         except json.JSONDecodeError:
             continue
         if isinstance(entry, dict) and isinstance(entry.get("step"), (int, float)):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import Problem
+from ...files import parse_json
 from .pictures import ENDINGS
 
 METADATA = tuple(f"{name}.{ending}" for name in ("metadata", "captions") for ending in ("jsonl", "csv", "json"))  # the best first
@@ -98,7 +99,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def document_of(content: str) -> Any:
     """A JSON document of rows, or of a mapping from pictures to what is said of them; None where it is another text."""
     try:
-        document = json.loads(content)
+        document = parse_json(content)
     except ValueError:
         return None
     return None if isinstance(document, dict) and any(key in document for key in COLUMNS["file_name"]) else document
@@ -125,7 +126,7 @@ def _entries(path: Path, document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 def _lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     for i, line in enumerate(lines, 1):
         try:
-            row = json.loads(line) if line.strip() else {}
+            row = parse_json(line) if line.strip() else {}
         except json.JSONDecodeError as error:
             raise Problem(f"{path} line {i}: {error.msg} in column {error.colno}; every line must be one JSON object") from error
         if not isinstance(row, dict):

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image, ImageSequence
 
-from ...files import replacing
+from ...files import parse_json, replacing
 from ...progress import duration
 from ...runs.log import Log, read
 from ..animation import gif
@@ -61,7 +61,7 @@ def _text(file: Path) -> str:
 def _json(file: Path) -> dict[str, Any]:
     """The file's content where it is whole and a mapping, else an empty one."""
     try:
-        found = json.loads(_text(file))
+        found = parse_json(_text(file))
     except json.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
