@@ -1,6 +1,6 @@
 """A model: denoiser, conditions, schedules and source of noise; everything that sampling needs, and nothing of training."""
 
-from .build import Base, build, expanded, inherited, with_high
+from .build import Base, build, expanded, inherited, network_class, with_high
 from .compose import add_control, base_digest, composed, control_key, controls, write_merged
 from .draw import NotFinite, check_images, guided_denoiser, inference_mode
 from .exchange import export_adapter, export_run, import_run
@@ -11,5 +11,5 @@ from .sampling import CLIPS, WORDS, Guide, Sampling, schedule
 __all__ = [
     "CLIPS", "WORDS", "Base", "Guide", "Model", "Sampling", "add_control", "base_digest", "build", "check_images", "composed", "control_key",
     "controls", "example_of", "expanded", "export_adapter", "export_run", "from_foreign", "guided_denoiser", "import_run",
-    "inference_mode", "inherited", "load", "read_base", "schedule", "with_high", "write_merged",
+    "inference_mode", "inherited", "load", "network_class", "read_base", "schedule", "with_high", "write_merged",
 ]  # fmt: skip

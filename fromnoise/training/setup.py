@@ -18,7 +18,7 @@ from ..errors import Usage
 from ..evaluation import EvaluateSettings
 from ..evaluation.examples import example_conditions, spread
 from ..files import cache
-from ..model import Base, Model, build, example_of, expanded, inherited, read_base, with_high
+from ..model import Base, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
 from ..networks import lay_weights_last, recompute
 from .ema import EMA, Average, Optimizers
 from .settings import TrainSettings
@@ -75,10 +75,12 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     if settings.batch % (accelerator.num_processes * settings.accumulate):
         parts = f"{accelerator.num_processes} x {settings.accumulate}"
         raise Usage(f"train.batch is a multiple of processes x accumulate ({parts}), not {settings.batch}")
+    call(EvaluateSettings, recipe.evaluate, "evaluate")  # before the training that it follows
+    if recipe.network:
+        network_class(expanded(recipe.network))  # before data is drawn or read
     node = recipe.with_defaults().data
     data = examples(node, "train") if data is None else data
     test = examples(node, "test") if settings.evals and settings.held_out else None
-    call(EvaluateSettings, recipe.evaluate, "evaluate")  # before the training that it follows
     flip = coerce(node.get("flip", False), bool, "data: flip", {})
     check_flip(data, flip)
     if own_process:
