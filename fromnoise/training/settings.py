@@ -34,6 +34,7 @@ class TrainSettings:
     recompute       keep a block's input alone and compute it again on the way back: less memory, about a third more time
     evals           how many times in the run the loss on `held_out` examples is taken and a grid is drawn
     save_minutes, save_every  how often all is saved, in minutes or steps;  keep, keep_every  averaged weights kept: the last few, every so many steps
+    keep_best       how many of the evaluated weights of the least held-out loss are kept
     tracker         none, tensorboard or wandb, beside log.jsonl
     """
 
@@ -66,6 +67,7 @@ class TrainSettings:
     save_every: Some | None = None
     keep: AnyNumber = 0
     keep_every: Some | None = None
+    keep_best: Some = 1
     workers: Annotated[int, Within(0, 256)] = 0
     tracker: str | Callable[..., Any] = "none"
 
