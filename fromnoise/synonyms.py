@@ -47,7 +47,7 @@ for _part, _names in {
     "data": "path root size flip fit held_out skip_broken", "network": "width levels blocks attention patch heads depth dropout",
     "noise": "low high", "sample": "guidance sampler rescale",
     "train": "images minutes batch accumulate optimizer lr rate warmup ema ema_warmup betas weight_decay clip weight distance penalty precision compile "
-             "recompute evals log_every save_minutes save_every keep keep_every workers tracker max_bad_steps penalty_weight",
+             "recompute evals log_every save_minutes save_every keep keep_every keep_best workers tracker max_bad_steps penalty_weight",
 }.items():  # fmt: skip
     for _name in _names.split():
         OURS.setdefault(_name, (f"{_part}.{_name}",))

@@ -31,7 +31,7 @@ class Run:
     examples.safetensors  what some held-out examples ask, where the model is conditioned on words or pictures
     log.jsonl          a line every `train.log_every` steps, and for each evaluation;  samples/  pictures;  report.html  to read
     plugins/           the files of parts of one's own, where the recipe names some
-    weights/           averaged weights: those of the least held-out loss (best), and of earlier steps as `train.keep` says
+    weights/           averaged weights: those of the least held-out loss (best), and others as `train.keep_best` and `train.keep` say
     """
 
     def __init__(self, path: str | Path):

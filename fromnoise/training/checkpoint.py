@@ -16,7 +16,7 @@ from .state import State
 
 # What may differ when a run goes on: how long it lasts, what is kept and shown, where the data lies.
 MAY_CHANGE = ("train.images", "train.steps", "train.minutes", "train.save_minutes", "train.save_every", "train.keep", "train.keep_every",
-              "train.log_every", "train.evals", "train.held_out", "train.tracker", "train.workers",
+              "train.keep_best", "train.log_every", "train.evals", "train.held_out", "train.tracker", "train.workers",
               *(f"data.{part}{key}" for part in ("", "x.", "source.") for key in ("root", "path")), "base.run", "sample", "evaluate", "version", "id")  # fmt: skip
 
 
@@ -61,11 +61,22 @@ def save(run: Run, state: State, parts: Setup) -> None:
 
 
 def keep_best(run: Run, step: int, parts: Setup, held_out: float | None) -> None:
-    """Keeps the averaged weights as weights/best where the log knows no smaller held-out loss of an earlier step; one that is not finite is none."""
-    earlier = [entry["held_out"] for entry in run.entries() if entry.get("held_out") is not None and entry["step"] < step]
-    if parts.main and held_out is not None and held_out < min(filter(math.isfinite, earlier), default=math.inf):
-        with parts.ema.applied(parts.parameters):
-            run.save_weights(parts.model, step, "best")
+    """Keeps the averaged weights as weights/best where the log knows no smaller held-out loss of an earlier step; one that is not finite is none.
+
+    Where `train.keep_best` is above 1, they are weights/best_STEP too if they are among so many best, and the worst of those makes room: one for
+    one, so that a smaller number removes nothing."""
+    if not parts.main or held_out is None or not math.isfinite(held_out):
+        return
+    losses = {entry["step"]: entry["held_out"] for entry in run.entries() if entry.get("held_out") is not None} | {step: held_out}
+    losses, most = {at: loss for at, loss in losses.items() if math.isfinite(loss)}, parts.settings.keep_best
+    there = {int(file.stem[5:]) for file in run.weights_named("best").parent.glob(f"best_{8 * '[0-9]'}.safetensors")}
+    ranked = sorted({*there, step}, key=lambda at: (losses.get(at, math.inf), at))
+    best, among = all(held_out < loss for at, loss in losses.items() if at < step), most > 1 and step in ranked[:most]
+    with parts.ema.applied(parts.parameters):
+        for name in [*["best"] * best, *[f"best_{step:08d}"] * among]:
+            run.save_weights(parts.model, step, name)
+    for worst in ranked[most:][-1:] if among and step not in there else ():
+        run.weights_named(f"best_{worst:08d}").unlink(missing_ok=True)
 
 
 def restore(run: Run, state: State, parts: Setup) -> None:

@@ -36,6 +36,7 @@ class TrainSettings:
     evals           how many times in the run the loss on held-out examples is taken and a grid is drawn
     held_out        on how many of them, at most: fewer, but 16, where all these losses would take more than a twentieth of the run; 0: no such loss
     save_minutes, save_every  how often all is saved, in minutes or steps;  keep, keep_every  averaged weights kept: the last few, every so many steps
+    keep_best       how many of the evaluated weights of the least held-out loss are kept
     tracker         none, tensorboard or wandb, beside log.jsonl
     """
 
@@ -68,6 +69,7 @@ class TrainSettings:
     save_every: Some | None = None
     keep: AnyNumber = 0
     keep_every: Some | None = None
+    keep_best: Some = 1
     workers: Annotated[int, Within(0, 256)] = 0
     tracker: Part = "none"
 

@@ -134,6 +134,23 @@ def test_a_held_out_loss_that_is_not_a_number_is_never_the_best(tmp_path, monkey
     assert all(torch.equal(best[name], last[name]) for name in last), "the last evaluation was the best"
 
 
+def test_the_best_few_weights_stay_and_make_room_for_better_ones_also_after_a_resume(tmp_path, monkeypatch):
+    """Of losses 5, 2, 4, 3 at steps 5, 10, 15, 20 two are steps 10 and 20; a rerun to 50 with 6 and 1 replaces the worst of them, and one with k = 1 none."""
+    losses = {5: 0.5, 10: 0.2, 15: 0.4, 20: 0.3, 25: 0.6, 50: 0.1, 75: 0.05}
+    monkeypatch.setattr(training.Monitor, "held_out", lambda self: {"0.5": losses[self.state.step]})
+
+    def kept(steps, evals, most):
+        run = train(recipe(train={"steps": steps, "evals": evals, "keep_best": most}), tmp_path / "run", quiet=True)
+        best = load_file(run.weights_named("best"))
+        named = {int(p.stem[5:]): load_file(p) for p in sorted((run.path / "weights").glob("best_*"))}
+        same = [step for step, weights in named.items() if all(torch.equal(weights[name], best[name]) for name in best)]
+        return list(named), same
+
+    assert kept(20, 4, 2) == ([10, 20], [10])
+    assert kept(50, 2, 2) == ([10, 50], [50])
+    assert kept(75, 1, 1) == ([10, 50], []), "fewer: what was kept stays, and the best is another"
+
+
 def test_weights_that_were_kept_stay_where_fewer_are_kept_from_then_on(tmp_path):
     def kept(steps, keep):
         run = train(recipe(train={"steps": steps, "keep": keep, "save_every": 5, "evals": 0}), tmp_path / "run", quiet=True)

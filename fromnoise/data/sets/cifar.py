@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import Problem
-from ..dataset import Tensors, check_split
+from ..dataset import Dataset, Tensors, check_split
 from ..files.published import Published
+from .sized import Side, sized
 
 ARCHIVE = "cifar-10-python.tar.gz"
 FOLDER = "cifar-10-batches-py"
@@ -24,10 +25,13 @@ CIFAR10 = Published(
 )  # fmt: skip
 
 
-def cifar10(root: str | None = None, split: str = "train", download: bool = True) -> Tensors:
-    """CIFAR-10: 50,000 + 10,000 photographs, 32x32 colour, 10 classes; found under root or $FROMNOISE_DATA, else downloaded."""
+def cifar10(root: str | None = None, split: str = "train", download: bool = True, size: Side | None = None) -> Dataset:
+    """CIFAR-10: 50,000 + 10,000 photographs, 32x32 colour, 10 classes; found under root or $FROMNOISE_DATA, else downloaded.
+
+    size: the side of its pictures, resized to it with antialiasing.
+    """
     check_split(split)
-    return read_split(find(root) or CIFAR10.download([ARCHIVE], root, download) / ARCHIVE, split)
+    return sized(read_split(find(root) or CIFAR10.download([ARCHIVE], root, download) / ARCHIVE, split), size, on_black=False)
 
 
 def find(root: str | Path | None) -> Path | None:

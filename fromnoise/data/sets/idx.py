@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import Problem
-from ..dataset import Tensors, check_split
+from ..dataset import Dataset, Tensors, check_split
 from ..files.published import Published
+from .sized import Side, sized
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 PREFIX = {"train": "train", "test": "t10k"}
@@ -43,14 +44,20 @@ LABELS = {  # md5 of the label files' uncompressed bytes: both sets use the same
 }  # fmt: skip
 
 
-def mnist(root: str | None = None, split: str = "train", download: bool = True) -> Tensors:
-    """MNIST: 60,000 + 10,000 handwritten digits, 28x28 grey, 10 classes; found under root or $FROMNOISE_DATA, else downloaded."""
-    return _load(MNIST, root, split, download)
+def mnist(root: str | None = None, split: str = "train", download: bool = True, size: Side | None = None) -> Dataset:
+    """MNIST: 60,000 + 10,000 handwritten digits, 28x28 grey, 10 classes; found under root or $FROMNOISE_DATA, else downloaded.
+
+    size: the side of its pictures; a larger one is padded with black on each side alike, a smaller one resized with antialiasing.
+    """
+    return sized(_load(MNIST, root, split, download), size)
 
 
-def fashion_mnist(root: str | None = None, split: str = "train", download: bool = True) -> Tensors:
-    """Fashion-MNIST: 60,000 + 10,000 garments, 28x28 grey, 10 classes; found under root or $FROMNOISE_DATA, else downloaded."""
-    return _load(FASHION_MNIST, root, split, download)
+def fashion_mnist(root: str | None = None, split: str = "train", download: bool = True, size: Side | None = None) -> Dataset:
+    """Fashion-MNIST: 60,000 + 10,000 garments, 28x28 grey, 10 classes; found under root or $FROMNOISE_DATA, else downloaded.
+
+    size: the side of its pictures; a larger one is padded with black on each side alike, a smaller one resized with antialiasing.
+    """
+    return sized(_load(FASHION_MNIST, root, split, download), size)
 
 
 def _load(source: Published, root: str | None, split: str, download: bool) -> Tensors:

