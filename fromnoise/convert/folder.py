@@ -15,6 +15,7 @@ from ..diffusion import Schedule
 from ..errors import Problem, Usage
 from ..files import replacing, vacant
 from . import dit, process, scheduler, unet, unet_condition
+from .field import checked, refuse_if
 from .rows import to_ours, to_theirs
 
 Settings = Mapping[str, Any]
@@ -63,12 +64,14 @@ def read(path: str | Path) -> Taken:
     part = KINDS[kind]
     drawn = scheduler.read(_scheduler(home, index))
     network = part.network(config)
+    config = checked("config.json", config, part.FIELDS)
     classes, null = part.label(config)
     own = _json(home / "fromnoise.json", True)
     if own.get("null") and not null and classes:
         classes, null = classes - 1, True
-    size = config.get("sample_size") or 32
-    shape = [config.get("in_channels", part.DEFAULTS["in_channels"]), *([size, size] if isinstance(size, int) else size)]
+    size = config["sample_size"]
+    refuse_if(size is None, config, "sample_size", "says nothing of the pictures' size; write it into the file, such as 32")
+    shape = [config["in_channels"], *([size, size] if isinstance(size, int) else size)]
     names = own.get("classes") or _names(home, classes)
     conditions = [{"name": "label", "classes": classes, "drop": 0.1 if null else 0.0}] if classes else []
     taken = {"network": network, "conditions": conditions, **drawn, "seed": 0, "shape": shape, "classes": names}
