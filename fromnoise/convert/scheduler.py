@@ -180,6 +180,11 @@ OTHERS = {key for _, fields in SCHEDULERS.values() for key in fields} | {"skip_p
 READ_BY_ALL = ("sigma_min", "sigma_max")  # by Karras' levels, of every class, whether or not it is a field of that
 
 
+def known(config: Config) -> set[str]:
+    """The names of the fields of any class; other names are not known."""
+    return {*OTHERS, *OLD, *SCHEDULERS[str(config.get("_class_name", "DDPMScheduler"))][1]}
+
+
 def read(config: Config) -> dict[str, Any]:
     """predict, noise and sample of a recipe from a scheduler_config.json; raises Problem for each field that cannot be honoured.
 
@@ -191,8 +196,8 @@ def read(config: Config) -> dict[str, Any]:
         cure = "save the pipeline with another, as in DDIMScheduler.from_config(pipeline.scheduler.config)"
         raise Problem(f"scheduler_config.json: _class_name {kind!r} has no counterpart here; {cure}; known are {', '.join(SCHEDULERS)}")
     always, fields = SCHEDULERS[kind]
-    known = field.checked(FILE, {**config, "_class_name": kind}, fields | OLD, OTHERS)
-    full = {key: known[key] for key in (*fields, "_class_name", *READ_BY_ALL) if key in known}
+    found = field.checked(FILE, {**config, "_class_name": kind}, fields | OLD, OTHERS)
+    full = {key: found[key] for key in (*fields, "_class_name", *READ_BY_ALL) if key in found}
     said = {"noise.name": "table", **always}
     for key, part in fields.items():
         said |= part.says(full[key], full)
