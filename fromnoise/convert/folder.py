@@ -85,7 +85,8 @@ def read(path: str | Path) -> Taken:
     refuse_if(size is None, config, "sample_size", "says nothing of the pictures' size; write it into the file, such as 32")
     shape = [config["in_channels"], *([size, size] if isinstance(size, int) else size)]
     names = own.get("classes") or _names(index, classes)
-    conditions = [{"name": "label", "classes": classes, "drop": 0.1 if null else 0.0}] if classes else []
+    conditions = [{"name": "label", "classes": classes, "drop": (own.get("drop") or 0.1) if null else 0.0}] if classes else []
+    drawn["sample"] |= process.recalled(own, settings)
     taken = {"network": network, "conditions": conditions, **drawn, "seed": 0, "shape": shape, "classes": names}
     tensors, said = weights.read(place)
     return Taken(taken, to_ours(part.rows(config), tensors), (*notes, *said))
@@ -150,7 +151,7 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
         _write_json(place / "config.json", theirs)
         weights.write(place / f"{weights.NAME}.safetensors", tensors)
         _write_json(whole / SCHEDULER, noise)
-        _write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ())})
+        _write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ()), **process.remembered(config)})
         if pipeline:
             parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
             _write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
@@ -169,8 +170,10 @@ def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor])
     part = NETWORKS.get(str(node.get("name")))
     if part is None:
         raise Problem(f"diffusers has no counterpart of the network {node.get('name')}; exported can be {', '.join(NETWORKS)}")
-    if config.get("frame", "vp") != "vp" or config.get("data_std", 1.0) != 1 or config.get("clock"):
-        raise Problem("diffusers' networks have the frame vp, data_std 1 and the schedule's own clock; this run has not")
+    for key, only in (("frame", "vp"), ("data_std", 1.0), ("clock", None)):
+        if (value := config.get(key, only)) != only:
+            what = f"the schedule's own {key}" if only is None else f"{key}={only}"
+            raise Problem(f"diffusers' networks have {what}, this run has {key}={value}; train with that to export")
     shape = list(config["shape"])
     if len(shape) != 3:
         raise Problem(f"diffusers' {part.CLASS} is for pictures (C, H, W), not for examples of shape {tuple(shape)}")

@@ -70,6 +70,9 @@ def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bo
     compat = Compat(**node.get("compat", {}))
     net = built(node)
     widths = [stages[-1].block.conv2.out_channels for stages in net.down]
+    if any(n % 2 ** (len(widths) - 1) for n in shape[1:]):
+        what = f"halves pictures {len(widths) - 1} times without a rest, and {shape[1]}x{shape[2]} leaves one"
+        raise Problem(f"diffusers' {CLASS} {what}; train on another data.size to export")
     found = {m.num_groups for m in net.modules() if isinstance(m, torch.nn.GroupNorm)}
     if len(found) > 1:
         several = ", ".join(map(str, sorted(found)))
