@@ -97,4 +97,4 @@ def refuse_if(wrong: Any, config: Config, keys: str, why: str) -> None:
 def off(file: str, config: Config, fields: Container[str], unread: Container[str] = HARMLESS) -> list[str]:
     """A line with the fields that nobody knows, and are off."""
     found = [key for key in config if not (key in fields or key in unread or key.startswith("_"))]
-    return [f"{file}: {len(found)} fields unknown to fromnoise are off: {', '.join(found)}"] if found else []
+    return [f"{file}: fields unknown to fromnoise, which are off ({len(found)}): {', '.join(found)}"] if found else []

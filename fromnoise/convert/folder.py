@@ -72,7 +72,7 @@ def read(path: str | Path) -> Taken:
         raise Problem(f"{place} is a {kind}, and a {named[-1]} in model_index.json; restore the one that is wrong")
     part, (settings, more) = KINDS[kind], _scheduler(home, index)
     network, drawn = part.network(config), scheduler.read(settings)
-    notes += [*more, *off("config.json", config, part.FIELDS), *off(scheduler.FILE, settings, scheduler.known(settings))]
+    notes += [*more, *off("config.json", config, part.FIELDS), *scheduler.notes(settings)]
     notes += [f"{folder} beside it is left; import that for the averaged weights" for folder in [Path(f"{place}_ema")] if folder.is_dir()]
     config = checked("config.json", config, part.FIELDS)
     if config["out_channels"] not in (None, config["in_channels"]):

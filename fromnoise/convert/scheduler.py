@@ -180,16 +180,20 @@ OTHERS = {key for _, fields in SCHEDULERS.values() for key in fields} | {"skip_p
 READ_BY_ALL = ("sigma_min", "sigma_max")  # by Karras' levels, of every class, whether or not it is a field of that
 
 
-def known(config: Config) -> set[str]:
-    """The names of the fields of any class; other names are not known."""
-    return {*OTHERS, *OLD, *SCHEDULERS[str(config.get("_class_name", "DDPMScheduler"))][1]}
+def notes(config: Config) -> list[str]:
+    """What is to be said of a scheduler_config.json that is taken."""
+    kind = str(config.get("_class_name", "DDPMScheduler"))
+    found = field.off(FILE, config, {*OTHERS, *OLD, *SCHEDULERS[kind][1]})
+    if kind == "DDIMScheduler" and config.get("timestep_spacing") == "trailing":
+        trained = config.get("num_train_timesteps", STEPS)
+        found.append(f"{FILE}: trailing steps of {kind} are diffusers' where their number divides {trained}; else its steps do not reach its own indices")
+    return found
 
 
 def read(config: Config) -> dict[str, Any]:
     """predict, noise and sample of a recipe from a scheduler_config.json; raises Problem for each field that cannot be honoured.
 
-    What the file leaves out has the default of its class. A step count that does not divide the training steps is honoured in our way: diffusers'
-    DDIM then takes steps that are not those between its own indices.
+    What the file leaves out has the default of its class; `notes` says what else is to be known.
     """
     kind = str(config.get("_class_name", "DDPMScheduler"))
     if kind not in SCHEDULERS:

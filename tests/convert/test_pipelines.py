@@ -106,6 +106,23 @@ def test_a_pipeline_that_makes_another_scheduler_of_its_own_is_drawn_with_that(t
     assert psnr(x, drawn) > 60
 
 
+def test_what_is_unknown_but_off_and_where_diffusers_steps_otherwise_is_said(tmp_path):
+    pipeline(tmp_path, scheduler=DDIMScheduler(timestep_spacing="trailing"))
+    changed(tmp_path / "unet" / "config.json", new_norm=False, new_gate=None)
+    changed(tmp_path / "scheduler" / "scheduler_config.json", use_new_sigmas=False)
+    assert convert.read(tmp_path).notes == (
+        "config.json: fields unknown to fromnoise, which are off (2): new_norm, new_gate",
+        "scheduler_config.json: fields unknown to fromnoise, which are off (1): use_new_sigmas",
+        "scheduler_config.json: trailing steps of DDIMScheduler are diffusers' where their number divides 1000; "
+        "else its steps do not reach its own indices",
+    )
+
+
+def test_a_variance_that_was_learned_is_said_to_be_left(tmp_path):
+    diffusers.DiTTransformer2DModel(2, 8, 4, 8, num_layers=1, num_embeds_ada_norm=3, sample_size=8).save_pretrained(tmp_path)
+    assert "the variance in its 8 channels out is not kept" in convert.read(tmp_path).notes[1]
+
+
 # Which files
 
 
