@@ -7,29 +7,29 @@ from torch import Tensor
 
 from ..errors import Problem
 from ..networks import Compat
-from .rows import Row, exportable, known, layer, of_network, remade, shared
+from .field import SHARE, Config, checked, number, only, refuse_if, whole
+from .rows import Row, exportable, layer, of_network, remade, shared
 
 CLASS = "DiTTransformer2DModel"
-FIXED = {
-    "attention_bias": (True,), "activation_fn": ("gelu-approximate",), "norm_type": ("ada_norm_zero",), "norm_elementwise_affine": (False,),
-    "upcast_attention": (False,),
-}  # fmt: skip
 OURS = {"ratio": 4, "positions": "sincos", "act": "gelu", "qk_norm": False, "context_dim": 0, "axes": 2, "concat": 0, "time": "sinusoidal"}
-DEFAULTS = {
-    "num_attention_heads": 16, "attention_head_dim": 72, "in_channels": 4, "out_channels": None, "num_layers": 28, "dropout": 0.0,
-    "sample_size": 32, "patch_size": 2, "num_embeds_ada_norm": 1000, "norm_eps": 1e-5,
+FIELDS = {  # of DiTTransformer2DModel, with diffusers' defaults
+    "num_attention_heads": whole(16), "attention_head_dim": whole(72), "in_channels": whole(4), "out_channels": whole(None), "num_layers": whole(28),
+    "dropout": SHARE, "attention_bias": only(True), "sample_size": whole(32), "patch_size": whole(2), "activation_fn": only("gelu-approximate"),
+    "num_embeds_ada_norm": whole(1000), "upcast_attention": only(False), "norm_type": only("ada_norm_zero"), "norm_elementwise_affine": only(False),
+    "norm_eps": number(1e-5, above=0),
 }  # fmt: skip
 
 
-def network(config: Mapping[str, Any]) -> dict[str, Any]:
+def network(config: Config) -> dict[str, Any]:
     """The node of our network that is a DiTTransformer2DModel of this config.json; raises Problem where there is none."""
-    known(config, FIXED, "dit")
-    c = {**DEFAULTS, **config}
-    if c["out_channels"] not in (None, c["in_channels"], 2 * c["in_channels"]):
-        of = f"{c['out_channels']} channels out for {c['in_channels']} in"
-        raise Problem(f"config.json: {of}; fromnoise takes as many, or twice (a variance)")
+    c = checked("config.json", config, FIELDS)
+    more = c["out_channels"] not in (None, c["in_channels"], 2 * c["in_channels"])
+    refuse_if(more, c, "in_channels out_channels", "fromnoise takes as many channels out as in, or twice (a variance)")
+    refuse_if(c["sample_size"] % c["patch_size"], c, "sample_size patch_size", "diffusers cuts off what the patch does not divide, fromnoise does not")
+    width = c["num_attention_heads"] * c["attention_head_dim"]
+    refuse_if(width % 4, c, "num_attention_heads attention_head_dim", "positions want a width that 4 divides; restore the file")
     return {
-        "name": "dit", "width": c["num_attention_heads"] * c["attention_head_dim"], "depth": c["num_layers"], "heads": c["num_attention_heads"],
+        "name": "dit", "width": width, "depth": c["num_layers"], "heads": c["num_attention_heads"],
         "patch": c["patch_size"], "dropout": float(c["dropout"]), "compat": {"shift": 1, "eps": float(c["norm_eps"])},
     }  # fmt: skip
 
@@ -52,9 +52,9 @@ def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bo
     }  # fmt: skip
 
 
-def rows(config: Mapping[str, Any]) -> list[Row]:
+def rows(config: Config) -> list[Row]:
     """The map of weights of a DiTTransformer2DModel of this config.json."""
-    c = {**DEFAULTS, **config}
+    c = checked("config.json", config, FIELDS)
     channels, patch, depth, out = c["in_channels"], c["patch_size"], c["num_layers"], c["out_channels"] or c["in_channels"]
     weight, bias = layer("proj_in", "pos_embed.proj")
     found = [remade(weight, lambda w: w.flatten(1), lambda w: w.unflatten(1, (channels, patch, patch))), bias]
@@ -84,6 +84,6 @@ def rows(config: Mapping[str, Any]) -> list[Row]:
     return [*of_network(found), shared("conditions.label.embed.weight", table)]
 
 
-def label(config: Mapping[str, Any]) -> tuple[int, bool]:
+def label(config: Config) -> tuple[int, bool]:
     """How many classes, and whether there is a vector for none of them."""
-    return config.get("num_embeds_ada_norm", DEFAULTS["num_embeds_ada_norm"]), True
+    return config["num_embeds_ada_norm"], True

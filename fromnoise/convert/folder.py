@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,31 +14,41 @@ from torch import Tensor
 from ..diffusion import Schedule
 from ..errors import Problem, Usage
 from ..files import replacing, vacant
-from . import dit, process, scheduler, unet, unet_condition
+from . import dit, process, scheduler, unet, unet_condition, weights
+from .field import checked, off, refuse_if
 from .rows import to_ours, to_theirs
+from .weights import read_json
 
 Settings = Mapping[str, Any]
 KINDS = {unet.CLASS: unet, dit.CLASS: dit}
 NETWORKS = {"unet": unet, "dit": dit}  # ours
 PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer"}
 PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  # of a UNet2DModel; DiTPipeline wants an autoencoder as well
-WEIGHTS = "diffusion_pytorch_model"
+SCHEDULER = f"scheduler/{scheduler.FILE}"
 AUTOENCODERS = ("vae", "vqvae", "vqgan", "movq")  # parts of a pipeline
-ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # before diffusers 0.17: after
+ABSENT = (None, False, [None, None])  # what an index says of a part that is not there
+LOOPS = {"DDPMPipeline": None, "DDIMPipeline": "DDIMScheduler", "PNDMPipeline": "PNDMScheduler", "DiTPipeline": None}  # and what they make of a scheduler
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A model taken from another library: a run's settings, and its weights under our names."""
+    """A model taken from another library: a run's settings, its weights under our names, and what is to be said of it."""
 
     config: dict[str, Any]
     tensors: dict[str, Tensor]
+    notes: tuple[str, ...] = ()  # what was chosen where there was a choice, and what was left
 
 
 def is_foreign(path: str | Path) -> bool:
-    """Whether a folder is laid out as diffusers does it."""
+    """Whether a folder is laid out as diffusers does it: a pipeline's, a network's, or one with a network's in it."""
     path = Path(path)
-    return (path / "model_index.json").is_file() or ((path / "config.json").is_file() and not (path / "config.yaml").is_file())
+    return (path / "model_index.json").is_file() or (bool(_parts(path)) and not (path / "config.yaml").is_file())
+
+
+def _parts(path: Path) -> list[Path]:
+    """Where a folder has networks: in parts of its own, or itself, as older pipelines with all files in one place."""
+    found = [path / part for part in PLACES.values() if (path / part / "config.json").is_file()]
+    return found or [path] * (path / "config.json").is_file()
 
 
 def read(path: str | Path) -> Taken:
@@ -47,60 +57,81 @@ def read(path: str | Path) -> Taken:
     if not is_foreign(path):
         what = "is not there" if not path.exists() else "holds neither model_index.json nor config.json"
         raise Usage(f"{path} {what}; give a folder as diffusers' save_pretrained writes it")
-    home = next((folder for folder in (path, path.parent) if (folder / "model_index.json").is_file()), path)  # the pipeline's
-    index = _json(home / "model_index.json", True)
-    _check_pixels(path, index)
-    parts = [*PLACES.values(), "."] if home == path else ["."]  # older pipelines have all files in the root
-    place = next((path / part for part in parts if (path / part / "config.json").is_file()), None)
-    if place is None:
-        raise Problem(f"{path} has none of the parts {', '.join(PLACES.values())}; the pipeline is of a kind that fromnoise has not")
-    config = _json(place / "config.json")
+    marks = ("model_index.json", SCHEDULER)
+    home = next((folder for folder in (path, path.parent) if any((folder / mark).is_file() for mark in marks)), path)  # the pipeline's
+    index = read_json(home / "model_index.json", True)
+    notes = _check_index(path, index)
+    place = _place(path, index)
+    config = read_json(place / "config.json")
     kind = config.get("_class_name")
     if kind == unet_condition.CLASS:
         raise Problem(f"{place} works on an autoencoder's latents, which fromnoise does not read yet; see `convert.unet_condition`")
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
-    part = KINDS[kind]
-    drawn = scheduler.read(_scheduler(home, index))
-    network = part.network(config)
+    if (named := index.get(place.name)) not in ABSENT and named[-1] != kind:
+        raise Problem(f"{place} is a {kind}, and a {named[-1]} in model_index.json; restore the one that is wrong")
+    part, (settings, more) = KINDS[kind], _scheduler(home, index)
+    network, drawn = part.network(config), scheduler.read(settings)
+    notes += [*more, *off("config.json", config, part.FIELDS), *scheduler.notes(settings)]
+    notes += [f"{folder} beside it is left; import that for the averaged weights" for folder in [Path(f"{place}_ema")] if folder.is_dir()]
+    config = checked("config.json", config, part.FIELDS)
+    if config["out_channels"] not in (None, config["in_channels"]):
+        notes.append(f"{place}: the variance in its {config['out_channels']} channels out is not kept, fromnoise draws without")
     classes, null = part.label(config)
-    own = _json(home / "fromnoise.json", True)
+    own = read_json(home / "fromnoise.json", True)
     if own.get("null") and not null and classes:
         classes, null = classes - 1, True
-    size = config.get("sample_size") or 32
-    shape = [config.get("in_channels", part.DEFAULTS["in_channels"]), *([size, size] if isinstance(size, int) else size)]
-    names = own.get("classes") or _names(home, classes)
-    conditions = [{"name": "label", "classes": classes, "drop": 0.1 if null else 0.0}] if classes else []
+    size = config["sample_size"]
+    refuse_if(size is None, config, "sample_size", "says nothing of the pictures' size; write it into the file, such as 32")
+    shape = [config["in_channels"], *([size, size] if isinstance(size, int) else size)]
+    names = own.get("classes") or _names(index, classes)
+    conditions = [{"name": "label", "classes": classes, "drop": (own.get("drop") or 0.1) if null else 0.0}] if classes else []
+    drawn["sample"] |= process.recalled(own, settings)
     taken = {"network": network, "conditions": conditions, **drawn, "seed": 0, "shape": shape, "classes": names}
-    return Taken(taken, to_ours(part.rows(config), newer(_tensors(place))))
+    tensors, said = weights.read(place)
+    return Taken(taken, to_ours(part.rows(config), tensors), (*notes, *said))
 
 
-def _check_pixels(path: Path, index: Settings) -> None:
-    """Raises Problem where a pipeline's network works on the latents of an autoencoder."""
-    if first := next((name for name in AUTOENCODERS if index.get(name) and index[name] != [None, None]), None):
-        what = f"the network of {index.get('_class_name', 'this pipeline')} works on the latents of its {first}"
-        raise Problem(f"{path}: {what}, which fromnoise does not read yet; take a pipeline that works on pixels")
+def _check_index(path: Path, index: Settings) -> list[str]:
+    """Raises Problem where a pipeline is more than a network and a scheduler; a line where it is of a class that may call them otherwise."""
+    kind = index.get("_class_name", "this pipeline")
+    kind = str(kind[-1] if isinstance(kind, list) and kind else kind)  # [module, class] where it is somebody's own
+    for name, value in index.items():
+        if name in AUTOENCODERS and value not in ABSENT:
+            what = f"the network of {kind} works on the latents of its {name}"
+            raise Problem(f"{path}: {what}, which fromnoise does not read yet; take a pipeline that works on pixels")
+    for name, value in index.items():
+        if not (name in (*PLACES.values(), "scheduler", "id2label") or name.startswith("_") or value in ABSENT):
+            raise Problem(f"{path}: {name} {value!r} of {kind} has no counterpart here; take a pipeline of a network and a scheduler alone")
+    return [f"{kind} is none of {', '.join(LOOPS)}; its network and scheduler are taken"] if index and kind not in LOOPS else []
 
 
-def _scheduler(path: Path, index: Settings) -> dict[str, Any]:
-    """The scheduler_config.json of a pipeline, with the class that its index names; of a network alone DDPM's defaults."""
-    files = [path / "scheduler" / "scheduler_config.json", path / "scheduler_config.json"]
-    file = next((file for file in files if file.is_file()), None)
-    if file is None and index.get("scheduler"):
-        raise Problem(f"{files[0]} is missing; download the folder whole")
+def _place(path: Path, index: Settings) -> Path:
+    """The folder of the only network of a pipeline."""
+    found = _parts(path)
+    if len(found) > 1:
+        raise Problem(f"{path} has several networks, {', '.join(place.name for place in found)}; import one of these folders")
+    if not found:
+        missing = next((name for name in PLACES.values() if index.get(name, None) not in ABSENT), None)
+        what = f"lacks {missing}/config.json, which its index names; download the folder whole"
+        other = f"has none of the parts {', '.join(PLACES.values())}; the pipeline is of a kind that fromnoise has not"
+        raise Problem(f"{path} {what if missing else other}")
+    return found[0]
+
+
+def _scheduler(path: Path, index: Settings) -> tuple[dict[str, Any], list[str]]:
+    """The scheduler_config.json of a pipeline, of the class that the pipeline makes of it; of a network alone DDPM's defaults, which is said."""
+    file = next((file for file in (path / SCHEDULER, path / scheduler.FILE) if file.is_file()), None)
     named = index.get("scheduler")
-    kind = {"_class_name": named[1]} if isinstance(named, list) and len(named) == 2 and named[1] else {}
-    return kind | (_json(file) if file else {})
-
-
-def newer(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights by the names of today, where an older file calls the parts of attention query, key, value and proj_attn."""
-
-    def name(old: str) -> str:
-        *above, part, kind = old.split(".") if ".attentions." in f".{old}" else ("", old)
-        return ".".join([*above, ATTENTION.get(part, part), kind]) if above else old
-
-    return {name(key): tensor for key, tensor in tensors.items()}
+    if file is None and named not in ABSENT:
+        raise Problem(f"{path / SCHEDULER} is missing; download the folder whole")
+    if file is None:
+        return {}, ["no scheduler is beside it; DDPMScheduler's defaults are taken: epsilon, 1000 even betas from 0.0001 to 0.02"]
+    settings = read_json(file)
+    own = named[1] if isinstance(named, list) and len(named) == 2 and named[1] else settings.get("_class_name", "DDPMScheduler")
+    made = LOOPS.get(str(index.get("_class_name"))) or own
+    notes = [f"its {own} is drawn with as the {made} that {index['_class_name']} makes of it"] if made != own else []
+    return {**settings, "_class_name": made}, notes
 
 
 def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor], schedule: Schedule) -> str:
@@ -111,16 +142,16 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     path = vacant(path)
     part, theirs, null = counterpart(config, node, tensors)
     noise, _ = process.write(config, schedule)
-    weights = to_theirs(part.rows(theirs), tensors)
+    tensors = to_theirs(part.rows(theirs), tensors)
     pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:  # whole, or not at all
         whole = Path(beside) / path.name
         place = whole / PLACES[part.CLASS]
         _write_json(place / "config.json", theirs)
-        write_weights(place / f"{WEIGHTS}.safetensors", weights)
-        _write_json(whole / "scheduler" / "scheduler_config.json", noise)
-        _write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ())})
+        weights.write(place / f"{weights.NAME}.safetensors", tensors)
+        _write_json(whole / SCHEDULER, noise)
+        _write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ()), **process.remembered(config)})
         if pipeline:
             parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
             _write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
@@ -139,8 +170,10 @@ def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor])
     part = NETWORKS.get(str(node.get("name")))
     if part is None:
         raise Problem(f"diffusers has no counterpart of the network {node.get('name')}; exported can be {', '.join(NETWORKS)}")
-    if config.get("frame", "vp") != "vp" or config.get("data_std", 1.0) != 1 or config.get("clock"):
-        raise Problem("diffusers' networks have the frame vp, data_std 1 and the schedule's own clock; this run has not")
+    for key, only in (("frame", "vp"), ("data_std", 1.0), ("clock", None)):
+        if (value := config.get(key, only)) != only:
+            what = f"the schedule's own {key}" if only is None else f"{key}={only}"
+            raise Problem(f"diffusers' networks have {what}, this run has {key}={value}; train with that to export")
     shape = list(config["shape"])
     if len(shape) != 3:
         raise Problem(f"diffusers' {part.CLASS} is for pictures (C, H, W), not for examples of shape {tuple(shape)}")
@@ -154,56 +187,15 @@ def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor])
     return part, part.config(node, shape, 0 if table is None else len(table) - null, null), null
 
 
-def _json(file: Path, optional: bool = False) -> dict[str, Any]:
-    if optional and not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise Problem(f"{file} cannot be read as JSON: {' '.join(str(error).split())[:120]}") from error
-    if not isinstance(content, dict):
-        raise Problem(f"{file} holds no settings")
-    return content
-
-
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def write_weights(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    from safetensors.torch import save
-
-    with replacing(file) as temporary:
-        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"format": "pt"}))
-
-
-def _tensors(place: Path) -> dict[str, Tensor]:
-    """The weights of a network's folder: safetensors, whole or in shards, or a pickle of tensors alone."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    whole, index, pickle = (place / f"{WEIGHTS}{end}" for end in (".safetensors", ".safetensors.index.json", ".bin"))
-    files: Sequence[Path] = [pickle] if pickle.is_file() and not whole.is_file() else [whole]
-    if index.is_file() and not whole.is_file():
-        files = [place / Path(str(name)).name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
-    tensors: dict[str, Tensor] = {}
-    for file in files:
-        if not file.is_file():
-            raise Problem(f"{file} is missing; download the folder whole")
-        try:
-            tensors |= load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
-        except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
-            raise Problem(f"{file} cannot be read, it may be cut short: {' '.join(str(error).split())[:120]}") from error
-        except Exception as error:  # pickle's, which refuses whatever is more than tensors
-            raise Problem(f"{file} is more than tensors, and loading never executes code; save it as safetensors") from error
-    return {name: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor for name, tensor in tensors.items()}
-
-
-def _names(path: Path, classes: int) -> list[str]:
+def _names(index: Settings, classes: int) -> list[str]:
     """The classes' names, where the pipeline's index has them."""
-    named = _json(path / "model_index.json", True).get("id2label")
+    named = index.get("id2label")
     if not isinstance(named, dict) or sorted(named) != sorted(map(str, range(classes))):
         return [str(i) for i in range(classes)]
     return [str(named[str(i)]) for i in range(classes)]
@@ -228,7 +220,7 @@ def write_adapter(path: str | Path, config: Settings, node: Settings, tensors: M
             named |= {f"{layer}.lora_A.weight": a, f"{layer}.lora_B.weight": b}
     if not named:
         raise Problem("the adapter has not changed any weight yet; train it first")
-    write_weights(file, named)
+    weights.write(file, named)
     return file
 
 

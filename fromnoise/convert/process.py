@@ -14,6 +14,7 @@ Node = Mapping[str, Any]
 SPACINGS = {"DDPMScheduler": ("leading", "trailing", "linspace"), "DDIMScheduler": ("leading", "trailing")}
 ETA = {"ddim": 0.0, "euler": 0.0, "iadb": 0.0, "euler_ancestral": 1.0}  # samplers that are DDIM, with this eta unless it is said
 WALK = ("spacing", "offset", "final_one", "rho", "whole")  # of a table: which of its levels a sampler visits
+NOISE = ("gaussian", "coupled")  # sources from which samples start by noise
 DYNAMIC = {"share": 0.995, "bound": 1.0, "most": 1e9}
 SAID = ("name", "steps", "options", "clip", "schedule", "seed", "batch")  # of a recipe's `sample`; the rest a pipeline does not do
 
@@ -29,22 +30,54 @@ def write(config: Node, schedule: Schedule) -> tuple[dict[str, Any], list[str]]:
     if predict not in names:
         raise Problem(f"diffusers' schedulers know predict={', '.join(names)}, not {predict}; train with one of them to export")
     _check_trained(_node(config.get("noise") or "cosine"), sample.get("schedule"))
-    kind = "DDPMScheduler" if sampler == "ddpm" else "DDIMScheduler"
+    source = _node(config.get("source") or "gaussian")
+    if source["name"] not in NOISE:
+        raise Problem(f"diffusers' pipelines start from noise, this run from source={source['name']}; train with source=gaussian to export")
+    kind = _class(sampler)
     clip, unsaid = _clip(_node(sample.get("clip", "none")))
     theirs = {"_class_name": kind, "prediction_type": names[predict], **_levels(schedule), **_walk(schedule, kind, bool(options.get("large"))), **clip}
     keeps, call = bool(_node(sample.get("clip", "none")).get("keep_eps")), {"num_inference_steps": sample.get("steps", 20)}
     if sampler in ETA:
         call |= {"eta": eta} if (eta := options.get("eta", ETA[sampler])) else {}
     elif sampler != "ddpm":
-        unsaid.append(f"its pipeline draws by DDIM, the run by {sampler}{dict(options) or ''}")
+        unsaid.append(f"its pipeline draws by DDIM, the run by {sampler}{f' with {dict(options)}' if options else ''}")
     if kind == "DDIMScheduler" and (clip["clip_sample"] or clip.get("thresholding")) and not keeps:
         call["use_clipped_model_output"] = True
+    trained, steps, offset = theirs["num_train_timesteps"], call["num_inference_steps"], theirs["steps_offset"]
+    if (first := (steps - 1) * (trained // steps) + offset) >= STEPS:
+        what = f"diffusers' {kind} begins at index {first} of {STEPS} with noise.offset={offset} and sample.steps={steps}"
+        raise Problem(f"{what}; set fewer of either in the run's config.yaml to export")
+    if kind == "DDIMScheduler" and theirs["timestep_spacing"] == "trailing" and trained % steps:
+        unsaid.append(f"its steps are {trained // steps} indices long, its indices {trained / steps:.4g} apart; take a number of steps that divides {trained}")
+    if source.get("offset"):
+        unsaid.append(f"it starts from standard noise, the run from source.offset={source['offset']:g}")
     if kind == "DDPMScheduler" and keeps:
         unsaid.append("it derives eps anew after clipping, the run keeps it")
     if not isinstance(schedule, Table):
         unsaid.append(f"its 1000 levels stand for a curve: it starts at t = {(theirs['num_train_timesteps'] - 1) / STEPS:g}, the run at {schedule.high:g}")
     unsaid += [f"it knows no {key}, the run draws with {value}" for key, value in sample.items() if key not in SAID and value is not None]
     return theirs, [f"draw with {', '.join(f'{key}={value}' for key, value in call.items())}", *unsaid]
+
+
+def remembered(config: Node) -> dict[str, Any]:
+    """What of a run diffusers' files have no place for: how often it left its label out, and by which sampler, options and steps it draws."""
+    sample, drops = config.get("sample") or {}, [node.get("drop", 0.1) for node in config.get("conditions") or []]
+    return {"drop": max(drops, default=0.0), "sample": {key: sample[key] for key in ("name", "steps", "options", "clip") if key in sample}}
+
+
+def recalled(own: Node, scheduler: Node) -> dict[str, Any]:
+    """The sample settings that an exported run's folder remembers, where its scheduler is still what they were written as."""
+    sample = dict(own["sample"]) if isinstance(own.get("sample"), Mapping) else {}
+    name, clip = str(sample.get("name", "dpmpp_2m")), _node(sample.get("clip", "none"))
+    if not sample or ":" in f"{name}{clip['name']}" or scheduler.get("_class_name") != _class(name):  # a name with a colon is code
+        return {}
+    if not _clip(clip)[0].items() <= scheduler.items():
+        sample.pop("clip", None)
+    return sample
+
+
+def _class(sampler: str) -> str:
+    return "DDPMScheduler" if sampler == "ddpm" else "DDIMScheduler"
 
 
 def _node(node: Any) -> Node:

@@ -25,13 +25,6 @@ class Row:
     split: Callable[[Tensor, int], Sequence[Tensor]] = _copies
 
 
-def known(config: Mapping[str, Any], fixed: Mapping[str, Sequence[Any]], ours: str) -> None:
-    """Raises Problem where a config.json says of these keys anything but what our network has."""
-    for key, allowed in fixed.items():
-        if config.get(key, allowed[0]) not in allowed:
-            raise Problem(f"config.json: {key} {config[key]!r} has no counterpart in fromnoise's {ours}, which knows {allowed[0]!r}")
-
-
 def exportable(node: Mapping[str, Any], fixed: Mapping[str, Any], theirs: str) -> None:
     """Raises Problem where our network has a setting that is not what diffusers' has."""
     for key, only in fixed.items():

@@ -1,53 +1,20 @@
 """diffusers' schedulers as ours: every field of each class that we take, which values it may have, and how a recipe says them."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..diffusion import Table
 from ..errors import Problem
+from . import field
+from .field import Config, Field, Said, flag, number, only, word
 
 STEPS = 1000  # to which the network's clock is scaled, in both libraries
 BETAS = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}  # theirs: ours
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-
-Config = Mapping[str, Any]  # a scheduler_config.json, what it leaves out at its class's defaults
-Said = dict[str, Any]  # settings of a recipe, by dotted keys
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of a scheduler: its default, which values are taken, and what a value says, alone or together with the other fields."""
-
-    default: Any
-    takes: Callable[[Any], bool]
-    says: Callable[[Any, Config], Said] = lambda value, config: {}
-
-
-def only(*values: Any) -> Field:
-    """One of these values, the first by default, which say nothing."""
-    return Field(values[0], lambda value: any(value is v or (value == v and type(value) is type(v)) for v in values))
-
-
-def word(place: str, table: Mapping[str, Any], default: str) -> Field:
-    return Field(default, lambda value: isinstance(value, str) and value in table, lambda value, config: {place: table[value]})
-
-
-def number(default: float, place: str | None = None, above: float = -math.inf, most: float = math.inf) -> Field:
-    """above < number <= most, said at a place of its own or by another field."""
-    takes = lambda value: type(value) in (int, float) and math.isfinite(value) and above < value <= most  # noqa: E731
-    return Field(default, takes, lambda value, config: {place: float(value)} if place else {})
-
-
-def flag(default: bool, says: Callable[[Any, Config], Said] = lambda value, config: {}) -> Field:
-    return Field(default, lambda value: isinstance(value, bool), says)
-
-
-def refuse(key: str, config: Config, why: str = "has no counterpart here") -> Problem:
-    value = repr(config[key])
-    return Problem(f"scheduler_config.json: {key} {value if len(value) < 80 else value[:60] + '…'} of {config['_class_name']} {why}")
-
+FILE = "scheduler_config.json"
+refuse = partial(field.refuse, FILE)
 
 # What several fields say together
 
@@ -145,13 +112,14 @@ SOLVERS = {
     ("sde-dpmsolver++", 1): "ddpm", ("sde-dpmsolver++", 2): "dpmpp_2m_sde",
 }  # fmt: skip
 PROCESS = {
-    "num_train_timesteps": Field(STEPS, lambda value: type(value) is int and 1 <= value <= STEPS, _steps),
+    "num_train_timesteps": Field(STEPS, lambda value: type(value) is int and 1 <= value <= STEPS, _steps, f"a whole number up to {STEPS}"),
     "beta_start": number(1e-4, "noise.start", 0, 1), "beta_end": number(0.02, "noise.end", 0, 1), "beta_schedule": word("noise.betas", BETAS, "linear"),
     "trained_betas": Field(
-        None, lambda value: value is None or (isinstance(value, list) and len(value) == STEPS and all(map(number(0.5).takes, value))), _betas
+        None, lambda value: value is None or (isinstance(value, list) and len(value) == STEPS and all(map(number(0.5).takes, value))), _betas,
+        f"None or {STEPS} numbers",
     ),
     "prediction_type": word("predict", PREDICTIONS, "epsilon"),
-    "steps_offset": Field(0, lambda value: type(value) is int and value >= 0, _offset),
+    "steps_offset": Field(0, lambda value: type(value) is int and value >= 0, _offset, "a whole number from 0"),
 }  # fmt: skip
 SNR = {"rescale_betas_zero_snr": only(False)}
 
@@ -167,7 +135,7 @@ SPACED = {"use_exponential_sigmas": only(False), "use_beta_sigmas": only(False)}
 FLOW = {
     "use_flow_sigmas": only(False), "flow_shift": number(1.0), "use_dynamic_shifting": only(False), "time_shift_type": only("exponential"),
 }  # fmt: skip
-EULER = PROCESS | SNR | {"timestep_spacing": Field("linspace", lambda value: value in list(SIGMAS), _start)}
+EULER = PROCESS | SNR | {"timestep_spacing": Field("linspace", lambda value: value in list(SIGMAS), _start, ", ".join(SIGMAS))}
 SOLVER = PROCESS | SNR | SPACED | FLOW | _clips(False, None, True) | {
     "timestep_spacing": word("noise.spacing", OPEN, "linspace"), "use_karras_sigmas": flag(False, _karras(whole=True)), "final_sigmas_type": only("zero"),
 }  # fmt: skip
@@ -177,7 +145,7 @@ SCHEDULERS: dict[str, tuple[Said, dict[str, Field]]] = {  # theirs: what it alwa
     "DDPMScheduler": ({"sample.name": "ddpm", "sample.steps": 1000}, PROCESS | SNR | _clips(False, True, True) | {
         "beta_schedule": word("noise.betas", BETAS | {"sigmoid": "sigmoid"}, "linear"),
         "timestep_spacing": word("noise.spacing", INDICES, "leading"),
-        "variance_type": Field("fixed_small", lambda value: value in ("fixed_small", "fixed_small_log", "fixed_large"), _variance),
+        "variance_type": Field("fixed_small", lambda value: value in ("fixed_small", "fixed_small_log", "fixed_large"), _variance, "fixed_small or fixed_large"),
     }),
     "DDIMScheduler": ({"sample.name": "ddim", "sample.steps": 50}, PROCESS | SNR | _clips(True, True, True) | {
         "timestep_spacing": word("noise.spacing", {"leading": "leading", "trailing": "trailing"}, "leading"),  # linspace: its steps are not its indices'
@@ -185,7 +153,7 @@ SCHEDULERS: dict[str, tuple[Said, dict[str, Field]]] = {  # theirs: what it alwa
     }),
     "DPMSolverMultistepScheduler": ({"sample.name": "dpmpp_2m", "sample.steps": 20}, SOLVER | {
         "algorithm_type": only("dpmsolver++", "sde-dpmsolver++"), "solver_type": only("midpoint"), "variance_type": only(None),
-        "solver_order": Field(2, lambda value: value in (1, 2, 3), _solver), "lower_order_final": flag(True), "euler_at_final": flag(False),
+        "solver_order": Field(2, lambda value: value in (1, 2, 3), _solver, "1, 2 or 3"), "lower_order_final": flag(True), "euler_at_final": flag(False),
         "use_lu_lambdas": only(False), "lambda_min_clipped": only(-math.inf),
     }),
     "UniPCMultistepScheduler": ({"sample.name": "unipc", "sample.steps": 20}, SOLVER | {
@@ -212,27 +180,31 @@ OTHERS = {key for _, fields in SCHEDULERS.values() for key in fields} | {"skip_p
 READ_BY_ALL = ("sigma_min", "sigma_max")  # by Karras' levels, of every class, whether or not it is a field of that
 
 
+def notes(config: Config) -> list[str]:
+    """What is to be said of a scheduler_config.json that is taken."""
+    kind = str(config.get("_class_name", "DDPMScheduler"))
+    found = field.off(FILE, config, {*OTHERS, *OLD, *SCHEDULERS[kind][1]})
+    if kind == "DDIMScheduler" and config.get("timestep_spacing") == "trailing":
+        trained = config.get("num_train_timesteps", STEPS)
+        found.append(f"{FILE}: trailing steps of {kind} are diffusers' where their number divides {trained}; else its steps do not reach its own indices")
+    return found
+
+
 def read(config: Config) -> dict[str, Any]:
     """predict, noise and sample of a recipe from a scheduler_config.json; raises Problem for each field that cannot be honoured.
 
-    What the file leaves out has the default of its class. A step count that does not divide the training steps is honoured in our way: diffusers'
-    DDIM then takes steps that are not those between its own indices.
+    What the file leaves out has the default of its class; `notes` says what else is to be known.
     """
     kind = str(config.get("_class_name", "DDPMScheduler"))
     if kind not in SCHEDULERS:
         cure = "save the pipeline with another, as in DDIMScheduler.from_config(pipeline.scheduler.config)"
         raise Problem(f"scheduler_config.json: _class_name {kind!r} has no counterpart here; {cure}; known are {', '.join(SCHEDULERS)}")
     always, fields = SCHEDULERS[kind]
-    fields = fields | OLD
-    full = {"_class_name": kind} | {key: field.default for key, field in fields.items() if key not in OLD}
-    full |= {key: value for key, value in config.items() if key in fields or key in READ_BY_ALL}
-    for key, value in config.items():
-        unknown = key not in fields and key not in OTHERS and not key.startswith("_") and value not in (None, False)
-        if unknown or (key in fields and not fields[key].takes(value)):
-            raise refuse(key, {**full, key: value})
+    found = field.checked(FILE, {**config, "_class_name": kind}, fields | OLD, OTHERS)
+    full = {key: found[key] for key in (*fields, "_class_name", *READ_BY_ALL) if key in found}
     said = {"noise.name": "table", **always}
-    for key, field in fields.items():
-        said |= field.says(full.get(key), full) if key in full else {}
+    for key, part in fields.items():
+        said |= part.says(full[key], full)
     said["sample.steps"] = min(said["sample.steps"], full["num_train_timesteps"])
     parts: dict[str, Any] = {}
     for place, value in said.items():

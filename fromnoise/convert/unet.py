@@ -1,55 +1,60 @@
 """Our UNet and diffusers' UNet2DModel: settings and names of weights, in both directions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ..errors import Problem
 from ..networks import Compat, UNet
-from .rows import Row, exportable, known, layer, of_network, remade
+from .field import SHARE, SIZE, Config, checked, flag, number, only, refuse_if, several, whole
+from .rows import Row, exportable, layer, of_network, remade
 
-CLASS = "UNet2DModel"
-FIXED = {  # what our UNet has one form of
-    "center_input_sample": (False,), "time_embedding_type": ("positional",), "time_embedding_dim": (None,), "class_embed_type": (None,),
-    "mid_block_type": ("UNetMidBlock2D",), "mid_block_scale_factor": (1, 1.0), "downsample_type": ("conv",), "upsample_type": ("conv",),
-    "act_fn": ("silu", "swish"),
-}  # fmt: skip
+CLASS, FILE = "UNet2DModel", "config.json"
 OURS = {"patch": 1, "axes": 2, "concat": 0, "context_dim": 0, "positions": False, "linear": [], "resample": "conv", "time": "sinusoidal"}
-DEFAULTS = {  # diffusers', for what an older config.json leaves out
-    "in_channels": 3, "out_channels": 3, "block_out_channels": (224, 448, 672, 896), "layers_per_block": 2, "dropout": 0.0,
-    "down_block_types": ("DownBlock2D", *["AttnDownBlock2D"] * 3), "up_block_types": (*["AttnUpBlock2D"] * 3, "UpBlock2D"),
-    "add_attention": True, "attention_head_dim": 8, "norm_num_groups": 32, "attn_norm_num_groups": None, "norm_eps": 1e-5,
-    "freq_shift": 0, "flip_sin_to_cos": True, "downsample_padding": 1, "resnet_time_scale_shift": "default", "num_class_embeds": None,
-}  # fmt: skip
 BLOCK = {"norm1": "norm1", "conv1": "conv1", "emb_proj": "time_emb_proj", "norm2": "norm2", "conv2": "conv2", "skip": "conv_shortcut"}
-KINDS = ("DownBlock2D", "UpBlock2D", "AttnDownBlock2D", "AttnUpBlock2D")
+KINDS, ATTENDS = ("DownBlock2D", "UpBlock2D", "AttnDownBlock2D", "AttnUpBlock2D"), ("AttnDownBlock2D", "AttnUpBlock2D")
+FIELDS = {  # of UNet2DModel, with diffusers' defaults
+    "sample_size": SIZE, "in_channels": whole(3), "out_channels": whole(3), "center_input_sample": only(False),
+    "time_embedding_type": only("positional"), "time_embedding_dim": only(None), "freq_shift": only(0, 1), "flip_sin_to_cos": flag(True),
+    "down_block_types": several(("DownBlock2D", *["AttnDownBlock2D"] * 3), only(*KINDS[::2])), "mid_block_type": only("UNetMidBlock2D"),
+    "up_block_types": several((*["AttnUpBlock2D"] * 3, "UpBlock2D"), only(*KINDS[1::2])),
+    "block_out_channels": several((224, 448, 672, 896), whole(1, 2)), "layers_per_block": whole(2), "mid_block_scale_factor": only(1, 1.0),
+    "downsample_padding": only(1, 0), "downsample_type": only("conv"), "upsample_type": only("conv"), "dropout": SHARE,
+    "act_fn": only("silu", "swish"), "attention_head_dim": replace(whole(None), default=8), "norm_num_groups": whole(32),
+    "attn_norm_num_groups": whole(None), "norm_eps": number(1e-5, above=0), "resnet_time_scale_shift": only("default", "scale_shift"),
+    "add_attention": flag(True), "class_embed_type": only(None), "num_class_embeds": whole(None),
+}  # fmt: skip
 
 
-def network(config: Mapping[str, Any]) -> dict[str, Any]:
+def network(config: Config) -> dict[str, Any]:
     """The node of our network that is a UNet2DModel of this config.json; raises Problem where there is none."""
-    known(config, FIXED, "unet")
-    c = {**DEFAULTS, **config}
-    widths, kinds = list(c["block_out_channels"]), list(c["down_block_types"])
-    if c["in_channels"] != c["out_channels"]:
-        raise Problem(f"config.json: {c['in_channels']} channels in and {c['out_channels']} out; fromnoise's unet has as many out as in")
-    attention = [i for i, kind in enumerate(kinds) if kind == "AttnDownBlock2D"]
-    for kind in (*kinds, *c["up_block_types"]):
-        if kind not in KINDS:
-            raise Problem(f"config.json: a block {kind!r} has no counterpart in fromnoise's unet")
-    if [i for i, kind in enumerate(reversed(c["up_block_types"])) if kind == "AttnUpBlock2D"] != attention:
-        raise Problem("config.json: other levels attend on the way down than on the way up, which fromnoise's unet does not do")
-    scale_shift, groups = c["resnet_time_scale_shift"] == "scale_shift", c["norm_num_groups"]
-    if c["add_attention"] and (c["attn_norm_num_groups"] or (None if scale_shift else groups)) != groups:
-        raise Problem("config.json: the middle's attention is normalised in other groups (attn_norm_num_groups) than the rest")
-    head = c["attention_head_dim"] or max(widths)  # one head at every level
-    if head < max(widths) and any(widths[i] % head for i in attention):
-        raise Problem(f"config.json: attention_head_dim {head} does not divide the channels that attend")
+    return node_of(checked(FILE, config, FIELDS))
+
+
+def node_of(c: Config) -> dict[str, Any]:
+    """The node of our network whose fields, each of which it takes, are these; raises Problem where they do not go together."""
+    widths, down, up = (list(c[key]) for key in ("block_out_channels", "down_block_types", "up_block_types"))
+    attention, groups, head = [i for i, kind in enumerate(down) if kind in ATTENDS], c["norm_num_groups"], c["attention_head_dim"]
+    scale_shift = c["resnet_time_scale_shift"] == "scale_shift"
+    own = c["attn_norm_num_groups"] or (None if scale_shift else groups)
+    odd = not len(widths) == len(down) == len(up)
+    refuse_if(c["in_channels"] != c["out_channels"], c, "in_channels out_channels", "fromnoise's unet has as many channels out as in")
+    refuse_if(odd, c, "block_out_channels down_block_types up_block_types", "are of different numbers of levels; restore the file")
+    other = [i for i, kind in enumerate(reversed(up)) if kind in ATTENDS] != attention
+    refuse_if(other, c, "down_block_types up_block_types", "other levels attend on the way down than on the way up, as none do in fromnoise's unet")
+    refuse_if(any(wide % groups for wide in widths), c, "norm_num_groups block_out_channels", "the groups do not divide the channels; restore the file")
+    why = "the middle's attention is normalised in other groups than the rest, or not at all, as in no unet of fromnoise"
+    refuse_if(c["add_attention"] and own != groups, c, "attn_norm_num_groups norm_num_groups resnet_time_scale_shift", why)
+    attending = [widths[i] for i in attention] + [widths[-1]] * c["add_attention"]
+    uneven = head is not None and any(wide % head for wide in attending)
+    refuse_if(uneven, c, "attention_head_dim block_out_channels", "a head's channels do not divide those of the levels that attend")
     return {
         "name": "unet", "width": widths[0], "levels": [wide / widths[0] if wide % widths[0] else wide // widths[0] for wide in widths],
-        "blocks": c["layers_per_block"], "attention": attention, "middle": bool(c["add_attention"]), "head": head,
+        "blocks": c["layers_per_block"], "attention": attention, "middle": c["add_attention"], "head": head or max(widths),  # one at every level
         "scale_shift": scale_shift, "dropout": float(c["dropout"]),
-        "compat": {"groups": groups, "eps": float(c["norm_eps"]), "pad_late": c["downsample_padding"] == 0, "shift": int(c["freq_shift"])},
+        "compat": {"groups": groups, "eps": float(c["norm_eps"]), "pad_late": c["downsample_padding"] == 0, "shift": c["freq_shift"]},
     }  # fmt: skip
 
 
@@ -65,6 +70,9 @@ def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bo
     compat = Compat(**node.get("compat", {}))
     net = built(node)
     widths = [stages[-1].block.conv2.out_channels for stages in net.down]
+    if any(n % 2 ** (len(widths) - 1) for n in shape[1:]):
+        what = f"halves pictures {len(widths) - 1} times without a rest, and {shape[1]}x{shape[2]} leaves one"
+        raise Problem(f"diffusers' {CLASS} {what}; train on another data.size to export")
     found = {m.num_groups for m in net.modules() if isinstance(m, torch.nn.GroupNorm)}
     if len(found) > 1:
         several = ", ".join(map(str, sorted(found)))
@@ -95,10 +103,14 @@ def _attend(ours: str, theirs: str) -> list[Row]:
     return [*layer(f"{ours}.attend.norm", f"{theirs}.group_norm"), *qkv, *layer(f"{ours}.attend.out", f"{theirs}.to_out.0")]
 
 
-def rows(config: Mapping[str, Any], attend: Callable[[str, str], list[Row]] = _attend) -> list[Row]:
-    """The map of weights of a UNet2DModel of this config.json; `attend` maps an attention block of ours to one of theirs."""
-    c = {**DEFAULTS, **config}
-    net, blocks = built(network(c)), c["layers_per_block"]
+def rows(config: Config) -> list[Row]:
+    """The map of weights of a UNet2DModel of this config.json."""
+    return rows_of(checked(FILE, config, FIELDS), _attend)
+
+
+def rows_of(c: Config, attend: Callable[[str, str], list[Row]]) -> list[Row]:
+    """The map of weights of a UNet of these fields; `attend` maps an attention block of ours to one of theirs."""
+    net, blocks = built(node_of(c)), c["layers_per_block"]
 
     def stage(ours: str, theirs: str, j: int) -> list[Row]:
         part = net.get_submodule(ours)
@@ -121,6 +133,6 @@ def rows(config: Mapping[str, Any], attend: Callable[[str, str], list[Row]] = _a
     return of_network(found) + ([Row("conditions.label.embed.weight", ("class_embedding.weight",))] if c["num_class_embeds"] else [])
 
 
-def label(config: Mapping[str, Any]) -> tuple[int, bool]:
+def label(config: Config) -> tuple[int, bool]:
     """How many classes, and whether there is a vector for none of them."""
-    return config.get("num_class_embeds") or 0, False
+    return config["num_class_embeds"] or 0, False

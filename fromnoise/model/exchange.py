@@ -8,9 +8,9 @@ from ..errors import Problem
 from ..files import vacant
 from ..networks import changes, merge
 from ..runs import Run
-from .build import expanded
+from .build import expanded, planned
 from .compose import controls
-from .load import from_foreign, load
+from .load import example_of, from_foreign, load
 from .model import Model
 
 
@@ -43,8 +43,9 @@ def export_adapter(path: str | Path, folder: str | Path, trust: bool = False, we
 
 
 def _exported(path: str | Path, trust: bool, weights: str) -> tuple[Model, Recipe, dict]:
-    """A run's model, its recipe, and the node of its network with every setting."""
+    """A run's model, its recipe, and the node of its network with what its conditions call for."""
     model, recipe = load(path, "cpu", trust, weights), Run(path).recipe(trust).with_defaults()
     if controls(model):
         raise Problem(f"{path} holds a control branch, which has no counterpart there yet; export its base, {recipe.base['run']}")
-    return model, recipe, expanded(recipe.network)
+    plans = [condition.plan(type(model.denoiser.network), example_of(recipe)) for condition in model.conditions.values()]
+    return model, recipe, planned(expanded(recipe.network), plans)

@@ -1,5 +1,6 @@
 """From a run folder, or a folder in diffusers' layout, to a model."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,14 @@ def example_of(recipe: Recipe) -> Example:
 
 
 def from_foreign(foreign: Any) -> Model:
-    """The model of another library that `convert.read` took; raises Problem where its weights are not of its settings."""
+    """The model of another library that `convert.read` took; what is to be said of it is. Raises Problem where its weights are not of its settings."""
     recipe = Recipe.of(foreign.config)
     model = build(recipe, example_of(recipe))
     if wrong := misfit(model.state_dict(), foreign.tensors):
         raise Problem(f"the weights and config.json do not belong together: {wrong}")
     model.load_state_dict(foreign.tensors)
+    for note in foreign.notes:
+        print(f"fromnoise: {note}", file=sys.stderr)
     return model
 
 

@@ -21,6 +21,7 @@ from fromnoise import convert
 from fromnoise.config import Recipe
 from fromnoise.diffusion import Level
 from fromnoise.errors import Problem
+from fromnoise.model import export_run
 from fromnoise.runs.folder import Run
 from fromnoise.samplers import SAMPLERS
 from tests.cli.test_cli import call
@@ -113,6 +114,7 @@ SAID = {  # settings of a run beside those of table: True where diffusers draws 
     "ddpm to index 0": ({"noise": {"name": "table", "final_one": False}, "sample": {"name": "ddpm"}}, "ends at index 0"),
     "large": ({"noise": {"name": "table", "offset": 1}, "sample": {"name": "ddpm", "options": {"large": True}}}, "large variance"),
     "bound": ({"sample": {"name": "ddim", "clip": {"name": "dynamic", "bound": 2.0}}}, "bound 1"),
+    "beyond": ({"noise": {"name": "table", "offset": 20}, "sample": {"steps": 100}}, "begins at index 1010 of 1000"),
 }
 
 
@@ -147,6 +149,25 @@ def test_what_a_pipeline_is_to_be_told_is_printed(tmp_path, monkeypatch, capsys)
     _, out, _ = call(monkeypatch, capsys, "export", run.path, tmp_path / "theirs")
     for words in ("num_inference_steps=10, eta=0.5, use_clipped_model_output=True", "starts at t = 0.999", "no guidance", "class_labels"):
         assert words in out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, []),
+        ({"source": {"name": "gaussian", "offset": 0.1}}, ["it starts from standard noise, the run from source.offset=0.1"]),
+        ({"noise": {"name": "table", "spacing": "trailing"}}, []),
+        (
+            {"noise": {"name": "table", "spacing": "trailing"}, "sample": {"name": "ddim", "steps": 30}},
+            ["its steps are 33 indices long, its indices 33.33 apart; take a number of steps that divides 1000"],
+        ),
+        ({"sample": {"name": "heun", "steps": 10, "options": {"frame": "ve"}}}, ["its pipeline draws by DDIM, the run by heun with {'frame': 've'}"]),
+    ],
+    ids=str,
+)
+def test_what_a_pipeline_does_otherwise_is_said(tmp_path, change, said):
+    settings = {"network": NET, "predict": "eps", "noise": {"name": "table"}, "sample": {"name": "ddim", "steps": 10}} | change
+    assert export_run(run_with(tmp_path / "run", settings).path, tmp_path / "theirs")[1][1:] == said
 
 
 @pytest.mark.parametrize("scheduler", [DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler], ids=lambda s: s.__name__)
@@ -324,7 +345,10 @@ def test_a_pickle_of_tensors_alone_loads(tmp_path):
         ({"network": NET | {"compat": {}, "levels": [1, 1.5]}}, "groups"),
         ({"noise": {"name": "table", "steps": 500}}, "500"),
         ({"predict": "velocity"}, "velocity"),
-        ({"frame": "rf"}, "frame"),
+        ({"frame": "rf"}, "frame=rf"),
+        ({"data_std": 0.5}, "data_std=0.5"),
+        ({"clock": "log"}, "clock=log"),
+        ({"source": "paired"}, "start from noise, this run from source=paired"),
         ({"conditions": [{"name": "image", "hint": "grey"}]}, "classes alone, .* on image"),
         ({"conditions": [{"name": "text", "width": 32, "enter": "adaln"}]}, "classes alone, .* on text"),
         ({"conditions": {"name": "label", "enter": "concat", "classes": 3}}, "classes alone, .* on label by concat"),
