@@ -20,8 +20,8 @@ REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "penalties": "diffusion:PENALTIES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
     "trackers": "training.trackers:TRACKERS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES"}  # fmt: skip
 SETTINGS = {"train": "training:TrainSettings", "sample": "model:Sampling", "evaluate": "evaluation:EvaluateSettings"}  # and the denoiser's
-GIVEN = ("split", "x0", "x", "level", "data_std", "weak", "guide", "init", "first")  # not by a recipe
-TABLE = ("n", "start", "end")  # by the schedule `table`, to the betas that it names
+GIVEN = ("split", "x0", "x", "level", "data_std", "weak", "guide", "init", "first", "draws")  # not by a recipe
+OF_OTHERS = {"tables": ("n", "start", "end"), "spacings": ("n", "steps")}  # by the schedule `table`, to the parts that it names
 Foreign = Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")]
 Layout = Annotated[str, Option("--to", help="The layout: diffusers.")]
 Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")]
@@ -87,7 +87,7 @@ def lines(part: str) -> dict[str, str]:
     found = named(part)
     if part == "recipes":
         return {recipe: path.read_text().split("\n")[0].lstrip("# ") for recipe, path in found.items()}
-    return {key: _of(thing) if isinstance(thing, Mapping) else (thing.__doc__ or "").strip().split("\n")[0] for key, thing in found.items()}
+    return {key: _of(thing) if isinstance(thing, Mapping) else _says(thing).split("\n")[0] for key, thing in found.items()}
 
 
 def parts(name: str) -> Iterator[tuple[str, Any]]:
@@ -102,8 +102,23 @@ def _thing(place: str) -> Any:
     return getattr(import_module(f"..{module}", __package__), name)
 
 
+def _says(thing: Any) -> str:
+    """The docstring of a part, or of what it fills in."""
+    return (getattr(thing, "func", thing).__doc__ or "").strip()
+
+
 def _of(node: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in node.items() if key != "name")
+
+
+def settings_of(group: str, thing: Any) -> dict[str, str]:
+    """A part's settings, each with its words; an optimizer's are those of `train`."""
+    if group == "optimizers":
+        return {key: words for key, words in lib.config.settings(lib.training.TrainSettings).items() if key in ("lr", "betas", "weight_decay")}
+    try:
+        return lib.config.settings(thing, tuple(thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else OF_OTHERS.get(group, GIVEN)))
+    except (ValueError, TypeError):  # written in C: nothing to set
+        return {}
 
 
 def _print_part(title: str, thing: Any) -> None:
@@ -113,10 +128,6 @@ def _print_part(title: str, thing: Any) -> None:
     elif isinstance(thing, Mapping):
         print(f"{title}: {thing.get('name')}, {_of(thing)}")
     else:
-        given = thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else TABLE if title.startswith("tables") else GIVEN
-        try:
-            rows = lib.config.settings(thing, tuple(given))
-        except (ValueError, TypeError):  # written in C: nothing to set
-            rows = {}
-        print(f"{title}: {' '.join((thing.__doc__ or '').split(chr(10) * 2)[0].split())}")
+        rows = settings_of(title.partition(":")[0], thing)
+        print(f"{title}: {' '.join(_says(thing).split(chr(10) * 2)[0].split())}")
         print_table([*rows.items()] or [("", "it has no settings")], pad=2)

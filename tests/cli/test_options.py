@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from fromnoise.cli.command import app as fromnoise
 from fromnoise.cli.command import command, flag, names
 from fromnoise.cli.options import ConditionOptions, RunOptions, SamplingOptions, StartOptions
-from fromnoise.cli.runs import REGISTRIES, lines
+from fromnoise.cli.runs import REGISTRIES, SETTINGS, lines, named, parts, settings_of
 from fromnoise.config import Recipe
 from fromnoise.errors import Usage
 from fromnoise.networks import PRESETS
@@ -117,6 +117,22 @@ def test_a_parts_settings_are_listed(part, rows, monkeypatch):
     lines = re.sub(r" {2,}", "  ", said.output)
     assert said.exit_code == 0 and all(row in lines for row in rows), lines
     assert part != "unet" or "  axes  " not in lines  # which the data says
+
+
+@pytest.mark.parametrize("group", ["settings", *REGISTRIES])
+def test_every_setting_of_every_part_has_words_and_a_readable_default(group):
+    for name in SETTINGS if group == "settings" else named(group):
+        for title, thing in parts(name):
+            rows = {} if isinstance(thing, (Path, dict)) else settings_of(title.partition(":")[0], thing)
+            for key, row in rows.items():
+                usual, _, *words = row.split("; ")
+                assert words and len(words[-1]) > 3, f"{title}: {key} is {row}: say what it does in the docstring, or in config/shared.py"
+                assert not re.search(r"\(|<|Any$", usual), f"{title}: {key} is {row}"
+
+
+def test_optimizers_have_the_settings_of_train_that_they_are_called_with():
+    said = CliRunner().invoke(fromnoise, ["list", "adamw"]).output
+    assert "AdamW" in said and "weight_decay" in said and "betas" in said and "partial(" not in said and "amsgrad" not in said
 
 
 MODEL = {
