@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from ..errors import Usage, nearest
 from . import lib, words
-from .command import app, command, print_table
+from .command import app, command, paged, print_table
 from .options import Argument, Option, RunFolder, RunOptions
 
 REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
@@ -61,19 +61,19 @@ def merge(run: RunOptions, out: RunFolder) -> None:
 @command(app, "list", "list samplers", "list unet", "list train")
 def list_(what: Annotated[str | None, Argument(help="A group, such as samplers; or a part, such as unet, train or dpmpp_2m, with its settings.")] = None) -> None:
     """Print what can be combined: the recipes, and every name that they can be made of; a group with a line for each; or a part's settings."""
-    group = next((name for name in (what, f"{what}s") if name in REGISTRIES), None)
-    if what is None:
-        print_table([(part, ", ".join(lines(part))) for part in REGISTRIES] + [("settings", ", ".join(SETTINGS))])
-        print("\n`fromnoise list samplers` says a line of each, `fromnoise list unet` a part's settings.")
-        return
-    if group:
-        print_table([*lines(group).items()], group, 2)
-    for title, thing in (found := [*parts(what)]):
-        _print_part(title, thing)
-    if not (group or found):
+    group, found = next((name for name in (what, f"{what}s") if name in REGISTRIES), None), [*parts(what)]
+    if not (what is None or group or found):
         known = {*REGISTRIES, *SETTINGS, *(name for part in REGISTRIES for name in named(part))}
         near = nearest(what, sorted(known))
         raise Usage(f"nothing is called {what!r}{near if 'did you mean' in near else '; `fromnoise list` prints what there is'}")
+    with paged():
+        if what is None:
+            print_table([(part, ", ".join(lines(part))) for part in REGISTRIES] + [("settings", ", ".join(SETTINGS))])
+            print("\n`fromnoise list samplers` says a line of each, `fromnoise list unet` a part's settings.")
+        if group:
+            print_table([*lines(group).items()], group, 2)
+        for title, thing in found:
+            _print_part(title, thing)
 
 
 def named(part: str) -> Mapping[str, Any]:
@@ -90,7 +90,7 @@ def lines(part: str) -> dict[str, str]:
     return {key: _of(thing) if isinstance(thing, Mapping) else _says(thing).split("\n")[0] for key, thing in found.items()}
 
 
-def parts(name: str) -> Iterator[tuple[str, Any]]:
+def parts(name: str | None) -> Iterator[tuple[str, Any]]:
     """(what it is, the thing) of everything of this name."""
     if name in SETTINGS:
         yield f"settings: {name}", _thing(SETTINGS[name])
