@@ -2,10 +2,15 @@
 
 import ast
 import inspect
+import io
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import MISSING, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from pydoc import pager
+from shutil import get_terminal_size
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
@@ -88,6 +93,25 @@ def names(registry: str) -> str:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == table:
             return ", ".join(key.value for key in node.value.keys)  # type: ignore[union-attr]
     raise LookupError(f"no registry {registry}")
+
+
+@contextmanager
+def paged() -> Iterator[None]:
+    """What is printed within it goes through the machine's pager where it is longer than the terminal; as it is where there is no terminal."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    held = io.StringIO()
+    held.isatty = lambda: True  # type: ignore[method-assign]  # so that it is styled as the terminal's
+    with redirect_stdout(held):
+        yield
+    text = held.getvalue()
+    if text.count("\n") < get_terminal_size().lines:
+        print(text, end="")
+    else:
+        from rich.text import Text
+
+        pager(Text.from_ansi(text).plain)
 
 
 def print_table(rows: list[tuple[str, str]], title: str | None = None, pad: int = 0) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from ..errors import Usage, nearest
 from . import lib, words
-from .command import app, command, print_table
+from .command import app, command, paged, print_table
 from .options import Argument, Option, RunFolder, RunOptions
 
 REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
@@ -20,8 +20,11 @@ REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "penalties": "diffusion:PENALTIES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
     "trackers": "training.trackers:TRACKERS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES"}  # fmt: skip
 SETTINGS = {"train": "training:TrainSettings", "sample": "model:Sampling", "evaluate": "evaluation:EvaluateSettings"}  # and the denoiser's
-GIVEN = ("split", "x0", "x", "level", "data_std", "weak", "guide", "init", "first", "done", "a", "b")  # not by a recipe
-BESIDE = {"tables": ("n", "start", "end"), "optimizers": ("lr", "betas", "weight_decay")}  # by what names them: the schedule `table`, and `train`
+GIVEN = ("split", "x0", "x", "level", "data_std", "weak", "guide", "init", "first", "draws", "done", "a", "b")  # not by a recipe
+OF_OTHERS = {  # by what names them: the schedule `table`, and `train`
+    "tables": ("n", "start", "end"), "spacings": ("n", "steps"),
+    "optimizers": ("lr", "betas", "weight_decay", "amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay"),
+}  # fmt: skip
 Foreign = Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")]
 Layout = Annotated[str, Option("--to", help="The layout: diffusers.")]
 Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter changes, as PEFT and diffusers name it; else all, merged.")]
@@ -61,19 +64,19 @@ def merge(run: RunOptions, out: RunFolder) -> None:
 @command(app, "list", "list samplers", "list unet", "list train")
 def list_(what: Annotated[str | None, Argument(help="A group, such as samplers; or a part, such as unet, train or dpmpp_2m, with its settings.")] = None) -> None:
     """Print what can be combined: the recipes, and every name that they can be made of; a group with a line for each; or a part's settings."""
-    group = next((name for name in (what, f"{what}s") if name in REGISTRIES), None)
-    if what is None:
-        print_table([(part, ", ".join(lines(part))) for part in REGISTRIES] + [("settings", ", ".join(SETTINGS))])
-        print("\n`fromnoise list samplers` says a line of each, `fromnoise list unet` a part's settings.")
-        return
-    if group:
-        print_table([*lines(group).items()], group, 2)
-    for title, thing in (found := [*parts(what)]):
-        _print_part(title, thing)
-    if not (group or found):
+    group, found = next((name for name in (what, f"{what}s") if name in REGISTRIES), None), [*parts(what)]
+    if not (what is None or group or found):
         known = {*REGISTRIES, *SETTINGS, *(name for part in REGISTRIES for name in named(part))}
         near = nearest(what, sorted(known))
         raise Usage(f"nothing is called {what!r}{near if 'did you mean' in near else '; `fromnoise list` prints what there is'}")
+    with paged():
+        if what is None:
+            print_table([(part, ", ".join(lines(part))) for part in REGISTRIES] + [("settings", ", ".join(SETTINGS))])
+            print("\n`fromnoise list samplers` says a line of each, `fromnoise list unet` a part's settings.")
+        if group:
+            print_table([*lines(group).items()], group, 2)
+        for title, thing in found:
+            _print_part(title, thing)
 
 
 def named(part: str) -> Mapping[str, Any]:
@@ -87,10 +90,10 @@ def lines(part: str) -> dict[str, str]:
     found = named(part)
     if part == "recipes":
         return {recipe: path.read_text().split("\n")[0].lstrip("# ") for recipe, path in found.items()}
-    return {key: _of(thing) if isinstance(thing, Mapping) else (thing.__doc__ or "").strip().split("\n")[0] for key, thing in found.items()}
+    return {key: _of(thing) if isinstance(thing, Mapping) else _says(thing).split("\n")[0] for key, thing in found.items()}
 
 
-def parts(name: str) -> Iterator[tuple[str, Any]]:
+def parts(name: str | None) -> Iterator[tuple[str, Any]]:
     """(what it is, the thing) of everything of this name."""
     if name in SETTINGS:
         yield f"settings: {name}", _thing(SETTINGS[name])
@@ -102,8 +105,21 @@ def _thing(place: str) -> Any:
     return getattr(import_module(f"..{module}", __package__), name)
 
 
+def _says(thing: Any) -> str:
+    """The docstring of a part, or of what it fills in."""
+    return (getattr(thing, "func", thing).__doc__ or "").strip()
+
+
 def _of(node: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in node.items() if key != "name")
+
+
+def settings_of(group: str, thing: Any) -> dict[str, str]:
+    """A part's settings, each with its words."""
+    try:
+        return lib.config.settings(thing, tuple(thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else (*GIVEN, *OF_OTHERS.get(group, ()))))
+    except (ValueError, TypeError):  # written in C: nothing to set
+        return {}
 
 
 def _print_part(title: str, thing: Any) -> None:
@@ -113,10 +129,6 @@ def _print_part(title: str, thing: Any) -> None:
     elif isinstance(thing, Mapping):
         print(f"{title}: {thing.get('name')}, {_of(thing)}")
     else:
-        given = thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else (*GIVEN, *BESIDE.get(title.partition(":")[0], ()))
-        try:
-            rows = lib.config.settings(thing, tuple(given))
-        except (ValueError, TypeError):  # written in C: nothing to set
-            rows = {}
-        print(f"{title}: {' '.join((thing.__doc__ or '').split(chr(10) * 2)[0].split())}")
+        rows = settings_of(title.partition(":")[0], thing)
+        print(f"{title}: {' '.join(_says(thing).split(chr(10) * 2)[0].split())}")
         print_table([*rows.items()] or [("", "it has no settings")], pad=2)

@@ -1,5 +1,6 @@
 """A part's settings, read from its signature and its docstring."""
 
+import dataclasses
 import inspect
 import re
 import typing
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from .build import words
+from .shared import SHARED
 
 PLAIN = (int, float, str, bool, list, dict)
 
@@ -15,13 +17,14 @@ def settings(thing: Callable[..., Any], given: Sequence[str] = ()) -> dict[str, 
     """Every setting that a recipe may give to a part: what it is unless said, what it may be, and what the part's docstring says of it; none of `given`."""
     hinted = thing.__init__ if inspect.isclass(thing) else thing if inspect.isroutine(thing) else type(thing).__call__
     kinds, text = typing.get_type_hints(hinted, include_extras=True), inspect.getdoc(thing) or ""
-    found = {}
+    every = dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ()
+    found, made = {}, {each.name: each.default_factory for each in every if each.default_factory is not dataclasses.MISSING}
     for name, parameter in inspect.signature(thing).parameters.items():
         needed, kind = parameter.default is parameter.empty, kinds.get(name, Any)
         own = kind in PLAIN or typing.get_origin(kind) in (Annotated, list) if needed else not callable(parameter.default)
         if own and name not in given and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            usual = "needed" if needed else _plain(parameter.default)
-            found[name] = "; ".join(part for part in (usual, words(kind), said(text, name)) if part)
+            usual = "needed" if needed else _plain(made[name]() if name in made else parameter.default)
+            found[name] = "; ".join(part for part in (usual, words(kind) if kind is not Any else "", said(text, name) or SHARED.get(name)) if part)
     return found
 
 
@@ -29,7 +32,9 @@ def _plain(value: Any) -> str:
     """A default, as YAML writes it."""
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_plain, value))}]"
-    return {"None": "null", "True": "true", "False": "false", "<factory>": ""}.get(str(value), str(value))
+    if dataclasses.is_dataclass(value):
+        return f"{{{', '.join(f'{key}: {_plain(part)}' for key, part in vars(value).items())}}}"
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
 
 
 def said(text: str, name: str) -> str:

@@ -1,6 +1,5 @@
 """Files of weights in diffusers' layout: whole or in shards, safetensors or pickles of tensors alone, in one variant or several side by side."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Problem
-from ..files import replacing
+from ..files import parse_json, replacing
 
 NAME = "diffusion_pytorch_model"
 FILE = re.compile(rf"{NAME}(?:\.(?P<variant>[^.]+))?\.(?P<kind>safetensors|bin)")
@@ -46,7 +45,7 @@ def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
     if optional and not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_text())
+        content = parse_json(file.read_text())
     except (OSError, ValueError) as error:
         raise Problem(f"{file} cannot be read as JSON: {' '.join(str(error).split())[:120]}") from error
     if not isinstance(content, dict):

@@ -62,7 +62,10 @@ def l1(a: Tensor, b: Tensor) -> Tensor:
 
 
 def huber(a: Tensor, b: Tensor, delta: Annotated[float, Within(1e-6, 10**6)] = 1.0) -> Tensor:
-    """Half the squared error up to delta, delta times the absolute error less delta / 2 above (Huber 1964)."""
+    """Half the squared error up to delta, delta times the absolute error less delta / 2 above (Huber 1964).
+
+    delta  where one becomes the other
+    """
     return F.huber_loss(a, b, reduction="none", delta=delta)
 
 

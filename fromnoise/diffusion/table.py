@@ -102,6 +102,7 @@ class Table(Schedule):
     """DDPM's discrete schedule: alpha_i² = alpha-bar_i = prod_{j <= i} (1 - beta_j), sigma_i² = 1 - alpha-bar_i.
 
     betas    a name of `BETAS` or `module:name`, a function (steps, start, end) -> (steps,), or the betas themselves; float32 ones give older code's float32 product
+    steps    how many levels;  final_one  whether the last hop ends at alpha = 1, or at index 0 (diffusers' `set_alpha_to_one=False`)
     start, end  the first and last beta, where a function makes them; those of `RANGES`, or DDPM's, unless said
     spacing  which n of the `steps` indices a sampler visits: a name of `SPACINGS` or `module:name`, or a function (n, steps) -> falling indices;
              `offset` is added to each
@@ -115,7 +116,7 @@ class Table(Schedule):
     end: float = None  # type: ignore[assignment]
     spacing: str | Spacing = "leading"
     offset: int = 0
-    final_one: bool = True  # whether the last hop ends at alpha = 1, or at index 0 (diffusers' `set_alpha_to_one=False`)
+    final_one: bool = True
     rho: float = 0.0
     whole: bool = False
 

@@ -27,7 +27,11 @@ Progress = Callable[[int, int], Any]  # (how many samples are drawn, of how many
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """A recipe's `evaluate`: how many samples, and what they are seen through (see `load_features`)."""
+    """A recipe's `evaluate`.
+
+    n         how many samples
+    features  what they are seen through, a name or a file of weights (see `load_features`)
+    """
 
     n: Annotated[int, Within(2, 1_000_000)] = 10_000
     features: str = "cnn"

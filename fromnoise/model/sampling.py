@@ -32,7 +32,7 @@ class Sampling:
     guide     what else changes the prediction
     control   weights of control branches, by key: a weight, or [weight, low, high] for low < sigma / alpha <= high
     start     (n or 1, C, *S): x at the noisiest level, such as an inverted picture, in place of the seed's noise
-    init      (n or 1, C, *S) in [-1, 1]: start from it, noised as far as `strength` in (0, 1] says (SDEdit, Meng et al. 2022)
+    init      (n or 1, C, *S) in [-1, 1]: start from it, noised (SDEdit, Meng et al. 2022);  strength  how far, in (0, 1]
     seed      the same seed gives the same samples;  first  the number of the first of them;  batch  how many are drawn together: it does not change them
     """
 

@@ -75,7 +75,7 @@ def repaint(denoise: Denoise, x: Tensor, levels: Sequence[Level], jumps: int = 1
     """DDPM with resampling (Lugmayr et al. 2022, sec. 4.2): each stretch of `length` steps is walked `jumps` times, noised again in between.
 
     Stretches are counted from the clean end; the noisiest is walked once, for there is nothing yet to agree on. About `jumps` evaluations
-    a step. With jumps = 1 it is DDPM. Yields (x, x0) of each stretch's last walk.
+    a step. With jumps = 1 it is DDPM. length: steps of a stretch. Yields (x, x0) of each stretch's last walk.
     """
     if min(jumps, length) < 1 or jumps % 1 or length % 1:
         raise Usage(f"jumps and length are whole numbers from 1, not {jumps:g} and {length:g}")

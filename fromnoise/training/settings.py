@@ -23,18 +23,22 @@ Part = str | dict[str, Any] | Callable[..., Any]
 class TrainSettings:
     """The settings of a training run; a part of `PARTS` is a name, a mapping of a name and settings, `module:Name`, or the thing itself.
 
-    images          how long: so many examples seen. Or steps, so many batches; or minutes, which the speed of the run's first part turns into images
+    images          how long: so many examples seen;  steps  instead, so many batches
+    minutes         instead, how long by the clock, which the speed of the run's first part turns into images
     batch           examples a step, over all processes;  accumulate  in how many micro-batches each process takes its share
     optimizer       called (params, lr=, betas=, weight_decay=);  lr  the peak learning rate;  rate  its course, (share of the run done) -> factor
     warmup          over how many images the rate rises; a tenth of the run's where this is longer than the whole run
-    ema, ema_warmup the average's half-life in images, and its largest share of the images seen (0: no average); schedule_free keeps an
-                    average of its own instead
-    weight, distance, penalty  see `diffusion.loss`;  penalty_weight  how much the penalty counts
+    betas           the optimizer's two averages;  weight_decay  the optimizer's
+    ema             the average's half-life in images; schedule_free keeps an average of its own instead
+    ema_warmup      the half-life's largest share of the images seen (0: no average)
+    weight          of each level in the loss;  distance  between prediction and target;  penalty  a second term, on x0 (all: see `diffusion.loss`)
+    penalty_weight  how much the penalty counts
     clip            the largest norm of the gradient;  max_bad_steps  non-finite steps in a row before going back to the last checkpoint
     precision       auto, bf16 or fp32 of the network;  compile  torch.compile it (null: on a GPU)
     recompute       keep a block's input alone and compute it again on the way back: less memory, about a third more time
     evals           how many times in the run the loss on held-out examples is taken and a grid is drawn
     held_out        on how many of them, at most: fewer, but 16, where all these losses would take more than a twentieth of the run; 0: no such loss
+    log_every       steps from one line of the log to the next;  workers  processes that read data ahead (0: none)
     save_minutes, save_every  how often all is saved, in minutes or steps;  keep, keep_every  averaged weights kept: the last few, every so many steps
     keep_best       how many of the evaluated weights of the least held-out loss are kept
     tracker         none, tensorboard or wandb, beside log.jsonl

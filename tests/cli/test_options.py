@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from fromnoise.cli.command import app as fromnoise
 from fromnoise.cli.command import command, flag, names
 from fromnoise.cli.options import ConditionOptions, RunOptions, SamplingOptions, StartOptions
-from fromnoise.cli.runs import REGISTRIES, lines
+from fromnoise.cli.runs import REGISTRIES, SETTINGS, lines, list_, named, parts, settings_of
 from fromnoise.config import Recipe
 from fromnoise.errors import Usage
 from fromnoise.networks import PRESETS
@@ -118,6 +118,35 @@ def test_a_parts_settings_are_listed(part, rows, monkeypatch):
     lines = re.sub(r" {2,}", "  ", said.output)
     assert said.exit_code == 0 and all(row in lines for row in rows), lines
     assert part != "unet" or "  axes  " not in lines  # which the data says
+
+
+@pytest.mark.parametrize("group", ["settings", *REGISTRIES])
+def test_every_setting_of_every_part_has_words_and_a_readable_default(group):
+    for name in SETTINGS if group == "settings" else named(group):
+        for title, thing in parts(name):
+            rows = {} if isinstance(thing, (Path, dict)) else settings_of(title.partition(":")[0], thing)
+            for key, row in rows.items():
+                usual, _, *words = row.split("; ")
+                assert words and len(words[-1]) > 3, f"{title}: {key} is {row}: say what it does in the docstring, or in config/shared.py"
+                assert not re.search(r"\(|<|Any$", usual), f"{title}: {key} is {row}"
+
+
+@pytest.mark.parametrize(("terminal", "height", "through"), [(True, 20, True), (True, 500, False), (False, 20, False)])
+def test_a_list_longer_than_the_terminal_goes_through_a_pager(terminal, height, through, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr("fromnoise.cli.command.pager", shown.append)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", str(height))
+    list_("train")
+    printed = capsys.readouterr().out
+    assert len(shown) == through and ("keep_best" in printed) != through
+    assert "keep_best" in (shown[0] if through else printed) and "\x1b" not in "".join(shown)
+
+
+def test_optimizers_have_settings_beside_those_of_train():
+    said = CliRunner().invoke(fromnoise, ["list", "adamw"]).output
+    assert "AdamW" in said and "eps  " in said and "partial(" not in said and "amsgrad" not in said and "betas  " not in said
 
 
 MODEL = {

@@ -85,6 +85,6 @@ def test_a_recipe_whose_evaluation_could_not_be_is_refused_before_training(tmp_p
 
 
 def test_what_no_memory_holds_is_one_line(tmp_path):
-    words = ["train", "digits", "network.width=4000000", "--out", str(tmp_path / "run")]
+    words = ["train", "digits", "network.width=60000", "network.levels=[1]", "--out", str(tmp_path / "run")]
     answer = subprocess.run([sys.executable, "-m", "fromnoise", *words], capture_output=True, text=True)
     assert answer.returncode == 1 and "the memory does not hold this" in answer.stderr and "Traceback" not in answer.stderr

@@ -28,6 +28,13 @@ def test_a_name_in_short_is_a_part(file):
     assert recipe.predict is None and recipe.with_defaults().predict == "v"
 
 
+@pytest.mark.parametrize("text", ["a: " + "[" * 100_000, "a: " + "{b: " * 100 + "1" + "}" * 100])
+def test_a_file_nested_too_deep_is_one_line(tmp_path, text):
+    (tmp_path / "deep.yaml").write_text(text)
+    with pytest.raises(Problem, match="nested deeper than 64"):
+        config.load(str(tmp_path / "deep.yaml"))
+
+
 OVER = {  # what a second file says, and what becomes of the first with it
     "train: {lr: 0.5}": {"train": {"images": 1000, "batch": 10, "lr": 0.5}},
     "train: {minutes: 2}": {"train": {"minutes": 2, "batch": 10}},
