@@ -18,7 +18,7 @@ from ..registry import lookup
 
 WORDS = {
     int: "a whole number", float: "a finite number", str: "a word", bool: "true or false", type(None): "null", list: "a list",
-    dict: "a mapping", Mapping: "a mapping", Callable: "a function",
+    dict: "a mapping", Mapping: "a mapping", Callable: "a function", Any: "any value",
 }  # fmt: skip
 Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
 

@@ -24,7 +24,7 @@ def settings(thing: Callable[..., Any], given: Sequence[str] = ()) -> dict[str, 
         own = kind in PLAIN or typing.get_origin(kind) in (Annotated, list) if needed else not callable(parameter.default)
         if own and name not in given and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             usual = "needed" if needed else _plain(made[name]() if name in made else parameter.default)
-            found[name] = "; ".join(part for part in (usual, words(kind) if kind is not Any else "", said(text, name) or SHARED.get(name)) if part)
+            found[name] = "; ".join(part for part in (usual, words(kind), said(text, name) or SHARED.get(name)) if part)
     return found
 
 
