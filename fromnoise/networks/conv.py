@@ -21,7 +21,7 @@ class Conv(Network):
     ways = {"add": {}, "concat": {}}
 
     def __init__(
-        self, channels: int = 1, width: int = 64, depth: Depth = 1, kernel: int = 5, patch: int = 1, axes: int = 2, time: Kind = "sinusoidal",
+        self, channels: int = 1, width: int = 64, kernel: int = 5, depth: Depth = 1, patch: int = 1, axes: int = 2, time: Kind = "sinusoidal",
         concat: int = 0,
     ):  # fmt: skip
         super().__init__()

@@ -32,6 +32,9 @@ def create_or_check(run: Run, recipe: Recipe, fresh: bool, device: torch.device)
             if not any(key == may or key.startswith(may + ".") for may in MAY_CHANGE):
                 what = f"{run.path} holds a run with other settings ({key}: {was}, not {now})"
                 raise Problem(f"{what}; choose another --out, or --fresh to begin anew (the present one is then kept beside)")
+    if run.weights.is_file() and not run.checkpoint.is_file():
+        what = f"{run.path} holds trained weights, and no last.ckpt to go on from"
+        raise Problem(f"{what}; begin from them elsewhere with base={run.path} --out NEW, or anew with --fresh (they are then kept beside)")
     sweep(run.path)
     run.write_recipe(recipe)
     run.write_json("environment.json", environment(device))

@@ -108,6 +108,18 @@ def test_a_checkpoint_that_says_something_else_is_one_line(trained, tmp_path, ch
         train(recipe(train={"steps": 8}), tmp_path / "run", quiet=True)
 
 
+def test_weights_without_a_checkpoint_are_not_trained_over(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "last.ckpt").unlink()
+    before = (run / "model.safetensors").read_bytes()
+    with pytest.raises(Problem, match="holds trained weights, and no last.ckpt.*base=.*--fresh"):
+        train(recipe(train={"steps": 5}), run, quiet=True)
+    assert (run / "model.safetensors").read_bytes() == before
+    train(recipe(train={"steps": 1}), run, fresh=True, quiet=True)
+    assert (tmp_path / "run.old1" / "model.safetensors").read_bytes() == before
+
+
 def test_what_killed_processes_left_half_written_goes_and_nothing_else(trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
