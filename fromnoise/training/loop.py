@@ -110,8 +110,10 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
 
     def evaluate(seconds: float | None = None) -> float | None:
         held_out = monitor.evaluate(seconds)
-        if held_out is not None and settings.rates_by_loss:
-            state.plateau.update(held_out)
+        if settings.rates_by_loss:  # by the largest of all processes, where every one has a loss
+            missing, worst = _agreed(accelerator, held_out is None, 0.0 if held_out is None else held_out)
+            if not missing:
+                state.plateau.update(worst)
         keep_best(run, state.step, parts, held_out)
         return held_out
 

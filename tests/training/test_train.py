@@ -589,6 +589,19 @@ train: {steps: 40, batch: 4, evals: 0, log_every: 1}
 
 
 @pytest.mark.slow
+def test_a_plateau_is_of_all_processes(tmp_path):
+    """In one of them the held-out loss doubles at every look: both halve their rate at each but the first."""
+    processes = two(tmp_path, """
+data: {name: "tests.parts:blobs"}
+network: {name: conv, width: 16}
+train: {steps: 40, batch: 8, evals: 4, held_out: 16, log_every: 1, warmup: 0, rate: {name: plateau, patience: 1}, distance: "tests.parts:worse_in_one"}
+""")  # fmt: skip
+    assert ends(processes) == [(0, []), (0, [])]
+    rates = [e["lr"] for e in Run(tmp_path / "run").entries() if "lr" in e]
+    assert rates == [1e-3] * 20 + [0.5e-3] * 10 + [0.25e-3] * 10
+
+
+@pytest.mark.slow
 def test_a_loss_that_fails_in_one_process_is_skipped_in_both(tmp_path):
     processes = two(tmp_path, """
 data: {name: "tests.parts:blobs"}
