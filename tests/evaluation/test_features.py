@@ -116,7 +116,7 @@ def test_a_quick_network_is_announced_named_and_kept_apart(monkeypatch, tmp_path
     whole = load_features("cnn", train, test)
     assert sum(passes) == 20 * 64 and whole.note == "" and whole.name.startswith("bars CNN (")
     said = capsys.readouterr().err
-    assert "training a CNN on 64 pictures of bars" in said and said.count("\n") == 1 and "--quick" in said and str(tmp_path) in said
+    assert "training a CNN on 64 pictures of bars" in said and said.count("\n") == 1 and "--features cnn_quick" in said and str(tmp_path) in said
     assert re.search(r": about \d\S* s, once; ", said)
     passes.clear()
     for _ in range(2):
