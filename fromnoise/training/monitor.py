@@ -47,6 +47,7 @@ class Monitor:
         self.mark()
         self.spoke, self.logged = time.perf_counter() - WAIT + 3, time.perf_counter()  # the first line soon
         self.console = console(stderr=True, quiet=quiet or not self.main)
+        self.warnings = console(stderr=True, quiet=not self.main) if quiet else self.console
         self.live = self.console.is_terminal and not self.console.quiet
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=self.console, disable=not self.live)
@@ -65,8 +66,8 @@ class Monitor:
         self.mark()
         if parts.chosen:
             self.console.print(parts.chosen, soft_wrap=True, markup=False)
-        for line in parts.data.left_out:
-            self.console.print(f"left out: {line}", style="yellow", soft_wrap=True)
+        for line in dict.fromkeys((*parts.data.left_out, *(parts.test.left_out if parts.test else ()))):
+            self.warnings.print(f"left out: {line}", style="yellow", soft_wrap=True)
         self.event("resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
         if changed:
             self.event("length", changed)

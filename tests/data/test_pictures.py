@@ -287,8 +287,8 @@ def test_colours():
 COLOURANTS = {"r": (0.43607, 0.22249, 0.01392), "g": (0.38515, 0.71687, 0.09708), "b": (0.14307, 0.06061, 0.71410)}  # of sRGB, under D50
 
 
-def linear_profile(primaries="rgb", grey=False):
-    """An ICC profile of linear light, its colourants sRGB's in this order, written from the format's description (ICC.1:2001-04)."""
+def linear_profile(primaries="rgb", grey=False, of=COLOURANTS):
+    """An ICC profile of linear light, its colourants sRGB's in this order, or others, written from the format's description (ICC.1:2001-04)."""
 
     def fixed(*values):
         return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
@@ -297,7 +297,7 @@ def linear_profile(primaries="rgb", grey=False):
     xyz, curve = b"XYZ " + bytes(4), b"curv" + bytes(4) + struct.pack(">I", 0)  # a curve of no points is the identity
     tags = {"cprt": b"text" + bytes(4) + text + b"\0", "wtpt": xyz + fixed(0.9642, 1.0, 0.8249)}
     tags["desc"] = b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + bytes(1 + 4 + 4 + 2 + 1 + 67)
-    colours = {f"{to}XYZ": xyz + fixed(*COLOURANTS[of]) for to, of in zip("rgb", primaries, strict=True)}
+    colours = {f"{to}XYZ": xyz + fixed(*of[name]) for to, name in zip("rgb", primaries, strict=True)}
     tags |= {"kTRC": curve} if grey else {f"{to}TRC": curve for to in "rgb"} | colours
     table, data = struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
@@ -333,6 +333,23 @@ def test_colour_profiles_are_applied(tmp_path, ending, how, deep):
         assert np.abs(seen(GREY, "grey", linear_profile(grey=True)) - chw(encoded(GREY))).max() < 1.6
     for useless in (b"not a profile", linear_profile(grey=True)):  # of no use, or of another kind of picture
         assert np.abs(seen(RGB, "rgb", useless) - chw(RGB)).max() < 1e-3 and not header(path).profile
+
+
+def test_a_wide_gamut_is_brought_to_srgb(tmp_path):
+    """Display P3: its primaries (SMPTE EG 432-1) and sRGB's by their chromaticities under D65, of which the ratio is the matrix between the two."""
+
+    def to_xyz(*primaries):
+        white = np.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
+        columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
+        return columns * np.linalg.solve(columns, white)
+
+    p3, srgb = to_xyz((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)), to_xyz((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
+    between = np.linalg.inv(srgb) @ p3
+    wide = dict(zip("rgb", (np.array([COLOURANTS[c] for c in "rgb"]).T @ between).T, strict=True))
+    inside, outside = np.array([180, 120, 60], np.uint8), np.array([0, 255, 0], np.uint8)
+    for pixel in (inside, outside):
+        Image.fromarray(np.tile(pixel, (6, 8, 1))).save(tmp_path / "a.png", icc_profile=linear_profile(of=wide))
+        assert np.abs(Look((6, 8), "rgb")(tmp_path / "a.png")[:, 0, 0] - encoded((between @ pixel).clip(0, 255))).max() < 1.6
 
 
 def test_a_profile_of_srgb_changes_nothing(tmp_path):

@@ -48,6 +48,22 @@ def test_a_run_names_what_it_leaves_out_and_may_go_on_where_the_folder_moved(tmp
     assert run.load_checkpoint()["state"]["step"] == 4
 
 
+def test_what_is_left_out_of_either_split_is_said_even_by_a_quiet_run(tmp_path, capfd):
+    pictures(os.fsencode(tmp_path / "set/train")), pictures(os.fsencode(tmp_path / "set/test"))
+    for name in ("set/a.HEIC", "set/test/cat [old]/b.tif", "set/train/cat [old]/c.tif"):
+        (tmp_path / name).write_bytes(b"0")
+    whole = (tmp_path / "set/train/cat [old]/0.png").read_bytes()
+    (tmp_path / "set/train/cat [old]/d.png").write_bytes(whole[:100])  # which is seen where it is decoded
+    train(recipe(tmp_path / "set", skip_broken=True), tmp_path / "run", quiet=True)
+    said = capfd.readouterr()
+    assert not said.out and said.err.splitlines() == [
+        "left out: 1 files that are not read as pictures (1 .heic)",
+        "left out: 1 pictures are broken and skipped (cat [old]/c.tif: it is no picture)",
+        "left out: 1 pictures are broken and skipped (cat [old]/d.png: it is cut short or damaged)",
+        "left out: test: 1 pictures are broken and skipped (cat [old]/b.tif: it is no picture)",
+    ]
+
+
 def test_a_preview_that_is_not_finite_ends_no_run(tmp_path, monkeypatch):
     pictures(os.fsencode(tmp_path / "old"))
     run = train(recipe(tmp_path / "old") | {"sample": "tests.training.test_folders:astray"}, tmp_path / "run", quiet=True)

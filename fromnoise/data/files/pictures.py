@@ -127,6 +127,8 @@ def _raw(tile) -> str:
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """Pillow's image at `path`; whatever goes wrong while it is in use is a Broken in few words."""
     try:
+        if not os.path.isfile(path):  # nor opened: reading from a pipe would wait for ever
+            raise Broken("it is no file" if os.path.exists(path) else "there is no such file")
         # by a handle, not by name: Pillow maps named TIFFs into memory with width and height exchanged where EXIF turns them
         with open(path, "rb") as file, Image.open(file) as image:
             yield image
