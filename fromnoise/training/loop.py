@@ -180,12 +180,15 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
                 raise Stopped(run, int(signalled))
         parts.ema.update(parts.parameters, state.images)
         save(run, state, parts)
+        abandoned = 0
         try:
             monitor.finish(evaluate if settings.evals else lambda seconds: None)
         except Abandoned:
-            monitor.stopped(noted[0])
-            raise Stopped(run, noted[0]) from None
-    accelerator.wait_for_everyone()
+            abandoned = noted[0]
+        abandoned = int(_agreed(accelerator, abandoned)[0])  # the other processes wait here while the main one draws, and end as it does
+        if abandoned:
+            monitor.stopped(abandoned)
+            raise Stopped(run, abandoned)
     return run
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -182,6 +183,7 @@ class Monitor:
             with self.abandonable() if alone else nullcontext():  # of several processes all take it, or none
                 by_level = self.held_out()
             mean = sum(by_level.values()) / len(by_level) if by_level else None
+            mean = broadcast_object_list([mean])[0]  # rates follow from it: of several processes, all take the main one's, which is logged
             if by_level:
                 self._log(held_out=mean, held_out_by_level=by_level)
             self.state.evaluated = self.state.images

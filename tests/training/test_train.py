@@ -529,14 +529,14 @@ def test_a_run_is_on_the_device_that_is_named_and_what_is_prepared_too(monkeypat
     assert setup(recipe()).accelerator.device == torch.device("cpu")
 
 
-def two(tmp_path: Path, text: str) -> list[subprocess.Popen]:
+def two(tmp_path: Path, text: str, **more: str) -> list[subprocess.Popen]:
     """Two processes that train together, without a launcher that would end one when the other ends."""
     (tmp_path / "mine.yaml").write_text(text)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     words = ["train", str(tmp_path / "mine.yaml"), "--device", "cpu", "--quiet", "--out", str(tmp_path / "run")]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port} | more
     return [run_cli(*words, more={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in (0, 1)]
 
 
@@ -593,6 +593,37 @@ def test_a_signal_at_one_process_saves_and_ends_both(tmp_path):
     processes[1].send_signal(signal.SIGINT)
     for code, lines in ends(processes):
         assert code == 130 and len(lines) == 1 and "stopped and saved" in lines[0]
+
+
+@pytest.mark.slow
+def test_a_signal_while_the_main_process_draws_the_last_pictures_ends_both(tmp_path):
+    processes = two(tmp_path, """
+data: {name: "tests.parts:blobs"}
+network: {name: conv, width: 64}
+train: {steps: 2, batch: 16, evals: 0}
+sample: {name: ddim, steps: 1000}
+""")  # fmt: skip
+    while not (tmp_path / "run/summary.json").is_file() and processes[0].poll() is None:
+        time.sleep(0.01)
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    for code, lines in ends(processes):
+        assert code == 130 and len(lines) == 1 and "stopped and saved" in lines[0]
+    assert (tmp_path / "run/model.safetensors").is_file() and not (tmp_path / "run/samples/final.png").exists()
+
+
+@pytest.mark.slow
+def test_processes_of_which_one_has_no_memory_to_evaluate_keep_one_rate(tmp_path):
+    """The loss that the main process measures rises, so that after six evaluations `plateau` halves the rate: in both."""
+    processes = two(tmp_path, """
+data: {name: "tests.parts:blobs"}
+network: {name: conv, width: 16}
+train: {steps: 18, batch: 16, evals: 9, held_out: 2, warmup: 0, lr: 1.0e-3, rate: plateau, weight: "tests.parts:rising", optimizer: "tests.parts:noted"}
+sample: {name: ddim, steps: 1}
+""", NOTED=str(tmp_path / "rates"))  # fmt: skip
+    assert ends(processes) == [(0, []), (0, [])]
+    rates = [[float(line) for line in (tmp_path / f"rates{rank}").read_text().split()] for rank in (0, 1)]
+    assert rates[0] == rates[1] == [1e-3] * 12 + [5e-4] * 6
 
 
 @pytest.mark.slow
