@@ -95,9 +95,9 @@ def headers_of(listing: Listing, skip: bool | None) -> tuple[dict[str, Header], 
 
 def unread(headers: Mapping[str, Header], broken: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """What of the files is not read, in words: pages after the first, colour profiles of more than 8 bits, those that are broken."""
-    stacks, deep = [h.pages for h in headers.values() if h.pages > 1], sum(h.profile and h.depth > 8 for h in headers.values())
+    stacks, deep = [h.pages for h in headers.values() if h.pages > 1], sum(h.unapplied for h in headers.values())
     lines = [f"{sum(stacks) - len(stacks):,} pages after the first of {len(stacks):,} stacks or films are not read"] if stacks else []
-    lines += [f"{deep:,} pictures of more than 8 bits have a colour profile, which is not applied"] if deep else []
+    lines += [f"{deep:,} pictures of more than 8 bits have a colour profile of tables, which is not applied"] if deep else []
     return lines + ([f"{len(broken):,} pictures are broken and skipped ({_named(broken)})"] if broken else [])
 
 
