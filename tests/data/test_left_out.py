@@ -153,7 +153,7 @@ def test_broken_pictures_that_are_skipped_are_counted(tmp_path):
     os.mkfifo(tmp_path / "5.png")
     (tmp_path / "6.png").symlink_to(tmp_path / "6.png")
     assert folder(tmp_path, skip_broken=True).left_out == (
-        "3 pictures are broken and skipped (3.png: it is no picture; 5.png: it is no file; 6.png: there is no such file)",
+        "3 pictures are broken and skipped (3.png: it is no picture; 5.png: it is no file; 6.png: too many levels of symbolic links)",
         "1 pictures are broken and skipped (4.bmp: it is cut short or damaged)",
     )
     assert len(inspect(tmp_path).broken) == 4
@@ -230,6 +230,30 @@ def test_hidden_ones_links_that_come_back_and_closed_folders_are_named(tmp_path,
         "1 folders may not be read (shut)",
     )
     assert folder(tmp_path).left_out == lines == inspect(tmp_path).left_out[:3] and folder(tmp_path).classes == ("a", "b")
+
+
+def test_where_no_picture_is_seen_what_is_not_looked_into_is_named(tmp_path):
+    picture(tmp_path / ".photos/0.png")
+    with pytest.raises(Problem, match=r"no pictures in .*; 1 hidden files and folders are not looked into \(.photos\); "):
+        folder(tmp_path)
+
+
+def test_what_pairs_leave_out_is_named_on_both_sides_and_beside(tmp_path):
+    for i, name in enumerate(["in/0", "in/1", "out/0", "out/1", "masks/0", "out/.old/0"]):
+        picture(tmp_path / f"{name}.png", i)
+    for name in ("in/a.heic", "in/0.txt", "out/b.psd", "readme.md"):
+        (tmp_path / name).write_bytes(b"0")
+    pages = [Image.new("RGB", (8, 8), (9 * i, 0, 0)) for i in range(3)]
+    pages[0].save(tmp_path / "in/2.tiff", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "out/2.png")
+    assert DATASETS["pairs"](str(tmp_path), image="in", target="out", held_out=0.0).left_out == (
+        "1 files that are not read as pictures (1 .psd)",
+        "1 hidden files and folders are not looked into (.old)",
+        "in: 2 files that are not read as pictures (1 .heic, 1 .txt)",
+        "in: 2 pages after the first of 1 stacks or films are not read",
+        "1 pictures are neither in in nor in out (masks)",
+        "1 files that are not read as pictures (1 .md)",
+    )
 
 
 def test_folders_within_class_folders_are_named(tmp_path):

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...errors import Problem, Usage
 from ...progress import track
 from ..dataset import Dataset, Tensors, Wrapped
-from .listing import Listing, divided, partners, split_listing
+from .listing import Listing, divided, outside, partners, split_listing
 from .metadata import word
 from .pictures import Broken, Header, Look, check, colour, half_box, header
 
@@ -225,7 +225,11 @@ class Pairs(Wrapped):
             theirs, mine = (partners(listing, root / image / listing.root.relative_to(root / target)) for listing in (whole, chosen))
         ones, others = _headers(whole, half), _headers(theirs, halves)
         _check_sizes(whole.files, ones, others, size, fit)
-        chosen = replace(chosen, left_out=(*whole.left_out, *unread(dict(zip(whole.files, ones, strict=True)))))
+        left_out = [*whole.left_out, *unread(dict(zip(whole.files, ones, strict=True)))]
+        if image is not None and target is not None:
+            lines = unread(dict(zip(theirs.files, others, strict=True)))
+            left_out += [*theirs.left_out, *(f"{theirs.root.name}: {line}" for line in lines), *outside(root, (root / image, root / target))]
+        chosen = replace(chosen, left_out=tuple(left_out))
         look = replace(look_of(ones, size, fit, channels, background), half=half)
         look_image = replace(look_of(others, size, fit, image_channels, background), half=halves)
         if memory if memory is not None else (look.bytes + look_image.bytes) * len(chosen) < IN_MEMORY:

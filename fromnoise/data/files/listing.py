@@ -73,7 +73,7 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
         raise Problem(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}; set data.path to the folder that holds the pictures")
     found = _walk(root)
     if not found.files:
-        there = f", only {found.others[0]} and the like" if found.others else ""
+        there = (f", only {found.others[0]} and the like" if found.others else "") + "".join(f"; {line}" for line in found.unseen)
         raise Problem(f"no pictures in {root}{there}; {', '.join(ending[1:] for ending in ENDINGS)} are read, in sub-folders too")
     listing, others = Listing(root, tuple(found.files)), found.others
     if metadata := found.metadata or above:
@@ -121,13 +121,18 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -
         home, held = splits
         train = listed(home, labels, above=_above(root, home))
         test = listed(held, train.label is not None, _shared(train.files), _above(root, held))
-        beside, used = _walk(root, splits), {os.path.normpath(place / name) for place in splits for name in _above(root, place)}
-        idle = _line(len(beside.files), f"pictures are neither in {home.name} nor in {held.name}", dict.fromkeys(n.split("/")[0] for n in beside.files))
-        others = beside.others + [name for name in (*beside.metadata, *beside.texts.values()) if os.path.normpath(root / name) not in used]
-        held_lines = [f"{held.name}: {line}" for line in test.left_out]
-        train = replace(train, left_out=(*train.left_out, *held_lines, *idle, *_unread(others), *beside.unseen))
+        used = [os.path.normpath(place / name) for place in splits for name in _above(root, place)]
+        train = replace(train, left_out=(*train.left_out, *(f"{held.name}: {line}" for line in test.left_out), *outside(root, splits, used)))
         return train, train if split == "train" else _as_in(test, train)
     return divided(listed(root, labels), split, held_out)
+
+
+def outside(root: Path, homes: tuple[Path, Path], used: Collection[str] = ()) -> list[str]:
+    """What lies below `root` in neither of two folders, in words, but for the files in use."""
+    found = _walk(root, homes)
+    idle = _line(len(found.files), f"pictures are neither in {homes[0].name} nor in {homes[1].name}", dict.fromkeys(n.split("/")[0] for n in found.files))
+    others = [name for name in (*found.others, *found.metadata, *found.texts.values()) if os.path.normpath(root / name) not in used]
+    return idle + _unread(others) + found.unseen
 
 
 def divided(whole: Listing, split: str, held_out: float) -> tuple[Listing, Listing]:
@@ -178,14 +183,16 @@ def partners(listing: Listing, root: Path) -> Listing:
     """The pictures under `root` of the listing's names, but for the endings, in its order; raises Problem where one has no counterpart, or several."""
     if not root.is_dir():
         raise Problem(f"{root}: no such folder; it should hold the other picture of each pair")
-    ours, theirs = (_by_name(place, _walk(place).files) for place in (listing.root, root))
+    found = _walk(root)
+    ours, theirs = _by_name(listing.root, _walk(listing.root).files), _by_name(root, found.files)
     mine = [name for name in dict.fromkeys(listing.files) if bare(name) not in theirs]
     other = [name for stem, name in theirs.items() if stem not in ours]
     if mine or other:
         parts = [f"{len(names)} only in {place} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
                  for names, place in ((mine, listing.root), (other, root)) if names]  # fmt: skip
         raise Problem(f"these pictures have no counterpart of the same name: {', '.join(parts)}; add what is missing, or remove them")
-    return Listing(root, tuple(theirs[bare(name)] for name in listing.files))
+    unused = _unread([*found.others, *found.metadata, *found.texts.values()]) + found.unseen
+    return Listing(root, tuple(theirs[bare(name)] for name in listing.files), left_out=tuple(f"{root.name}: {line}" for line in unused))
 
 
 def _by_name(root: Path, files: Iterable[str]) -> dict[str, str]:

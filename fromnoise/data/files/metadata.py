@@ -122,7 +122,7 @@ def document_of(content: str) -> Any:
     if isinstance(document, dict) and {"images", "annotations"} <= set(document):
         with suppress(KeyError, TypeError):  # it is something else then
             names = {image["id"]: image["file_name"] for image in document["images"]}
-            return [{"file_name": names[said["image_id"]], "text": said["caption"]} for said in document["annotations"]]
+            return [{"file_name": names.get(said["image_id"], str(said["image_id"])), "text": said["caption"]} for said in document["annotations"]]
     return None if isinstance(document, dict) and any(key in document for key in COLUMNS["file_name"]) else document
 
 
@@ -163,6 +163,8 @@ def _cells(path: Path, lines: io.StringIO) -> Iterator[tuple[str, dict[str, Any]
     rows = csv.DictReader(lines, delimiter=max(",;\t", key=first.count))
     try:
         for row in rows:
+            if any(row.get(None) or ()):  # type: ignore[call-overload]
+                raise Problem(f"{path} line {rows.line_num}: more cells than columns; put a text with commas in quotes")
             cells = {key.strip(): value.strip() for key, value in row.items() if key is not None and value is not None}
             yield f"{path} line {rows.line_num}", {key: value for key, value in cells.items() if value or key in COLUMNS["text"]}
     except csv.Error as error:

@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -142,8 +143,8 @@ def _raw(tile) -> str:
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """Pillow's image at `path`; whatever goes wrong while it is in use is a Broken in few words."""
     try:
-        if not os.path.isfile(path):  # nor opened: reading from a pipe would wait for ever
-            raise Broken("it is no file" if os.path.exists(path) else "there is no such file")
+        if not stat.S_ISREG(os.stat(path).st_mode):  # nor opened: reading from a pipe would wait for ever
+            raise Broken("it is no file")
         # by a handle, not by name: Pillow maps named TIFFs into memory with width and height exchanged where EXIF turns them
         with open(path, "rb") as file, Image.open(file) as image:
             yield image
@@ -152,7 +153,8 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     except DAMAGE as error:
         if isinstance(error, UnidentifiedImageError) and os.path.exists(path) and os.path.getsize(path) == 0:
             raise Broken("the file is empty") from error
-        raise Broken(next((words for kind, words in REASONS.items() if isinstance(error, kind)), "it is cut short or damaged")) from error
+        other = (error.strerror or "").lower() if isinstance(error, OSError) else ""  # by the system, where Pillow's have none
+        raise Broken(next((words for kind, words in REASONS.items() if isinstance(error, kind)), other or "it is cut short or damaged")) from error
 
 
 def half_box(half: str, width: int, height: int) -> tuple[int, int, int, int]:
