@@ -159,6 +159,16 @@ def test_broken_pictures_that_are_skipped_are_counted(tmp_path):
     assert len(inspect(tmp_path).broken) == 4
 
 
+def test_a_picture_that_fails_while_it_is_streamed_is_named_once(tmp_path, capfd):
+    picture(tmp_path / "0.bmp", 0), picture(tmp_path / "1.bmp", 1)
+    (tmp_path / "1.bmp").write_bytes((tmp_path / "1.bmp").read_bytes()[:100])
+    data = folder(tmp_path, skip_broken=True, memory=False)
+    for _ in range(2):
+        x = everything(data)["x"]
+        assert torch.equal(x[0], x[1])
+    assert capfd.readouterr().err == "left out: 1.bmp: it is cut short or damaged\n"
+
+
 def test_what_is_held_out_is_chosen_among_what_can_be_read(tmp_path):
     names = sorted((f"{i}.png" for i in range(6)), key=score)
     (tmp_path / names[0]).write_text("x")

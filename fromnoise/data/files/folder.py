@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...errors import Problem, Usage
-from ...progress import track
+from ...progress import console, track
 from ..dataset import Dataset, Tensors, Wrapped
 from .listing import Listing, divided, outside, partners, split_listing
 from .metadata import word
@@ -169,7 +169,7 @@ class Streamed(Dataset):
     def __init__(self, listing: Listing, look: Look, skip_broken: bool | None):
         self.listing, self.look, self.skip_broken = listing, look, skip_broken
         self.name, self.shape, self.classes, self.text = "folder", look.shape, listing.classes, listing.text
-        self.left_out = listing.left_out
+        self.left_out, self.skipped = listing.left_out, set[str]()
         self.keys = tuple(key for key in ("label", "text") if getattr(listing, key) is not None)
 
     def __len__(self) -> int:
@@ -194,6 +194,9 @@ class Streamed(Dataset):
                 return i % len(self), self.look(self.listing.root / name)
             except Broken as reason:
                 last = f"{name}: {reason}"
+                if self.skip_broken and name not in self.skipped:  # its header was whole: this is the first that is known of it
+                    self.skipped.add(name)
+                    console(stderr=True).print(f"left out: {word(last)}", style="yellow", soft_wrap=True)
         raise Problem(f"a picture in {self.listing.root} cannot be read ({last}); remove it{SKIPPING[self.skip_broken is not None]}")
 
 
