@@ -93,6 +93,13 @@ def test_splits_by_other_names_and_deeper(tmp_path, splits):
     assert train.left_out == ("1 files that are not read as pictures (1 .txt)",) == inspect(tmp_path).left_out
 
 
+def test_a_link_back_brings_no_held_out_picture_into_training(tmp_path):
+    pictures(tmp_path / "train"), pictures(tmp_path / "test", first=5)
+    (tmp_path / "train/back").symlink_to(tmp_path)
+    data = folder(tmp_path)
+    assert len(data) == 3 and data.left_out == ("1 links to folders that are read already, or lie above (back)",)
+
+
 def test_metadata_above_splits_that_names_none_of_their_pictures_is_named(tmp_path):
     pictures(tmp_path / "train"), pictures(tmp_path / "test")
     (tmp_path / "metadata.csv").write_text("file_name,text\n0.png,a cup\n")

@@ -217,11 +217,11 @@ def _as_in(test: Listing, train: Listing) -> Listing:
 
 
 def _walk(root: Path, without: Collection[Path] = ()) -> Found:
-    """Links to folders are followed once; hidden ones, and those in `without`, are not looked into."""
-    files, metadata, others, folders, hidden, again, closed, seen = [], [], [], [], [], [], [], set()
+    """Links to folders are followed once, and none to those above; hidden ones, and those in `without`, are not looked into."""
+    files, metadata, others, folders, hidden, again, closed, seen, top = [], [], [], [], [], [], [], set(), os.path.realpath(root)
     for home, inside, names in os.walk(root, followlinks=True, onerror=lambda error: closed.append(os.path.relpath(error.filename, root))):
         place, real = Path(home).relative_to(root), os.path.realpath(home)
-        if real in seen:
+        if real in seen or top.startswith(os.path.join(real, "")):
             inside.clear()
             again.append(place.as_posix())
             continue
@@ -243,7 +243,7 @@ def _walk(root: Path, without: Collection[Path] = ()) -> Found:
     used = {Path(name).parent for name in metadata}
     empty = [place.as_posix() for place in folders if place not in full | used and place.parent in full]
     unseen = _line(len(empty), "folders hold no picture that is read", empty) + _line(len(hidden), "hidden files and folders are not looked into", hidden)
-    unseen += _line(len(again), "links to folders that are read already", again) + _line(len(closed), "folders may not be read", closed)
+    unseen += _line(len(again), "links to folders that are read already, or lie above", again) + _line(len(closed), "folders may not be read", closed)
     return Found(sorted(files), sorted(metadata), texts, sorted(set(others).difference(texts.values())), unseen)
 
 
