@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from itertools import count
 
 import torch
 from torch import nn
@@ -144,6 +143,19 @@ def sgd(params, lr, betas, weight_decay):
     return torch.optim.SGD(params, lr)
 
 
+class Noted(torch.optim.SGD):
+    """Writes the rate of each step into $NOTED and its process's number."""
+
+    def step(self, closure=None):
+        with open(f"{os.environ['NOTED']}{os.environ['RANK']}", "a") as file:
+            file.write(f"{self.param_groups[0]['lr']}\n")
+        return super().step(closure)
+
+
+def noted(params, lr, betas, weight_decay):
+    return Noted(params, lr)
+
+
 def falling(done):
     """A rate of one's own."""
     return 1 - done
@@ -152,6 +164,19 @@ def falling(done):
 def twice(level, c_out, data_std):
     """A weight of one's own."""
     return 2 * torch.ones_like(c_out)
+
+
+EVALUATED = []
+
+
+def rising(level, c_out, data_std):
+    """A weight: as it should be in training; while evaluating larger every time, and in the second of several processes more than the memory holds."""
+    if torch.is_grad_enabled():
+        return torch.ones_like(c_out)
+    if os.environ.get("RANK") == "1":
+        raise torch.OutOfMemoryError("out of memory")
+    EVALUATED.append(1)
+    return torch.full_like(c_out, len(EVALUATED))
 
 
 def cubed(a, b):
@@ -199,11 +224,3 @@ def one_fails(level, c_out, data_std):
     """A weight: NaN in the second of several processes where a level is close to noise."""
     bad = os.environ.get("RANK") == "1" and float(level.sigma.max()) > 0.995
     return torch.full_like(c_out, torch.nan if bad else 1.0)
-
-
-CALLS = count()
-
-
-def worse_in_one(a, b):
-    """A distance: in the second of several processes four times as large at every call that nothing is learned from."""
-    return (a - b).square() * (4.0 ** next(CALLS) if os.environ.get("RANK") == "1" and not torch.is_grad_enabled() else 1.0)

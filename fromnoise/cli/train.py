@@ -14,7 +14,7 @@ Overrides = Annotated[
 ]
 Out = Annotated[Path | None, Option("--out", "-o", help="The run folder; runs/RECIPE, of the first, unless said.")]
 Fresh = Annotated[bool, Option("--fresh", help="Begin anew; an earlier run there is renamed, not lost.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="Print nothing while it goes well.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Print nothing while it goes well but what is left out of the data.")]
 Evaluate = Annotated[bool, Option("--evaluate", help="Then draw and measure the samples that the recipe's `evaluate` asks for.")]
 Seconds = Annotated[float, Option("--seconds", help="How long to measure.", min=0.1, max=86_400)]
 BaseTrust = Annotated[bool, Option("--trust", help="Allow the run of `base` parts of its own (module:Class), which runs their code.")]

@@ -218,8 +218,10 @@ def _content(path: Path) -> Any:
 
 def _over(below: Any, above: Any, key: str = "") -> Any:
     """A node of a recipe over another: mappings key by key, but a part of another name, a list or a value takes the other's place."""
-    if key in PARTS:
-        below, above = ({"name": node} if isinstance(node, str) else node for node in (below, above))
+    if isinstance(below, Mapping) and isinstance(above, str):  # a word is short for a part of that name
+        above = {"name": above}
+    if isinstance(below, str) and isinstance(above, Mapping):
+        below = {"name": below}
     if not (isinstance(below, Mapping) and isinstance(above, Mapping)) or above.get("name", below.get("name")) != below.get("name"):
         return above
     if key == "train" and set(LENGTHS) & above.keys():

@@ -110,10 +110,8 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
 
     def evaluate(seconds: float | None = None) -> float | None:
         held_out = monitor.evaluate(seconds)
-        if settings.rates_by_loss:  # by the largest of all processes, where every one has a loss
-            missing, worst = _agreed(accelerator, held_out is None, 0.0 if held_out is None else held_out)
-            if not missing:
-                state.plateau.update(worst)
+        if settings.rates_by_loss and held_out is not None:
+            state.plateau.update(held_out)
         keep_best(run, state.step, parts, held_out)
         return held_out
 
@@ -182,12 +180,15 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
                 raise Stopped(run, int(signalled))
         parts.ema.update(parts.parameters, state.images)
         save(run, state, parts)
+        abandoned = 0
         try:
             monitor.finish(evaluate if settings.evals else lambda seconds: None)
         except Abandoned:
-            monitor.stopped(noted[0])
-            raise Stopped(run, noted[0]) from None
-    accelerator.wait_for_everyone()
+            abandoned = noted[0]
+        abandoned = int(_agreed(accelerator, abandoned)[0])  # the other processes wait here while the main one draws, and end as it does
+        if abandoned:
+            monitor.stopped(abandoned)
+            raise Stopped(run, abandoned)
     return run
 
 

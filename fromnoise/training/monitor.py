@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -45,6 +46,7 @@ class Monitor:
         self.mark()
         self.spoke, self.logged = time.perf_counter() - WAIT + 3, time.perf_counter()  # the first line soon
         self.console = console(stderr=True, quiet=quiet or not self.main)
+        self.warnings = console(stderr=True, quiet=not self.main) if quiet else self.console
         self.live = self.console.is_terminal and not self.console.quiet
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=self.console, disable=not self.live)
@@ -63,8 +65,8 @@ class Monitor:
         self.mark()
         if parts.chosen:
             self.console.print(parts.chosen, soft_wrap=True, markup=False)
-        for line in parts.data.left_out:
-            self.console.print(f"left out: {line}", style="yellow", soft_wrap=True)
+        for line in dict.fromkeys((*parts.data.left_out, *(parts.test.left_out if parts.test else ()))):
+            self.warnings.print(f"left out: {line}", style="yellow", soft_wrap=True)
         self.event("resumed" if state.step else "started", f"from step {state.step}" if state.step else "")
         if changed:
             self.event("length", changed)
@@ -179,6 +181,7 @@ class Monitor:
             with self.abandonable() if alone else nullcontext():  # of several processes all take it, or none
                 by_level = self.held_out()
             mean = sum(by_level.values()) / len(by_level) if by_level else None
+            mean = broadcast_object_list([mean])[0]  # rates follow from it: of several processes, all take the main one's, which is logged
             if by_level:
                 self._log(held_out=mean, held_out_by_level=by_level)
             self.state.evaluated = self.state.images

@@ -162,18 +162,6 @@ def step(done: float, gamma: Annotated[float, Within(0, 1)] = 0.1, milestones: l
     return gamma ** sum(done >= milestone for milestone in milestones)
 
 
-def plateau(done: float, patience: Patience = 5, by: Annotated[float, Within(0, 1)] = 0.5, least: Annotated[float, Within(0, 1)] = 1e-3) -> float:
-    """1, and lower when the held-out loss has not fallen for a while.
-
-    patience  evaluations without a lower one, until it is multiplied;  by  what;  least  share of the peak
-    """
-    return 1.0  # State has the factor, as it depends on more than the share of the run
-
-
-# The learning rate as a share of its peak, by how much of the run is done (0 to 1).
-RATES: dict[str, Callable[..., float]] = {"constant": constant, "cosine": cosine, "linear": linear, "step": step, "plateau": plateau}
-
-
 @dataclass
 class Plateau:
     """Lowers a factor when a figure has not improved for `patience` evaluations."""
@@ -190,3 +178,16 @@ class Plateau:
         self.best = min(self.best, value)
         if self.waited >= self.patience:
             self.waited, self.factor = 0, max(self.least, self.factor * self.by)
+
+
+def plateau(done: float, patience: Patience = Plateau.patience, by: Annotated[float, Within(0, 1)] = Plateau.by,
+            least: Annotated[float, Within(0, 1)] = Plateau.least) -> float:  # fmt: skip
+    """1, and lower when the held-out loss has not fallen for a while.
+
+    patience  evaluations without a lower one, until it is multiplied;  by  what;  least  share of the peak
+    """
+    return 1.0  # State has the factor, as it depends on more than the share of the run
+
+
+# The learning rate as a share of its peak, by how much of the run is done (0 to 1).
+RATES: dict[str, Callable[..., float]] = {"constant": constant, "cosine": cosine, "linear": linear, "step": step, "plateau": plateau}

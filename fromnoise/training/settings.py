@@ -88,7 +88,7 @@ class TrainSettings:
         if self.penalty is None and self.penalty_weight != 1:
             raise Usage(f"train.penalty_weight says how much a penalty counts, and there is none; set train.penalty ({', '.join(PENALTIES)}), or leave it out")
         within = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        if not within or (self.parts["optimizer"] is ScheduleFreeAdamW and not self.betas[0]):
+        if not within or (self.named("optimizer") is ScheduleFreeAdamW and not self.betas[0]):
             raise Usage(f"train.betas are two numbers from 0 to below 1 (schedule_free needs the first above 0), not {self.betas}")
 
     @cached_property
@@ -97,10 +97,14 @@ class TrainSettings:
         given = ("lr", "betas", "weight_decay")  # to optimizers, by settings of their own
         return {key: (node := getattr(self, key)) and bound(table, node, f"train.{key}", given) for key, table in PARTS.items()}
 
+    def named(self, key: str) -> Any:
+        """What one of `PARTS` names, without its settings."""
+        return getattr(self.parts[key], "func", self.parts[key])
+
     @property
     def rates_by_loss(self) -> bool:
         """Whether the learning rate follows the held-out loss."""
-        return getattr(self.parts["rate"], "func", self.parts["rate"]) is plateau
+        return self.named("rate") is plateau
 
     @property
     def total(self) -> int | None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..config import call
@@ -55,7 +56,8 @@ class State:
         if settings.keep < self.keep:  # what was kept under a larger number stays
             self.kept = []
         self.keep = settings.keep
-        vars(self.plateau).update(getattr(settings.parts["rate"], "keywords", {}) if settings.rates_by_loss else {})
+        if settings.rates_by_loss and isinstance(rate := settings.parts["rate"], partial):  # patience, by, least: the settings' own
+            vars(self.plateau).update(rate.keywords)
         if settings.minutes is None:
             self.total, self.evals, self.minutes = settings.total, settings.evals, None
         elif self.total is not None and self.minutes != settings.minutes:  # longer or shorter now: at the speed so far

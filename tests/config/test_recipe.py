@@ -62,6 +62,9 @@ def test_recipes_are_merged_left_to_right_and_settings_come_last(file, tmp_path)
     train = config.load(str(file), [second, "train.batch=7", third]).train
     assert train == {"images": 1000, "lr": 3, "batch": 7, "rate": {"name": "step", "gamma": 0.3}}
     assert config.load(str(file), [third, second, "train.rate=cosine"]).train["rate"] == {"name": "cosine"}
+    (tmp_path / "word.yaml").write_text("train: {rate: step}")
+    assert config.load(str(tmp_path / "word.yaml"), [second]).train["rate"] == {"name": "step", "gamma": 0.2}
+    assert config.load(second, [str(tmp_path / "word.yaml")]).train["rate"] == {"name": "step", "gamma": 0.2}
 
 
 def test_what_is_wrong_with_a_later_recipe_names_its_file(file, tmp_path):

@@ -134,6 +134,10 @@ def test_a_csv_that_cannot_be_read(tmp_path):
     picture(tmp_path / "0.png")
     (tmp_path / "metadata.csv").write_text('file_name,text\n0.png,"' + "x" * 200_000)
     assert "metadata.csv line 2: " in refused(tmp_path)
+    (tmp_path / "metadata.csv").write_text("file_name,text\n0.png,a cat, asleep\n")
+    assert "line 2: more cells than columns; put a text with commas in quotes" in refused(tmp_path)
+    (tmp_path / "metadata.csv").write_text("file_name,text\n0.png,a cat,,\n")
+    assert everything(folder(tmp_path))["text"] == ["a cat"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_text_of_one_picture_among_many_is_no_caption(tmp_path):
         picture(tmp_path / f"{i}.png", i)
     (tmp_path / "0.txt").write_text("a note")
     data = folder(tmp_path)
-    assert data.keys == () and data.left_out == ("1 files that are not read as pictures (1 .txt)",)
+    assert data.keys == () and data.left_out == ("1 texts beside pictures are not taken for captions, since most pictures have none",)
 
 
 NAMED = [{"file_name": f"{i}.png", "caption": f"number {i}"} for i in range(3)]
@@ -88,7 +88,7 @@ def test_what_of_the_metadata_is_not_used_is_named(tmp_path):
     )
 
 
-@pytest.mark.parametrize("text", [3, ["a cat", "a dog"], {"en": "a cat"}, True])
+@pytest.mark.parametrize("text", [3, ["a cat", 3], [], {"en": "a cat"}, True])
 def test_captions_are_words(tmp_path, text):
     picture(tmp_path / "0.png")
     rows(tmp_path / "metadata.jsonl", {"file_name": "0.png", "text": text})
@@ -144,10 +144,50 @@ def test_pages_of_stacks_are_counted(tmp_path):
 
 
 def test_broken_pictures_that_are_skipped_are_counted(tmp_path):
+    """Without a header; cut short behind it, which is seen while decoding; and what would wait for ever, or leads nowhere."""
     for i in range(3):
         picture(tmp_path / f"{i}.png", i)
     (tmp_path / "3.png").write_text("x")
-    assert folder(tmp_path, skip_broken=True).left_out == ("1 pictures are broken and skipped",)
+    picture(tmp_path / "4.bmp")
+    (tmp_path / "4.bmp").write_bytes((tmp_path / "4.bmp").read_bytes()[:100])
+    os.mkfifo(tmp_path / "5.png")
+    (tmp_path / "6.png").symlink_to(tmp_path / "6.png")
+    assert folder(tmp_path, skip_broken=True).left_out == (
+        "3 pictures are broken and skipped (3.png: it is no picture; 5.png: it is no file; 6.png: too many levels of symbolic links)",
+        "1 pictures are broken and skipped (4.bmp: it is cut short or damaged)",
+    )
+    assert len(inspect(tmp_path).broken) == 4
+
+
+def test_a_picture_that_fails_while_it_is_streamed_is_named_once(tmp_path, capfd):
+    picture(tmp_path / "0.bmp", 0), picture(tmp_path / "1.bmp", 1)
+    (tmp_path / "1.bmp").write_bytes((tmp_path / "1.bmp").read_bytes()[:100])
+    data = folder(tmp_path, skip_broken=True, memory=False)
+    for _ in range(2):
+        x = everything(data)["x"]
+        assert torch.equal(x[0], x[1])
+    assert capfd.readouterr().err == "left out: 1.bmp: it is cut short or damaged\n"
+
+
+def test_what_is_held_out_is_chosen_among_what_can_be_read(tmp_path):
+    names = sorted((f"{i}.png" for i in range(6)), key=score)
+    (tmp_path / names[0]).write_text("x")
+    for i, name in enumerate(names[1:]):
+        picture(tmp_path / name, i)
+    held = folder(tmp_path, held_out=1e-9, split="test", skip_broken=True)
+    assert torch.equal(everything(held)["x"], everything(folder(tmp_path, skip_broken=True))["x"][[sorted(names[1:]).index(names[1])]])
+
+
+def test_broken_pictures_and_stacks_of_a_test_folder_are_counted(tmp_path):
+    for i, name in enumerate(["train/a/0.png", "train/a/1.png", "test/a/0.png"]):
+        picture(tmp_path / name, i)
+    (tmp_path / "test/a/1.png").write_text("x")
+    pages = [Image.new("RGB", (8, 8), (9 * i, 0, 0)) for i in range(3)]
+    pages[0].save(tmp_path / "test/a/2.tiff", save_all=True, append_images=pages[1:])
+    lines = ("test: 2 pages after the first of 1 stacks or films are not read", "test: 1 pictures are broken and skipped (a/1.png: it is no picture)")
+    held, found = folder(tmp_path, split="test", skip_broken=True), inspect(tmp_path)
+    assert len(held) == 2 and held.left_out == lines
+    assert found.left_out == lines[:1] and found.broken == (("test/a/1.png", "it is no picture"),) and found.held_out == 2
 
 
 def test_classes_that_are_only_held_out_are_named(tmp_path):
@@ -179,6 +219,58 @@ def test_numbers_in_class_names_are_in_order(tmp_path):
     assert folder(tmp_path / "b").classes == ("part 1", "part 2", "part 3", "part 10", "part 11")
     rows(tmp_path / "a/metadata.jsonl", *({"file_name": f"{name}/0.png", "label": f"v{name}"} for name in (1, 10, 2)))
     assert folder(tmp_path / "a").classes == ("v1", "v2", "v10")
+
+
+def test_hidden_ones_links_that_come_back_and_closed_folders_are_named(tmp_path, monkeypatch):
+    for i, name in enumerate(["a/0.png", "b/0.png", "a/.1.png", ".old/0.png", "__MACOSX/a/._0.png", "a/@eaDir/0.png/x.png", "shut/0.png"]):
+        picture(tmp_path / name, i)
+    (tmp_path / "a/.DS_Store").write_text("x")
+    (tmp_path / "c").symlink_to(tmp_path / "a")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # the tests' own user may be one who reads everything
+    lines = (
+        "4 hidden files and folders are not looked into (.old, __MACOSX, a/.1.png, a/@eaDir)",
+        "1 links to folders that are read already, or lie above (c)",
+        "1 folders may not be read (shut)",
+    )
+    assert folder(tmp_path).left_out == lines == inspect(tmp_path).left_out[:3] and folder(tmp_path).classes == ("a", "b")
+
+
+def test_where_no_picture_is_seen_what_is_not_looked_into_is_named(tmp_path):
+    picture(tmp_path / ".photos/0.png")
+    with pytest.raises(Problem, match=r"no pictures in .*; 1 hidden files and folders are not looked into \(.photos\); "):
+        folder(tmp_path)
+
+
+def test_what_pairs_leave_out_is_named_on_both_sides_and_beside(tmp_path):
+    for i, name in enumerate(["in/0", "in/1", "out/0", "out/1", "masks/0", "out/.old/0"]):
+        picture(tmp_path / f"{name}.png", i)
+    for name in ("in/a.heic", "in/0.txt", "out/b.psd", "readme.md"):
+        (tmp_path / name).write_bytes(b"0")
+    pages = [Image.new("RGB", (8, 8), (9 * i, 0, 0)) for i in range(3)]
+    pages[0].save(tmp_path / "in/2.tiff", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "out/2.png")
+    assert DATASETS["pairs"](str(tmp_path), image="in", target="out", held_out=0.0).left_out == (
+        "1 files that are not read as pictures (1 .psd)",
+        "1 hidden files and folders are not looked into (.old)",
+        "in: 2 files that are not read as pictures (1 .heic, 1 .txt)",
+        "in: 2 pages after the first of 1 stacks or films are not read",
+        "1 pictures are neither in in nor in out (masks)",
+        "1 files that are not read as pictures (1 .md)",
+    )
+
+
+def test_folders_within_class_folders_are_named(tmp_path):
+    for i, name in enumerate(["cat/0", "dog/old/1", "dog/new/2", "dog/new/3"]):
+        picture(tmp_path / f"{name}.png", i)
+    lines = ("2 folders within class folders are no classes of their own (dog/new, dog/old)",)
+    assert folder(tmp_path).left_out == lines and folder(tmp_path).classes == ("cat", "dog")
 
 
 def test_names_in_any_unicode_form(tmp_path):

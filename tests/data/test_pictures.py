@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 
 from fromnoise.data import DATASETS
 from fromnoise.data.files.pictures import Broken, Look, colour, header
+from fromnoise.data.files.profile import exact
 from fromnoise.errors import Usage
 
 RNG = np.random.default_rng(0)
@@ -21,7 +22,7 @@ def chw(picture):
     return np.atleast_3d(picture).transpose(2, 0, 1)
 
 
-def png16(path, pixels):
+def png16(path, pixels, profile=b""):
     """A 16-bit PNG of (H, W, C) uint16, written from the format's description; every row uses another one of its filters."""
     height, width, channels = pixels.shape
     rows = pixels.astype(">u2").view(np.uint8).reshape(height, -1).astype(int)
@@ -40,7 +41,8 @@ def png16(path, pixels):
         return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
 
     head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0])
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(out)) + chunk(b"IEND", b""))
+    head = chunk(b"IHDR", head) + (chunk(b"iCCP", b"its own\0\0" + zlib.compress(profile)) if profile else b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(out)) + chunk(b"IEND", b""))
 
 
 LOSSLESS = [("png", {}), ("bmp", {}), ("tiff", {}), ("tif", {"compression": "tiff_lzw"}), ("webp", {"lossless": True})]
@@ -287,18 +289,18 @@ def test_colours():
 COLOURANTS = {"r": (0.43607, 0.22249, 0.01392), "g": (0.38515, 0.71687, 0.09708), "b": (0.14307, 0.06061, 0.71410)}  # of sRGB, under D50
 
 
-def linear_profile(primaries="rgb", grey=False):
-    """An ICC profile of linear light, its colourants sRGB's in this order, written from the format's description (ICC.1:2001-04)."""
+def linear_profile(primaries="rgb", grey=False, of=COLOURANTS, curve=None, more=()):
+    """An ICC profile of linear light, its colourants sRGB's in this order, or others, written from the format's description (ICC.1:2001-04); or with this curve."""
 
     def fixed(*values):
         return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 
     text = b"linear light"
-    xyz, curve = b"XYZ " + bytes(4), b"curv" + bytes(4) + struct.pack(">I", 0)  # a curve of no points is the identity
+    xyz, curve = b"XYZ " + bytes(4), curve or b"curv" + bytes(4) + struct.pack(">I", 0)  # a curve of no points is the identity
     tags = {"cprt": b"text" + bytes(4) + text + b"\0", "wtpt": xyz + fixed(0.9642, 1.0, 0.8249)}
     tags["desc"] = b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + bytes(1 + 4 + 4 + 2 + 1 + 67)
-    colours = {f"{to}XYZ": xyz + fixed(*COLOURANTS[of]) for to, of in zip("rgb", primaries, strict=True)}
-    tags |= {"kTRC": curve} if grey else {f"{to}TRC": curve for to in "rgb"} | colours
+    colours = {f"{to}XYZ": xyz + fixed(*of[name]) for to, name in zip("rgb", primaries, strict=True)}
+    tags |= {"kTRC": curve} if grey else {f"{to}TRC": curve for to in "rgb"} | colours | dict(more)
     table, data = struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
         table += name.encode() + struct.pack(">II", 132 + 12 * len(tags) + len(data), len(content))
@@ -335,15 +337,77 @@ def test_colour_profiles_are_applied(tmp_path, ending, how, deep):
         assert np.abs(seen(RGB, "rgb", useless) - chw(RGB)).max() < 1e-3 and not header(path).profile
 
 
+def test_a_wide_gamut_is_brought_to_srgb(tmp_path):
+    """Display P3: its primaries (SMPTE EG 432-1) and sRGB's by their chromaticities under D65, of which the ratio is the matrix between the two. 8 bits and 16."""
+
+    def to_xyz(*primaries):
+        white = np.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
+        columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
+        return columns * np.linalg.solve(columns, white)
+
+    p3, srgb = to_xyz((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)), to_xyz((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
+    between = np.linalg.inv(srgb) @ p3
+    wide = dict(zip("rgb", (np.array([COLOURANTS[c] for c in "rgb"]).T @ between).T, strict=True))
+    inside, outside = np.array([180, 120, 60], np.uint8), np.array([0, 255, 0], np.uint8)
+    for pixel in (inside, outside):
+        Image.fromarray(np.tile(pixel, (6, 8, 1))).save(tmp_path / "a.png", icc_profile=linear_profile(of=wide))
+        assert np.abs(Look((6, 8), "rgb")(tmp_path / "a.png")[:, 0, 0] - encoded((between @ pixel).clip(0, 255))).max() < 1.6
+        png16(tmp_path / "b.png", np.tile(pixel * np.uint16(257), (6, 8, 1)), linear_profile(of=wide))
+        deep = (Look((6, 8), "rgb", deep=True)(tmp_path / "b.png")[:, 0, 0] + 1) * 127.5
+        assert np.abs(deep - encoded((between @ pixel).clip(0, 255))).max() < 0.1, "as far as colourants of five digits say it"
+
+
+def parametric(kind, *values):
+    return b"para" + bytes(4) + struct.pack(f">HH{len(values)}i", kind, 0, *(round(value * 65536) for value in values))
+
+
+def counted(*values):
+    return b"curv" + bytes(4) + struct.pack(f">I{len(values)}H", len(values), *values)
+
+
+CURVES = {  # from the format's description, and what they mean
+    "gamma": (counted(round(2.2 * 256)), lambda x: x ** (563 / 256)),
+    "table": (counted(0, 10_000, 65535), lambda x: np.interp(x, [0, 0.5, 1], [0, 10_000 / 65535, 1])),
+    "0": (parametric(0, 1.8), lambda x: x**1.8),
+    "1": (parametric(1, 2.0, 1.25, -0.25), lambda x: np.where(x >= 0.2, (1.25 * x - 0.25) ** 2, 0)),
+    "2": (parametric(2, 2.0, 0.75, -0.15, 0.64), lambda x: np.where(x >= 0.2, (0.75 * x - 0.15) ** 2 + 0.64, 0.64)),
+    "3": (parametric(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045), lambda x: np.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92)),
+    "4": (parametric(4, 2.0, 0.8, 0.1, 0.5, 0.2, 0.1, 0.05), lambda x: np.where(x >= 0.2, (0.8 * x + 0.1) ** 2 + 0.1, 0.5 * x + 0.05)),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("grey", [True, False])
+def test_curves_of_profiles(name, grey):
+    """Under sRGB's own colourants what remains is the curve, and sRGB's after it."""
+    written, meant = CURVES[name]
+    x = np.linspace(0, 1, 64).reshape(8, 8, 1).repeat(1 if grey else 3, -1).astype(np.float32)
+    made = exact(linear_profile(grey=grey, curve=written), grey)(x)
+    assert np.abs(made - encoded(255 * meant(x)) / 255).max() < 1e-3 and made.dtype == np.float32
+    assert exact(linear_profile(grey=not grey, curve=written), grey) is None
+
+
+def test_profiles_of_tables_and_useless_ones_are_not_taken_for_curves():
+    cut = linear_profile()[:300]
+    for profile in (linear_profile(more={"A2B0": b"mft2" + bytes(40)}), linear_profile(curve=b"parf" + bytes(20)), cut, b"", b"x" * 200):
+        assert exact(profile, False) is None
+
+
 def test_a_profile_of_srgb_changes_nothing(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     assert np.array_equal(Look((6, 8), "rgb")(tmp_path / "a.png"), chw(RGB)) and not header(tmp_path / "a.png").profile
 
 
-def test_a_profile_that_more_than_eight_bits_carry_is_named(tmp_path):
-    Image.fromarray(np.full((6, 8), 40_000, np.uint16)).save(tmp_path / "a.png", icc_profile=linear_profile(grey=True))
+def test_a_profile_that_more_than_eight_bits_carry_is_applied_or_named(tmp_path, monkeypatch):
+    values = np.arange(48, dtype=np.uint16).reshape(6, 8) * 1_000
+    Image.fromarray(values).save(tmp_path / "a.png", icc_profile=linear_profile(grey=True))
+    for deep in (True, False):
+        made = (Look((6, 8), "grey", deep=True)(tmp_path / "a.png") + 1) * 127.5 if deep else Look((6, 8), "grey")(tmp_path / "a.png")
+        assert np.abs(made[0] - encoded(values / 257)).max() < (1e-3 if deep else 0.51)
+    assert DATASETS["folder"](str(tmp_path), held_out=0.0).left_out == ()
+    monkeypatch.setattr("fromnoise.data.files.pictures.exact", lambda *given: None)
     left_out = DATASETS["folder"](str(tmp_path), held_out=0.0).left_out
-    assert left_out == ("1 pictures of more than 8 bits have a colour profile, which is not applied",)
+    assert left_out == ("1 pictures of more than 8 bits have a colour profile of tables, which is not applied",)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK"])

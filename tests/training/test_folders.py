@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from fromnoise import progress
+from fromnoise.conditions import Label
 from fromnoise.errors import Problem
 from fromnoise.runs import Run, log
-from fromnoise.training import monitor
+from fromnoise.training import monitor, step
 from fromnoise.training.loop import train
 
 
@@ -46,6 +47,56 @@ def test_a_run_names_what_it_leaves_out_and_may_go_on_where_the_folder_moved(tmp
         train(recipe(tmp_path / "new", 4, fit="pad"), run.path, quiet=True)
     train(recipe(tmp_path / "new", 4), run.path, quiet=True)
     assert run.load_checkpoint()["state"]["step"] == 4
+
+
+def test_what_is_left_out_of_either_split_is_said_even_by_a_quiet_run(tmp_path, capfd):
+    pictures(os.fsencode(tmp_path / "set/train")), pictures(os.fsencode(tmp_path / "set/test"))
+    for name in ("set/a.HEIC", "set/test/cat [old]/b.tif", "set/train/cat [old]/c.tif"):
+        (tmp_path / name).write_bytes(b"0")
+    whole = (tmp_path / "set/train/cat [old]/0.png").read_bytes()
+    (tmp_path / "set/train/cat [old]/d.png").write_bytes(whole[:100])  # which is seen where it is decoded
+    train(recipe(tmp_path / "set", skip_broken=True), tmp_path / "run", quiet=True)
+    said = capfd.readouterr()
+    assert not said.out and said.err.splitlines() == [
+        "left out: 1 files that are not read as pictures (1 .heic)",
+        "left out: 1 pictures are broken and skipped (cat [old]/c.tif: it is no picture)",
+        "left out: 1 pictures are broken and skipped (cat [old]/d.png: it is cut short or damaged)",
+        "left out: test: 1 pictures are broken and skipped (cat [old]/b.tif: it is no picture)",
+    ]
+
+
+LAYOUTS = {  # what each picture's class is called, in the order of their numbers: by folders, or rows of metadata with gaps in their numbers
+    "folders": ("1", "2", "7", "10"), "words": ("a 2", "a 10", "b"), "rows": (3, 5, 30),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("memory", [True, False])
+def test_the_condition_is_told_in_training_the_class_of_each_picture(tmp_path, monkeypatch, layout, memory):
+    """Each picture is of one grey, which says its class; what the condition is given is compared with the grey that the loss is taken of."""
+    classes, rows = LAYOUTS[layout], []
+    for number, name in enumerate(classes):
+        home = tmp_path / "set" / (f"{name}" if layout != "rows" else "all")
+        home.mkdir(parents=True, exist_ok=True)
+        for i in range(2 + number):
+            Image.new("L", (8, 8), 50 * number).save(home / f"{9 * i % 7} {name}.png")
+            rows.append({"file_name": f"all/{9 * i % 7} {name}.png", "label": name})
+    if layout == "rows":
+        (tmp_path / "set/metadata.jsonl").write_text("\n".join(map(json.dumps, rows[::-1])))
+    told, seen, forward, measured = [], [], Label.forward, step.measured
+
+    def watched(model, settings, batch, *rest):
+        told.clear()
+        value = measured(model, settings, batch, *rest)
+        seen.append((told[0], ((batch["x"].mean((1, 2, 3)) + 1) * 127.5 / 50).round().int().tolist()))
+        return value
+
+    monkeypatch.setattr(Label, "forward", lambda self, value: told.append(value.tolist()) or forward(self, value))
+    monkeypatch.setattr(step, "measured", watched)
+    mine = recipe(tmp_path / "set", steps=9, held_out=0, memory=memory) | {"conditions": [{"name": "label", "drop": 0}]}
+    run = train(mine | {"train": mine["train"] | {"evals": 0}}, tmp_path / "run", quiet=True)
+    assert run.recipe().classes == tuple(map(str, classes)) and len(seen) == 9
+    assert all(labels == greys for labels, greys in seen) and {grey for _, greys in seen for grey in greys} == set(range(len(classes)))
 
 
 def test_a_preview_that_is_not_finite_ends_no_run(tmp_path, monkeypatch):

@@ -336,6 +336,7 @@ def test_an_extended_run_does_not_show_its_old_summary(tmp_path, monkeypatch):
         ({"train": {"betas": [0.9]}}, "two numbers"),
         ({"train": {"betas": [0.9, 1.5]}}, "betas is a finite number from 0 to 1"),
         ({"train": {"betas": [0.0, 0.9], "optimizer": "schedule_free"}}, "schedule_free"),
+        ({"train": {"betas": [0.0, 0.9], "optimizer": {"name": "schedule_free", "eps": 1e-7}}}, "schedule_free needs"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "dropout": 2.0}}, "0 <= dropout < 1"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "time": "sinusoid"}}, "did you mean 'sinusoidal'"),
         ({"network": {"name": "unet", "width": 8, "levels": [1], "head": 0, "attention": [0]}}, "head is 1 or more"),
@@ -546,14 +547,14 @@ def test_a_run_is_on_the_device_that_is_named_and_what_is_prepared_too(monkeypat
     assert setup(recipe()).accelerator.device == torch.device("cpu")
 
 
-def two(tmp_path: Path, text: str) -> list[subprocess.Popen]:
+def two(tmp_path: Path, text: str, **more: str) -> list[subprocess.Popen]:
     """Two processes that train together, without a launcher that would end one when the other ends."""
     (tmp_path / "mine.yaml").write_text(text)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     words = ["train", str(tmp_path / "mine.yaml"), "--device", "cpu", "--quiet", "--out", str(tmp_path / "run")]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port} | more
     return [run_cli(*words, more={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in (0, 1)]
 
 
@@ -589,19 +590,6 @@ train: {steps: 40, batch: 4, evals: 0, log_every: 1}
 
 
 @pytest.mark.slow
-def test_a_plateau_is_of_all_processes(tmp_path):
-    """In one of them the held-out loss doubles at every look: both halve their rate at each but the first."""
-    processes = two(tmp_path, """
-data: {name: "tests.parts:blobs"}
-network: {name: conv, width: 16}
-train: {steps: 40, batch: 8, evals: 4, held_out: 16, log_every: 1, warmup: 0, rate: {name: plateau, patience: 1}, distance: "tests.parts:worse_in_one"}
-""")  # fmt: skip
-    assert ends(processes) == [(0, []), (0, [])]
-    rates = [e["lr"] for e in Run(tmp_path / "run").entries() if "lr" in e]
-    assert rates == [1e-3] * 20 + [0.5e-3] * 10 + [0.25e-3] * 10
-
-
-@pytest.mark.slow
 def test_a_loss_that_fails_in_one_process_is_skipped_in_both(tmp_path):
     processes = two(tmp_path, """
 data: {name: "tests.parts:blobs"}
@@ -623,6 +611,37 @@ def test_a_signal_at_one_process_saves_and_ends_both(tmp_path):
     processes[1].send_signal(signal.SIGINT)
     for code, lines in ends(processes):
         assert code == 130 and len(lines) == 1 and "stopped and saved" in lines[0]
+
+
+@pytest.mark.slow
+def test_a_signal_while_the_main_process_draws_the_last_pictures_ends_both(tmp_path):
+    processes = two(tmp_path, """
+data: {name: "tests.parts:blobs"}
+network: {name: conv, width: 64}
+train: {steps: 2, batch: 16, evals: 0}
+sample: {name: ddim, steps: 1000}
+""")  # fmt: skip
+    while not (tmp_path / "run/summary.json").is_file() and processes[0].poll() is None:
+        time.sleep(0.01)
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    for code, lines in ends(processes):
+        assert code == 130 and len(lines) == 1 and "stopped and saved" in lines[0]
+    assert (tmp_path / "run/model.safetensors").is_file() and not (tmp_path / "run/samples/final.png").exists()
+
+
+@pytest.mark.slow
+def test_processes_of_which_one_has_no_memory_to_evaluate_keep_one_rate(tmp_path):
+    """The loss that the main process measures rises, so that after six evaluations `plateau` halves the rate: in both."""
+    processes = two(tmp_path, """
+data: {name: "tests.parts:blobs"}
+network: {name: conv, width: 16}
+train: {steps: 18, batch: 16, evals: 9, held_out: 2, warmup: 0, lr: 1.0e-3, rate: plateau, weight: "tests.parts:rising", optimizer: "tests.parts:noted"}
+sample: {name: ddim, steps: 1}
+""", NOTED=str(tmp_path / "rates"))  # fmt: skip
+    assert ends(processes) == [(0, []), (0, [])]
+    rates = [[float(line) for line in (tmp_path / f"rates{rank}").read_text().split()] for rank in (0, 1)]
+    assert rates[0] == rates[1] == [1e-3] * 12 + [5e-4] * 6
 
 
 @pytest.mark.slow

@@ -3,10 +3,11 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, final
 
 import numpy as np
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ...errors import Problem, Usage
-from ...progress import track
+from ...progress import console, track
 from ..dataset import Dataset, Tensors, Wrapped
-from .listing import Listing, partners, split_listing
+from .listing import Listing, divided, outside, partners, split_listing
+from .metadata import word
 from .pictures import Broken, Header, Look, check, colour, half_box, header
 
 T = TypeVar("T")
@@ -30,10 +32,12 @@ SKIPPING = {True: ", or set data.skip_broken=true", False: ""}
 class Folder(Wrapped):
     """Your own folder of pictures: class sub-folders or none, captions and labels from metadata.jsonl (or .csv, .json), captions from texts beside the pictures.
 
+    COCO's annotations/captions_*.json are read too; of several captions of a picture, each makes an example.
+
     size: side, or [height, width]; needed where the pictures differ. fit: crop, pad or resize. channels: grey, rgb or rgba; as the files are where not given.
-    background: under transparency and around padded pictures. held_out: share of the pictures that are the test split, by a hash of their names (folders named train
-    and test decide it instead). labels: false leaves them out. label: the name of the one class that all pictures are of. memory: true keeps all pictures decoded in
-    memory, false reads them as they are needed; by their size where not given. Raises Problem where pictures
+    background: under transparency and around padded pictures. held_out: share of the pictures that are the test split, by a hash of their names (folders named
+    train and test, or the like, decide it instead). labels: false leaves them out. label: the name of the one class that all pictures are of. memory: true keeps
+    all pictures decoded in memory, false reads them as they are needed; by their size where not given. Raises Problem where pictures
     cannot be read or differ in size, with the first few names and what to do.
     """
 
@@ -46,20 +50,28 @@ class Folder(Wrapped):
         if label is not None and not labels:
             raise Usage(f"data.label={label} names the class of all pictures, and data.labels=false leaves classes out; say one of them")
         whole, chosen = split_listing(path, labels and label is None, split, held_out)
-        chosen = chosen if label is None else chosen.of_class(label)
         headers, broken = headers_of(whole, skip_broken)
-        left_out = (*whole.left_out, *unread(headers), *([f"{len(broken):,} pictures are broken and skipped"] if broken else []))
-        if broken and whole.root == chosen.root:
-            bad = {name for name, _ in broken}
-            chosen = chosen.at([i for i, name in enumerate(chosen.files) if name not in bad])
-        look = look_of(headers, size, fit, channels, background)
+        left_out, look = [*whole.left_out, *unread(headers, broken)], look_of([*headers.values()], size, fit, channels, background)
+        if whole.root != chosen.root:  # a folder of held-out pictures
+            headers, broken = headers_of(chosen, skip_broken)
+            left_out += [f"{chosen.root.name}: {line}" for line in unread(headers, broken)]
+            chosen = without(chosen, broken)
+        elif broken:
+            chosen = divided(without(whole, broken), split, held_out)[1]
+        chosen = chosen if label is None else chosen.of_class(label)
         kept = memory if memory is not None else look.bytes * len(chosen) < IN_MEMORY
-        super().__init__((decoded if kept else Streamed)(replace(chosen, left_out=left_out), look, skip_broken))
+        super().__init__((decoded if kept else Streamed)(replace(chosen, left_out=tuple(left_out)), look, skip_broken))
         self.folder = whole.folder if not self.classes else ""
 
 
-def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[list[T | None], list[tuple[str, str]]]:
-    """`work` done on every file of the listing, and (name, reason) of those that are broken, whose result is None."""
+def without(listing: Listing, names: Collection[str]) -> Listing:
+    """The pictures but for those of these names."""
+    return listing.at([i for i, name in enumerate(listing.files) if name not in names])
+
+
+def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[dict[str, T], dict[str, str]]:
+    """What `work` made of each file of the listing, by name, and of those that are broken the reason; a file of several captions is looked at once."""
+    names = list(dict.fromkeys(listing.files))
 
     def one(name: str) -> T | Broken:
         try:
@@ -69,36 +81,41 @@ def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[
 
     # Pillow's warnings are not shown; entered around all threads rather than in each, since the filters are the process's
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        results = list(track(pool.map(one, listing.files), words, len(listing)))
-    broken = [(name, str(result)) for name, result in zip(listing.files, results, strict=True) if isinstance(result, Broken)]
-    return [None if isinstance(result, Broken) else result for result in results], broken
+        results = dict(zip(names, track(pool.map(one, names), words, len(names)), strict=True))
+    good = {name: result for name, result in results.items() if not isinstance(result, Broken)}
+    return good, {name: str(result) for name, result in results.items() if name not in good}
 
 
-def headers_of(listing: Listing, skip: bool | None) -> tuple[list[Header], list[tuple[str, str]]]:
-    """The headers of all pictures that have one, and (name, reason) of those that have not; raises Problem as `_report_broken` does."""
+def headers_of(listing: Listing, skip: bool | None) -> tuple[dict[str, Header], dict[str, str]]:
+    """The headers of all pictures that have one, by name, and why the others have none; raises Problem as `_report_broken` does."""
     found, broken = in_threads(header, listing, "reading headers")
-    _report_broken(broken, len(listing), skip)
-    return [one for one in found if one is not None], broken
+    _report_broken(broken, len(found), skip)
+    return found, broken
 
 
-def unread(headers: Sequence[Header]) -> list[str]:
-    """What of the files is not read, in words: pages after the first, colour profiles of more than 8 bits."""
-    stacks, deep = [h.pages for h in headers if h.pages > 1], sum(h.profile and h.depth > 8 for h in headers)
+def unread(headers: Mapping[str, Header], broken: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """What of the files is not read, in words: pages after the first, colour profiles of more than 8 bits, those that are broken."""
+    stacks, deep = [h.pages for h in headers.values() if h.pages > 1], sum(h.unapplied for h in headers.values())
     lines = [f"{sum(stacks) - len(stacks):,} pages after the first of {len(stacks):,} stacks or films are not read"] if stacks else []
-    return lines + ([f"{deep:,} pictures of more than 8 bits have a colour profile, which is not applied"] if deep else [])
+    lines += [f"{deep:,} pictures of more than 8 bits have a colour profile of tables, which is not applied"] if deep else []
+    return lines + ([f"{len(broken):,} pictures are broken and skipped ({_named(broken)})"] if broken else [])
 
 
-def _report_broken(broken: list[tuple[str, str]], count: int, skip: bool | None) -> None:
-    """Raises Problem where pictures are broken and not to be skipped (None: cannot be), or nothing else is left."""
-    if not broken or (skip and len(broken) < count):
-        return
-    named = "; ".join(f"{name}: {reason}" for name, reason in broken[:NAMED])
+def _named(broken: Mapping[str, str]) -> str:
+    """The first few, and why."""
     more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-    cure = "remove them" + SKIPPING[skip is not None and len(broken) < count]
-    raise Problem(f"{len(broken)} of {count} pictures cannot be read ({named}{more}); {cure}")
+    return "; ".join(f"{word(name)}: {reason}" for name, reason in [*broken.items()][:NAMED]) + more
 
 
-def look_of(headers: list[Header], size: Any, fit: str, channels: str | None, background: Any) -> Look:
+def _report_broken(broken: Mapping[str, str], good: int, skip: bool | None) -> None:
+    """Raises Problem where pictures are broken and not to be skipped (None: cannot be), or nothing else is left."""
+    if not broken or (skip and good):
+        return
+    cure = "remove them" + SKIPPING[skip is not None and good > 0]
+    raise Problem(f"{len(broken)} of {len(broken) + good} pictures cannot be read ({_named(broken)}); {cure}")
+
+
+def look_of(headers: Sequence[Header], size: Any, fit: str, channels: str | None, background: Any) -> Look:
     """What the pictures become, as far as the settings leave it to the files."""
     wanted = _sides(size) if size is not None else _same_size(headers)
     if channels is None:
@@ -113,7 +130,7 @@ def _sides(size: Any) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _same_size(headers: list[Header]) -> tuple[int, int]:
+def _same_size(headers: Sequence[Header]) -> tuple[int, int]:
     sizes = Counter((h.height, h.width) for h in headers)
     if len(sizes) > 1:
         low, high = min(headers, key=lambda h: h.width * h.height), max(headers, key=lambda h: h.width * h.height)
@@ -136,12 +153,12 @@ def decoded(listing: Listing, look: Look, skip: bool | None) -> Tensors:
         return True
 
     found, broken = in_threads(one, replace(listing, files=tuple(first.values())), "decoding pictures")
-    _report_broken(broken, len(first), skip)
+    _report_broken(broken, len(found), skip)
     if broken or len(first) < len(paths):
-        good = [i for i, path in enumerate(paths) if found[place[path]]]
+        good = [i for i, path in enumerate(paths) if first[path] in found]
         x, listing = x[[place[paths[i]] for i in good]], listing.at(good)
     made = Tensors("folder", x, listing.label, listing.text, listing.classes)
-    made.left_out = listing.left_out
+    made.left_out = (*listing.left_out, *unread({}, broken))
     return made
 
 
@@ -152,7 +169,7 @@ class Streamed(Dataset):
     def __init__(self, listing: Listing, look: Look, skip_broken: bool | None):
         self.listing, self.look, self.skip_broken = listing, look, skip_broken
         self.name, self.shape, self.classes, self.text = "folder", look.shape, listing.classes, listing.text
-        self.left_out = listing.left_out
+        self.left_out, self.skipped = listing.left_out, set[str]()
         self.keys = tuple(key for key in ("label", "text") if getattr(listing, key) is not None)
 
     def __len__(self) -> int:
@@ -177,6 +194,9 @@ class Streamed(Dataset):
                 return i % len(self), self.look(self.listing.root / name)
             except Broken as reason:
                 last = f"{name}: {reason}"
+                if self.skip_broken and name not in self.skipped:  # its header was whole: this is the first that is known of it
+                    self.skipped.add(name)
+                    console(stderr=True).print(f"left out: {word(last)}", style="yellow", soft_wrap=True)
         raise Problem(f"a picture in {self.listing.root} cannot be read ({last}); remove it{SKIPPING[self.skip_broken is not None]}")
 
 
@@ -208,7 +228,11 @@ class Pairs(Wrapped):
             theirs, mine = (partners(listing, root / image / listing.root.relative_to(root / target)) for listing in (whole, chosen))
         ones, others = _headers(whole, half), _headers(theirs, halves)
         _check_sizes(whole.files, ones, others, size, fit)
-        chosen = replace(chosen, left_out=(*whole.left_out, *unread(ones)))
+        left_out = [*whole.left_out, *unread(dict(zip(whole.files, ones, strict=True)))]
+        if image is not None and target is not None:
+            lines = unread(dict(zip(theirs.files, others, strict=True)))
+            left_out += [*theirs.left_out, *(f"{theirs.root.name}: {line}" for line in lines), *outside(root, (root / image, root / target))]
+        chosen = replace(chosen, left_out=tuple(left_out))
         look = replace(look_of(ones, size, fit, channels, background), half=half)
         look_image = replace(look_of(others, size, fit, image_channels, background), half=halves)
         if memory if memory is not None else (look.bytes + look_image.bytes) * len(chosen) < IN_MEMORY:
@@ -221,7 +245,8 @@ class Pairs(Wrapped):
 
 
 def _headers(listing: Listing, half: str | None) -> list[Header]:
-    headers = headers_of(listing, None)[0]
+    found = headers_of(listing, None)[0]
+    headers = [found[name] for name in listing.files]
     if half is None:
         return headers
     boxes = [half_box(half, h.width, h.height) for h in headers]

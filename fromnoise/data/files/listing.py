@@ -5,17 +5,19 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import Problem
 from ..dataset import check_left, check_split
-from .metadata import BESIDE, METADATA, Row, bare, beside, column, described, is_about_pictures, word
+from .metadata import ANNOTATIONS, BESIDE, METADATA, Row, bare, beside, column, described, is_about_pictures, word
 from .pictures import ENDINGS
 
-TRAIN, HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "validation", "eval")  # folders that are splits, the best first
+TRAIN, HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "validation", "eval", "dev")  # folders that are splits, the best first
+YEAR = re.compile(r"[-_ ]?(19|20)\d\d$")  # after such a name, as in train2017
+HIDDEN = (".", "__MACOSX", "@eaDir")  # what names begin with that systems make for themselves
 NAMED = 5  # of what is left out
 
 
@@ -51,19 +53,19 @@ class Listing:
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in a folder, by relative names: pictures, metadata, captions by the name of their picture, other files, folders without pictures."""
+    """What lies in a folder, by relative names: pictures, metadata, captions by the name of their picture, other files; `unseen`, what else, in words."""
 
     files: list[str]
     metadata: list[str]
     texts: dict[str, str]
     others: list[str]
-    empty: list[str]
+    unseen: list[str]
 
 
-def listed(path: str | Path, labels: bool = True, depth: int | None = None, above: str | None = None) -> Listing:
+def listed(path: str | Path, labels: bool = True, depth: int | None = None, above: Sequence[str] = ()) -> Listing:
     """The pictures in the folder `path`: labels from class sub-folders or metadata, captions from metadata or texts beside the pictures.
 
-    The class sub-folders are `depth` folders down, or where the pictures' paths first differ. `above`: metadata that lies in the folder above.
+    The class sub-folders are `depth` folders down, or where the pictures' paths first differ. `above`: metadata that lies in a folder above.
     Raises Problem where there is no folder, no picture, a row of metadata without its file, or pictures beside class folders.
     """
     root = Path(path).expanduser()
@@ -71,20 +73,23 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
         raise Problem(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}; set data.path to the folder that holds the pictures")
     found = _walk(root)
     if not found.files:
-        there = f", only {found.others[0]} and the like" if found.others else ""
+        there = (f", only {found.others[0]} and the like" if found.others else "") + "".join(f"; {line}" for line in found.unseen)
         raise Problem(f"no pictures in {root}{there}; {', '.join(ending[1:] for ending in ENDINGS)} are read, in sub-folders too")
     listing, others = Listing(root, tuple(found.files)), found.others
-    if metadata := found.metadata or ([above] if above else []):
+    if metadata := found.metadata or above:
         listing = _with_rows(listing, *described(root, found.files, metadata), os.path.basename(metadata[0]))
     if above and found.metadata:
-        listing = replace(listing, left_out=(*listing.left_out, f"{os.path.basename(above)} above, since there is one in {root.name}"))
+        listing = replace(listing, left_out=(*listing.left_out, f"{os.path.basename(above[0])} above, since there is one in {root.name}"))
     if listing.text is None and 2 * len(found.texts) >= len(found.files):
         text = beside(root, listing.files, found.texts)
         without = _line(text.count(""), "pictures have no words beside them: their caption is empty")
         listing = replace(listing, text=text, left_out=(*listing.left_out, *without))
+    elif listing.text is None:
+        few = _line(len(found.texts), "texts beside pictures are not taken for captions, since most pictures have none")
+        listing = replace(listing, left_out=(*listing.left_out, *few))
     else:
         others = [*others, *found.texts.values()]
-    listing = replace(listing, left_out=(*listing.left_out, *_unread(others, found.empty)))
+    listing = replace(listing, left_out=(*listing.left_out, *_unread(others), *found.unseen))
     if not labels:
         return replace(listing, label=None, classes=())
     return listing if listing.label is not None else _by_folder(listing, depth)
@@ -97,30 +102,41 @@ def _line(count: int, what: str, names: Iterable[str] = ()) -> list[str]:
     return [f"{count:,} {what}{shown}"] if count else []
 
 
-def _unread(others: Sequence[str], empty: Sequence[str]) -> list[str]:
-    """Files that are not read, counted by their endings, and folders in which nothing is."""
+def _unread(others: Sequence[str]) -> list[str]:
+    """Files that are not read, counted by their endings."""
     kinds = Counter(os.path.splitext(name)[1].lower() or os.path.basename(name) for name in others)
-    counted = [f"{n:,} {kind}" for kind, n in kinds.most_common()]
-    return _line(len(others), "files that are not read as pictures", counted) + _line(len(empty), "folders hold no picture that is read", empty)
+    return _line(len(others), "files that are not read as pictures", [f"{n:,} {kind}" for kind, n in kinds.most_common()])
 
 
 def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -> tuple[Listing, Listing]:
     """(all pictures that the split's decisions rest on, those of the split).
 
-    Folders named train and test (or training, testing, val, valid, validation, eval, in any case) are the splits where they exist; otherwise
-    `held_out` of the files are the test split, chosen by a hash of their names, so that the choice is the same when files are added.
+    Folders named train and test (or training, testing, val, valid, validation, eval, dev, in any case, with a year or without) are the splits
+    where they exist, in `path` or in the one folder below it that holds all pictures; otherwise `held_out` of the files are the test split,
+    chosen by a hash of their names, so that the choice is the same when files are added.
     """
     check_split(split, held_out)
     root = Path(path).expanduser()
     if splits := _splits(root):
-        (home, held), above = splits, next((f"../{name}" for name in _metadata_of(root, sorted(os.listdir(root)))), None)
-        train = listed(home, labels, above=above)
-        test = listed(held, train.label is not None, _shared(train.files), above)
-        unused = [name for name in _walk(root).files if name.split("/")[0] not in (home.name, held.name)]
-        idle = _line(len(unused), f"pictures are neither in {home.name} nor in {held.name}", dict.fromkeys(name.split("/")[0] for name in unused))
-        train = replace(train, left_out=(*train.left_out, *(f"{held.name}: {line}" for line in test.left_out), *idle))
+        home, held = splits
+        train = listed(home, labels, above=_above(root, home))
+        test = listed(held, train.label is not None, _shared(train.files), _above(root, held))
+        used = [os.path.normpath(place / name) for place in splits for name in _above(root, place)]
+        train = replace(train, left_out=(*train.left_out, *(f"{held.name}: {line}" for line in test.left_out), *outside(root, splits, used)))
         return train, train if split == "train" else _as_in(test, train)
-    whole = listed(root, labels)
+    return divided(listed(root, labels), split, held_out)
+
+
+def outside(root: Path, homes: tuple[Path, Path], used: Collection[str] = ()) -> list[str]:
+    """What lies below `root` in neither of two folders, in words, but for the files in use."""
+    found = _walk(root, homes)
+    idle = _line(len(found.files), f"pictures are neither in {homes[0].name} nor in {homes[1].name}", dict.fromkeys(n.split("/")[0] for n in found.files))
+    others = [name for name in (*found.others, *found.metadata, *found.texts.values()) if os.path.normpath(root / name) not in used]
+    return idle + _unread(others) + found.unseen
+
+
+def divided(whole: Listing, split: str, held_out: float) -> tuple[Listing, Listing]:
+    """(all pictures, with the classes named that are held out whole; those of the split)."""
     scores = [score(name) for name in whole.files]
     least = min(scores) if held_out > 0 and len(set(whole.files)) > 1 else -1  # of a small set, one picture at least
     held_rows = [value < held_out or value == least for value in scores]
@@ -134,11 +150,27 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -
 
 
 def _splits(root: Path) -> tuple[Path, Path] | None:
-    """The folders of training and held-out pictures, where there are both."""
-    folders = {entry.name: entry for entry in sorted(root.iterdir(), reverse=True) if entry.is_dir()} if root.is_dir() else {}
-    known = {name.lower(): entry for name, entry in folders.items()} | folders
+    """The folders of training and held-out pictures, where there are both; else those in the one folder that all pictures lie in."""
+    if not root.is_dir():
+        return None
+    folders = {entry.name: entry for entry in sorted(root.iterdir(), reverse=True) if entry.is_dir()}
+    known = {YEAR.sub("", name.lower()): entry for name, entry in folders.items()} | {name.lower(): entry for name, entry in folders.items()} | folders
     train, held = (next((known[name] for name in names if name in known), None) for names in (TRAIN, HELD_OUT))
-    return (train, held) if train and held else None
+    if train and held:
+        return train, held
+    files = _walk(root).files
+    return _splits(root.joinpath(*files[0].split("/")[: _shared(files)])) if files and _shared(files) else None
+
+
+def _above(root: Path, home: Path) -> list[str]:
+    """The metadata nearest above a split's folder, by its name relative to that; of several annotations, those that are named after the split."""
+    for place in home.parents[: len(home.relative_to(root).parts)]:
+        annotations = place / ANNOTATIONS
+        names = [place / name for name in _metadata_of(place, os.listdir(place))]
+        names = names or [annotations / name for name in _metadata_of(annotations, os.listdir(annotations) if annotations.is_dir() else ())]
+        if names:
+            return [os.path.relpath(name, home) for name in [name for name in names if home.name.lower() in name.name.lower()] or names]
+    return []
 
 
 def score(name: str) -> float:
@@ -151,14 +183,16 @@ def partners(listing: Listing, root: Path) -> Listing:
     """The pictures under `root` of the listing's names, but for the endings, in its order; raises Problem where one has no counterpart, or several."""
     if not root.is_dir():
         raise Problem(f"{root}: no such folder; it should hold the other picture of each pair")
-    ours, theirs = (_by_name(place, _walk(place).files) for place in (listing.root, root))
+    found = _walk(root)
+    ours, theirs = _by_name(listing.root, _walk(listing.root).files), _by_name(root, found.files)
     mine = [name for name in dict.fromkeys(listing.files) if bare(name) not in theirs]
     other = [name for stem, name in theirs.items() if stem not in ours]
     if mine or other:
         parts = [f"{len(names)} only in {place} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
                  for names, place in ((mine, listing.root), (other, root)) if names]  # fmt: skip
         raise Problem(f"these pictures have no counterpart of the same name: {', '.join(parts)}; add what is missing, or remove them")
-    return Listing(root, tuple(theirs[bare(name)] for name in listing.files))
+    unused = _unread([*found.others, *found.metadata, *found.texts.values()]) + found.unseen
+    return Listing(root, tuple(theirs[bare(name)] for name in listing.files), left_out=tuple(f"{root.name}: {line}" for line in unused))
 
 
 def _by_name(root: Path, files: Iterable[str]) -> dict[str, str]:
@@ -182,31 +216,42 @@ def _as_in(test: Listing, train: Listing) -> Listing:
     return _labelled(test, [test.classes[i] for i in test.label], train.classes)
 
 
-def _walk(root: Path) -> Found:
-    """Links to folders are followed once, hidden files are not seen."""
-    files, metadata, others, folders, seen = [], [], [], [], set()
-    for home, inside, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(home)
-        if real in seen:
+def _walk(root: Path, without: Collection[Path] = ()) -> Found:
+    """Links to folders are followed once, and none to those above; hidden ones, and those in `without`, are not looked into."""
+    files, metadata, others, folders, hidden, again, closed, seen, top = [], [], [], [], [], [], [], set(), os.path.realpath(root)
+    for home, inside, names in os.walk(root, followlinks=True, onerror=lambda error: closed.append(os.path.relpath(error.filename, root))):
+        place, real = Path(home).relative_to(root), os.path.realpath(home)
+        if real in seen or top.startswith(os.path.join(real, "")):
             inside.clear()
+            again.append(place.as_posix())
             continue
         seen.add(real)
-        inside[:] = sorted(name for name in inside if not name.startswith((".", "__MACOSX")))
-        place, names = Path(home).relative_to(root), sorted(name for name in names if not name.startswith("."))
+        there = inside + [name for name in names if name.lower().endswith(ENDINGS)]
+        hidden += [(place / name).as_posix() for name in sorted(there) if name.startswith(HIDDEN)]
+        inside[:] = sorted(name for name in inside if not name.startswith(HIDDEN) and Path(home, name) not in without)
+        names = sorted(name for name in names if not name.startswith(HIDDEN))
         folders.append(place)
         described_by = _metadata_of(Path(home), names)
         for name in names:
             kind = files if name.lower().endswith(ENDINGS) else metadata if name in described_by else others
             kind.append((place / name).as_posix())
+    apart = [name for name in metadata if Path(name).parent.name == ANNOTATIONS]
+    if len(apart) < len(metadata):  # what lies beside the pictures is nearer to them
+        others, metadata = others + apart, [name for name in metadata if name not in apart]
     pictured, full = {bare(name) for name in files}, {place for name in files for place in Path(name).parents}
     texts = {bare(name): name for name in sorted(others) if name.lower().endswith(BESIDE) and bare(name) in pictured}
-    empty = [place.as_posix() for place in folders if place not in full and place.parent in full]
-    return Found(sorted(files), sorted(metadata), texts, sorted(set(others).difference(texts.values())), empty)
+    used = {Path(name).parent for name in metadata}
+    empty = [place.as_posix() for place in folders if place not in full | used and place.parent in full]
+    unseen = _line(len(empty), "folders hold no picture that is read", empty) + _line(len(hidden), "hidden files and folders are not looked into", hidden)
+    unseen += _line(len(again), "links to folders that are read already, or lie above", again) + _line(len(closed), "folders may not be read", closed)
+    return Found(sorted(files), sorted(metadata), texts, sorted(set(others).difference(texts.values())), unseen)
 
 
-def _metadata_of(home: Path, names: Sequence[str]) -> list[str]:
-    """The file of a folder that describes its pictures, the best of those there are; none where there is none."""
-    there = {name.lower(): name for name in names}
+def _metadata_of(home: Path, names: Iterable[str]) -> list[str]:
+    """The file of a folder that describes its pictures, the best of those there are, or all captions among annotations; none where there is none."""
+    there = {name.lower(): name for name in sorted(names)}
+    if home.name == ANNOTATIONS:
+        return [name for name in there.values() if name.startswith("captions") and name.endswith(".json")]
     return [there[name] for name in METADATA if name in there and is_about_pictures(home / there[name])][:1]
 
 
@@ -225,6 +270,8 @@ def _by_folder(listing: Listing, depth: int | None) -> Listing:
     if loose:
         beside = f"{len(loose)} picture{' lies' if len(loose) == 1 else 's lie'} beside the class folders of {listing.root} ({loose[0]})"
         raise Problem(f"{beside}; move into a class folder, or set data.labels=false")
+    within = list(dict.fromkeys("/".join(p[: shared + 2]) for p in parts if len(p) > shared + 2))
+    listing = replace(listing, left_out=(*listing.left_out, *_line(len(within), "folders within class folders are no classes of their own", within)))
     names = [word(p[shared]) for p in parts]
     return _labelled(listing, names, sorted(set(names), key=_in_order))
 
@@ -241,13 +288,13 @@ def _labelled(listing: Listing, names: Sequence[Any], classes: Sequence[Any]) ->
     return replace(listing, label=tuple(number[name] for name in names), classes=tuple(map(str, classes)))
 
 
-def _with_rows(listing: Listing, rows: list[Row], ignored: list[str], name: str) -> Listing:
+def _with_rows(listing: Listing, rows: list[Row], ignored: list[str], absent: int, name: str) -> Listing:
     """The pictures that the metadata names, with its text and label."""
     if not rows:
-        return listing
+        return replace(listing, left_out=(f"{name}, which names none of the pictures in {listing.root.name}",))
     text, label, named = column(rows, "text"), column(rows, "label"), tuple(relative for _, relative, _ in rows)
     left_out = _line(len(set(listing.files).difference(named)), f"pictures have no row in {name} and are not used")
-    left_out += _line(len(ignored), f"columns of {name} are not used", ignored)
+    left_out += _line(len(ignored), f"columns of {name} are not used", ignored) + _line(absent, f"rows of {name} name pictures that are not there")
     listing = Listing(listing.root, named, text=None if text is None else tuple(map(word, text)), left_out=tuple(left_out))
     return listing if label is None else _numbered(listing, label, rows[0][0])
 

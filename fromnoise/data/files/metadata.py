@@ -5,7 +5,9 @@ import io
 import json
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from ...files import parse_json
 from .pictures import ENDINGS
 
 METADATA = tuple(f"{name}.{ending}" for name in ("metadata", "captions") for ending in ("jsonl", "csv", "json"))  # the best first
-COLUMNS = {"file_name": ("file_name", "filename", "file", "image", "path"), "text": ("text", "caption", "prompt"), "label": ("label", "class")}
+COLUMNS = {"file_name": ("file_name", "filename", "file", "image", "path"), "text": ("text", "caption", "prompt", "captions"), "label": ("label", "class")}
+ANNOTATIONS = "annotations"  # the folder of COCO's captions, which are of pictures elsewhere
 BESIDE = (".txt", ".caption")  # endings of a caption beside its picture
 Row = tuple[str, str, dict[str, Any]]  # where it is written, the picture's name, what is said of it
 
@@ -29,15 +32,18 @@ def bare(name: str) -> str:
     return unicodedata.normalize("NFC", name.rpartition(".")[0])
 
 
-def described(root: Path, files: Iterable[str], metadata: Iterable[str]) -> tuple[list[Row], list[str]]:
-    """The rows about pictures below `root`, in the order of their names, and the columns that mean nothing here.
+def described(root: Path, files: Iterable[str], metadata: Iterable[str]) -> tuple[list[Row], list[str], int]:
+    """The rows about pictures below `root`, in the order of their names; the columns that mean nothing here; how many annotations are of no picture here.
 
-    metadata: relative names; of one above `root`, only the rows about pictures below it.
-    Raises Problem where a row names no file, or one that is not there.
+    metadata: relative names; of one above `root`, only the rows about pictures below it. A picture that is not where its row says is looked for by its bare name
+    below. Of several captions, each makes a row. Raises Problem where a row names no file, or one that is not there.
     """
-    known, found, ignored = {unicodedata.normalize("NFC", name): name for name in files}, list[Row](), dict[str, None]()
+    known, found, ignored, absent = {unicodedata.normalize("NFC", name): name for name in files}, list[Row](), dict[str, None](), 0
+    lone = _by_last(known)
     for name in metadata:
         home, above = os.path.dirname(name), name.startswith("../")
+        if apart := os.path.basename(home) == ANNOTATIONS:
+            home = os.path.dirname(home)
         for where, row in _rows(root / name):
             said = {key: next((row[other] for other in names if row.get(other) is not None), None) for key, names in COLUMNS.items()}
             used = {next((other for other in names if row.get(other) is not None), None) for names in COLUMNS.values()}
@@ -45,15 +51,27 @@ def described(root: Path, files: Iterable[str], metadata: Iterable[str]) -> tupl
             if not isinstance(file := said["file_name"], str):
                 raise Problem(f'{where}: no file_name; every row needs one, as in {{"file_name": "a.png", "text": "a cat"}}')
             relative = os.path.normpath(os.path.relpath(root / home / file, root) if above else os.path.join(home, file)).replace(os.sep, "/")
-            if above and relative.startswith("../"):
+            if above and not apart and relative.startswith("../"):
                 continue
             here = known.get(unicodedata.normalize("NFC", relative))
-            if here is None and not (root / relative).is_file():
-                raise Problem(f"{where}: {file} does not exist; remove the row, or put the file there")
-            found.append((where, here or relative, said))
-        if not found and not above:
+            if here is None and (apart or not (root / relative).is_file()):
+                here = lone.get(unicodedata.normalize("NFC", os.path.basename(relative)))
+                if here is None and apart:
+                    absent += 1
+                    continue
+                if here is None or not (apart or here.startswith(home and f"{home}/")):
+                    raise Problem(f"{where}: {file} does not exist; remove the row, or put the file there")
+            texts = said["text"] if isinstance(said["text"], list) and said["text"] else [said["text"]]
+            found += [(where, here or relative, said | {"text": text}) for text in texts]
+        if not found and not above and not apart:
             raise Problem(f"{root / name} is empty; write a row for each picture, or remove it")
-    return sorted(found, key=lambda row: row[1]), list(ignored)
+    return sorted(found, key=lambda row: row[1]), list(ignored), absent
+
+
+def _by_last(known: Mapping[str, str]) -> dict[str, str]:
+    """The files whose last name no other has, by that."""
+    counts = Counter(map(os.path.basename, known))
+    return {last: file for name, file in known.items() if counts[last := os.path.basename(name)] == 1}
 
 
 def column(rows: Sequence[Row], key: str) -> list[Any] | None:
@@ -64,7 +82,7 @@ def column(rows: Sequence[Row], key: str) -> list[Any] | None:
     if None in values:
         raise Problem(f"{rows[values.index(None)][0]}: no {key}, though other rows have one; give it to every row, or to none")
     if key == "text" and (bad := next(((where, row[key]) for where, _, row in rows if not isinstance(row[key], str)), None)):
-        raise Problem(f"{bad[0]}: a caption is words in quotes, not {str(bad[1])[:40]}; of several captions, give each a row of its own")
+        raise Problem(f"{bad[0]}: a caption is words in quotes, not {str(bad[1])[:40]}")
     return values
 
 
@@ -97,11 +115,15 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def document_of(content: str) -> Any:
-    """A JSON document of rows, or of a mapping from pictures to what is said of them; None where it is another text."""
+    """A JSON document of rows, as COCO's captions are too, or of a mapping from pictures to what is said of them; None where it is another text."""
     try:
         document = parse_json(content)
     except ValueError:
         return None
+    if isinstance(document, dict) and {"images", "annotations"} <= set(document):
+        with suppress(KeyError, TypeError):  # it is something else then
+            names = {image["id"]: image["file_name"] for image in document["images"]}
+            return [{"file_name": names.get(said["image_id"], str(said["image_id"])), "text": said["caption"]} for said in document["annotations"]]
     return None if isinstance(document, dict) and any(key in document for key in COLUMNS["file_name"]) else document
 
 
@@ -135,11 +157,15 @@ def _lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, dict[str, An
             yield f"{path} line {i}", row
 
 
-def _cells(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of a CSV, without blanks around names and values; an empty label is none."""
-    rows = csv.DictReader(lines)
+def _cells(path: Path, lines: io.StringIO) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a CSV, separated by what its first line holds most of, without blanks around names and values; an empty label is none."""
+    first = lines.readline()
+    lines.seek(0)
+    rows = csv.DictReader(lines, delimiter=max(",;\t", key=first.count))
     try:
         for row in rows:
+            if any(row.get(None) or ()):  # type: ignore[call-overload]
+                raise Problem(f"{path} line {rows.line_num}: more cells than columns; put a text with commas in quotes")
             cells = {key.strip(): value.strip() for key, value in row.items() if key is not None and value is not None}
             yield f"{path} line {rows.line_num}", {key: value for key, value in cells.items() if value or key in COLUMNS["text"]}
     except csv.Error as error:

@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,11 +19,11 @@ from torch import Tensor
 
 from ...errors import Problem, Usage, nearest
 from ..dataset import scaled
+from .profile import SRGB, exact
 
 USUAL = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".jfif", ".jpe", ".avif", ".jp2", ".apng", ".ppm", ".pgm", ".tga")
 ENDINGS = tuple(ending for ending in USUAL if ending in Image.registered_extensions())  # AVIF is read where Pillow was built for it
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 28  # bytes: a comment of 1 MB is no damage
-SRGB = ImageCms.createProfile("sRGB")
 CHANNELS = {"grey": ("L", 1), "rgb": ("RGB", 3), "rgba": ("RGBA", 4)}
 FITS = ("crop", "pad", "resize")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's own conversion
@@ -53,6 +54,7 @@ class Header:
     alpha: bool
     pages: int = 1  # of a stack or film, of which the first is read
     profile: bool = False  # whether its colours are not sRGB's
+    unapplied: bool = False  # nor made so
 
 
 def header(path: str | Path) -> Header:
@@ -63,8 +65,10 @@ def header(path: str | Path) -> Header:
         turnable = image.format not in ("PNG", "TIFF") or "exif" in image.info
         if turnable and image.getexif().get(ORIENTATION) in TURNED and image.format != "TIFF":
             width, height = height, width
-        profile, colour = _to_srgb(image.info.get("icc_profile"), _inked(image)) is not None, not _grey(image)
-        return Header(width, height, image.mode, _depth(image), colour, image.has_transparency_data, _pages(image), profile)
+        depth, colour = _depth(image), not _grey(image)
+        profile = _to_srgb(image.info.get("icc_profile"), _inked(image)) is not None
+        unapplied = profile and depth > 8 and _exact(image) is None
+        return Header(width, height, image.mode, depth, colour, image.has_transparency_data, _pages(image), profile, unapplied)
 
 
 def _pages(image: Image.Image) -> int:
@@ -118,6 +122,18 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     return made
 
 
+def _exact(image: Image.Image) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What brings the image's colours to sRGB with all their bits; None where they are there already, or only `_in_srgb` can."""
+    profile = image.info.get("icc_profile")
+    return exact(profile, _grey(image)) if image.mode != "CMYK" and _to_srgb(profile, _inked(image)) else None
+
+
+def _deep_in_srgb(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Pixels (H, W, C) of an image of more than 8 bits in sRGB, as far as its profile is one of curves and a matrix."""
+    bring, body = _exact(image), 1 if _grey(image) else 3
+    return pixels if bring is None else np.concatenate([bring(pixels[..., :body]), pixels[..., body:]], -1)
+
+
 def _raw(tile) -> str:
     """The name of the layout that a file's pixels have, such as RGB;16B."""
     return str(tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args)
@@ -127,6 +143,8 @@ def _raw(tile) -> str:
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """Pillow's image at `path`; whatever goes wrong while it is in use is a Broken in few words."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # nor opened: reading from a pipe would wait for ever
+            raise Broken("it is no file")
         # by a handle, not by name: Pillow maps named TIFFs into memory with width and height exchanged where EXIF turns them
         with open(path, "rb") as file, Image.open(file) as image:
             yield image
@@ -135,7 +153,8 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     except DAMAGE as error:
         if isinstance(error, UnidentifiedImageError) and os.path.exists(path) and os.path.getsize(path) == 0:
             raise Broken("the file is empty") from error
-        raise Broken(next((words for kind, words in REASONS.items() if isinstance(error, kind)), "it is cut short or damaged")) from error
+        other = (error.strerror or "").lower() if isinstance(error, OSError) else ""  # by the system, where Pillow's have none
+        raise Broken(next((words for kind, words in REASONS.items() if isinstance(error, kind)), other or "it is cut short or damaged")) from error
 
 
 def half_box(half: str, width: int, height: int) -> tuple[int, int, int, int]:
@@ -230,7 +249,7 @@ def _plain(look: Look, image: Image.Image) -> np.ndarray:
     """The picture (C, H, W) uint8, by Pillow alone."""
     image.draft(image.mode, (2 * max(look.size),) * 2)  # a JPEG much larger than needed is decoded at a half, quarter or eighth
     if image.mode.startswith("I") or image.mode == "F":  # Pillow's own conversion would clip these greys rather than scale them
-        image = Image.fromarray(np.rint(_turned(_shares(image), image) * 255).astype(np.uint8))
+        image = Image.fromarray(np.rint(_deep_pixels(image, "")[..., 0] * 255).astype(np.uint8))
     else:
         image = _in_srgb(ImageOps.exif_transpose(_reduced(image, (4 if look.half else 2) * max(look.size))))
     if look.half:
@@ -293,14 +312,14 @@ def _deep(look: Look, image: Image.Image, path: str | Path) -> np.ndarray:
 def _deep_pixels(image: Image.Image, path: str | Path) -> np.ndarray:
     """The picture (H, W, C) float32 in [0, 1], C 1 to 4, turned as EXIF says."""
     if image.mode.startswith("I") or image.mode == "F":
-        return _turned(_shares(image)[..., None], image)
+        return _turned(_deep_in_srgb(_shares(image)[..., None], image), image)
     if _depth(image) == 16 and image.mode in DEEP:
         try:
             fine = _low_bytes(path)
             image.load()
             coarse = np.asarray(image)
             if fine.shape == coarse.shape:
-                return _turned((coarse * np.float32(256) + fine) / np.float32(65535), image)
+                return _turned(_deep_in_srgb((coarse * np.float32(256) + fine) / np.float32(65535), image), image)
         except (ValueError, KeyError):
             pass  # Pillow has no reader for that layout's low bytes: 8 of the 16 bits it is
     image = _in_srgb(ImageOps.exif_transpose(image))

@@ -4,7 +4,7 @@ import hashlib
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import Problem, check_text
 from ..dataset import Tensors, check_left
-from ..files.folder import in_threads, unread
+from ..files.folder import in_threads, unread, without
 from ..files.listing import split_listing
 from ..files.pictures import Header, Look, header
 from ..sets import arrays, cifar, idx
@@ -90,10 +90,10 @@ def inspect(path: str | Path) -> Inspection:
     path = Path(path).expanduser().absolute()
     check_text("the folder", str(path))
     if path.suffix == ".npz":
-        images, labels = arrays.read(path)
+        images, labels, left_out = arrays.read(path)
         check_left(len(images) - 1, len(images), "test", HELD_OUT)  # refused where training would be
         numbers, classes = (None, ()) if labels is None else arrays.numbered(labels)
-        return _tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes))
+        return replace(_tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes)), left_out=left_out)
     if path.is_dir():
         for source in (idx.MNIST, idx.FASHION_MNIST):
             if (pair := idx.find(source, path, "train")) is not None:
@@ -125,16 +125,22 @@ def _folder(path: Path) -> Inspection:
         return head, _facts((picture + 1) / 2 if head.depth > 8 else picture)
 
     results, broken = in_threads(examine, listing, "decoding pictures")
-    kept = [i for i, result in enumerate(results) if result is not None]
-    if not kept:
-        raise Problem(f"none of the {len(listing)} pictures in {path} can be read ({broken[0][0]}: {broken[0][1]}); replace them")
-    heads, found = zip(*(results[i] for i in kept), strict=True)  # type: ignore[misc]
-    good, (whole, held) = listing.at(kept), split_listing(path, True, "test", HELD_OUT)  # refused where training would be
+    if not results:
+        raise Problem(f"none of the {len(broken)} pictures in {path} can be read ({': '.join(next(iter(broken.items())))}); replace them")
+    heads, found = zip(*results.values(), strict=True)
+    label = None if listing.label is None else dict(zip(listing.files, listing.label, strict=True))
+    whole, held = split_listing(path, True, "test", HELD_OUT)  # refused where training would be
+    left_out = [*whole.left_out, *unread(dict(zip(results, heads, strict=True)))]
+    theirs, bad = dict[str, Header](), dict[str, str]()
+    if held.root != whole.root:
+        theirs, bad = in_threads(header, held, "reading headers")
+        left_out += [f"{held.root.name}: {line}" for line in unread(theirs)]
+        bad = {f"{held.root.name}/{name}": reason for name, reason in bad.items()}
     return Inspection(
         path, "folder", Counter((h.width, h.height) for h in heads), Counter(h.mode for h in heads), Counter(h.depth for h in heads),
-        any(h.colour for h in heads), any(h.alpha for h in heads), labels={} if good.label is None else _counts(good.label, good.classes),
-        captions=good.text or (), broken=tuple(broken), left_out=(*whole.left_out, *unread(heads)),
-        held_out=len(held) if held.root != whole.root else 0, **_whole(good.files, found),
+        any(h.colour for h in heads), any(h.alpha for h in heads), labels=_counts([label[name] for name in results], listing.classes) if label else {},
+        captions=without(listing, broken).text or (), broken=tuple((broken | bad).items()), left_out=tuple(left_out),
+        held_out=len(theirs), **_whole(results, found),
     )  # fmt: skip
 
 

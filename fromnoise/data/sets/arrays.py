@@ -10,20 +10,23 @@ from ...draws import mixed
 from ...errors import Problem
 from ..dataset import Tensors, check_left, check_split
 
+NAMED = 5  # arrays that are left out
 DAMAGE = (OSError, EOFError, ValueError, AttributeError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def npz(path: str, held_out: float = 0.05, split: str = "train") -> Tensors:
     """Your own arrays in one .npz: arr_0 uint8 (N, H, W, C), arr_1 class numbers (N,) where there are labels; the share `held_out` is the test split."""
     check_split(split, held_out)
-    images, labels = read(path)
+    images, labels, left_out = read(path)
     order = np.random.RandomState(mixed("npz", 0) % 2**32).permutation(len(images))  # the legacy generator's stream never changes
     held = round(held_out * len(images)) or int(held_out > 0 and len(images) > 1)
     chosen = np.sort(order[:held] if split == "test" else order[held:])
     check_left(len(chosen), len(images), split, held_out)
     numbers, classes = (None, ()) if labels is None else numbered(labels)
     x, label = np.ascontiguousarray(images[chosen].transpose(0, 3, 1, 2)), None if numbers is None else numbers[chosen]
-    return Tensors("npz", x, label, classes=classes)
+    made = Tensors("npz", x, label, classes=classes)
+    made.left_out = left_out
+    return made
 
 
 def numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -32,14 +35,15 @@ def numbered(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     return numbers, tuple(map(str, names.tolist()))
 
 
-def read(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images (N, H, W, C) uint8 and labels (N,) or None. Raises Problem where the file holds anything else."""
+def read(path: str | Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Images (N, H, W, C) uint8; labels (N,) or None; what else there is, in words. Raises Problem where the file holds no images."""
     path = Path(path).expanduser()
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if "arr_0" not in arrays:
                 raise Problem(f"{path} holds {', '.join(arrays.files) or 'nothing'}, but no arr_0; save it with np.savez(path, images, labels)")
             images, labels = arrays["arr_0"], arrays["arr_1"] if "arr_1" in arrays else None
+            others = [name for name in arrays.files if name not in ("arr_0", "arr_1")]
     except FileNotFoundError as error:
         raise Problem(f"{path}: no such file; set data.path to the .npz") from error
     except DAMAGE as error:
@@ -48,6 +52,8 @@ def read(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise Problem(f"{path} is no .npz of plain arrays, or cut short; save it with np.savez(path, images, labels)") from error
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
         raise Problem(f"{path}: arr_0 is {images.dtype} {images.shape}; it must be uint8 (N, H, W, C) and not empty")
+    if images.shape[3] > 4 >= images.shape[1]:
+        raise Problem(f"{path}: arr_0 is {images.shape}, its channels first; they come last: save images.transpose(0, 2, 3, 1)")
     if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0):
         raise Problem(f"{path}: arr_1 is {labels.dtype} {labels.shape}; labels must be {len(images)} class numbers from 0")
-    return images, labels
+    return images, labels, (f"{len(others):,} arrays of {path.name} are not used ({', '.join(others[:NAMED])})",) if others else ()
