@@ -83,6 +83,14 @@ def memory(device: torch.device) -> int | None:
     return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
 
 
+def check_memory(what: str, size: int) -> None:
+    """Raises Usage where so many bytes are more than Linux has to give: it would promise them, and end the process that uses them."""
+    with suppress(OSError), open("/proc/meminfo") as info:
+        left = next((1024 * int(line.split()[1]) for line in info if line.startswith("MemAvailable")), size)
+        if size > left:
+            raise Usage(f"{what} takes {size / 2**30:,.1f} GiB, and this machine has {left / 2**30:,.1f} of memory left; choose a smaller one")
+
+
 def reset_peak(device: torch.device) -> None:
     """Forgets the most memory that was in use so far."""
     if device.type == "cuda":

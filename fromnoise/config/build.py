@@ -23,12 +23,16 @@ WORDS = {
 Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
 
 
-def build(table: Mapping[str, Any], node: Any, what: str, nested: Nested | None = None, **given: Any) -> Any:
+def build(table: Mapping[str, Any], node: Any, what: str, nested: Nested | None = None, kind: type = object, **given: Any) -> Any:
     """Calls the thing that node["name"] names in a registry with the rest of the node, and says plainly what is wrong with it.
 
-    `given` are arguments that the node may not set; `nested` builds arguments of those types from nodes of their own.
+    `given` are arguments that the node may not set; `nested` builds arguments of those types from nodes of their own; a `kind` is what is made.
     """
-    return call(*_named(table, node, what), nested, **given)
+    thing, settings, what = _named(table, node, what)
+    made = call(thing, settings, what, nested, **given)
+    if not isinstance(made, kind):
+        raise Usage(f"{what} makes a {type(made).__name__}, no {kind.__name__}; name one that makes a fromnoise {kind.__name__}")
+    return made
 
 
 def _named(table: Mapping[str, Any], node: Any, what: str) -> tuple[Any, dict[str, Any], str]:
@@ -47,14 +51,24 @@ def bound(table: Mapping[str, Any], node: Any, what: str, given: Sequence[str] =
     thing, settings, what = _named(table, node, what)
     if not settings:
         return thing
-    rest = [key for key, p in inspect.signature(thing).parameters.items() if p.default is p.empty or key in given]
+    if thing is None:
+        raise Usage(f"{what} has no settings; leave {next(iter(settings))} out")
+    rest = [key for key, p in parameters_of(thing, what).items() if p.default is p.empty or key in given]
     return partial(thing, **arguments(thing, settings, what, given=rest))
 
 
 def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nested: Nested | None = None, **given: Any) -> Any:
     """thing(**settings, **given) with names and types checked against its signature; arguments of `given` that it does not take are left out."""
-    values, parameters = arguments(thing, settings, what, nested, given), inspect.signature(thing).parameters
+    values, parameters = arguments(thing, settings, what, nested, given), parameters_of(thing, what)
     return thing(**values, **{key: value for key, value in given.items() if key in parameters})
+
+
+def parameters_of(thing: Callable[..., Any], what: str) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a function or class; raises Usage where it tells none, as some that are written in C."""
+    try:
+        return inspect.signature(thing).parameters
+    except (ValueError, TypeError) as error:
+        raise Usage(f"{what} cannot be a part of a recipe: {getattr(thing, '__name__', thing)} does not tell its parameters") from error
 
 
 def arguments(
@@ -63,7 +77,7 @@ def arguments(
     """The settings as arguments of the thing, names and types checked against its signature; those of `given` are not settings."""
     if not isinstance(settings, Mapping):
         raise Usage(f"{what} is a mapping of settings, not {settings!r}")
-    parameters = inspect.signature(thing).parameters
+    parameters = parameters_of(thing, what)
     hinted = thing.__init__ if inspect.isclass(thing) else thing if inspect.isroutine(thing) else type(thing).__call__
     annotations = typing.get_type_hints(hinted, include_extras=True)
     own = [key for key in parameters if key not in given]

@@ -20,7 +20,7 @@ def examples(node: Any, split: str) -> Dataset:
     if not isinstance(node, (str, Mapping)):
         raise Usage(f"data is a name, or a mapping with one, not {node!r}")
     node = {key: value for key, value in _mapping(node).items() if key not in OF_TRAINING}
-    return build(DATASETS, node, "data", {Dataset: lambda inner: examples(inner, split)}, split=split)
+    return build(DATASETS, node, "data", {Dataset: lambda inner: examples(inner, split)}, Dataset, split=split)
 
 
 def with_root(node: Any, root: str | None) -> Any:
