@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .errors import Usage
+from .errors import Problem, Usage
 
 
 def best(device: str | torch.device | None = None) -> torch.device:
@@ -84,11 +84,12 @@ def memory(device: torch.device) -> int | None:
 
 
 def check_memory(what: str, size: int) -> None:
-    """Raises Usage where so many bytes are more than Linux has to give: it would promise them, and end the process that uses them."""
+    """Raises Problem where so many bytes are more than Linux has to give: it would promise them, and end the process that uses them."""
     with suppress(OSError), open("/proc/meminfo") as info:
         left = next((1024 * int(line.split()[1]) for line in info if line.startswith("MemAvailable")), size)
         if size > left:
-            raise Usage(f"{what} takes {size / 2**30:,.1f} GiB, and this machine has {left / 2**30:,.1f} of memory left; choose a smaller one")
+            needed, there = (f"{number / 2**30:,.1f} GiB" for number in (size, left))
+            raise Problem(f"the memory does not hold this: {what} takes {needed}, and {there} are left; choose a smaller one")
 
 
 def reset_peak(device: torch.device) -> None:

@@ -1,7 +1,6 @@
 """Objects from their nodes: a name of a registry and the settings that go with it."""
 
 import collections.abc
-import contextlib
 import dataclasses
 import inspect
 import sys
@@ -9,7 +8,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ WORDS = {
     int: "a whole number", float: "a finite number", str: "a word", bool: "true or false", type(None): "null", list: "a list",
     dict: "a mapping", Mapping: "a mapping", Callable: "a function", Any: "any value",
 }  # fmt: skip
+MOST = 10**12  # of a whole number: a size beyond is none that torch can count
 Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
 
 
@@ -101,10 +101,8 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         return value
     if typing.get_origin(wanted) is typing.Annotated:
         kind, bounds = typing.get_args(wanted)
-        with contextlib.suppress(Usage):
-            number = coerce(value, kind, where, nested)
-            if bounds.least <= number <= bounds.most:
-                return number
+        if (number := _number(value, kind)) is not None and bounds.least <= number <= bounds.most:
+            return number
         raise Usage(f"{where} is {words(wanted)}, not {value!r}")
     if wanted in WORDS and isinstance(value, np.generic):
         value = value.item()
@@ -136,8 +134,8 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         if isinstance(value, Mapping):
             return dict(value)
     elif wanted in (int, float):
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max and (wanted is float or value % 1 == 0):
-            return wanted(value)
+        if (number := _number(value, wanted)) is not None:
+            return coerce(number, Annotated[int, Within(-MOST, MOST)], where, nested) if wanted is int else number
     elif wanted in (str, bool, type(None)):
         if isinstance(value, wanted):
             return value
@@ -145,6 +143,13 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         return value
     quoted = f"; put it in quotes, '{value}', if that is the word" if wanted is str and isinstance(value, (int, float)) else ""
     raise Usage(f"{where} is {words(wanted)}, not {value!r}{quoted}")
+
+
+def _number(value: Any, kind: type) -> Any:
+    """The value as a whole number (int), or a finite one (float); None where it is none."""
+    value = value.item() if isinstance(value, np.generic) else value
+    finite = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return kind(value) if finite and (kind is float or value % 1 == 0) else None
 
 
 def words(wanted: Any) -> str:

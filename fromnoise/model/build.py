@@ -13,9 +13,9 @@ from ..autoencoders import AUTOENCODERS, Autoencoder
 from ..conditions import CONDITIONS, Condition, Example
 from ..config import Recipe, call
 from ..config import build as make
+from ..device import check_memory
 from ..diffusion import SOURCES, Denoiser, Source
 from ..diffusion.predict import HIGH, blind
-from ..device import check_memory
 from ..errors import Problem, Usage
 from ..networks import ADAPTERS, NETWORKS, PRESETS, Adapter, Network
 from ..registry import lookup
@@ -70,7 +70,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
 
 
 def held(made: Callable[[], Network]) -> Network:
-    """The network that `made` makes; raises Usage where the memory does not hold its weights, having made no more than `LARGE` of them."""
+    """The network that `made` makes; raises Problem where the memory does not hold its weights, having made no more than `LARGE` of them."""
     size, state = 0, torch.random.get_rng_state()
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:

@@ -15,7 +15,7 @@ from ..data.feed import check_flip
 from ..device import best, compiled, keep_memory, precision
 from ..draws import Draws, mixed
 from ..errors import Usage
-from ..evaluation import EvaluateSettings
+from ..evaluation import EvaluateSettings, find_features
 from ..evaluation.examples import example_conditions, spread
 from ..files import cache
 from ..model import Base, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
@@ -75,7 +75,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     if settings.batch % (accelerator.num_processes * settings.accumulate):
         parts = f"{accelerator.num_processes} x {settings.accumulate}"
         raise Usage(f"train.batch is a multiple of processes x accumulate ({parts}), not {settings.batch}")
-    call(EvaluateSettings, recipe.evaluate, "evaluate")  # before the training that it follows
+    find_features(call(EvaluateSettings, recipe.evaluate, "evaluate").features)  # before the training that it follows
     if recipe.network:
         network_class(expanded(recipe.network))  # before data is drawn or read
     node = recipe.with_defaults().data
