@@ -295,8 +295,16 @@ def _typed(key: str, text: str) -> Any:
         if flow:
             raise
         return text
+    if odd := _unspaced(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value):
+        raise Usage(f"YAML wants a space after a colon, as in {odd.replace(':', ': ', 1)}")
     block = not flow and (OmegaConf.is_config(value) or "#" in text)
     return text if block or (value is None and text.lower() not in ("null", "~", "")) else value
+
+
+def _unspaced(node: Any) -> str | None:
+    """The first key of a node that was meant as key: value; None where there is none."""
+    pairs = node.items() if isinstance(node, Mapping) else [(None, part) for part in node] if isinstance(node, list) else []
+    return next((odd for key, part in pairs if (odd := key if part is None and ":" in str(key) else _unspaced(part))), None)
 
 
 def differences(a: Any, b: Any, at: str = "") -> list[tuple[str, Any, Any]]:

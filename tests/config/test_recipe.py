@@ -119,6 +119,8 @@ def test_one_length_takes_the_place_of_the_files_other(file, length):
         ("seed=x", "seed is a whole number"),
         ("conditions=[{hint: edges}]", "each condition is a name, or a mapping with one"),
         ("conditions=[5]", "conditions is a name, or a mapping"),
+        ("data={name:moons}", "cannot set data={name:moons}: YAML wants a space after a colon, as in name: moons$"),
+        ("conditions=[{name: label}, {name:text,drop: 0.2}]", "as in name: text$"),
     ],
 )
 def test_overrides_that_cannot_be(file, override, says):
