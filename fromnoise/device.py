@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .errors import Usage
+from .errors import Problem, Usage
 
 
 def best(device: str | torch.device | None = None) -> torch.device:
@@ -81,6 +81,15 @@ def keep_memory() -> None:
 def memory(device: torch.device) -> int | None:
     """All the bytes of a GPU; None of a device that computes in the machine's own memory."""
     return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+
+
+def check_memory(what: str, size: int) -> None:
+    """Raises Problem where so many bytes are more than Linux has to give: it would promise them, and end the process that uses them."""
+    with suppress(OSError), open("/proc/meminfo") as info:
+        left = next((1024 * int(line.split()[1]) for line in info if line.startswith("MemAvailable")), size)
+        if size > left:
+            needed, there = (f"{number / 2**30:,.1f} GiB" for number in (size, left))
+            raise Problem(f"the memory does not hold this: {what} takes {needed}, and {there} are left; choose a smaller one")
 
 
 def reset_peak(device: torch.device) -> None:

@@ -12,7 +12,7 @@ PATHS = ("path", "root")  # settings whose values are a user's words, such as C:
 
 
 def lookup(table: Mapping[str, Any], name: Any, what: str) -> Any:
-    """table[name]; `module:Name` imported; a callable as it is. Raises Usage for anything else, with the nearest name.
+    """table[name]; `module:Name`, a function or class, imported; a callable as it is. Raises Usage for anything else, with the nearest name.
 
     Importing runs code: what comes from a file of somebody else is checked by `plugins` before any of it is imported.
     """
@@ -23,9 +23,14 @@ def lookup(table: Mapping[str, Any], name: Any, what: str) -> Any:
     if isinstance(name, str) and PLUGIN.fullmatch(name):
         module, _, thing = name.partition(":")
         try:
-            return getattr(importlib.import_module(module), thing)
+            found = getattr(importlib.import_module(module), thing)
         except (ImportError, AttributeError) as error:
             raise Usage(f"{what}: cannot import {name}: {error}; is it installed, or in the folder you are in?") from error
+        except (Exception, SystemExit) as error:  # its own code is run
+            raise Usage(f"{what}: {module} fails when it is imported, with {type(error).__name__}: {error}; mend that file") from error
+        if not callable(found):
+            raise Usage(f"{what}: {name} is a {type(found).__name__}, no function or class; name one")
+        return found
     raise Usage(f"no {what} {name!r}{nearest(name, table)}")
 
 

@@ -24,9 +24,17 @@ def test_a_name_a_module_and_a_thing_itself():
         (3, "no part 3"),
         (None, "no part None"),
         ("a b:c", "no part 'a b:c'"),
+        ("tests.parts:__name__", "is a str, no function or class"),
+        ("fromnoise.samplers:SAMPLERS", "is a dict, no function or class"),
+        ("raising:thing", "raising fails when it is imported, with ZeroDivisionError: .*; mend that file"),
+        ("broken:thing", "broken fails when it is imported, with SyntaxError"),
+        ("leaving:thing", "leaving fails when it is imported, with SystemExit: 3"),
     ],
 )
-def test_what_is_not_there(name, says):
+def test_what_is_not_there(name, says, tmp_path, monkeypatch):
+    for module, text in (("raising", "1 / 0"), ("broken", "def f(:"), ("leaving", "raise SystemExit(3)")):
+        (tmp_path / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(Usage, match=says):
         lookup(TABLE, name, "part")
 

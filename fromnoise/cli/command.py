@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from ..errors import Usage
 from ..progress import console
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -50,6 +51,7 @@ def command(to: typer.Typer, *examples: str, without: tuple[str, ...] = (), **de
         every.sort(key=lambda p: p.annotation.__metadata__[0].rich_help_panel == RUN)
 
         def run(**words: Any) -> None:
+            check_out(words)
             function(**{p.name: words.pop(p.name) for p in own}, **{key: _made(kind, words) for key, kind in shared.items()})
 
         run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
@@ -60,6 +62,17 @@ def command(to: typer.Typer, *examples: str, without: tuple[str, ...] = (), **de
         return function
 
     return register
+
+
+def check_out(words: Mapping[str, Any]) -> None:
+    """Raises Usage where a command would write over a file that it reads."""
+    out = words.get("out")
+    if not (isinstance(out, Path) and out.is_file()):
+        return
+    for key, part in words.items():
+        for value in part if isinstance(part, list) else [part]:
+            if key != "out" and isinstance(value, Path) and value.is_file() and out.samefile(value):
+                raise Usage(f"--out {out} is a file that is read; nothing is written over it, so name another")
 
 
 def _parameters(kind: type, defaults: Mapping[str, Any]) -> Iterator[inspect.Parameter]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from ..errors import Problem
+from ..errors import Problem, Usage, nearest
 from ..registry import lookup
 from . import lib, words
 from .command import command, data_app, names
@@ -37,7 +37,9 @@ def hint(picture: Picture, name: Hint, size: Size = None, channels: Channels = "
     from ..conditions.hints import HINTS
     from ..data.files import pictures
 
-    make, (_, count) = lookup(HINTS, name, "hint"), lookup(pictures.CHANNELS, channels, "channels")
+    if channels not in pictures.CHANNELS:
+        raise Usage(f"no channels {channels!r}{nearest(channels, pictures.CHANNELS)}")
+    make, (_, count) = lookup(HINTS, name, "hint"), pictures.CHANNELS[channels]
     sides = size and words.size(size)
     lib.figures.check(out)
     print(lib.figures.save(make(pictures.picture(picture, count, sides)[None], None), out))

@@ -9,6 +9,7 @@ from . import lib, words
 from .command import command, edit_app, flag
 from .options import DataOptions, DrawOptions, Number, Option, Out, SamplingOptions
 from .show import WayOptions
+from .words import unused
 
 Results = Annotated[Path, Option("--out", "-o", help="FILE.png: the results beside the picture; FILE.npz or FOLDER/: the results alone.")]
 Samples = Annotated[Path, Option("--out", "-o", help="FILE.png, FILE.npz or FOLDER/, as for `sample`.")]
@@ -54,6 +55,8 @@ class EditOptions(DrawOptions):
         model = self.run.model
         if len(model.shape) != 3:
             raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so there are none to edit")
+        if not self.example:
+            unused("no held-out example is named", "name one by --example", root=self.run.root)
         how, given = super().chosen(n, True, **words)
         given = model.unconditional(**given)
         if all(value is None for value in given.values()) and how.weak is None and not how.negative:

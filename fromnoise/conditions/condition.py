@@ -66,7 +66,7 @@ class Condition(nn.Module, ABC):
         both = [way for way in self.ways if way in network.ways]
         if self.enter in both or (both and self.enter is None):
             return self.enter or both[0]
-        raise Usage(f"a {self.key} cannot enter {network.__name__}" + (f" by {self.enter}; it can by {', '.join(both)}" if both else ""))
+        raise Usage(f"the {self.key} cannot enter {network.__name__}" + (f" by {self.enter}; it can by {', '.join(both)}" if both else ""))
 
     def width(self, place: str, example: Example) -> int:
         """Of its tokens (`place` tokens), or of its channels beside x (concat)."""

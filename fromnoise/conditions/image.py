@@ -46,6 +46,8 @@ class Picture(Condition):
         if not (self.make_hint or example.image):
             cure = f"name a hint that makes one of x ({', '.join(HINTS)}), or use data: pairs"
             raise Usage(f"the model is conditioned on an image, and the data has none; {cure}")
+        if self.make_hint and len(example.shape) < 2:
+            raise Usage(f"a hint is made of pictures, and examples of shape {tuple(example.shape)} are points; leave it out")
         shape = tuple(self.make_hint(torch.zeros(1, *example.shape), None).shape[1:] if self.make_hint else example.image)
         if shape[1:] != tuple(example.shape[1:]):
             raise Usage(f"a picture beside x has its size: {shape} does not lie beside {tuple(example.shape)}")

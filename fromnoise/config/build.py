@@ -1,7 +1,6 @@
 """Objects from their nodes: a name of a registry and the settings that go with it."""
 
 import collections.abc
-import contextlib
 import dataclasses
 import inspect
 import sys
@@ -9,7 +8,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -20,15 +19,20 @@ WORDS = {
     int: "a whole number", float: "a finite number", str: "a word", bool: "true or false", type(None): "null", list: "a list",
     dict: "a mapping", Mapping: "a mapping", Callable: "a function", Any: "any value",
 }  # fmt: skip
+MOST = 10**12  # of a whole number: a size beyond is none that torch can count
 Nested = Mapping[Any, Callable[[Any], Any]]  # annotation -> how an argument of it is made from its node
 
 
-def build(table: Mapping[str, Any], node: Any, what: str, nested: Nested | None = None, **given: Any) -> Any:
+def build(table: Mapping[str, Any], node: Any, what: str, nested: Nested | None = None, kind: type = object, **given: Any) -> Any:
     """Calls the thing that node["name"] names in a registry with the rest of the node, and says plainly what is wrong with it.
 
-    `given` are arguments that the node may not set; `nested` builds arguments of those types from nodes of their own.
+    `given` are arguments that the node may not set; `nested` builds arguments of those types from nodes of their own; a `kind` is what is made.
     """
-    return call(*_named(table, node, what), nested, **given)
+    thing, settings, what = _named(table, node, what)
+    made = call(thing, settings, what, nested, **given)
+    if not isinstance(made, kind):
+        raise Usage(f"{what} makes a {type(made).__name__}, no {kind.__name__}; name one that makes a fromnoise {kind.__name__}")
+    return made
 
 
 def _named(table: Mapping[str, Any], node: Any, what: str) -> tuple[Any, dict[str, Any], str]:
@@ -47,14 +51,24 @@ def bound(table: Mapping[str, Any], node: Any, what: str, given: Sequence[str] =
     thing, settings, what = _named(table, node, what)
     if not settings:
         return thing
-    rest = [key for key, p in inspect.signature(thing).parameters.items() if p.default is p.empty or key in given]
+    if thing is None:
+        raise Usage(f"{what} has no settings; leave {next(iter(settings))} out")
+    rest = [key for key, p in parameters_of(thing, what).items() if p.default is p.empty or key in given]
     return partial(thing, **arguments(thing, settings, what, given=rest))
 
 
 def call(thing: Callable[..., Any], settings: Mapping[str, Any], what: str, nested: Nested | None = None, **given: Any) -> Any:
     """thing(**settings, **given) with names and types checked against its signature; arguments of `given` that it does not take are left out."""
-    values, parameters = arguments(thing, settings, what, nested, given), inspect.signature(thing).parameters
+    values, parameters = arguments(thing, settings, what, nested, given), parameters_of(thing, what)
     return thing(**values, **{key: value for key, value in given.items() if key in parameters})
+
+
+def parameters_of(thing: Callable[..., Any], what: str) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a function or class; raises Usage where it tells none, as some that are written in C."""
+    try:
+        return inspect.signature(thing).parameters
+    except (ValueError, TypeError) as error:
+        raise Usage(f"{what} cannot be a part of a recipe: {getattr(thing, '__name__', thing)} does not tell its parameters") from error
 
 
 def arguments(
@@ -63,7 +77,7 @@ def arguments(
     """The settings as arguments of the thing, names and types checked against its signature; those of `given` are not settings."""
     if not isinstance(settings, Mapping):
         raise Usage(f"{what} is a mapping of settings, not {settings!r}")
-    parameters = inspect.signature(thing).parameters
+    parameters = parameters_of(thing, what)
     hinted = thing.__init__ if inspect.isclass(thing) else thing if inspect.isroutine(thing) else type(thing).__call__
     annotations = typing.get_type_hints(hinted, include_extras=True)
     own = [key for key in parameters if key not in given]
@@ -87,10 +101,8 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         return value
     if typing.get_origin(wanted) is typing.Annotated:
         kind, bounds = typing.get_args(wanted)
-        with contextlib.suppress(Usage):
-            number = coerce(value, kind, where, nested)
-            if bounds.least <= number <= bounds.most:
-                return number
+        if (number := _number(value, kind)) is not None and bounds.least <= number <= bounds.most:
+            return number
         raise Usage(f"{where} is {words(wanted)}, not {value!r}")
     if wanted in WORDS and isinstance(value, np.generic):
         value = value.item()
@@ -122,8 +134,8 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         if isinstance(value, Mapping):
             return dict(value)
     elif wanted in (int, float):
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max and (wanted is float or value % 1 == 0):
-            return wanted(value)
+        if (number := _number(value, wanted)) is not None:
+            return coerce(number, Annotated[int, Within(-MOST, MOST)], where, nested) if wanted is int else number
     elif wanted in (str, bool, type(None)):
         if isinstance(value, wanted):
             return value
@@ -131,6 +143,13 @@ def coerce(value: Any, wanted: Any, where: str, nested: Nested) -> Any:
         return value
     quoted = f"; put it in quotes, '{value}', if that is the word" if wanted is str and isinstance(value, (int, float)) else ""
     raise Usage(f"{where} is {words(wanted)}, not {value!r}{quoted}")
+
+
+def _number(value: Any, kind: type) -> Any:
+    """The value as a whole number (int), or a finite one (float); None where it is none."""
+    value = value.item() if isinstance(value, np.generic) else value
+    finite = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return kind(value) if finite and (kind is float or value % 1 == 0) else None
 
 
 def words(wanted: Any) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
+from inspect import signature
 from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ IDLE = (  # settings that do nothing where another is one of these values
     (("sample.rescale", "sample.low", "sample.high"), "sample.guidance", (None, 1), "which is no guidance"),
 )
 NEST, DEEPEST = {"[": 1, "{": 1, "]": -1, "}": -1}, 64
+NODES = 1_000_000  # of a file at most, aliases followed: a run names its classes, of which there may be thousands
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
 
 
@@ -203,15 +205,27 @@ def read(paths: Path | Sequence[Path], overrides: Sequence[str] = ()) -> Recipe:
 def _content(path: Path) -> Any:
     """What a file holds; raises Problem where that is no recipe, before anything is put over it."""
     from omegaconf import OmegaConf
+    from yaml import MarkedYAMLError
 
+    deep = f"{path} is nested deeper than {DEEPEST} levels; a recipe has three or four"
     try:
-        if max(accumulate((NEST.get(sign, 0) for sign in path.read_text()), initial=0)) > DEEPEST:  # YAML's parser recurses, in C
-            raise Problem(f"{path} is nested deeper than {DEEPEST} levels; a recipe has three or four")
-        config = OmegaConf.load(path)
+        text = path.read_text(encoding="utf-8")
+        if max(accumulate((NEST.get(sign, 0) for sign in text), initial=0)) > DEEPEST:  # YAML's parser recurses, in C
+            raise Problem(deep)
+        many = {"max_yaml_expanded_nodes": NODES} if "max_yaml_expanded_nodes" in signature(OmegaConf.load).parameters else {}
+        config = OmegaConf.load(path, **many)
         Recipe.of(OmegaConf.to_container(config, resolve=True), str(path))
         return OmegaConf.to_container(config)
     except Problem:
         raise
+    except UnicodeDecodeError as error:
+        raise Problem(f"{path} is not UTF-8 text, as recipes are; save it as UTF-8, or name a recipe") from error
+    except RecursionError as error:
+        raise Problem(deep) from error
+    except MarkedYAMLError as error:
+        at = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}" if error.problem_mark else "somewhere"
+        tabs = "; indent with spaces, not with tabs" if "cannot start any token" in str(error.problem) else ""
+        raise Problem(f"{path} is not readable as YAML: {str(error.problem)[:200]} in {at}{tabs}") from error
     except Exception as error:  # YAML and OmegaConf raise many types
         raise Problem(f"{path} is not readable as YAML: {' '.join(str(error).split())[:200]}") from error
 
@@ -283,8 +297,16 @@ def _typed(key: str, text: str) -> Any:
         if flow:
             raise
         return text
+    if odd := _unspaced(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value):
+        raise Usage(f"YAML wants a space after a colon, as in {odd.replace(':', ': ', 1)}")
     block = not flow and (OmegaConf.is_config(value) or "#" in text)
     return text if block or (value is None and text.lower() not in ("null", "~", "")) else value
+
+
+def _unspaced(node: Any) -> str | None:
+    """The first key of a node that was meant as key: value; None where there is none."""
+    pairs = node.items() if isinstance(node, Mapping) else [(None, part) for part in node] if isinstance(node, list) else []
+    return next((odd for key, part in pairs if (odd := key if part is None and ":" in str(key) else _unspaced(part))), None)
 
 
 def differences(a: Any, b: Any, at: str = "") -> list[tuple[str, Any, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import SEED
 from ..device import memory
 from ..draws import mixed
 from ..errors import Problem, Usage, nearest
@@ -221,7 +222,7 @@ class Between(Wrapped):
     again where they are fewer. Labels, captions and images are those of x. Raises Usage where the two differ in shape.
     """
 
-    def __init__(self, x: Dataset, source: Dataset, seed: int = 0):
+    def __init__(self, x: Dataset, source: Dataset, seed: SEED = 0):
         if x.shape != source.shape:
             both = f"x ({x.name}) has examples of shape {x.shape}, source ({source.name}) of {source.shape}"
             raise Usage(f"data: {both}; bring the two to one shape")

@@ -20,7 +20,10 @@ def examples(node: Any, split: str) -> Dataset:
     if not isinstance(node, (str, Mapping)):
         raise Usage(f"data is a name, or a mapping with one, not {node!r}")
     node = {key: value for key, value in _mapping(node).items() if key not in OF_TRAINING}
-    return build(DATASETS, node, "data", {Dataset: lambda inner: examples(inner, split)}, split=split)
+    found = build(DATASETS, node, "data", {Dataset: lambda inner: examples(inner, split)}, split=split)
+    if lacking := [word for word in ("shape", "classes", "keys", "get") if not hasattr(found, word)]:  # one's own may only be like one
+        raise Usage(f"data {node['name']} makes a {type(found).__name__} without {lacking[0]}; fill in a fromnoise.data.dataset.Dataset")
+    return found
 
 
 def with_root(node: Any, root: str | None) -> Any:

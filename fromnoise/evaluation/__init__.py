@@ -3,7 +3,19 @@
 from .adherence import Adherence, control_adherence
 from .card import Card, Row
 from .examples import check_data, example_conditions
-from .features import CNN, FEATURES, ClipScore, FeatureNet, Perceptual, ResNet, load_classifier, load_features, load_perceptual, observe
+from .features import (
+    CNN,
+    FEATURES,
+    ClipScore,
+    FeatureNet,
+    Perceptual,
+    ResNet,
+    find_features,
+    load_classifier,
+    load_features,
+    load_perceptual,
+    observe,
+)
 from .likelihood import Likelihood, likelihood
 from .metrics.distances import distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
 from .metrics.pictures import psnr

@@ -1,20 +1,22 @@
 """From a recipe to a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..autoencoders import AUTOENCODERS
-from ..conditions import CONDITIONS, Example
+from ..autoencoders import AUTOENCODERS, Autoencoder
+from ..conditions import CONDITIONS, Condition, Example
 from ..config import Recipe, call
 from ..config import build as make
-from ..diffusion import SOURCES, Denoiser
+from ..device import check_memory
+from ..diffusion import SOURCES, Denoiser, Source
 from ..diffusion.predict import HIGH, blind
 from ..errors import Problem, Usage
-from ..networks import ADAPTERS, NETWORKS, PRESETS, Network
+from ..networks import ADAPTERS, NETWORKS, PRESETS, Adapter, Network
 from ..registry import lookup
 from ..runs import misfit
 from .model import Model
@@ -36,15 +38,15 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
     """The model that a recipe describes, for examples such as `example`; its weights are the base's as far as that has them."""
     recipe = with_high(recipe)
     noise, node = schedule(recipe.noise), expanded(recipe.network)
-    autoencoder = make(AUTOENCODERS, recipe.autoencoder, "autoencoder").requires_grad_(False)  # the first stage stays as it is
+    autoencoder = make(AUTOENCODERS, recipe.autoencoder, "autoencoder", kind=Autoencoder).requires_grad_(False)  # the first stage stays as it is
     example = replace(example, shape=autoencoder.latent_shape(example.shape))
     kind = network_class(node)
-    conditions = [make(CONDITIONS, part, "conditions") for part in recipe.conditions or []]
+    conditions = [make(CONDITIONS, part, "conditions", kind=Condition) for part in recipe.conditions or []]
     keys = [condition.key for condition in conditions]
     if len(set(keys)) < len(keys):
         raise Usage(f"two conditions are called {max(keys, key=keys.count)}; each needs a key of its own")
     settings = planned(node, [condition.plan(kind, example) for condition in conditions])
-    network = make(NETWORKS, settings, "network", **kind.fitting(example.shape))
+    network = held(lambda: make(NETWORKS, settings, "network", **kind.fitting(example.shape)))
     if base:
         fill(network, base, "denoiser.network.")
     for condition in conditions:
@@ -53,12 +55,21 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
     clock = schedule(clock) if isinstance(clock, Mapping) else clock
     shared = {"predict": recipe.predict, "frame": recipe.frame, "data_std": recipe.data_std}
     denoiser = call(Denoiser, shared, "the recipe", None, network=network, clock=clock)
-    source = make(SOURCES, recipe.source, "source")
+    source = make(SOURCES, recipe.source, "source", kind=Source)
     model = Model(denoiser, noise, example.shape, conditions, source, Sampling.of(recipe.sample or {}), example.classes, autoencoder)
     if base:
         fill(model, base)
     freeze(model, recipe, base)
     return model
+
+
+def held(made: Callable[[], Network]) -> Network:
+    """The network that `made` makes; raises Problem where the memory does not hold its weights."""
+    size = 0
+    with suppress(Exception), torch.device("meta"):  # which takes no memory; what is wrong with the settings is said below
+        size = 4 * sum(p.numel() for p in made().parameters())
+    check_memory("the network", size)
+    return made()
 
 
 def with_high(recipe: Recipe) -> Recipe:
@@ -84,7 +95,7 @@ def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
         for condition in branches:
             condition.requires_grad_(True)
     if recipe.adapter:
-        make(ADAPTERS, recipe.adapter, "adapter").attach(model)
+        make(ADAPTERS, recipe.adapter, "adapter", kind=Adapter).attach(model)
     for name, parameter in model.named_parameters():
         if base and partly and name in learnt - base.tensors.keys():  # such as a new condition's under an adapter: no base has trained it
             parameter.requires_grad_(True)

@@ -109,7 +109,7 @@ class Sampling:
 
 def schedule(node: Any) -> Schedule:
     """The schedule that a node of a recipe names: cosine, or {name: shifted, base: flow, by: 3}."""
-    return node if isinstance(node, Schedule) else build(SCHEDULES, node, "noise", {Schedule: schedule})
+    return node if isinstance(node, Schedule) else build(SCHEDULES, node, "noise", {Schedule: schedule}, Schedule)
 
 
 WORDS = tuple(part.name for part in fields(Sampling))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..config import Recipe, read
 from ..errors import Problem, Usage
-from ..files import replacing
+from ..files import parse_json, replacing
 from .log import Entry, entries, finite
 from .plugins import import_plugins, keep_plugins
 
@@ -123,8 +123,14 @@ class Run:
         file = self.path / EXAMPLES
         if not file.is_file():
             return {}
-        tensors, words = read_tensors(file, "remove it, it only holds examples")
-        return tensors | {key: json.loads(value) for key, value in words.items() if key != "format"}
+        tensors, words = read_tensors(file, cure := "remove it, it only holds examples")
+        try:
+            said = {key: parse_json(value) for key, value in words.items() if key != "format"}
+        except json.JSONDecodeError as error:
+            raise Problem(f"{file} is damaged, its words are none ({error.msg}); {cure}") from error
+        if odd := [key for key, value in said.items() if not (isinstance(value, list) and value)]:
+            raise Problem(f"{file} is damaged, {odd[0]} is no list of words; {cure}")
+        return tensors | said
 
     # Resuming
 

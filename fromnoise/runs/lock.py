@@ -19,6 +19,8 @@ def locked(path: str | Path) -> Iterator[None]:
     The lock is the operating system's, so it ends with its process, however that ends. It lies beside the folder, which may be renamed.
     """
     path = Path(path).resolve()
+    if not path.name:
+        raise Problem(f"{path} is no place for a run folder; choose another --out")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, owner = (path.with_name(f".{path.name}.{kind}") for kind in ("lock", "owner"))
     held = FileLock(lock)

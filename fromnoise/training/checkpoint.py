@@ -90,12 +90,13 @@ def restore(run: Run, state: State, parts: Setup) -> None:
     try:
         parts.model.load_state_dict(saved["model"])
         parts.optimizer.load_state_dict(saved["optimizer"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        line = str(error).splitlines()[0]
+        parts.ema.restore(saved["ema"])
+    except Exception as error:  # torch takes whatever is there, and raises many types
+        line = (str(error) or type(error).__name__).splitlines()[0]
         raise Problem(f"{run.checkpoint} does not fit the settings in config.yaml ({line}); begin anew with --fresh") from error
-    parts.ema.restore(saved["ema"])
     state.restore(saved["state"])
-    parts.gradient.micro_batches = max(parts.gradient.micro_batches, state.micro_batches)
+    least, rows = max(parts.gradient.micro_batches, state.micro_batches), len(parts.rows)  # there may be other processes now
+    parts.gradient.micro_batches = next((n for n in range(least, rows) if rows % n == 0), rows)
 
 
 def go_back(run: Run, state: State, parts: Setup, why: str) -> None:

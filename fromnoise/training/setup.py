@@ -12,10 +12,10 @@ from ..data import Dataset, in_classes
 from ..data.dataset import InClasses
 from ..data.examples import examples
 from ..data.feed import check_flip
-from ..device import best, compiled, keep_memory, precision
+from ..device import best, check_memory, compiled, keep_memory, precision
 from ..draws import Draws, mixed
 from ..errors import Usage
-from ..evaluation import EvaluateSettings
+from ..evaluation import EvaluateSettings, find_features
 from ..evaluation.examples import example_conditions, spread
 from ..files import cache
 from ..model import Base, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
@@ -75,7 +75,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     if settings.batch % (accelerator.num_processes * settings.accumulate):
         parts = f"{accelerator.num_processes} x {settings.accumulate}"
         raise Usage(f"train.batch is a multiple of processes x accumulate ({parts}), not {settings.batch}")
-    call(EvaluateSettings, recipe.evaluate, "evaluate")  # before the training that it follows
+    find_features(call(EvaluateSettings, recipe.evaluate, "evaluate").features)  # before the training that it follows
     if recipe.network:
         network_class(expanded(recipe.network))  # before data is drawn or read
     node = recipe.with_defaults().data
@@ -100,6 +100,8 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     for network in model.networks():  # before anything is made like its weights
         prepare_network(network, settings, accelerator.device, own_process)
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if accelerator.device.type == "cpu":
+        check_memory("training the network", 4 * 4 * sum(p.numel() for p in parameters))  # gradients, two averages of Adam's, EMA
     make = settings.parts["optimizer"]
     optimizer = make(parameters, lr=settings.lr, betas=tuple(settings.betas), weight_decay=settings.weight_decay)
     ema = Optimizers(optimizer) if hasattr(optimizer, "eval") else EMA(parameters, settings.ema, settings.ema_warmup)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from ..config import call
+from ..config import Within, call
 from .optim import Plateau
 from .settings import TrainSettings
 
@@ -33,7 +33,7 @@ class State:
     bad_steps: int = 0  # non-finite steps in a row
     skipped: int = 0  # in all
     factor: float = 1.0  # on the learning rate, halved at every going back
-    micro_batches: int = 1  # in how many parts a process takes its share of a batch
+    micro_batches: Annotated[int, Within(1, 1_000_000)] = 1  # in how many parts a process takes its share of a batch
     loss_sum: float = 0.0  # of the steps since the last line of the log
     loss_count: int = 0
     loss_ema: float | None = None

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from fromnoise.cli.main import main
 from fromnoise.diffusion import Flow, Linear, Shifted, Table
+from fromnoise.errors import Problem
 from fromnoise.model import Sampling
 from fromnoise.runs.folder import VERSION, Run
 from fromnoise.training.loop import train
@@ -312,6 +314,33 @@ def test_a_read_only_target_is_one_line(run, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("not a folder")
     code, _, err = call(monkeypatch, capsys, "sample", run, "--trust", "--out", tmp_path / "file" / "s.png")
     assert code == 1 and "cannot write" in err and err.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("train r.yaml --out /", "/ is no place for a run folder; choose another --out"),
+        ("data hint p.png edges --channels os:system", "no channels 'os:system'; one of: grey, rgb, rgba"),
+        ("data hint p.png edges --out p.png", "--out p.png is a file that is read"),
+        ("edit sdedit RUN --image p.png --trust --out link.png", "--out link.png is a file that is read"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_leaves_all_as_it_is(run, tmp_path, monkeypatch, capsys, words, says):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (8, 8)).save("p.png")
+    Path("link.png").symlink_to("p.png")
+    Path("r.yaml").write_text("{data: 'tests.parts:blobs', network: {name: conv, width: 8}, train: {steps: 1, evals: 0}}")
+    before = Path("p.png").read_bytes()
+    code, out, err = call(monkeypatch, capsys, *(run if word == "RUN" else word for word in words.split()))
+    assert code in (1, 2) and says in err and (out, err.count("\n")) == ("", 1)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link.png", "p.png", "r.yaml"] and Path("p.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("words", ["[1, 2", "5", "[]"])
+def test_damaged_examples_of_a_run_are_one_line(run, tmp_path, words):
+    save_file({}, tmp_path / "examples.safetensors", {"text": words})
+    with pytest.raises(Problem, match="examples.safetensors is damaged, .*; remove it"):
+        Run(tmp_path).load_examples()
 
 
 def test_list_prints_every_part(monkeypatch, capsys):

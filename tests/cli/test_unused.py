@@ -79,6 +79,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         ("show estimate blobs --control edges:0.5", "--control WEIGHT"),
         ("show schedules flow --seed 0", "--seed"),
         ("show schedules flow --trust", "--trust"),
+        ("edit sdedit blobs --image grey.png --root elsewhere", "--root"),
         ("edit sdedit blobs --image grey.png --rescale 1 --label left -g 1", "--rescale"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import pytest
 from omegaconf import OmegaConf
@@ -28,7 +29,7 @@ def test_a_name_in_short_is_a_part(file):
     assert recipe.predict is None and recipe.with_defaults().predict == "v"
 
 
-@pytest.mark.parametrize("text", ["a: " + "[" * 100_000, "a: " + "{b: " * 100 + "1" + "}" * 100])
+@pytest.mark.parametrize("text", ["a: " + "[" * 100_000, "a: " + "{b: " * 100 + "1" + "}" * 100, "a:\n  " + "- " * 3000 + "x", "? " * 3000 + "x"])
 def test_a_file_nested_too_deep_is_one_line(tmp_path, text):
     (tmp_path / "deep.yaml").write_text(text)
     with pytest.raises(Problem, match="nested deeper than 64"):
@@ -121,6 +122,8 @@ def test_one_length_takes_the_place_of_the_files_other(file, length):
         ("seed=x", "seed is a whole number"),
         ("conditions=[{hint: edges}]", "each condition is a name, or a mapping with one"),
         ("conditions=[5]", "conditions is a name, or a mapping"),
+        ("data={name:moons}", "cannot set data={name:moons}: YAML wants a space after a colon, as in name: moons$"),
+        ("conditions=[{name: label}, {name:text,drop: 0.2}]", "as in name: text$"),
     ],
 )
 def test_overrides_that_cannot_be(file, override, says):
@@ -135,10 +138,15 @@ def test_overrides_that_cannot_be(file, override, says):
         ("- a\n- b", Problem, "holds no settings"),
         ("network: [", Problem, "is not readable as YAML"),
         ("network: 3", Usage, "network is a name"),
+        ("seed: 0\nseed: 1\n", Problem, "found duplicate key seed in line 2, column 1$"),
+        ("data:\n\tname: digits\n", Problem, "in line 2, column 1; indent with spaces"),
+        ("seed: 0".encode("utf-16"), Problem, "save it as UTF-8"),
+        (b"# \xfc\nseed: 0", Problem, "save it as UTF-8"),
+        ("a: &a [x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi")), Problem, "expan"),
     ],
 )
 def test_files_that_cannot_be(tmp_path, text, error, says):
-    (tmp_path / "r.yaml").write_text(text)
+    (tmp_path / "r.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(error, match=says):
         config.read(tmp_path / "r.yaml")
 
@@ -223,6 +231,9 @@ def test_numbers_are_checked():
         for value in ("word", True, math.nan, -math.inf, None, [1.0], 10**400):
             with pytest.raises(Usage, match=f"x: {key} is a "):
                 config.call(takes, {key: value}, "x")
+    for value in (10**12 + 1, -(2**70), 1e30):
+        with pytest.raises(Usage, match="x: count is a whole number from -1,000,000,000,000 to 1,000,000,000,000, not"):
+            config.call(takes, {"count": value}, "x")
     with pytest.raises(Usage, match="x: share is a finite number, not inf"):
         config.call(takes, {"share": math.inf}, "x")
     assert config.call(takes, {"share": 1, "most": math.inf, "count": 2.0}, "x") == (1.0, math.inf, 2)  # a default may be said
@@ -244,6 +255,13 @@ def test_names_of_classes_come_back_from_a_runs_file(tmp_path, name):
     (tmp_path / "config.yaml").write_text(made.text(), encoding="utf-8")
     back = config.read(tmp_path / "config.yaml")
     assert back.classes == (name, "b") and back.data["path"] == name
+
+
+def test_a_run_of_thousands_of_classes_comes_back(tmp_path):
+    """More than the 10,000 nodes that OmegaConf reads of a file unless it is told."""
+    classes = tuple(f"class {i}" for i in range(10_001))
+    (tmp_path / "config.yaml").write_text(Recipe(classes=classes).text())
+    assert config.read(tmp_path / "config.yaml").classes == classes
 
 
 @pytest.mark.parametrize("override", ["data.path=${x}", "train.lr=${", "seed=${nothing.there}"])

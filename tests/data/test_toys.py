@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fromnoise.data import DATASETS
+from fromnoise.data.examples import examples
 from fromnoise.errors import Problem, Usage
 
 TOYS = ("moons", "swiss_roll", "checkerboard", "pinwheel")
@@ -94,6 +95,29 @@ def test_shapes_do_not_depend_on_chance():
     assert not torch.equal(first.x, test.x)
     with pytest.raises(Usage):
         DATASETS["shapes"](size=2)
+
+
+@pytest.mark.parametrize(
+    ("node", "says"),
+    [
+        ({"name": "moons", "count": -1}, "count is a whole number from 1"),
+        ({"name": "moons", "noise": -0.1}, "noise is a finite number from 0"),
+        ({"name": "pinwheel", "arms": 0}, "arms is a whole number from 1"),
+        ({"name": "pinwheel", "arms": 10**9}, "arms is a whole number from 1"),
+        ({"name": "shapes", "count": 10**9}, "the memory does not hold this: a set of 1,000,000,000 pictures"),
+        ({"name": "shapes_text", "size": 1024, "count": 10**8}, "the memory does not hold this"),
+        ({"name": "shapes", "size": 20_000}, "size is a whole number from 1 to 1,024"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line_before_it_is(node, says):
+    with pytest.raises(Problem, match=says):
+        examples(node, "train")
+
+
+@pytest.mark.parametrize("name", ["moons", "shapes"])
+def test_a_set_takes_any_seed_that_a_run_takes(name):
+    one, other = (examples({"name": name, "count": 4, "seed": seed}, "train").get(torch.arange(4))["x"] for seed in (-(2**63), 2**64 - 1))
+    assert not torch.equal(one, other)
 
 
 def test_mnist_5k_is_what_its_package_reads():

@@ -7,7 +7,7 @@ from torch import nn
 from fromnoise.autoencoders import Autoencoder
 from fromnoise.diffusion import Cosine, Denoiser, Flow, Karras, Schedule, Table, clip, exact
 from fromnoise.draws import Draws
-from fromnoise.errors import Usage
+from fromnoise.errors import Problem, Usage
 from fromnoise.model import Model, NotFinite, Sampling
 from tests.parts import built, label_of
 
@@ -277,11 +277,24 @@ def test_eps_from_pure_noise_is_refused_when_the_model_is_built():
         ({"network": {"name": "conv", "width": "wide"}}, "width is a whole number, not 'wide'"),
         ({"network": "conv", "conditions": ["label"]}, "the data has none"),
         ({"network": "conv", "predict": "epsilon"}, "did you mean 'eps'"),
+        ({"network": "conv", "noise": "tests.parts:tenths"}, "needs level"),
+        ({"network": "conv", "noise": "os:getcwd"}, "noise os:getcwd makes a str, no Schedule"),
+        ({"network": "conv", "source": "tests.parts:Tracker"}, "source tests.parts:Tracker needs run"),
+        ({"network": "conv", "source": "builtins:object"}, "makes a object, no Source"),
+        ({"network": "conv", "autoencoder": "builtins:object"}, "makes a object, no Autoencoder"),
+        ({"network": "conv", "conditions": ["builtins:object"]}, "makes a object, no Condition"),
+        ({"network": "conv", "source": "builtins:int"}, "does not tell its parameters"),
     ],
 )
 def test_recipes_that_cannot_be_built(config, says):
     with pytest.raises(Usage, match=says):
         built(config, (1, 8, 8))
+
+
+@pytest.mark.parametrize(("name", "width"), [("unet", 16_384), ("conv", 10**6), ("mlp", 10**6)])
+def test_what_no_memory_holds_is_refused_before_it_is_taken(name, width):
+    with pytest.raises(Problem, match="the memory does not hold this: the network takes .* GiB, and .* are left"):
+        built({"network": {"name": name, "width": width}}, (2,) if name == "mlp" else (1, 8, 8))
 
 
 @pytest.mark.parametrize("network", ["unet", "conv"])

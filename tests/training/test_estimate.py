@@ -62,6 +62,14 @@ def test_what_cannot_be_estimated():
         estimate(recipe(), seconds=0)
     with pytest.raises(Usage, match="patch"):
         estimate(recipe() | {"network": {"name": "dit", "patch": 0}}, seconds=0.1)
+    with pytest.raises(Usage, match="did you mean 'inception'"):
+        estimate(recipe() | {"data": "tests.parts:never", "evaluate": {"features": "incepton"}}, seconds=0.1)
+    with pytest.raises(Usage, match="data tests.parts:label_of needs dim"):
+        estimate(recipe() | {"data": "tests.parts:label_of"}, seconds=0.1)
+    with pytest.raises(Usage, match="data builtins:object makes a object without shape"):
+        estimate(recipe() | {"data": "builtins:object"}, seconds=0.1)
+    with pytest.raises(Usage, match="train.tracker none has no settings; leave steps out"):
+        estimate(recipe(train={"tracker": {"name": "none", "steps": 3}}), seconds=0.1)
 
 
 def test_it_says_how_far_to_trust_it(monkeypatch):

@@ -97,6 +97,9 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
         (lambda saved: saved["state"].update(step="four"), "the state: step is a whole number"),
         (lambda saved: saved["state"].update(plateau=3), "mapping"),
         (lambda saved: saved["state"].update(steps=3), "no setting 'steps'"),
+        (lambda saved: saved["state"].update(micro_batches=10**30), "micro_batches is a whole number from 1"),
+        (lambda saved: saved["optimizer"].update(param_groups=float("nan")), "does not fit the settings"),
+        (lambda saved: saved["ema"].update(average=None), "does not fit the settings"),
     ],
 )
 def test_a_checkpoint_that_says_something_else_is_one_line(trained, tmp_path, change, said):

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ...config import SEED
+from ...device import check_memory
 from ...draws import mixed
 from ...errors import Usage
 from ..dataset import Tensors, check_split
+from .sized import Count, Side
 
 COLOURS = {
     "red": (220, 40, 40), "green": (40, 160, 60), "blue": (50, 80, 220), "yellow": (240, 210, 50),
@@ -48,7 +51,7 @@ OUTLINES = {
 }  # fmt: skip
 
 
-def shapes(size: int = 32, count: int = 8192, seed: int = 0, split: str = "train", depth: bool = False) -> Tensors:
+def shapes(size: Side = 32, count: Count = 8192, seed: SEED = 0, split: str = "train", depth: bool = False) -> Tensors:
     """Drawn shapes (circle, square, triangle, star, cross) in colour, with label and a caption such as "a large red circle".
 
     depth  gives each an image as well, its depth map (1, size, size): nearness, 1 over distance, of shapes that are all equally large, so that
@@ -57,6 +60,7 @@ def shapes(size: int = 32, count: int = 8192, seed: int = 0, split: str = "train
     check_split(split)
     if size < 8 or count < 1:
         raise Usage(f"shapes need size >= 8 and count >= 1, not size={size}, count={count}")
+    check_memory(f"a set of {count:,} pictures", 6 * size * size * count)
     draw = np.random.Generator(np.random.PCG64(mixed("shapes", seed, split)))
     names, colours, sizes = list(OUTLINES), list(COLOURS), list(SIZES)
     label = draw.integers(len(names), size=count)
@@ -142,11 +146,12 @@ def read_caption(text: str) -> Scene:
     return Scene(things, side or relation or "")
 
 
-def shapes_text(size: int = 32, count: int = 20_000, seed: int = 0, split: str = "train") -> Tensors:
+def shapes_text(size: Side = 32, count: Count = 20_000, seed: SEED = 0, split: str = "train") -> Tensors:
     """Drawn scenes with captions such as "a large red circle left of a small blue square"; a tenth of all scenes is never trained on."""
     check_split(split)
     if size < 24 or count < 1:
         raise Usage(f"shapes_text needs size >= 24 and count >= 1, not size={size}, count={count}")
+    check_memory(f"a set of {count:,} pictures", 6 * size * size * count)
     draw = np.random.Generator(np.random.PCG64(mixed("shapes_text", seed, split)))
     scenes = list(itertools.islice((scene for scene in _scenes(draw) if scene.held_out == (split == "test")), count))
     places, turns = [_places(scene, draw) for scene in scenes], draw.normal(0, 0.08, (count, 2))

@@ -11,6 +11,7 @@ from ...errors import Within
 from ..dataset import Dataset, Wrapped
 
 Side = Annotated[int, Within(1, 1024)]
+Count = Annotated[int, Within(1, 10**9)]
 
 
 @final

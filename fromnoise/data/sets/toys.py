@@ -3,37 +3,42 @@
 import math
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...config import SEED
+from ...device import check_memory
 from ...draws import mixed
-from ...errors import Problem
+from ...errors import Problem, Within
 from ..dataset import Dataset, Tensors, check_split
-from .sized import Side, sized
+from .sized import Count, Side, sized
+
+Spread = Annotated[float, Within(0, 1000)]  # of the noise on points that lie within about 1 of the origin
 
 
-def moons(count: int = 8192, noise: float = 0.05, seed: int = 0, split: str = "train") -> Tensors:
+def moons(count: Count = 8192, noise: Spread = 0.05, seed: SEED = 0, split: str = "train") -> Tensors:
     """Two interleaved half circles in the plane, one class each."""
-    draw = _generator(seed, split)
+    draw = _generator(seed, split, count)
     angle, label = math.pi * torch.rand(count, generator=draw), torch.randint(2, (count,), generator=draw)
     x, y = torch.cos(angle), torch.sin(angle)
     upper, lower = torch.stack([x - 0.5, y - 0.25], 1), torch.stack([0.5 - x, 0.25 - y], 1)
     return Tensors("moons", _noisy(torch.where(label[:, None] == 0, upper, lower), noise, draw), label, classes=("upper", "lower"))
 
 
-def swiss_roll(count: int = 8192, noise: float = 0.03, seed: int = 0, split: str = "train") -> Tensors:
+def swiss_roll(count: Count = 8192, noise: Spread = 0.03, seed: SEED = 0, split: str = "train") -> Tensors:
     """A spiral of one and a half turns in the plane."""
-    draw = _generator(seed, split)
+    draw = _generator(seed, split, count)
     angle = 1.5 * math.pi * (1 + 2 * torch.rand(count, generator=draw))
     radius = angle / (4.5 * math.pi) * 1.4
     return Tensors("swiss_roll", _noisy(torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], 1), noise, draw))
 
 
-def checkerboard(count: int = 8192, noise: float = 0.0, seed: int = 0, split: str = "train") -> Tensors:
+def checkerboard(count: Count = 8192, noise: Spread = 0.0, seed: SEED = 0, split: str = "train") -> Tensors:
     """The eight black squares of a 4 by 4 board on [-1.5, 1.5], evenly filled."""
-    draw = _generator(seed, split)
+    draw = _generator(seed, split, count)
     square = torch.randint(8, (count,), generator=draw)
     row, column = square // 2, 2 * (square % 2)
     corner = torch.stack([column + row % 2, row], 1)
@@ -41,9 +46,9 @@ def checkerboard(count: int = 8192, noise: float = 0.0, seed: int = 0, split: st
     return Tensors("checkerboard", _noisy(0.75 * (corner + inside) - 1.5, noise, draw))
 
 
-def pinwheel(count: int = 8192, noise: float = 0.0, arms: int = 5, seed: int = 0, split: str = "train") -> Tensors:
+def pinwheel(count: Count = 8192, noise: Spread = 0.0, arms: Annotated[int, Within(1, 1000)] = 5, seed: SEED = 0, split: str = "train") -> Tensors:
     """Twisted arms around the origin, one class each."""
-    draw = _generator(seed, split)
+    draw = _generator(seed, split, count)
     label = torch.randint(arms, (count,), generator=draw)
     along, across = 0.7 + 0.22 * torch.randn(count, generator=draw), 0.06 * torch.randn(count, generator=draw)
     turn = 2 * math.pi * label / arms + 1.2 * along
@@ -51,9 +56,10 @@ def pinwheel(count: int = 8192, noise: float = 0.0, arms: int = 5, seed: int = 0
     return Tensors("pinwheel", _noisy(x, noise, draw), label, classes=tuple(map(str, range(arms))))
 
 
-def _generator(seed: int, split: str) -> torch.Generator:
-    """Random numbers that are other ones for each split."""
+def _generator(seed: int, split: str, count: int) -> torch.Generator:
+    """Random numbers that are other ones for each split; raises Problem where the memory does not hold so many points."""
     check_split(split)
+    check_memory(f"a set of {count:,} points", 64 * count)
     return torch.Generator().manual_seed(mixed("toy", seed, split))
 
 

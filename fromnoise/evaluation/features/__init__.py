@@ -31,12 +31,14 @@ def load_features(spec: str | Path | Factory, train: Dataset, test: Dataset, dev
     """
     if len(train.shape) != 3:
         raise Problem(f"feature networks see pictures (C, H, W); the data is {tuple(train.shape)}")
+    return find_features(spec)(train, test, torch.device(device)).to(device).eval().requires_grad_(False)
+
+
+def find_features(spec: str | Path | Factory) -> Factory:
+    """What makes the feature network that `spec` names (see `load_features`); raises Usage where there is none."""
     if isinstance(spec, (str, Path)) and Path(spec).is_file():
-        net: FeatureNet = resnet_of(Path(spec), train.shape[0])
-    else:
-        name = str(spec) if isinstance(spec, Path) else spec
-        net = lookup(FEATURES, name, "feature network or file of weights (.safetensors)")(train, test, torch.device(device))
-    return net.to(device).eval().requires_grad_(False)
+        return lambda train, test, device: resnet_of(Path(spec), train.shape[0])
+    return lookup(FEATURES, str(spec) if isinstance(spec, Path) else spec, "feature network or file of weights (.safetensors)")
 
 
 def load_classifier(spec: str | Path | Factory, train: Dataset, test: Dataset, device: torch.device | str = "cpu") -> FeatureNet:
