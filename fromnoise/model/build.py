@@ -34,8 +34,11 @@ class Base:
     node: Mapping[str, str]
 
 
-def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
-    """The model that a recipe describes, for examples such as `example`; its weights are the base's as far as that has them."""
+def build(recipe: Recipe, example: Example, base: Base | None = None, copies: int = 1) -> Model:
+    """The model that a recipe describes, for examples such as `example`; its weights are the base's as far as that has them.
+
+    Raises Problem where the memory does not hold its network's weights `copies` times.
+    """
     recipe = with_high(recipe)
     noise, node = schedule(recipe.noise), expanded(recipe.network)
     autoencoder = make(AUTOENCODERS, recipe.autoencoder, "autoencoder", kind=Autoencoder).requires_grad_(False)  # the first stage stays as it is
@@ -46,7 +49,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
     if len(set(keys)) < len(keys):
         raise Usage(f"two conditions are called {max(keys, key=keys.count)}; each needs a key of its own")
     settings = planned(node, [condition.plan(kind, example) for condition in conditions])
-    network = held(lambda: make(NETWORKS, settings, "network", **kind.fitting(example.shape)))
+    network = held(lambda: make(NETWORKS, settings, "network", **kind.fitting(example.shape)), copies)
     if base:
         fill(network, base, "denoiser.network.")
     for condition in conditions:
@@ -63,12 +66,12 @@ def build(recipe: Recipe, example: Example, base: Base | None = None) -> Model:
     return model
 
 
-def held(made: Callable[[], Network]) -> Network:
-    """The network that `made` makes; raises Problem where the memory does not hold its weights."""
+def held(made: Callable[[], Network], copies: int) -> Network:
+    """The network that `made` makes; raises Problem where the memory does not hold its weights so many times."""
     size = 0
     with suppress(Exception), torch.device("meta"):  # which takes no memory; what is wrong with the settings is said below
-        size = 4 * sum(p.numel() for p in made().parameters())
-    check_memory("the network", size)
+        size = 4 * copies * sum(p.numel() for p in made().parameters())
+    check_memory("the network" if copies == 1 else "training the network", size)
     return made()
 
 

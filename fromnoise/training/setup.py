@@ -12,7 +12,7 @@ from ..data import Dataset, in_classes
 from ..data.dataset import InClasses
 from ..data.examples import examples
 from ..data.feed import check_flip
-from ..device import best, check_memory, compiled, keep_memory, precision
+from ..device import best, compiled, keep_memory, precision
 from ..draws import Draws, mixed
 from ..errors import Usage
 from ..evaluation import EvaluateSettings, find_features
@@ -92,7 +92,8 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     if base and (classes := classes_of(base, data)):
         data, test = in_classes(data, classes), test and in_classes(test, classes)
     recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, classes=data.classes, image=data.image_shape)
-    model = _model(recipe, base, test or data).to(accelerator.device)
+    copies = 1 if base or accelerator.device.type != "cpu" else 5  # of all weights: gradients, two averages of Adam's, EMA
+    model = _model(recipe, base, test or data, copies).to(accelerator.device)
     for condition in model.conditions.values():
         condition.prepare(data)
     model.dry_run()
@@ -100,8 +101,6 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     for network in model.networks():  # before anything is made like its weights
         prepare_network(network, settings, accelerator.device, own_process)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    if accelerator.device.type == "cpu":
-        check_memory("training the network", 4 * 4 * sum(p.numel() for p in parameters))  # gradients, two averages of Adam's, EMA
     make = settings.parts["optimizer"]
     optimizer = make(parameters, lr=settings.lr, betas=tuple(settings.betas), weight_decay=settings.weight_decay)
     ema = Optimizers(optimizer) if hasattr(optimizer, "eval") else EMA(parameters, settings.ema, settings.ema_warmup)
@@ -119,11 +118,11 @@ def classes_of(base: Base, data: Dataset) -> tuple[str, ...]:
     return theirs if labelled and (len(data.classes) <= 1 or set(data.classes) <= set(theirs)) else ()
 
 
-def _model(recipe: Recipe, base: Base | None, held_out: Dataset) -> Model:
+def _model(recipe: Recipe, base: Base | None, held_out: Dataset, copies: int) -> Model:
     """The model before its first step, its weights a function of the recipe's seed; the caller's random numbers are left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(mixed("weights", recipe.seed))
-        model = build(recipe, example_of(recipe), base)
+        model = build(recipe, example_of(recipe), base, copies)
     rows = min(64 if len(recipe.shape) > 1 else 1000, len(held_out))  # pictures, or points, whose conditions a run keeps
     values = example_conditions(model, held_out, rows)
     if model.source.key is not None:
