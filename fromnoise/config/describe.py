@@ -38,8 +38,8 @@ def _plain(value: Any) -> str:
 
 
 def said(text: str, name: str) -> str:
-    """What a docstring says of a setting: in a line `name  words`, several of which `;  ` divides, or in a sentence `name: words.`"""
-    line = re.search(rf"(?m)(?:^|;  |, ){name}(?:, \w+)*  +(.+?)(?=;  \w|$)", text)
+    """What a docstring says of a setting: in a line `name  words`, several of which `;  ` divides and indented ones go on, or in `name: words.`"""
+    line = re.search(rf"(?m)(?:^|;  |, ){name}(?:, \w+)*  +((?:.|\n +)+?)(?=;  \w|$(?!\n ))", text)
     sentence = re.search(rf"(?:^|\s){name}: (.+?)(?=\.(?:\s|$)|;  )", text, re.S)
     found = line or sentence
     return " ".join(found[1].split()) if found else ""

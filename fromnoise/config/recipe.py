@@ -27,6 +27,7 @@ IDLE = (  # settings that do nothing where another is one of these values
     (("sample.rescale", "sample.low", "sample.high"), "sample.guidance", (None, 1), "which is no guidance"),
 )
 NEST, DEEPEST = {"[": 1, "{": 1, "]": -1, "}": -1}, 64
+LONGEST = 4_000_000  # of a file: as many take about a minute to read
 NODES = 1_000_000  # of a file at most, aliases followed: a run names its classes, of which there may be thousands
 PLACES = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[2] / "recipes")
 
@@ -210,6 +211,8 @@ def _content(path: Path) -> Any:
     deep = f"{path} is nested deeper than {DEEPEST} levels; a recipe has three or four"
     try:
         text = path.read_text(encoding="utf-8")
+        if len(text) > LONGEST:
+            raise Problem(f"{path} has {len(text):,} letters, more than {LONGEST:,}; a recipe is a page")
         if max(accumulate((NEST.get(sign, 0) for sign in text), initial=0)) > DEEPEST:  # YAML's parser recurses, in C
             raise Problem(deep)
         many = {"max_yaml_expanded_nodes": NODES} if "max_yaml_expanded_nodes" in signature(OmegaConf.load).parameters else {}

@@ -137,7 +137,7 @@ class Monitor:
     def warmup(self) -> None:
         """Says so where the warm-up is cut."""
         cut = self.state.warmup(self.settings)
-        if cut < self.settings.warmup:
+        if cut < self.settings.warmup and self.state.total > self.settings.batch:  # else there is no second step for it to rise to
             run = f"train.warmup is {self.settings.warmup:,} images, longer than the run of {self.state.total:,}"
             self.event("warm-up", f"{run}; the rate rises over {cut:,.0f}, a tenth of it")
 

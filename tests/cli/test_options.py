@@ -109,7 +109,7 @@ def test_every_name_that_the_library_looks_up_can_be_listed():
         ("dit_s2", ["presets: dit_s2: dit, depth 12, width 384"]),
         ("sampler", ["dpmpp_2m  DPM-Solver++"]),
         ("evaluate", ["n  10000; a whole number from 2 to 1,000,000"]),
-        ("table", ["tables", "scaled_linear  ", "schedules: table", "steps  1000"]),
+        ("table", ["tables", "scaled_linear  ", "schedules: table", "steps  1000", "falling indices; `offset` is added to each"]),
     ],
 )
 def test_a_parts_settings_are_listed(part, rows, monkeypatch):

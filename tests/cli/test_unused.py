@@ -36,6 +36,15 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     return {name: folder / name for name in (*RUNS, "grey.png")}
 
 
+def refusal(runs, tmp_path, monkeypatch, capsys, words) -> str:
+    """The one line that a command is refused with; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    words = [str(runs.get(word, word)) for word in words.split()]
+    code, said, err = call(monkeypatch, capsys, *words, *(["--trust"] if words[1] not in ("schedules", "progress") else []))
+    assert (code, said) == (2, "") and err.count("\n") == 1 and not any(tmp_path.iterdir())
+    return err
+
+
 @pytest.mark.parametrize(
     ("words", "option"),
     [
@@ -84,11 +93,8 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     ],
 )
 def test_it_is_refused_by_its_name(runs, tmp_path, monkeypatch, capsys, words, option):
-    monkeypatch.chdir(tmp_path)
-    words = [str(runs.get(word, word)) for word in words.split()]
-    code, said, err = call(monkeypatch, capsys, *words, *(["--trust"] if words[1] != "schedules" else []))
-    assert (code, said) == (2, "") and err.startswith(f"fromnoise: {option} would do nothing: ") and err.count("\n") == 1
-    assert "leave it out" in err and not any(tmp_path.iterdir())
+    err = refusal(runs, tmp_path, monkeypatch, capsys, words)
+    assert err.startswith(f"fromnoise: {option} would do nothing: ") and "leave it out" in err
 
 
 @pytest.mark.parametrize(
@@ -112,10 +118,7 @@ def test_it_is_refused_by_its_name(runs, tmp_path, monkeypatch, capsys, words, o
     ],
 )
 def test_what_cannot_all_be_had_is_refused(runs, tmp_path, monkeypatch, capsys, words, says):
-    monkeypatch.chdir(tmp_path)
-    words = [str(runs.get(word, word)) for word in words.split()]
-    code, said, err = call(monkeypatch, capsys, *words, *(["--trust"] if words[1] != "progress" else []))
-    assert (code, said) == (2, "") and says in err and err.count("\n") == 1 and not any(tmp_path.iterdir())
+    assert says in refusal(runs, tmp_path, monkeypatch, capsys, words)
 
 
 def test_options_that_do_something_are_taken(runs, tmp_path, monkeypatch, capsys):

@@ -141,6 +141,7 @@ def test_overrides_that_cannot_be(file, override, says):
         ("seed: 0\nseed: 1\n", Problem, "found duplicate key seed in line 2, column 1$"),
         ("data:\n\tname: digits\n", Problem, "in line 2, column 1; indent with spaces"),
         ("seed: 0".encode("utf-16"), Problem, "save it as UTF-8"),
+        ("#" * 4_000_001, Problem, "4,000,001 letters"),
         (b"# \xfc\nseed: 0", Problem, "save it as UTF-8"),
         ("a: &a [x]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi")), Problem, "expan"),
     ],

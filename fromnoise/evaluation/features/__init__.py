@@ -38,6 +38,8 @@ def find_features(spec: str | Path | Factory) -> Factory:
     """What makes the feature network that `spec` names (see `load_features`); raises Usage where there is none."""
     if isinstance(spec, (str, Path)) and Path(spec).is_file():
         return lambda train, test, device: resnet_of(Path(spec), train.shape[0])
+    if str(spec).endswith(".safetensors"):
+        raise Usage(f"there is no file {spec}; name one of weights, or one of: {', '.join(FEATURES)}")
     return lookup(FEATURES, str(spec) if isinstance(spec, Path) else spec, "feature network or file of weights (.safetensors)")
 
 
