@@ -137,6 +137,9 @@ def planned(node: Mapping[str, Any], plans: Sequence[Mapping[str, Any]]) -> dict
     for key, value in called.items():
         if node.get(key, value) != value:
             raise Usage(f"network: {key} is {node[key]}, but the conditions call for {value}; leave it out")
+    for key in ("context_dim", "concat"):
+        if node.get(key) and key not in called:
+            raise Usage(f"network: {key} is {node[key]}, but no condition calls for it; leave it out, or add a condition")
     return {**node, **called}
 
 

@@ -276,6 +276,8 @@ def test_eps_from_pure_noise_is_refused_when_the_model_is_built():
         ({"network": {"name": "conv", "wdth": 3}}, "did you mean 'width'"),
         ({"network": {"name": "conv", "width": "wide"}}, "width is a whole number, not 'wide'"),
         ({"network": "conv", "conditions": ["label"]}, "the data has none"),
+        ({"network": {"name": "unet", "context_dim": 4}}, "context_dim is 4, but no condition calls for it"),
+        ({"network": {"name": "dit", "concat": 1}}, "concat is 1, but no condition calls for it"),
         ({"network": "conv", "predict": "epsilon"}, "did you mean 'eps'"),
         ({"network": "conv", "noise": "tests.parts:tenths"}, "needs level"),
         ({"network": "conv", "noise": "os:getcwd"}, "noise os:getcwd makes a str, no Schedule"),
