@@ -37,7 +37,7 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
 
 def ready(model: Model, device: torch.device, trained_in: Any = None) -> Model:
     """The model on a device, in the precision that suits it: bf16 where the hardware has it, but float32 where it was trained so."""
-    model.denoiser.autocast = precision(device, "fp32" if trained_in == "fp32" else "auto")
+    model.autocast = precision(device, "fp32" if trained_in == "fp32" else "auto")
     for network in model.networks():
         lay_weights_last(network, device)
     return model.to(device).eval()

@@ -55,6 +55,15 @@ class Model(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The reduced precision that networks run in; see `Denoiser`."""
+        return self.denoiser.autocast
+
+    @autocast.setter
+    def autocast(self, dtype: torch.dtype | None) -> None:
+        self.denoiser.autocast = dtype
+
     # Training
 
     def forward(self, batch: Mapping[str, Any], level: Level, eps: Tensor | None = None, weight: Weight = flat,

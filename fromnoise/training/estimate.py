@@ -22,7 +22,6 @@ from ..errors import Usage
 from ..networks import NOTHING, Context, merge
 from ..progress import byte_size, duration
 from .setup import setup
-from .step import stratified
 
 COMPILED = 60  # seconds of measuring in which there is time to compile
 FEW = 5  # steps that say little
@@ -113,7 +112,7 @@ def estimate(
         began = _now(place)
         batch, draws = {key: value[:rows] for key, value in next(stream).items()}, Draws((parts.recipe.seed, rows), range(rows), rows)
         parts.optimizer.zero_grad(set_to_none=True)
-        parts.gradient(model.noise(stratified(draws.of("levels"))), batch, model.draw_source(batch, draws.of("noise")), draws)
+        parts.gradient(parts.objective.drawn(batch, draws, 0.0), draws)
         return _now(place) - began
 
     def update() -> float:

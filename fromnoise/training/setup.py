@@ -20,8 +20,9 @@ from ..evaluation.examples import example_conditions, spread
 from ..files import cache
 from ..model import Base, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
 from ..networks import lay_weights_last, recompute
+from .denoising import Denoising
 from .ema import EMA, Average, Optimizers
-from .settings import TrainSettings
+from .settings import Settings, TrainSettings
 from .step import Gradient
 
 
@@ -32,7 +33,7 @@ class Setup:
     recipe      with all that was found out: shapes, classes, a preset's settings
     data, test  what is trained on, and what never is (None where nothing is evaluated);  flip  whether examples are mirrored by chance
     model, optimizer  the model as it is, the optimizer as the processes share it
-    parameters  those that are trained;  ema  their average;  gradient  what computes theirs
+    parameters  those that are trained;  ema  their average;  objective  what they are trained for;  gradient  what computes theirs
     chosen      what was chosen where the recipe leaves it open, in words
     """
 
@@ -46,6 +47,7 @@ class Setup:
     optimizer: Any
     parameters: list[Tensor]
     ema: Average
+    objective: Denoising
     gradient: Gradient
     chosen: str | None = None
 
@@ -97,7 +99,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     for condition in model.conditions.values():
         condition.prepare(data)
     model.dry_run()
-    model.denoiser.autocast = precision(accelerator.device, settings.precision)
+    model.autocast = precision(accelerator.device, settings.precision)
     for network in model.networks():  # before anything is made like its weights
         prepare_network(network, settings, accelerator.device, own_process)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -107,9 +109,10 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     if isinstance(ema, Optimizers) and {"ema", "ema_warmup"} & recipe.train.keys():
         chosen = "; ".join([chosen] * bool(chosen) + [f"train.ema has no part in this: {type(optimizer).__name__} keeps an average of its own"])  # type: ignore[list-item]
     trained, optimizer = accelerator.prepare(model, optimizer)
-    gradient = Gradient(accelerator, trained, parameters, settings, settings.accumulate)
-    return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, gradient,
-                 chosen)  # fmt: skip
+    objective = Denoising(model, settings, accelerator)
+    gradient = Gradient(accelerator, trained, parameters, settings, objective.loss, settings.accumulate)
+    return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, objective,
+                 gradient, chosen)  # fmt: skip
 
 
 def classes_of(base: Base, data: Dataset) -> tuple[str, ...]:
@@ -144,7 +147,7 @@ def _accelerator(device: str | None) -> Accelerator:
     return Accelerator(cpu=cpu, mixed_precision="no", gradient_accumulation_steps=1)
 
 
-def prepare_network(network: nn.Module, settings: TrainSettings, device: torch.device, own_process: bool = False) -> None:
+def prepare_network(network: nn.Module, settings: Settings, device: torch.device, own_process: bool = False) -> None:
     """Makes a network recompute as the settings say; compiles it as they say or, where they say nothing, on a GPU."""
     if settings.recompute and not recompute(network):
         raise Usage("train.recompute: this network is not made of fromnoise's Blocks, so there is nothing to recompute; leave it out")
