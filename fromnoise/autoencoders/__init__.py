@@ -1,7 +1,7 @@
 """Autoencoders: what is diffused <-> what is seen."""
 
-from .autoencoder import Autoencoder, Identity
+from .autoencoder import Autoencoder, Coded, Identity, drawn
+from .discriminator import DISCRIMINATORS
+from .losses import Measure, bce, loss
 
 AUTOENCODERS: dict[str, type[Autoencoder]] = {"identity": Identity}
-
-__all__ = ["AUTOENCODERS", "Autoencoder", "Identity"]

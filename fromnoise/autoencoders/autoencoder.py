@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -20,11 +20,13 @@ class Coded(NamedTuple):
 class Autoencoder(nn.Module, ABC):
     """What lies between examples and what is diffused: moments(x (B, C, *S)) -> mean and log-variance of z (B, C', *S'); decode(z) -> x.
 
-    factor  places a side of x that are one of z;  latent  channels of z
+    factor  places a side of x that are one of z;  latent  channels of z;  variational  whether z has a variance, which is kept near 1 at a cost
     """
 
     factor: int = 1
     latent: int
+    variational: ClassVar[bool] = False
+    last_layer: Tensor  # the decoder's last weight, by which an adversarial loss is balanced
 
     @classmethod
     def fitting(cls, shape: Sequence[int]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from .interpolate import interpolate, latent_walk
 from .picture import check, grid, save, tiles, to_uint8, write
 from .process import estimate, fitting, forward, moments, reverse, reverse_gif
 from .progress import progress
+from .reconstructions import reconstructions
 from .report.report import report
 from .samples import MOST, samples, write_samples
 from .schedules import schedules

@@ -1,20 +1,44 @@
 """What a diffusion run learns, and is measured by: the loss of denoising at levels that cover the schedule."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ..config import Recipe
+from ..data import Dataset, in_classes
+from ..data.dataset import InClasses
 from ..diffusion import Level
-from ..draws import Draws
-from ..model import Model
+from ..draws import Draws, mixed
+from ..evaluation.examples import example_conditions, spread
+from ..model import Base, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
 from .looks import Samples
 from .settings import TrainSettings
 
 TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an objective makes of a recipe: the recipe with all that was found out, the model before its first step, its data, and what was chosen."""
+
+    recipe: Recipe
+    model: Any
+    data: Dataset
+    test: Dataset | None
+    chosen: str | None = None
+
+
+@contextmanager
+def seeded(recipe: Recipe) -> Iterator[None]:
+    """Within it random numbers are those of the recipe's first weights; the caller's are left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(mixed("weights", recipe.seed))
+        yield
 
 
 def stratified(draws: Draws) -> Tensor:
@@ -27,7 +51,7 @@ def noise(model: nn.Module, batch: Mapping[str, Any], draws: Draws, accelerator:
     if not model.source.whole or accelerator.num_processes == 1:
         return model.draw_source(batch, draws)
     whole = Draws(draws.key, range(draws.total), draws.total)
-    return model.draw_source({"x": accelerator.gather(batch["x"])}, whole)[draws.rows.start : draws.rows.stop]
+    return model.draw_source({"z": accelerator.gather(batch["z"])}, whole)[draws.rows.start : draws.rows.stop]
 
 
 def measured(model: nn.Module, settings: TrainSettings, batch: Mapping[str, Any], level: Level, eps: Tensor, draws: Draws) -> Tensor:
@@ -41,14 +65,35 @@ def measured(model: nn.Module, settings: TrainSettings, batch: Mapping[str, Any]
 class Denoising:
     """The objective of a diffusion run."""
 
+    Settings: ClassVar[type] = TrainSettings
     passes: ClassVar[int] = len(TIMES)  # of a held-out example through the network
     looks: ClassVar[type] = Samples
     model: Model
     settings: TrainSettings
     accelerator: Accelerator
 
+    @staticmethod
+    def check(recipe: Recipe) -> None:
+        """Raises Usage where the recipe names a network that there is not."""
+        if recipe.network:
+            network_class(expanded(recipe.network))
+
+    @staticmethod
+    def made(recipe: Recipe, settings: TrainSettings, data: Dataset, test: Dataset | None, trust: bool, device: torch.device) -> Made:
+        """The model of a recipe, and what it is learnt from: with a base, what the recipe leaves open is the base's."""
+        base = read_base(recipe.base, trust) if recipe.base else None
+        whole = (inherited(recipe, base) if base else recipe).with_defaults()
+        recipe = with_high(whole)
+        chosen = None if recipe == whole else f"{recipe.predict} says nothing about x0 in pure noise, so noise.high is {recipe.noise['high']}"  # type: ignore[index]
+        if base and (classes := classes_of(base, data)):
+            data, test = in_classes(data, classes), test and in_classes(test, classes)
+        recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, classes=data.classes, image=data.image_shape)
+        copies = 1 if base or device.type != "cpu" else 5  # of all weights: gradients, two averages of Adam's, EMA
+        return Made(recipe, _model(recipe, base, test or data, copies), data, test, chosen)
+
     def drawn(self, batch: Mapping[str, Any], draws: Draws, done: float) -> dict[str, Any]:
         """The batch with what is drawn for the whole of it before it is cut: its levels, and what it is blended with."""
+        batch = self.model.latents(batch, draws.of("latents"))
         level, eps = self.model.noise(stratified(draws.of("levels"))), noise(self.model, batch, draws.of("noise"), self.accelerator)
         dtype = torch.float32 if eps.device.type == "mps" else torch.float64  # MPS has no float64
         return {**batch, "_eps": eps, "_alpha": level.alpha.to(eps.device, dtype), "_sigma": level.sigma.to(eps.device, dtype)}
@@ -59,7 +104,7 @@ class Denoising:
 
     def held_out(self, batch: Mapping[str, Any], seed: int, most: int) -> tuple[float, dict[str, Any]]:
         """The loss of examples that are never trained on, `most` at a time: its mean over `TIMES`, and each of them, {t: loss}."""
-        n = len(batch["x"])
+        batch, n = self.model.latents(batch), len(batch["x"])
         eps, draws = self.model.draw_source(batch, Draws.fixed(n, seed)), Draws.fixed(n, seed).of("evaluation")
 
         def mean(t: float) -> float:
@@ -72,3 +117,23 @@ class Denoising:
 
         by_level = {f"{t:g}": mean(t) for t in TIMES}
         return sum(by_level.values()) / len(by_level), {"held_out_by_level": by_level}
+
+
+def classes_of(base: Base, data: Dataset) -> tuple[str, ...]:
+    """The classes of a labelled base, where the data has none, one, or some of those; () where it has others, which then take their numbers."""
+    theirs, labelled = base.recipe.classes, any(node["name"] == "label" for node in base.recipe.conditions or [])
+    return theirs if labelled and (len(data.classes) <= 1 or set(data.classes) <= set(theirs)) else ()
+
+
+def _model(recipe: Recipe, base: Base | None, held_out: Dataset, copies: int) -> Model:
+    """The model before its first step."""
+    with seeded(recipe):
+        model = build(recipe, example_of(recipe), base, copies)
+    rows = min(64 if len(recipe.shape) > 1 else 1000, len(held_out))  # pictures, or points, whose conditions a run keeps
+    values = example_conditions(model, held_out, rows)
+    if model.source.key is not None:
+        values["source"] = model.source(held_out.get(spread(rows, len(held_out))), Draws.fixed(rows))
+    if isinstance(held_out, InClasses):  # what is drawn unless it is said is what is trained
+        values["label"] = held_out.labels(spread(rows, len(held_out))) if "label" in held_out.keys else model.conditions["label"].unlabelled_values(rows)
+    model.set_examples(values)
+    return model

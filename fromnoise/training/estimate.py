@@ -103,7 +103,7 @@ def estimate(
     settings, model, place = parts.settings, parts.model, parts.accelerator.device
     network, *branches = model.networks()
     with torch.no_grad():
-        work = flop(network, model.shape, branches, model.context(1, model.with_defaults(1, {})))
+        work = flop(network, model.latent_shape, branches, model.context(1, model.with_defaults(1, {})))
     stream = feed(parts.data, Plan(len(parts.data), settings.batch), 0, place, parts.flip, settings.workers)
     parts.gradient.micro_batches = 1
     reset_peak(place)

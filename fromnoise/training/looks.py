@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .. import figures
 from .state import FORWARD
 
@@ -64,3 +66,27 @@ class Samples:
         sampling, most = replace(model.sampling, seed=monitor.parts.recipe.seed), max(1, min(figures.fitting(model), self.drawable(left(1))))
         with monitor.drawing(), monitor.abandonable():
             monitor.within_memory(lambda within: figures.reverse_gif(model, folder / "reverse.gif", min(most, within), sampling=sampling))
+
+
+class Reconstructions:
+    """Grids of held-out pictures, their reconstructions and the difference, which is exaggerated."""
+
+    def __init__(self, monitor: Any):
+        self.monitor, self.model = monitor, monitor.parts.model
+
+    def grid(self, path: Path, rows: int, seconds: float, least: int) -> int:
+        """The first held-out examples, or where there are none those of training; how many rows. It costs next to nothing, so it is always drawn."""
+        data, columns = self.monitor.parts.test or self.monitor.parts.data, 2 * STEP
+        if len(self.model.shape) != 3:
+            return 0
+        n = min(rows * columns, len(data))
+        x = data.get(torch.arange(n) * len(data) // n)["x"].to(self.model.device)
+        with self.monitor.abandonable():
+            made = self.monitor.within_memory(lambda most: torch.cat([self.model.reconstruct(part).cpu() for part in x.split(most)]))
+            if made is not None:
+                figures.write(figures.reconstructions(x.cpu(), made, columns), path)
+        return rows
+
+    def finals(self, left: Callable[[float], float]) -> None:
+        """The last grid."""
+        self.grid(self.monitor.run.path / "samples" / "final.png", LAST, left(1), 1)
