@@ -31,7 +31,8 @@ HOUSE = (  # a package imports those of the lines above its own, and nothing els
     {"errors"},
     {"files", "device", "progress", "registry", "draws"},
     {"diffusion", "networks", "config"},
-    {"samplers", "autoencoders", "conditions", "convert", "data", "runs"},
+    {"samplers", "autoencoders", "conditions", "data", "runs"},
+    {"convert"},
     {"model"},
     {"editing", "evaluation"},
     {"figures"},
@@ -139,7 +140,7 @@ def test_one_value_says_how_to_draw():
 
 def test_the_library_is_small():
     """It was 14,475 lines when the house stood; it grows with what it does, not by saying a thing twice."""
-    assert sum(len(file.read_text().splitlines()) for file in FILES) < 17_500
+    assert sum(len(file.read_text().splitlines()) for file in FILES) < 18_400
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

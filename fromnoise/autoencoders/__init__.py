@@ -1,7 +1,11 @@
 """Autoencoders: what is diffused <-> what is seen."""
 
 from .autoencoder import Autoencoder, Coded, Identity, drawn
+from .conv_ae import ConvAE
+from .conv_vae import ConvVAE
 from .discriminator import DISCRIMINATORS
+from .encoder_decoder import EncoderDecoder
 from .losses import Measure, bce, loss
+from .mlp_vae import MLPVAE
 
-AUTOENCODERS: dict[str, type[Autoencoder]] = {"identity": Identity}
+AUTOENCODERS: dict[str, type[Autoencoder]] = {"identity": Identity, "conv_ae": ConvAE, "mlp_vae": MLPVAE, "conv_vae": ConvVAE}

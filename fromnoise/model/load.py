@@ -29,7 +29,10 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     run = Run(path)
     recipe = run.recipe(trust)
     base = read_base(recipe.base, trust) if recipe.base else None  # a run keeps what it trained; the rest is its base's
-    model = build(recipe, example_of(recipe), base)
+    if recipe.reconstructs:
+        what = f"{path} is the run of an autoencoder, which draws nothing; train a model on its latents"
+        raise Usage(f"{what} (fromnoise train RECIPE autoencoder={path}), or take it by fromnoise.load_autoencoder")
+    model = build(recipe, example_of(recipe), base, trust=trust)
     run.load_weights(model, weights)
     model.set_examples(run.load_examples())
     return ready(model, best(device), recipe.train.get("precision"))

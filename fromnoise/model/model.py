@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..autoencoders import Autoencoder, Identity
+from ..autoencoders import Autoencoder, Identity, drawn
 from ..conditions import Condition
 from ..diffusion import Bound, Denoise, Denoiser, Gaussian, Level, Schedule, Seeded, Source, loss
 from ..diffusion import predict as prediction
@@ -83,8 +83,15 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def latents(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Mapping[str, Any]:
-        """The batch with z (B, C', *S'), the latents of x: their means, or with `draws` drawn around them; as it is where it has them."""
-        return batch if "z" in batch else {**batch, "z": self.autoencoder.encode(batch["x"], draws)}
+        """The batch with z (B, C', *S'), the latents of x, or those of mean and log_variance that it holds in place of x: their means, or with `draws`
+        drawn around them; as it is where it has them."""
+        if "z" in batch:
+            return batch
+        if "mean" in batch:
+            z = drawn(*self.autoencoder.normalised(batch["mean"], batch.get("log_variance")), draws)
+        else:
+            z = self.autoencoder.encode(batch["x"], draws)
+        return {"x": z, **batch, "z": z}
 
     # Conditions
 

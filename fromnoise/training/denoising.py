@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 
 from ..config import Recipe
 from ..data import Dataset, in_classes
 from ..data.dataset import InClasses
+from ..data.latents import AT_ONCE, cached
 from ..diffusion import Level
 from ..draws import Draws, mixed
 from ..evaluation.examples import example_conditions, spread
-from ..model import Base, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
+from ..model import Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
 from .looks import Samples
 from .settings import TrainSettings
 
+MEASURED = 1024  # examples whose latents say what mean and std are
 TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
 
 
@@ -79,7 +81,7 @@ class Denoising:
             network_class(expanded(recipe.network))
 
     @staticmethod
-    def made(recipe: Recipe, settings: TrainSettings, data: Dataset, test: Dataset | None, trust: bool, device: torch.device) -> Made:
+    def made(recipe: Recipe, settings: TrainSettings, data: Dataset, test: Dataset | None, flip: bool, trust: bool, device: torch.device) -> Made:
         """The model of a recipe, and what it is learnt from: with a base, what the recipe leaves open is the base's."""
         base = read_base(recipe.base, trust) if recipe.base else None
         whole = (inherited(recipe, base) if base else recipe).with_defaults()
@@ -89,7 +91,10 @@ class Denoising:
             data, test = in_classes(data, classes), test and in_classes(test, classes)
         recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, classes=data.classes, image=data.image_shape)
         copies = 1 if base or device.type != "cpu" else 5  # of all weights: gradients, two averages of Adam's, EMA
-        return Made(recipe, _model(recipe, base, test or data, copies), data, test, chosen)
+        model = _model(recipe, base, test or data, copies, trust)
+        if isinstance(stage := model.autoencoder, FirstStage):
+            recipe, data = replace(recipe, autoencoder=stage.node), through(model, data, flip, device)
+        return Made(recipe, model, data, test, chosen)
 
     def drawn(self, batch: Mapping[str, Any], draws: Draws, done: float) -> dict[str, Any]:
         """The batch with what is drawn for the whole of it before it is cut: its levels, and what it is blended with."""
@@ -125,10 +130,29 @@ def classes_of(base: Base, data: Dataset) -> tuple[str, ...]:
     return theirs if labelled and (len(data.classes) <= 1 or set(data.classes) <= set(theirs)) else ()
 
 
-def _model(recipe: Recipe, base: Base | None, held_out: Dataset, copies: int) -> Model:
+def through(model: Model, data: Dataset, flip: bool, device: torch.device) -> Dataset:
+    """The data through the model's first stage, which takes its mean and std from it: the latents from the cache, or where a condition or the source
+    is made of pictures, the data as it is, which is then encoded batch by batch."""
+    stage, rows = model.autoencoder.to(device), spread(min(MEASURED, len(data)), len(data))
+
+    @torch.no_grad()
+    def moments(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        return stage.inner.moments(x.to(device))
+
+    if model.source.key is None and all(condition.source in ("label", "text") for condition in model.conditions.values()):
+        with PartialState().main_process_first():
+            data = cached(data, moments, stage.node["digest"], flip, device)
+        batch = data.take(rows)
+        stage.measure([(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)])
+    else:
+        stage.measure([moments(data.get(part)["x"]) for part in rows.split(AT_ONCE)])
+    return data
+
+
+def _model(recipe: Recipe, base: Base | None, held_out: Dataset, copies: int, trust: bool) -> Model:
     """The model before its first step."""
     with seeded(recipe):
-        model = build(recipe, example_of(recipe), base, copies)
+        model = build(recipe, example_of(recipe), base, copies, trust)
     rows = min(64 if len(recipe.shape) > 1 else 1000, len(held_out))  # pictures, or points, whose conditions a run keeps
     values = example_conditions(model, held_out, rows)
     if model.source.key is not None:

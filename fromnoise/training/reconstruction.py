@@ -72,7 +72,7 @@ class Reconstruction:
             raise Usage(f"the recipe trains an autoencoder ({recipe.autoencoder['name']}), in which {said[0]} has no part: {cure}")
 
     @staticmethod
-    def made(recipe: Recipe, settings: AutoencoderSettings, data: Dataset, test: Dataset | None, trust: bool, device: torch.device) -> Made:
+    def made(recipe: Recipe, settings: AutoencoderSettings, data: Dataset, test: Dataset | None, flip: bool, trust: bool, device: torch.device) -> Made:
         """The autoencoder of a recipe, and the discriminator that it is trained against."""
         recipe = replace(recipe.with_defaults(), shape=data.shape, classes=data.classes)
         make = settings.parts["discriminator"]

@@ -85,7 +85,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     check_flip(data, flip)
     if own_process:
         keep_memory()
-    made = kind.made(recipe, settings, data, test, trust, accelerator.device)
+    made = kind.made(recipe, settings, data, test, flip, trust, accelerator.device)
     recipe, model, data, test, chosen = made.recipe, made.model.to(accelerator.device), made.data, made.test, made.chosen
     for condition in model.conditions.values():
         condition.prepare(data)

@@ -41,15 +41,15 @@ class Gradient:
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
-            self._finer(len(batch["x"]))
+            self._finer(len(draws.rows))
         norm = float(torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
         if norm > self.settings.clip:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip, torch.tensor(norm, device=value.device))
         return value, norm
 
     def _summed(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:
-        n = len(batch["x"])
-        total, size = torch.zeros((), device=batch["x"].device), n // self.micro_batches
+        n = len(draws.rows)
+        total, size = torch.zeros((), device=self.accelerator.device), n // self.micro_batches
         for first in range(0, n, size):
             rows = slice(first, first + size)
             part, own = {key: value[rows] for key, value in batch.items()}, draws.part(rows)

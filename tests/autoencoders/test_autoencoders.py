@@ -1,0 +1,131 @@
+"""Every autoencoder: shapes on one to three axes, sides of any length, what a latent costs, published counts of parameters."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from fromnoise.autoencoders import AUTOENCODERS
+from fromnoise.config import build
+from fromnoise.draws import Draws
+from fromnoise.errors import Usage
+
+SMALL = {
+    "conv_ae": {"widths": [8, 16, 24], "latent": 5},
+    "conv_vae": {"widths": [8, 12], "latent": 3},
+}
+SIDES = {1: (21,), 2: (16, 13), 3: (5, 9, 8)}
+
+
+def made(name: str, shape: tuple[int, ...], **settings) -> nn.Module:
+    torch.manual_seed(0)
+    thing = AUTOENCODERS[name]
+    return build(AUTOENCODERS, {"name": name, **SMALL.get(name, {}), **settings}, "autoencoder", **thing.fitting(shape))
+
+
+@pytest.mark.parametrize("axes", SIDES)
+@pytest.mark.parametrize("name", SMALL)
+def test_any_side_of_any_number_of_axes_comes_back(name, axes):
+    """Also larger ones; z is as large as `latent_shape` says, and each gradient is finite and somewhere not zero."""
+    autoencoder = made(name, (2, *SIDES[axes]))
+    for scale in (1, 2):
+        x = torch.randn(2, 2, *(scale * side for side in SIDES[axes]))
+        coded = autoencoder(x, Draws.fixed(2))
+        assert coded.x_hat.shape == x.shape and coded.cost.shape == (2,)
+        assert coded.z.shape[1:] == autoencoder.latent_shape(x.shape[1:])
+        assert coded.z.shape[2:] == tuple(math.ceil(side / autoencoder.factor) for side in x.shape[2:])
+        assert autoencoder.decode(coded.z).shape[2:] == tuple(side * autoencoder.factor for side in coded.z.shape[2:])
+    ((coded.x_hat - x).square().mean() + coded.cost.mean()).backward()
+    for parameter_name, p in autoencoder.named_parameters():
+        assert p.grad is not None and p.grad.isfinite().all() and p.grad.any(), parameter_name
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_side_that_the_factor_does_not_divide_is_one_with_its_edge_copied(name):
+    autoencoder = made(name, (3, 8, 8)).eval()
+    x = torch.randn(1, 3, 8, 6)
+    whole = torch.cat([x, x[..., -1:].expand(-1, -1, -1, -6 % autoencoder.factor)], 3)
+    assert torch.equal(autoencoder.encode(x), autoencoder.encode(whole))
+    assert torch.equal(autoencoder.decode(autoencoder.encode(x), (8, 6)), autoencoder.decode(autoencoder.encode(whole))[..., :8, :6])
+
+
+@pytest.mark.parametrize("name", [*SMALL, "mlp_vae"])
+def test_the_last_layer_is_the_decoders(name):
+    """A change of it changes what is decoded, and its rows are the channels (values, where they are flattened)."""
+    autoencoder = made(name, (3, 8, 8)).eval()
+    z = torch.randn(1, *autoencoder.latent_shape((3, 8, 8)))
+    before = autoencoder.decode(z)
+    assert len(autoencoder.last_layer) == (3 * 8 * 8 if name == "mlp_vae" else 3)
+    with torch.no_grad():
+        autoencoder.last_layer[0] += 1
+    after = autoencoder.decode(z)
+    changed = (before != after).flatten(2).any(2) if name != "mlp_vae" else (before != after).flatten(1)[:, :3]
+    assert changed.tolist() == [[True, False, False]]
+
+
+def test_conv_ae_has_the_published_count():
+    autoencoder = made("conv_ae", (3, 32, 32), widths=[32, 64, 128], latent=8)
+    assert sum(p.numel() for p in autoencoder.parameters()) == 575_627
+    assert sum(p.numel() for p in autoencoder.encoder.parameters()) == 287_816
+    assert autoencoder.latent_shape((3, 32, 32)) == (8, 8, 8)
+    kinds = [type(layer).__name__ for layer in autoencoder.encoder if not isinstance(layer, (nn.GroupNorm, nn.Mish))]
+    assert kinds == [*["Conv2d", "Conv2d", "AvgPool2d"] * 2, "Conv2d", "Conv2d"]
+
+
+def test_conv_ae_standardises_each_example_over_all_its_values():
+    autoencoder = made("conv_ae", (3, 16, 16))
+    x = torch.randn(3, 3, 16, 16)
+    z, plain = autoencoder.encode(x).detach(), made("conv_ae", (3, 16, 16), standardise=False).encode(x)
+    for one, raw in zip(z, plain, strict=True):
+        assert abs(float(one.mean())) < 1e-5 and abs(float(one.var(correction=0)) - 1) < 1e-3
+        assert torch.allclose(one, (raw - raw.mean()) / raw.std(correction=0), atol=1e-3)
+    assert autoencoder(x).cost.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mlp_vae", (1, 6, 6)), ("conv_vae", (1, 8, 8))])
+def test_a_variational_autoencoder_costs_its_divergence(name, shape):
+    """Against torch.distributions; without draws z is the mean."""
+    autoencoder, x = made(name, shape), torch.rand(4, *shape) * 2 - 1
+    mean, log_variance = autoencoder.moments(x)
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    expected = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).flatten(1).sum(1)
+    assert torch.allclose(autoencoder(x).cost, expected, atol=1e-5)
+    assert torch.equal(autoencoder(x).z, mean) and torch.equal(autoencoder.encode(x), mean)
+    drawn = [autoencoder.encode(x, Draws.fixed(4, seed)) for seed in range(600)]
+    assert torch.allclose(torch.stack(drawn).std(0), (log_variance / 2).exp(), rtol=0.2)
+    assert autoencoder(x).x_hat.abs().max() <= 1
+
+
+def test_mlp_vae_has_the_published_layers():
+    """784 -> 400 -> 2 · 20 and 20 -> 400 -> 784, with their biases."""
+    autoencoder = made("mlp_vae", (1, 28, 28))
+    assert sum(p.numel() for p in autoencoder.parameters()) == (784 * 400 + 400) + (400 * 40 + 40) + (20 * 400 + 400) + (400 * 784 + 784)
+    assert autoencoder.latent_shape((1, 28, 28)) == (20,)
+    assert autoencoder(torch.zeros(2, 1, 28, 28)).x_hat.shape == (2, 1, 28, 28)
+    with pytest.raises(Usage, match="conv_vae"):
+        autoencoder.encode(torch.zeros(2, 1, 32, 32))
+    assert made("mlp_vae", (6,))(torch.zeros(2, 6)).x_hat.shape == (2, 6)
+
+
+def test_the_log_variance_does_not_overflow():
+    autoencoder = made("conv_vae", (1, 8, 8))
+    with torch.no_grad():
+        autoencoder.encoder[-1].bias.copy_(torch.tensor([0, 0, 0, 1e4, -1e4, 0]))
+    _, log_variance = autoencoder.moments(torch.zeros(1, 1, 8, 8))
+    assert float(log_variance[:, 0].max()) == 20 and float(log_variance[:, 1].min()) == -30
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("conv_ae", {"widths": [8, 12]}, "12 channels do not make 8 groups"),
+        ("conv_ae", {"widths": []}, "widths is 1 or more"),
+        ("conv_vae", {"widths": [8, 0]}, "widths is 1 or more"),
+        ("conv_vae", {"latent": 0}, "latent is 1 or more"),
+        ("mlp_vae", {"hidden": 0}, "hidden is 1 or more"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(name, settings, words):
+    with pytest.raises(Usage, match=words):
+        made(name, (3, 8, 8), **settings)
