@@ -6,6 +6,7 @@ from .condition import alternating, condition, input_pictures
 from .curves import curves
 from .edited import edited, inverted
 from .interpolate import interpolate, latent_walk
+from .latents import latents
 from .picture import check, grid, save, tiles, to_uint8, write
 from .process import estimate, fitting, forward, moments, reverse, reverse_gif
 from .progress import progress

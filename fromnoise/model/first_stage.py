@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..autoencoders import AUTOENCODERS, Autoencoder
+from ..device import best
 from ..errors import Problem, Usage
 from ..runs import Run, digest
 from .autoencoding import Autoencoding, build_autoencoder
@@ -77,7 +78,7 @@ def first_stage(path: str, weights: str = "last", digest: str | None = None, tru
     """
     if not Path(path).is_dir():
         raise Problem(f"the autoencoder {path} is not there; train it first, or set autoencoder.path to where it is now (in config.yaml of a trained run)")
-    trained = load_autoencoder(path, trust, weights)
+    trained = load_autoencoder(path, "cpu", trust, weights)
     found = digest_of(trained.autoencoder)
     if digest not in (None, found):
         raise Problem(f"the autoencoder {path} holds other weights than the ones this run began with; restore those")
@@ -89,8 +90,8 @@ def digest_of(autoencoder: Autoencoder) -> str:
     return digest(autoencoder.state_dict())
 
 
-def load_autoencoder(path: str | Path, trust: bool = False, weights: str = "last") -> Autoencoding:
-    """The trained autoencoder of a run folder, its averaged weights, on the CPU. Raises Usage where the run is of something else."""
+def load_autoencoder(path: str | Path, device: str | torch.device | None = None, trust: bool = False, weights: str = "last") -> Autoencoding:
+    """The trained autoencoder of a run folder, its averaged weights, ready to encode and decode. Raises Usage where the run is of something else."""
     run = Run(path)
     recipe = run.recipe(trust)
     if not recipe.reconstructs:
@@ -99,7 +100,7 @@ def load_autoencoder(path: str | Path, trust: bool = False, weights: str = "last
         raise Problem(f"{path}: config.yaml names no shape, which a run keeps of its data; restore it, or train again")
     model = build_autoencoder(recipe)
     run.load_weights(model, weights)
-    return model.eval()
+    return model.to(best(device)).eval()
 
 
 STAGES = AUTOENCODERS | {"run": first_stage}
