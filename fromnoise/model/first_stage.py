@@ -25,6 +25,7 @@ class FirstStage(Autoencoder):
     def __init__(self, trained: Autoencoding, node: dict[str, str]):
         super().__init__()
         inner = trained.autoencoder
+        self.trained = (trained,)  # in a tuple, as its weights are there already
         self.inner, self.shape, self.node = inner.requires_grad_(False).eval(), trained.shape, node
         self.factor, self.latent, self.variational = inner.factor, inner.latent, inner.variational
         self.register_buffer("mean", torch.zeros(inner.latent))

@@ -12,11 +12,16 @@ from torch import Tensor, nn
 from ..config import Recipe
 from ..data import Dataset, in_classes
 from ..data.dataset import InClasses
-from ..data.latents import AT_ONCE, cached
+from ..data.examples import examples
+from ..data.latents import AT_ONCE, Moments, cached, named
+from ..device import best
 from ..diffusion import Level
 from ..draws import Draws, mixed
+from ..errors import Usage
 from ..evaluation.examples import example_conditions, spread
-from ..model import Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
+from ..files import cache
+from ..model import Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, stage_of, with_high
+from ..progress import byte_size
 from .looks import Samples
 from .settings import TrainSettings
 
@@ -134,19 +139,37 @@ def through(model: Model, data: Dataset, flip: bool, device: torch.device) -> Da
     """The data through the model's first stage, which takes its mean and std from it: the latents from the cache, or where a condition or the source
     is made of pictures, the data as it is, which is then encoded batch by batch."""
     stage, rows = model.autoencoder.to(device), spread(min(MEASURED, len(data)), len(data))
+    if model.source.key is None and all(condition.source in ("label", "text") for condition in model.conditions.values()):
+        with PartialState().main_process_first():
+            data = cached(data, moments_of(stage, device), stage.node["digest"], flip, device)
+        batch = data.take(rows)
+        stage.measure([(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)])
+    else:
+        stage.measure([moments_of(stage, device)(data.get(part)["x"]) for part in rows.split(AT_ONCE)])
+    return data
+
+
+def moments_of(stage: FirstStage, device: torch.device) -> Moments:
+    """x (B, C, *S) -> the autoencoder's own mean and log-variance (B, C', *S')."""
 
     @torch.no_grad()
     def moments(x: Tensor) -> tuple[Tensor, Tensor | None]:
         return stage.inner.moments(x.to(device))
 
-    if model.source.key is None and all(condition.source in ("label", "text") for condition in model.conditions.values()):
-        with PartialState().main_process_first():
-            data = cached(data, moments, stage.node["digest"], flip, device)
-        batch = data.take(rows)
-        stage.measure([(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)])
-    else:
-        stage.measure([moments(data.get(part)["x"]) for part in rows.split(AT_ONCE)])
-    return data
+    return moments
+
+
+def encode(recipe: Recipe, device: str | None = None, trust: bool = False) -> list[tuple[str, str]]:
+    """Puts the latents of a recipe's data into the cache, as training on them does; (what, how much) in words. Raises Usage where it has no first stage."""
+    stage, place = stage_of(recipe.autoencoder, trust), best(device)
+    if not isinstance(stage, FirstStage):
+        raise Usage(f"there is nothing to encode with: autoencoder is {recipe.autoencoder['name']}; name a run, as in autoencoder=runs/mine")
+    data, flip = examples(recipe.data, "train"), bool(recipe.data.get("flip"))
+    shape = stage.to(place).latent_shape(data.shape)
+    found = cached(data, moments_of(stage, place), stage.node["digest"], flip, place)
+    size = sum(value.nbytes for value in found.tensors.values())
+    return [("examples", f"{len(data):,} of {data.name} {data.shape}{', mirrored as well' if flip else ''}"), ("latents", f"{shape}, {byte_size(size)}"),
+            ("kept in", str(cache() / "latents" / named(data, stage.node["digest"], flip)))]  # fmt: skip
 
 
 def _model(recipe: Recipe, base: Base | None, held_out: Dataset, copies: int, trust: bool) -> Model:

@@ -10,9 +10,12 @@ from typing import Any
 import torch
 
 from .. import figures
+from ..evaluation import latent_page
+from ..model import FirstStage
 from .state import FORWARD
 
 STEP, LAST = 4, 8  # rows of a grid, and of the last one
+FEW = 64  # held-out examples of the first page
 
 
 class Samples:
@@ -21,6 +24,17 @@ class Samples:
     def __init__(self, monitor: Any):
         self.monitor, self.model = monitor, monitor.parts.model
         self.cost, self.skipped = 0.0, False  # seconds that a sample took to draw; whether a grid was left out
+
+    def first(self) -> None:
+        """Before diffusion in latents begins: the page of them on a few held-out examples, and a line on what holds it back first."""
+        stage, monitor = self.model.autoencoder, self.monitor
+        if not isinstance(stage, FirstStage) or monitor.parts.test is None:
+            return
+        trained, test = stage.trained[0], monitor.parts.test
+        page = latent_page(trained, test, FEW)
+        said = f"latents {self.model.latent_shape} of {stage.node['path']}: {page.psnr:.1f} dB; what holds diffusion back first: {page.bottleneck}"
+        monitor.console.print(said, soft_wrap=True)
+        figures.write(figures.latents(trained, test, page), monitor.run.path / "samples" / "latents.png")
 
     def drawable(self, seconds: float) -> int:
         """How many samples can be drawn in so many seconds: by the last ones, or else by the speed of training."""
@@ -73,6 +87,9 @@ class Reconstructions:
 
     def __init__(self, monitor: Any):
         self.monitor, self.model = monitor, monitor.parts.model
+
+    def first(self) -> None:
+        """Nothing: there is no picture before it has learnt something."""
 
     def grid(self, path: Path, rows: int, seconds: float, least: int) -> int:
         """The first held-out examples, or where there are none those of training; how many rows. It costs next to nothing, so it is always drawn."""

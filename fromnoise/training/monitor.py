@@ -65,6 +65,8 @@ class Monitor:
             self.event("length", changed)
         if not state.step and state.total:
             self.warmup()
+        if not state.step and self.main:
+            self.looks.first()
         if state.step:
             more = f"finished at step {state.step:,} already; a larger {self.settings.length} goes on"
             self.console.print(more if state.done >= 1 else f"resumed from step {state.step:,}")
