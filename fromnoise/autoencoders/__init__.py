@@ -4,8 +4,13 @@ from .autoencoder import Autoencoder, Identity
 from .conv_ae import ConvAE
 from .conv_vae import ConvVAE
 from .encoder_decoder import EncoderDecoder
+from .kl import KL
 from .mlp_vae import MLPVAE
+from .tiny import Tiny
+from .vq import VQ
 
-AUTOENCODERS: dict[str, type[Autoencoder]] = {"identity": Identity, "conv_ae": ConvAE, "mlp_vae": MLPVAE, "conv_vae": ConvVAE}
+AUTOENCODERS: dict[str, type[Autoencoder]] = {
+    "identity": Identity, "conv_ae": ConvAE, "mlp_vae": MLPVAE, "conv_vae": ConvVAE, "kl": KL, "tiny": Tiny, "vq": VQ,
+}  # fmt: skip
 
-__all__ = ["AUTOENCODERS", "Autoencoder", "ConvAE", "ConvVAE", "EncoderDecoder", "Identity", "MLPVAE"]
+__all__ = ["AUTOENCODERS", "KL", "MLPVAE", "VQ", "Autoencoder", "ConvAE", "ConvVAE", "EncoderDecoder", "Identity", "Tiny"]

@@ -27,7 +27,12 @@ PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  
 SCHEDULER = f"scheduler/{scheduler.FILE}"
 AUTOENCODERS = ("vae", "vqvae", "vqgan", "movq")  # parts of a pipeline
 ABSENT = (None, False, [None, None])  # what an index says of a part that is not there
-LOOPS = {"DDPMPipeline": None, "DDIMPipeline": "DDIMScheduler", "PNDMPipeline": "PNDMScheduler", "DiTPipeline": None}  # and what they make of a scheduler
+LOOPS = {
+    "DDPMPipeline": None,
+    "DDIMPipeline": "DDIMScheduler",
+    "PNDMPipeline": "PNDMScheduler",
+    "DiTPipeline": None,
+}  # and what they make of a scheduler
 
 
 @dataclass(frozen=True)

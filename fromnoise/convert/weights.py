@@ -35,7 +35,9 @@ def read(place: Path) -> tuple[dict[str, Tensor], list[str]]:
     for file in [place / name for name in _shards(taken)] if taken.suffix == ".json" else [taken]:
         tensors |= _tensors(file)
     if wrong := next((name for name, tensor in tensors.items() if not tensor.is_floating_point()), None):
-        raise Problem(f"{taken}: {wrong} is of {tensors[wrong].dtype}, not of numbers with a point; save the model as it was before it was quantised")
+        raise Problem(
+            f"{taken}: {wrong} is of {tensors[wrong].dtype}, not of numbers with a point; save the model as it was before it was quantised"
+        )
     tensors = {name: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor for name, tensor in tensors.items()}
     return newer(tensors), notes
 
