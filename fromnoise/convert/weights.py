@@ -1,5 +1,6 @@
 """Files of weights in diffusers' layout: whole or in shards, safetensors or pickles of tensors alone, in one variant or several side by side."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,9 +36,7 @@ def read(place: Path) -> tuple[dict[str, Tensor], list[str]]:
     for file in [place / name for name in _shards(taken)] if taken.suffix == ".json" else [taken]:
         tensors |= _tensors(file)
     if wrong := next((name for name, tensor in tensors.items() if not tensor.is_floating_point()), None):
-        raise Problem(
-            f"{taken}: {wrong} is of {tensors[wrong].dtype}, not of numbers with a point; save the model as it was before it was quantised"
-        )
+        raise Problem(f"{taken}: {wrong} is of {tensors[wrong].dtype}, not of numbers with a point; save the model as it was before it was quantised")
     tensors = {name: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor for name, tensor in tensors.items()}
     return newer(tensors), notes
 
@@ -53,6 +52,13 @@ def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Problem(f"{file} holds no settings")
     return content
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Writes a file of settings, and its folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _shards(index: Path) -> list[str]:
