@@ -5,7 +5,12 @@ from .conv_ae import ConvAE
 from .conv_vae import ConvVAE
 from .discriminator import DISCRIMINATORS
 from .encoder_decoder import EncoderDecoder
+from .kl import KL
 from .losses import Measure, bce, loss
 from .mlp_vae import MLPVAE
+from .tiny import Tiny
+from .vq import VQ
 
-AUTOENCODERS: dict[str, type[Autoencoder]] = {"identity": Identity, "conv_ae": ConvAE, "mlp_vae": MLPVAE, "conv_vae": ConvVAE}
+AUTOENCODERS: dict[str, type[Autoencoder]] = {
+    "identity": Identity, "conv_ae": ConvAE, "mlp_vae": MLPVAE, "conv_vae": ConvVAE, "kl": KL, "tiny": Tiny, "vq": VQ,
+}  # fmt: skip

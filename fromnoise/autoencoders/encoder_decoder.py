@@ -15,7 +15,11 @@ class EncoderDecoder(Autoencoder):
     decoder: nn.Module
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self.parted(self.encoder(padded(x, self.factor)))
+        return self.parted(self.features(padded(x, self.factor)))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the encoder makes of x, whose sides `factor` divides."""
+        return self.encoder(x)
 
     def parted(self, h: Tensor) -> tuple[Tensor, Tensor | None]:
         """Mean and log-variance, halves of the channels; the latter within [-30, 20], beyond which its exponential overflows (Rombach et al. 2022)."""

@@ -1,6 +1,5 @@
 """Folders in diffusers' layout: what is in them, read and written without executing anything."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from torch import Tensor
 
 from ..diffusion import Schedule
 from ..errors import Problem, Usage
-from ..files import replacing, vacant
+from ..files import vacant
 from . import dit, process, scheduler, unet, unet_condition, weights
 from .field import checked, off, refuse_if
 from .rows import to_ours, to_theirs
-from .weights import read_json
+from .weights import read_json, write_json
 
 Settings = Mapping[str, Any]
 KINDS = {unet.CLASS: unet, dit.CLASS: dit}
@@ -148,13 +147,13 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:  # whole, or not at all
         whole = Path(beside) / path.name
         place = whole / PLACES[part.CLASS]
-        _write_json(place / "config.json", theirs)
+        write_json(place / "config.json", theirs)
         weights.write(place / f"{weights.NAME}.safetensors", tensors)
-        _write_json(whole / SCHEDULER, noise)
-        _write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ()), **process.remembered(config)})
+        write_json(whole / SCHEDULER, noise)
+        write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ()), **process.remembered(config)})
         if pipeline:
             parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
-            _write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
+            write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
         whole.replace(path)
     return pipeline or part.CLASS
 
@@ -185,12 +184,6 @@ def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor])
             raise Problem(f"diffusers' {part.CLASS} is conditioned on classes alone, added to the time embedding; this run on {own}")
     null = bool(conditions) and conditions[0].get("drop", 0.1) > 0
     return part, part.config(node, shape, 0 if table is None else len(table) - null, null), null
-
-
-def _write_json(file: Path, content: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _names(index: Settings, classes: int) -> list[str]:

@@ -24,7 +24,7 @@ from .score import check_counts, score_pictures
 AT_ONCE = 32  # examples through the autoencoder
 DEAD = 0.01  # of the mean spread of channels: below, one carries next to nothing
 BLUR, NOISY, UNEVEN = 22.0, 0.15, 8.0  # dB; share of variance; dB: from which on each is named as what holds diffusion back
-BINS = 16  # of a spectrum
+BINS = 16  # of a spectrum, at most
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,6 @@ def latent_page(model: Autoencoding, data: Dataset, n: int = 1000, progress: Cal
                       listed(whole["spectrum"].mean(0) if "spectrum" in whole else None), listed(whole["pixels"].mean(0)), values)  # fmt: skip
 
 
-@torch.no_grad()
 def score_reconstructions(model: Autoencoding, train: Dataset, test: Dataset, protocol: Protocol) -> Card:
     """The card of reconstructions of held-out pictures, measured like samples: no diffusion in these latents can come nearer."""
     rows = spread(min(protocol.n, len(test)), len(test))
@@ -138,14 +137,16 @@ def score_reconstructions(model: Autoencoding, train: Dataset, test: Dataset, pr
 
 
 def spectrum(x: Tensor) -> Tensor:
-    """The share of each example's power in `BINS` bands of frequency, from the lowest to half a cycle a place, all but its mean: (B, BINS); (B, C, *S)."""
-    if x.ndim < 3:
-        return x.new_zeros(len(x), BINS)
+    """The share of each example's power in bands of frequency, from the lowest to half a cycle a place, all but its mean; x (B, C, *S) -> (B, bands), each
+    as wide as one cycle over the shortest side, or wider."""
+    bins = min(BINS, min(x.shape[2:], default=2) // 2)
+    if bins < 2:
+        return x.new_zeros(len(x), 1)
     axes = tuple(range(2, x.ndim))
     power = torch.fft.fftn(x.double(), dim=axes).abs().square().mean(1).flatten(1)
     grids = torch.meshgrid(*(torch.fft.fftfreq(side, device=x.device) for side in x.shape[2:]), indexing="ij")
     radius = torch.stack(grids).square().sum(0).sqrt().flatten()
-    band = (radius / 0.5 * BINS).long().clamp(max=BINS - 1)
+    band = (radius / 0.5 * bins - 0.5).round().long().clamp(0, bins - 1)
     power[:, 0] = 0
-    shares = torch.zeros(len(x), BINS, dtype=power.dtype, device=x.device).index_add(1, band, power)
+    shares = torch.zeros(len(x), bins, dtype=power.dtype, device=x.device).index_add(1, band, power)
     return shares / shares.sum(1, keepdim=True).clamp(min=1e-12)

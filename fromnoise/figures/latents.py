@@ -25,10 +25,10 @@ def latents(model: Autoencoding, data: Dataset, page: LatentPage) -> Image.Image
         channels.bar(numbers, noisy, color=COLOURS[5], width=0.4, label="of it, sampling noise")
     channels.legend(fontsize=8, **PLAIN)
     dress(channels, "Channels of the latents", "channel")
-    bands = [(i + 0.5) / 2 / len(page.pixels) for i in range(len(page.pixels))]
+    channels.xaxis.get_major_locator().set_params(integer=True)
     for i, (name, shares) in enumerate((("latents", page.spectrum), ("examples", page.pixels))):
-        if any(shares):
-            power.plot(bands, [max(share, 1e-6) for share in shares], color=COLOURS[i], linewidth=1.6, label=name)
+        if len(shares) > 1:  # by bands of their own
+            power.plot([(j + 1) / 2 / len(shares) for j in range(len(shares))], shares, "o-", markersize=3, color=COLOURS[i], linewidth=1.6, label=name)
     power.legend(fontsize=8, **PLAIN)
     dress(power, "Share of power by frequency", "cycles a place", log=True)
     below = raster(made)

@@ -7,13 +7,18 @@ import torch
 from torch import nn
 
 from fromnoise.autoencoders import AUTOENCODERS
+from fromnoise.autoencoders.vq import FSQ, Codebook
 from fromnoise.config import build
 from fromnoise.draws import Draws
 from fromnoise.errors import Usage
+from tests.parts import stirred
 
 SMALL = {
     "conv_ae": {"widths": [8, 16, 24], "latent": 5},
     "conv_vae": {"widths": [8, 12], "latent": 3},
+    "kl": {"width": 8, "levels": [1, 2, 2], "blocks": 1, "attention": [1]},
+    "tiny": {"width": 8, "blocks": [1, 2, 1]},
+    "vq": {"width": 8, "levels": [1, 2], "blocks": 1, "codes": 16},
 }
 SIDES = {1: (21,), 2: (16, 13), 3: (5, 9, 8)}
 
@@ -21,7 +26,8 @@ SIDES = {1: (21,), 2: (16, 13), 3: (5, 9, 8)}
 def made(name: str, shape: tuple[int, ...], **settings) -> nn.Module:
     torch.manual_seed(0)
     thing = AUTOENCODERS[name]
-    return build(AUTOENCODERS, {"name": name, **SMALL.get(name, {}), **settings}, "autoencoder", **thing.fitting(shape))
+    made = build(AUTOENCODERS, {"name": name, **SMALL.get(name, {}), **settings}, "autoencoder", **thing.fitting(shape))
+    return stirred(made) if name in ("kl", "vq") else made  # whose attention adds nothing at first
 
 
 @pytest.mark.parametrize("axes", SIDES)
@@ -97,6 +103,16 @@ def test_a_variational_autoencoder_costs_its_divergence(name, shape):
     assert autoencoder(x).x_hat.abs().max() <= 1
 
 
+def test_defaults_are_the_published_sizes():
+    """Stable Diffusion's, latent diffusion's vq-f4 in millions, and TAESD's encoder counted by hand: 10 blocks of 3 convolutions, 3 of stride 2."""
+    with torch.device("meta"):
+        kl, vq, tiny = (sum(p.numel() for p in AUTOENCODERS[name]().parameters()) for name in ("kl", "vq", "tiny"))
+        encoder = sum(p.numel() for p in AUTOENCODERS["tiny"]().encoder.parameters())
+    assert kl == 83_653_863 and round(vq / 1e6, 2) == 55.32
+    assert encoder == (3 * 9 + 1) * 64 + 30 * (64 * 9 + 1) * 64 + 3 * 64 * 9 * 64 + (64 * 9 + 1) * 4
+    assert tiny - encoder < 1_500_000
+
+
 def test_mlp_vae_has_the_published_layers():
     """784 -> 400 -> 2 · 20 and 20 -> 400 -> 784, with their biases."""
     autoencoder = made("mlp_vae", (1, 28, 28))
@@ -112,7 +128,7 @@ def test_the_log_variance_does_not_overflow():
     autoencoder = made("conv_vae", (1, 8, 8))
     with torch.no_grad():
         autoencoder.encoder[-1].bias.copy_(torch.tensor([0, 0, 0, 1e4, -1e4, 0]))
-    _, log_variance = autoencoder.moments(torch.zeros(1, 1, 8, 8))
+    log_variance = autoencoder.moments(torch.zeros(1, 1, 8, 8))[1].detach()
     assert float(log_variance[:, 0].max()) == 20 and float(log_variance[:, 1].min()) == -30
 
 
@@ -124,8 +140,62 @@ def test_the_log_variance_does_not_overflow():
         ("conv_vae", {"widths": [8, 0]}, "widths is 1 or more"),
         ("conv_vae", {"latent": 0}, "latent is 1 or more"),
         ("mlp_vae", {"hidden": 0}, "hidden is 1 or more"),
+        ("kl", {"attention": [3]}, "attention names levels 0 to 2"),
+        ("kl", {"groups": 3}, "8 channels do not make 3 groups"),
+        ("tiny", {"blocks": []}, "levels is 1 or more"),
+        ("vq", {"fsq": [8, 1]}, "fsq is 2 or more"),
+        ("vq", {"fsq": [8, 5], "latent": 3}, "leave latent out"),
+        ("vq", {"codes": 0}, "codes is 1 or more"),
     ],
 )
 def test_what_cannot_be_built_is_refused(name, settings, words):
     with pytest.raises(Usage, match=words):
         made(name, (3, 8, 8), **settings)
+
+
+def test_a_codebook_takes_the_nearest_vector_and_lets_gradients_through():
+    """Equation 3 of van den Oord et al. 2017, the codes' and the commitment's gradients apart."""
+    codebook, z = Codebook(3, 2), torch.tensor([[[0.9, -2.1], [1.2, 0.3]]], requires_grad=True)  # (1, 2, 2): two places
+    with torch.no_grad():
+        codebook.embedding.weight.copy_(torch.tensor([[1.0, 1.0], [-2.0, 0.0], [9.0, 9.0]]))
+    rounded, cost = codebook(z)
+    nearest = torch.tensor([[[1.0, -2.0], [1.0, 0.0]]])
+    assert torch.allclose(rounded, nearest) and codebook.indices(z.detach()).tolist() == [[0, 1]]
+    error = z.detach() - nearest
+    assert torch.allclose(cost, 1.25 * error.square().mean().view(1))
+    (rounded * torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])).sum().backward(retain_graph=True)
+    assert z.grad.tolist() == [[[1.0, 2.0], [3.0, 4.0]]] and codebook.embedding.weight.grad is None
+    z.grad = None
+    cost.sum().backward()
+    assert torch.allclose(z.grad, 0.25 * 2 * error / 4)
+    assert torch.allclose(codebook.embedding.weight.grad[:2], -2 * error[0].T / 4) and not codebook.embedding.weight.grad[2].any()
+
+
+@pytest.mark.parametrize("levels", [[8, 5, 5, 5], [2, 3, 4], [7]])
+def test_finite_scalars_are_as_many_as_their_levels_say(levels):
+    """Evenly spaced from -1 on, 0 at 0, each a fixed point's image, with the tanh's gradient."""
+    z = (torch.linspace(-6, 6, 4001).expand(len(levels), -1)[None]).clone().requires_grad_()
+    rounded, cost = FSQ(levels)(z)
+    for channel, count in zip(rounded[0], levels, strict=True):
+        expected = (torch.arange(count) - count // 2) / (count // 2)
+        assert torch.equal(channel.detach().unique(), expected)
+        assert channel.diff().min() >= 0 and float(channel[2000].detach()) == 0
+    rounded.sum().backward()
+    assert z.grad.min() > 0 and z.grad[0, :, 0].max() < z.grad[0, :, 2000].min() and cost.tolist() == [0]
+
+
+@pytest.mark.parametrize("settings", [{}, {"fsq": [4, 4, 3]}])
+def test_vq_diffuses_what_is_not_rounded_and_decodes_what_is(settings):
+    autoencoder, x = made("vq", (1, 8, 8), **settings), torch.randn(2, 1, 8, 8)
+    z, coded = autoencoder.encode(x), autoencoder(x)
+    rounded, cost = autoencoder.quantise(z)
+    assert torch.equal(coded.z, z) and torch.equal(coded.cost, cost) and not torch.allclose(z, rounded)
+    assert torch.equal(coded.x_hat, autoencoder.decode(z)) and torch.equal(coded.x_hat, autoencoder.decoder(rounded))
+
+
+def test_tiny_bounds_what_it_decodes():
+    autoencoder = made("tiny", (1, 8, 8))
+    z = torch.full((1, 4, 2, 2), 60.0)
+    assert torch.allclose(autoencoder.decode(z), autoencoder.decode(2 * z)) and not torch.allclose(
+        autoencoder.decode(z), autoencoder.decode(z / 60)
+    )
