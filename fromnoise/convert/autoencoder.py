@@ -60,13 +60,17 @@ UNSCALED = Scale((0.0,), (1.0,))
 
 
 class Taken(NamedTuple):
-    """An autoencoder of another library: its node, the examples' channels, its weights by our names, its scale, and what is to be said of it."""
+    """An autoencoder of another library: its folder, node, the examples' channels, its weights by our names, its scale, what is to be said of it; and
+    the channels of its latents, and how many places a side are one of them."""
 
+    path: Path
     node: dict[str, Any]
     channels: int
     tensors: dict[str, Tensor]
     scale: Scale
     notes: tuple[str, ...]
+    latent: int
+    factor: int
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ def read(path: str | Path) -> Taken:
     named = to_ours(kind.rows(autoencoder), tensors)
     if wrong := misfit(autoencoder.state_dict(), named):
         raise Problem(f"{place}: {FILE} and the weights do not belong together: {wrong}")
-    return Taken(node, c["in_channels"], named, scale(c), (*notes, *off(FILE, config, kind.fields, ())))
+    said = (*notes, *off(FILE, config, kind.fields, ()))
+    return Taken(place, node, c["in_channels"], named, scale(c), said, autoencoder.latent, autoencoder.factor)
 
 
 def _is_autoencoder(file: Path) -> bool:

@@ -1,12 +1,15 @@
 """The first stage of latent diffusion: an autoencoder that is trained already, and stays as it is."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from .. import convert
 from ..autoencoders import AUTOENCODERS, Autoencoder
+from ..config import Recipe
 from ..device import best
 from ..errors import Problem, Usage
 from ..runs import Run, digest
@@ -50,7 +53,7 @@ class FirstStage(Autoencoder):
 
     def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         if len(shape) != len(self.shape) or shape[0] != self.shape[0]:
-            what = f"the autoencoder {self.node['path']} was trained on examples of shape {self.shape}, and these are {tuple(shape)}"
+            what = f"the autoencoder {self.node['path']} is of examples of {self.shape[0]} channels and {len(self.shape) - 1} axes, and these are {tuple(shape)}"
             raise Usage(f"{what}; train one on such data, or bring the data to its channels (data.channels)")
         return self.inner.latent_shape(shape)
 
@@ -93,6 +96,8 @@ def digest_of(autoencoder: Autoencoder) -> str:
 
 def load_autoencoder(path: str | Path, device: str | torch.device | None = None, trust: bool = False, weights: str = "last") -> Autoencoding:
     """The trained autoencoder of a run folder, its averaged weights, ready to encode and decode. Raises Usage where the run is of something else."""
+    if not (Path(path) / "config.yaml").is_file() and (Path(path) / "config.json").is_file():
+        return _foreign(path).to(best(device))
     run = Run(path)
     recipe = run.recipe(trust)
     if not recipe.reconstructs:
@@ -102,6 +107,17 @@ def load_autoencoder(path: str | Path, device: str | torch.device | None = None,
     model = build_autoencoder(recipe)
     run.load_weights(model, weights)
     return model.to(best(device)).eval()
+
+
+def _foreign(path: str | Path) -> Autoencoding:
+    """The autoencoder of a folder in diffusers' layout."""
+    found = convert.autoencoder.read(path)
+    recipe = Recipe(autoencoder=found.node, shape=(found.channels, *[found.factor] * 2))  # its sides are of no account
+    model = build_autoencoder(recipe)
+    model.autoencoder.load_state_dict(found.tensors)
+    for note in found.notes:
+        print(f"fromnoise: {note}", file=sys.stderr)
+    return model.eval()
 
 
 STAGES = AUTOENCODERS | {"run": first_stage}

@@ -57,9 +57,10 @@ def from_foreign(foreign: Any) -> Model:
     """The model of another library that `convert.read` took; what is to be said of it is. Raises Problem where its weights are not of its settings."""
     recipe = Recipe.of(foreign.config)
     model = build(recipe, example_of(recipe))
-    if wrong := misfit(model.state_dict(), foreign.tensors):
+    lacking = next((f"they lack {name}" for name in model.state_dict() if name not in foreign.tensors and name not in model.unsaved), None)
+    if wrong := lacking or misfit(model.state_dict(), foreign.tensors):
         raise Problem(f"the weights and config.json do not belong together: {wrong}")
-    model.load_state_dict(foreign.tensors)
+    model.load_state_dict(foreign.tensors, strict=False)
     for note in foreign.notes:
         print(f"fromnoise: {note}", file=sys.stderr)
     return model

@@ -170,7 +170,7 @@ def test_another_autoencoder_has_another_cache_and_damage_is_made_anew(trained, 
         ({"autoencoder": "conv_vae"}, "conv_vae is not trained; train it by a recipe of its own"),
         ({"autoencoder": "runs/nowhere"}, "the autoencoder runs/nowhere is not there; train it first"),
         ({"autoencoder": {"name": "run"}}, "needs path"),
-        ({"data": {"name": "tests.parts:paired"}}, r"was trained on examples of shape \(1, 8, 8\), and these are \(3, 8, 8\)"),
+        ({"data": {"name": "tests.parts:paired"}}, r"is of examples of 1 channels and 2 axes, and these are \(3, 8, 8\)"),
         ({"conditions": [{"name": "image", "hint": "masked"}]}, "channels has no latents"),
     ],
 )
