@@ -99,6 +99,7 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
         (lambda saved: saved["state"].update(steps=3), "no setting 'steps'"),
         (lambda saved: saved["state"].update(micro_batches=10**30), "micro_batches is a whole number from 1"),
         (lambda saved: saved["optimizer"].update(param_groups=float("nan")), "does not fit the settings"),
+        (lambda saved: saved.update(run=torch.ones(2)), "is of another run"),
         (lambda saved: saved["ema"].update(average=None), "does not fit the settings"),
     ],
 )
