@@ -29,7 +29,12 @@ def build(table: Mapping[str, Any], node: Any, what: str, nested: Nested | None 
     `given` are arguments that the node may not set; `nested` builds arguments of those types from nodes of their own; a `kind` is what is made.
     """
     thing, settings, what = _named(table, node, what)
-    made = call(thing, settings, what, nested, **given)
+    try:
+        made = call(thing, settings, what, nested, **given)
+    except (TypeError, AttributeError) as error:  # of what is no part of a recipe, though it can be called; ours are checked before
+        if thing in table.values():
+            raise
+        raise Usage(f"{what} cannot be made, with {type(error).__name__}: {error}; name a function or class that takes what it is given") from error
     if not isinstance(made, kind):
         raise Usage(f"{what} makes a {type(made).__name__}, no {kind.__name__}; name one that makes a fromnoise {kind.__name__}")
     return made

@@ -65,7 +65,7 @@ class Run:
 
     def check_own(self, file: Path, run: Any) -> None:
         """Raises Problem where a file says that it is of another run; what says nothing may be of any."""
-        if run and self.id not in (None, run):
+        if not isinstance(run, str | None) or (run and self.id not in (None, run)):
             raise Problem(f"{file} is of another run than {self.path / 'config.yaml'}; put back the file that belongs here")
 
     def write_recipe(self, recipe: Recipe) -> None:

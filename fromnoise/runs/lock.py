@@ -18,7 +18,10 @@ def locked(path: str | Path) -> Iterator[None]:
 
     The lock is the operating system's, so it ends with its process, however that ends. It lies beside the folder, which may be renamed.
     """
-    path = Path(path).resolve()
+    try:
+        path = Path(path).resolve()
+    except (RuntimeError, OSError) as error:  # a link to itself
+        raise Problem(f"{path} leads nowhere: {error}; choose another --out, or remove that link") from error
     if not path.name:
         raise Problem(f"{path} is no place for a run folder; choose another --out")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -33,9 +33,10 @@ def entries(file: Path) -> Iterator[Entry]:
     for line in file.read_text(errors="replace").splitlines():
         try:
             entry = parse_json(line)
-        except json.JSONDecodeError:
+            json.dumps(entry, ensure_ascii=False).encode()  # half a letter, which no file can hold
+        except (json.JSONDecodeError, UnicodeEncodeError):
             continue
-        if isinstance(entry, dict) and isinstance(entry.get("step"), (int, float)):
+        if isinstance(entry, dict) and isinstance(entry.get("step"), (int, float)) and isinstance(entry.get("event", ""), str):
             yield entry
 
 

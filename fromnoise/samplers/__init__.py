@@ -26,8 +26,13 @@ ORDER: dict[str, int] = {"ddim": 1, "euler": 1, "iadb": 1, "heun": 2, "edm": 2, 
 def stepper(sampler: str | Sampler, randn: Randn | None = None, options: Mapping[str, Any] | None = None) -> Sampler:
     """The sampler (of `SAMPLERS`, `module:name` or itself) with options and noise bound: (denoise, x, levels) -> steps. Raises Usage for unknown ones."""
     sampler = lookup(SAMPLERS, sampler, "sampler")
-    parameters = inspect.signature(sampler).parameters
-    known, name = [key for key in list(parameters)[3:] if key != "randn"], getattr(sampler, "__name__", sampler)
+    name = getattr(sampler, "__name__", sampler)
+    try:
+        (signature := inspect.signature(sampler)).bind(None, None, None)
+    except (TypeError, ValueError) as error:
+        raise Usage(f"{name} is no sampler, which is called (denoise, x, levels, **options); name one of: {', '.join(SAMPLERS)}") from error
+    parameters = signature.parameters
+    known = [key for key in list(parameters)[3:] if key != "randn"]
     for key, value in (options or {}).items():
         if key not in known:
             raise Usage(f"{name} has no option {key!r}" + (nearest(key, known) if known else "; it takes none"))

@@ -12,6 +12,7 @@ from .settings import Settings
 
 LOOKS = 0.1  # of a run's time at most that its looks take: held-out losses and grids; and as much again the end
 FORWARD = 3  # forward passes in the time of a training step
+Count, Seconds = Annotated[int, Within(0, 10**12)], Annotated[float, Within(0, 10**12)]
 FEW = 16  # examples that a held-out loss is of at least
 
 
@@ -19,26 +20,26 @@ FEW = 16  # examples that a held-out loss is of at least
 class State:
     """Where a run is. It is saved with the run, so that a resumed one goes on exactly as it would have."""
 
-    step: int = 0
-    images: int = 0
-    seconds: float = 0.0
-    total: int | None = None  # images of the whole run; None until the speed of its first part has been measured
-    evals: int = 0  # evaluations in the whole run
+    step: Count = 0
+    images: Count = 0
+    seconds: Seconds = 0.0
+    total: Count | None = None  # images of the whole run; None until the speed of its first part has been measured
+    evals: Count = 0  # evaluations in the whole run
     minutes: float | None = None  # that `total` was made of
-    expected: float = 0.0  # images of the whole run, as far as its speed says before its length is decided
-    held_out: int = 0  # examples that a held-out loss is taken of, once the first was
-    rows: int = 0  # of a grid, once the first was drawn
-    evaluated: int = 0  # images at the last evaluation
-    evaluating: float = 0.0  # seconds that evaluations took
-    bad_steps: int = 0  # non-finite steps in a row
-    skipped: int = 0  # in all
-    factor: float = 1.0  # on the learning rate, halved at every going back
+    expected: Seconds = 0.0  # images of the whole run, as far as its speed says before its length is decided
+    held_out: Count = 0  # examples that a held-out loss is taken of, once the first was
+    rows: Count = 0  # of a grid, once the first was drawn
+    evaluated: Count = 0  # images at the last evaluation
+    evaluating: Seconds = 0.0  # seconds that evaluations took
+    bad_steps: Count = 0  # non-finite steps in a row
+    skipped: Count = 0  # in all
+    factor: Annotated[float, Within(0, 1)] = 1.0  # on the learning rate, halved at every going back
     micro_batches: Annotated[int, Within(1, 1_000_000)] = 1  # in how many parts a process takes its share of a batch
     loss_sum: float = 0.0  # of the steps since the last line of the log
-    loss_count: int = 0
+    loss_count: Count = 0
     loss_ema: float | None = None
     kept: list[int] = field(default_factory=list)  # the steps of which weights are kept until newer ones come
-    keep: int = 0  # of how many, at most
+    keep: Count = 0  # of how many, at most
     plateau: Plateau = field(default_factory=Plateau)
 
     def restore(self, saved: Mapping[str, Any]) -> None:

@@ -320,6 +320,8 @@ def test_a_read_only_target_is_one_line(run, tmp_path, monkeypatch, capsys):
     ("words", "says"),
     [
         ("train r.yaml --out /", "/ is no place for a run folder; choose another --out"),
+        ("train r.yaml --out round", "round leads nowhere"),
+        ("sample RUN --trust -n 2 --sampler json:loads", "loads is no sampler, which is called (denoise, x, levels, **options)"),
         ("data hint p.png edges --channels os:system", "no channels 'os:system'; one of: grey, rgb, rgba"),
         ("data hint p.png edges --out p.png", "--out p.png is a file that is read"),
         ("edit sdedit RUN --image p.png --trust --out link.png", "--out link.png is a file that is read"),
@@ -329,11 +331,12 @@ def test_what_cannot_be_is_one_line_and_leaves_all_as_it_is(run, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     Image.new("L", (8, 8)).save("p.png")
     Path("link.png").symlink_to("p.png")
+    Path("round").symlink_to("round")
     Path("r.yaml").write_text("{data: 'tests.parts:blobs', network: {name: conv, width: 8}, train: {steps: 1, evals: 0}}")
     before = Path("p.png").read_bytes()
     code, out, err = call(monkeypatch, capsys, *(run if word == "RUN" else word for word in words.split()))
     assert code in (1, 2) and says in err and (out, err.count("\n")) == ("", 1)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["link.png", "p.png", "r.yaml"] and Path("p.png").read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link.png", "p.png", "r.yaml", "round"] and Path("p.png").read_bytes() == before
 
 
 @pytest.mark.parametrize("words", ["[1, 2", "5", "[]"])

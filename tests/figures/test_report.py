@@ -145,7 +145,8 @@ def test_an_empty_folder_has_its_report(tmp_path):
 def test_strange_contents_do_not_break_it(run, content):
     for name in ("summary.json", "environment.json", "evaluation.json", "config.yaml"):
         (run / name).write_text(content)
-    lines = ['{"step": 1, "loss": null, "event": null}', '{"step": 2, "held_out": 0.1, "held_out_by_level": [1]}']
+    lines = ['{"step": 1, "event": ["finished"]}', r'{"step": 1, "event": "\ud800"}']
+    lines += ['{"step": 1, "loss": null, "event": null}', '{"step": 2, "held_out": 0.1, "held_out_by_level": [1]}']
     (run / "log.jsonl").write_text("\n".join([content, *lines, '{"step": 3, "seconds": "x", "loss": 1}']))
     page(run)
 

@@ -286,6 +286,7 @@ def test_eps_from_pure_noise_is_refused_when_the_model_is_built():
         ({"network": "conv", "autoencoder": "builtins:object"}, "makes a object, no Autoencoder"),
         ({"network": "conv", "conditions": ["builtins:object"]}, "makes a object, no Condition"),
         ({"network": "conv", "source": "builtins:int"}, "does not tell its parameters"),
+        ({"network": "conv", "sample": {"clip": "os.path:join"}}, "clip os.path:join cannot be made, with TypeError"),
     ],
 )
 def test_recipes_that_cannot_be_built(config, says):

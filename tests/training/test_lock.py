@@ -97,8 +97,11 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
         (lambda saved: saved["state"].update(step="four"), "the state: step is a whole number"),
         (lambda saved: saved["state"].update(plateau=3), "mapping"),
         (lambda saved: saved["state"].update(steps=3), "no setting 'steps'"),
+        (lambda saved: saved["state"].update(loss_count=-1), "loss_count is a whole number from 0"),
+        (lambda saved: saved["state"].update(seconds=-5.0), "seconds is a finite number from 0"),
         (lambda saved: saved["state"].update(micro_batches=10**30), "micro_batches is a whole number from 1"),
         (lambda saved: saved["optimizer"].update(param_groups=float("nan")), "does not fit the settings"),
+        (lambda saved: saved.update(run=torch.ones(2)), "is of another run"),
         (lambda saved: saved["ema"].update(average=None), "does not fit the settings"),
     ],
 )
