@@ -96,9 +96,7 @@ def read(path: str | Path) -> Taken:
     config = weights.read_json(place / FILE)
     kind = KINDS[config["_class_name"]]
     c = checked(FILE, config, kind.fields, ())
-    refuse_if(
-        c["in_channels"] != c["out_channels"], c, "in_channels out_channels", "fromnoise's autoencoders have as many channels out as in"
-    )
+    refuse_if(c["in_channels"] != c["out_channels"], c, "in_channels out_channels", "fromnoise's have as many channels out as in")
     node, (tensors, notes) = kind.node(c), weights.read(place)
     autoencoder = built(kind, node, c["in_channels"])
     named = to_ours(kind.rows(autoencoder), tensors)
@@ -142,16 +140,9 @@ def scale(c: Config) -> Scale:
     """The mean and standard deviation that a configuration tells of its latents; in pipelines z_model = (z - mean) scaling_factor / std."""
     mean, std, shift = c.get("latents_mean"), c.get("latents_std"), c.get("shift_factor")
     refuse_if((mean is None) != (std is None), c, "latents_mean latents_std", "one is told without the other; restore the file")
-    refuse_if(
-        shift and mean is not None,
-        c,
-        "shift_factor latents_mean",
-        "both are told of, and no pipeline of diffusers reads both; leave one out",
-    )
+    refuse_if(shift and mean is not None, c, "shift_factor latents_mean", "both are told, and which of them counts is not; leave one out")
     for key in ("latents_mean", "latents_std") if mean is not None else ():
-        refuse_if(
-            len(c[key]) != c["latent_channels"], c, f"{key} latent_channels", "are of different numbers of channels; restore the file"
-        )
+        refuse_if(len(c[key]) != c["latent_channels"], c, f"{key} latent_channels", "are of different numbers of channels; restore it")
     refuse_if(std is not None and min(std) <= 0, c, "latents_std", "is not above 0; restore the file")
     return Scale(tuple(map(float, mean or (shift or 0.0,))), tuple(float(value) / c["scaling_factor"] for value in std or (1.0,)))
 
