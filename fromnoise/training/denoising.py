@@ -22,7 +22,7 @@ from ..evaluation.examples import example_conditions, spread
 from ..files import cache
 from ..model import Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, stage_of, with_high
 from ..progress import byte_size
-from .looks import Samples
+from .previews import Samples
 from .settings import TrainSettings
 
 MEASURED = 1024  # examples whose latents say what mean and std are
@@ -74,7 +74,7 @@ class Denoising:
 
     Settings: ClassVar[type] = TrainSettings
     passes: ClassVar[int] = len(TIMES)  # of a held-out example through the network
-    looks: ClassVar[type] = Samples
+    previews: ClassVar[type] = Samples
     model: Model
     settings: TrainSettings
     accelerator: Accelerator

@@ -17,7 +17,7 @@ from ..device import free_memory, out_of_memory, uncompiled
 from ..model import NotFinite
 from ..progress import console, duration
 from ..runs.folder import Run
-from .looks import STEP
+from .previews import STEP
 from .setup import Setup
 from .state import LOOKS, State
 
@@ -35,7 +35,7 @@ class Monitor:
         self.run, self.state, self.parts, self.settings, self.main = run, state, parts, parts.settings, parts.main
         self.most = self.micro_batch
         self.noted: list[int] = []  # signals
-        self.looks = parts.objective.looks(self)
+        self.previews = parts.objective.previews(self)
         self.mark()
         self.spoke, self.logged = time.perf_counter() - WAIT + 3, time.perf_counter()  # the first line soon
         self.console = console(stderr=True, quiet=quiet or not self.main)
@@ -66,7 +66,7 @@ class Monitor:
         if not state.step and state.total:
             self.warmup()
         if not state.step and self.main:
-            self.looks.first()
+            self.previews.first()
         if state.step:
             more = f"finished at step {state.step:,} already; a larger {self.settings.length} goes on"
             self.console.print(more if state.done >= 1 else f"resumed from step {state.step:,}")
@@ -169,7 +169,7 @@ class Monitor:
     @torch.no_grad()
     def evaluate(self, seconds: float | None = None) -> float | None:
         """The held-out loss, logged as a whole and by level, None where no examples are held out; and a grid, drawn in `seconds`, or in what is left
-        to looks. A signal ends it: what is missing is made up for when the run goes on."""
+        to previews. A signal ends it: what is missing is made up for when the run goes on."""
         began, mean, more, alone = time.perf_counter(), None, {}, self.parts.accelerator.num_processes == 1
         with self.parts.ema.applied(self.parts.parameters), uncompiled(), suppress(Abandoned):
             self.parts.model.eval()
@@ -182,7 +182,7 @@ class Monitor:
             taken = time.perf_counter() - began
             if self.main:
                 least = 0 if seconds is None else 1
-                rows = self.looks.grid(self.grid, STEP, (self.state.seconds_left(self.settings) if seconds is None else seconds) - taken, least)
+                rows = self.previews.grid(self.grid, STEP, (self.state.seconds_left(self.settings) if seconds is None else seconds) - taken, least)
                 self.state.rows = self.state.rows or rows
         self.parts.model.train()
         self.state.evaluating += time.perf_counter() - began
@@ -234,7 +234,7 @@ class Monitor:
             model.eval()
             if self.noted:
                 raise Abandoned
-            self.looks.finals(lambda part: part * share - (time.perf_counter() - began))
+            self.previews.finals(lambda part: part * share - (time.perf_counter() - began))
             model.train()
         if any((self.run.path / "samples").glob("step_*.png")):
             figures.progress(self.run.path)

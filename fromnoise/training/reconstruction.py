@@ -17,7 +17,7 @@ from ..draws import Draws
 from ..errors import Usage
 from ..model import Autoencoding, build_autoencoder
 from .denoising import Made, seeded
-from .looks import Reconstructions
+from .previews import Reconstructions
 from .settings import Part, Settings
 
 NONE_OF_IT = ("adapter", "conditions", "predict", "noise", "clock", "frame", "data_std", "source", "sample")
@@ -59,7 +59,7 @@ class Reconstruction:
 
     Settings: ClassVar[type] = AutoencoderSettings
     passes: ClassVar[int] = 1  # of a held-out example through the network
-    looks: ClassVar[type] = Reconstructions
+    previews: ClassVar[type] = Reconstructions
     model: Autoencoding
     settings: AutoencoderSettings
     accelerator: Accelerator
@@ -77,7 +77,7 @@ class Reconstruction:
         recipe = replace(recipe.with_defaults(), shape=data.shape, classes=data.classes)
         make = settings.parts["discriminator"]
         if make and len(data.shape) < 2:
-            raise Usage("train.discriminator looks at pictures, and the examples are points; leave it out")
+            raise Usage("train.discriminator is for pictures, and the examples are points; leave it out")
         with seeded(recipe):
             model = build_autoencoder(recipe, make and make(data.shape[0], len(data.shape) - 1))
         return Made(recipe, model, data, test)

@@ -12,7 +12,7 @@ import fromnoise.training.loop as training
 from fromnoise import config
 from fromnoise.errors import Usage
 from fromnoise.runs.folder import Run
-from fromnoise.training.looks import Samples
+from fromnoise.training.previews import Samples
 from fromnoise.training.loop import train
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.state import Pace, State
