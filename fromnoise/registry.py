@@ -8,6 +8,7 @@ from typing import Any
 from .errors import Usage, nearest
 
 PLUGIN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Name
+OWN: dict[str, None] = {}  # the parts of somebody's own that were found, in order
 PATHS = ("path", "root")  # settings whose values are a user's words, such as C:pictures, and name no part
 
 
@@ -24,6 +25,7 @@ def lookup(table: Mapping[str, Any], name: Any, what: str) -> Any:
         module, _, thing = name.partition(":")
         try:
             found = getattr(importlib.import_module(module), thing)
+            OWN.update({name: None})
         except (ImportError, AttributeError) as error:
             raise Usage(f"{what}: cannot import {name}: {error}; is it installed, or in the folder you are in?") from error
         except (Exception, SystemExit) as error:  # its own code is run

@@ -5,11 +5,13 @@ import difflib
 import io
 import os
 import sys
+import traceback
 from typing import Any
 
 import typer
 
 from ..errors import Problem
+from ..registry import OWN
 from ..synonyms import meant, plain
 from . import lib, train, sample, evaluate, runs, data, show, edit  # noqa: F401
 from .command import app
@@ -21,6 +23,7 @@ def main() -> None:
         sys.path.append(os.getcwd())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: names of files may be no UTF-8
+    OWN.clear()
     try:
         code = app(standalone_mode=False)
         if code == 130:  # so newer versions of Typer hand on an interruption, older ones as Abort
@@ -34,14 +37,19 @@ def main() -> None:
         said, code = "interrupted", 130
     except BrokenPipeError:
         sys.exit(141)
-    except (RuntimeError, MemoryError) as error:
-        from ..device import out_of_memory
-
-        if not out_of_memory(error):
-            raise
-        said, code = "the memory does not hold this; choose a smaller --batch, fewer steps or samples, or a smaller network", 1
     except OSError as error:
         said, code = f"{error.filename or 'a file'}: {error.strerror or error}", 1
+    except Exception as error:
+        from ..device import out_of_memory
+
+        if out_of_memory(error):
+            said, code = "the memory does not hold this; choose a smaller --batch, fewer steps or samples, or a smaller network", 1
+        elif OWN and not os.environ.get("FROMNOISE_TRACEBACK"):
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{type(error).__name__}: {' '.join(str(error).split())} ({at.filename}, line {at.lineno})"
+            said, code = f"with parts of your own ({', '.join(OWN)}), {said}; FROMNOISE_TRACEBACK=1 shows all of it", 1
+        else:
+            raise
     print(f"fromnoise: {said}", file=sys.stderr)
     sys.exit(code)
 
