@@ -6,6 +6,7 @@ from .conv_vae import ConvVAE
 from .encoder_decoder import EncoderDecoder
 from .kl import KL
 from .mlp_vae import MLPVAE
+from .tiling import Tiled
 from .tiny import Tiny
 from .vq import VQ
 
@@ -13,4 +14,4 @@ AUTOENCODERS: dict[str, type[Autoencoder]] = {
     "identity": Identity, "conv_ae": ConvAE, "mlp_vae": MLPVAE, "conv_vae": ConvVAE, "kl": KL, "tiny": Tiny, "vq": VQ,
 }  # fmt: skip
 
-__all__ = ["AUTOENCODERS", "KL", "MLPVAE", "VQ", "Autoencoder", "ConvAE", "ConvVAE", "EncoderDecoder", "Identity", "Tiny"]
+__all__ = ["AUTOENCODERS", "KL", "MLPVAE", "VQ", "Autoencoder", "ConvAE", "ConvVAE", "EncoderDecoder", "Identity", "Tiled", "Tiny"]
