@@ -127,7 +127,7 @@ class Norms:
     def next_pass(self) -> None:
         self.known, self.found = self.known | self.found, {}
 
-    def _normalise(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def _normalise(self, layer: nn.GroupNorm, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         x, groups, ones = inputs[0], layer.num_groups, [1] * (inputs[0].ndim - 2)
         wide = x.reshape(len(x), groups, -1, *x.shape[2:]).to(torch.promote_types(x.dtype, torch.float32))
         if layer not in self.known:
@@ -178,10 +178,11 @@ def reach(network: nn.Module) -> float:
     far, stride = 0.0, 1.0
     for layer in network.modules():
         if isinstance(layer, WINDOWS):
-            kernel, step, pad = ((n if isinstance(n, int) else n[0]) for n in (layer.kernel_size, layer.stride, layer.padding))
+            sizes = (getattr(layer, key) for key in ("kernel_size", "stride", "padding"))
+            kernel, step, pad = (n if isinstance(n, int) else n[0] for n in sizes)
             far, stride = far + max(pad, kernel - 1 - pad) * stride, stride * step
         elif isinstance(layer, nn.Upsample):
-            stride /= layer.scale_factor
+            stride /= float(layer.scale_factor)  # type: ignore[arg-type]  # one for all axes
         elif not (isinstance(layer, POINTWISE) or any(True for _ in layer.children())):
             return math.inf
     return far
