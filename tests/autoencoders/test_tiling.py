@@ -16,7 +16,7 @@ EXACT = {  # and a tile that is hardly longer than what neighbours must share
     "conv_ae": (lambda axes: ConvAE(2, axes, (8, 16)), 24),
     "kl": (lambda axes: KL(2, axes, **KL_SMALL, middle=False), 52),
 }
-SIDES = {1: (171,), 2: (90, 61), 3: (34, 9, 8)}
+SIDES = {1: (171,), 2: (90, 41), 3: (34, 9, 8)}
 
 
 def scene(axes: int) -> torch.Tensor:
