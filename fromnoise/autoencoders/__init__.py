@@ -8,6 +8,7 @@ from .encoder_decoder import EncoderDecoder
 from .kl import KL
 from .losses import Measure, bce, loss
 from .mlp_vae import MLPVAE
+from .tiling import Tiled
 from .tiny import Tiny
 from .vq import VQ
 

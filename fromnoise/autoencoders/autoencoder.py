@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..draws import Draws
@@ -67,6 +68,9 @@ def kl(mean: Tensor, log_variance: Tensor | None) -> Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, 1)) of each example in nats, (B,) (Kingma & Welling 2014, appendix B); 0 where there is no variance."""
     if log_variance is None:
         return mean.new_zeros(len(mean))
+    mean, log_variance = (
+        part.to(torch.promote_types(part.dtype, torch.float32)) for part in (mean, log_variance)
+    )  # bfloat16 loses what little differs
     return (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1) / 2
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..autoencoders import KL, VQ, EncoderDecoder, Tiny
+from ..autoencoders import AUTOENCODERS, KL, VQ, EncoderDecoder, Tiny
 from ..autoencoders.kl import Downsample, ResBlock
 from ..autoencoders.vq import Codebook
 from ..errors import Problem, Usage
@@ -112,7 +112,7 @@ def _is_autoencoder(file: Path) -> bool:
 
 def write(path: str | Path, node: Mapping[str, Any], channels: int, tensors: Mapping[str, Tensor], scale: Scale = UNSCALED) -> str:
     """Writes an autoencoder's node and weights as a folder in diffusers' layout; the class that reads it. Raises Problem where diffusers has none."""
-    kind = next((kind for kind in KINDS.values() if kind.ours.__name__.lower() == node["name"]), None)
+    kind = next((kind for kind in KINDS.values() if kind.ours is AUTOENCODERS.get(node["name"])), None)
     if kind is None:
         raise Problem(f"diffusers has no counterpart of the autoencoder {node['name']}; exported can be kl, tiny, vq")
     exportable(node, {"axes": 2}, kind.name)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from fromnoise.autoencoders import AUTOENCODERS
+from fromnoise.autoencoders.autoencoder import kl
 from fromnoise.autoencoders.vq import FSQ, Codebook
 from fromnoise.config import build
 from fromnoise.draws import Draws
@@ -199,3 +200,12 @@ def test_tiny_bounds_what_it_decodes():
     assert torch.allclose(autoencoder.decode(z), autoencoder.decode(2 * z)) and not torch.allclose(
         autoencoder.decode(z), autoencoder.decode(z / 60)
     )
+
+
+def test_a_small_divergence_is_counted_in_half_precision():
+    """Of 10,000 values that are each 1e-6 nats off a standard normal one, which bfloat16 alone rounds to nothing."""
+    mean, log_variance = torch.zeros(1, 10_000), torch.full((1, 10_000), 0.002)
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Normal(0.0, (log_variance / 2).exp()), torch.distributions.Normal(0.0, 1.0)
+    ).sum()
+    assert float(kl(mean.bfloat16(), log_variance.bfloat16())) == pytest.approx(float(expected), rel=0.05)

@@ -16,7 +16,7 @@ WIDE = 96  # channels from which a CPU's convolutions gain more from channels la
 def conv_class(axes: int) -> type[nn.Module]:
     """The convolution on 1, 2 or 3 axes; raises Usage for other numbers."""
     if axes not in CONVS:
-        raise Usage(f"this network needs examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp")
+        raise Usage(f"this network needs examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp, or autoencoder=mlp_vae")
     return CONVS[axes]
 
 
