@@ -17,7 +17,7 @@ from ..errors import Problem, Usage
 from ..networks import ADAPTERS, NETWORKS, PRESETS, Adapter, Network, held
 from ..registry import PLUGIN, lookup
 from ..runs import misfit
-from .first_stage import STAGES
+from .first_stage import first_stage
 from .model import Model
 from .sampling import Sampling, schedule
 
@@ -70,9 +70,9 @@ def stage_of(node: Mapping[str, Any], trust: bool = False) -> Autoencoder:
     name = node["name"]
     if name in AUTOENCODERS and name not in FIRST:
         raise Usage(f"autoencoder: {name} is not trained; train it by a recipe of its own, without network, and then name its run: autoencoder=runs/mine")
-    if name not in STAGES and not PLUGIN.fullmatch(name):  # the folder itself
+    if name not in FIRST and not PLUGIN.fullmatch(name):  # the folder itself
         node = {**node, "name": "run", "path": name}
-    return make(STAGES, node, "autoencoder", kind=Autoencoder, trust=trust).requires_grad_(False)
+    return make({"identity": Identity, "run": first_stage}, node, "autoencoder", kind=Autoencoder, trust=trust).requires_grad_(False)
 
 def with_high(recipe: Recipe) -> Recipe:
     """The recipe with its noise ended at `HIGH`, where it says nothing of an end, its prediction is blind at the whole schedule's, and that is the cure."""

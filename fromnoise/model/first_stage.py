@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import convert
-from ..autoencoders import AUTOENCODERS, Autoencoder
+from ..autoencoders import Autoencoder
 from ..config import Recipe
 from ..device import best
 from ..errors import Problem, Usage
@@ -118,6 +118,3 @@ def _foreign(path: str | Path) -> Autoencoding:
     for note in found.notes:
         print(f"fromnoise: {note}", file=sys.stderr)
     return model.eval()
-
-
-STAGES = AUTOENCODERS | {"run": first_stage}

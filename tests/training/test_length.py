@@ -12,8 +12,8 @@ import fromnoise.training.loop as training
 from fromnoise import config
 from fromnoise.errors import Usage
 from fromnoise.runs.folder import Run
-from fromnoise.training.previews import Samples
 from fromnoise.training.loop import train
+from fromnoise.training.previews import Samples
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.state import Pace, State
 from tests.training.test_train import cut_short, recipe, same

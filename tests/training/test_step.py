@@ -16,8 +16,8 @@ from fromnoise.errors import Problem
 from fromnoise.model import Model
 from fromnoise.runs import Run
 from fromnoise.training.denoising import Denoising
-from fromnoise.training.previews import Samples
 from fromnoise.training.loop import train
+from fromnoise.training.previews import Samples
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.step import Gradient
 from tests.parts import built, stirred
