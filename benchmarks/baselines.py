@@ -23,9 +23,10 @@ from fromnoise.config import Recipe  # noqa: E402
 from fromnoise.device import keep_memory, machine, precision  # noqa: E402
 from fromnoise.draws import Draws  # noqa: E402
 from fromnoise.model import build  # noqa: E402
+from fromnoise.training.denoising import Denoising  # noqa: E402
 from fromnoise.training.optim import OPTIMIZERS  # noqa: E402
 from fromnoise.training.settings import TrainSettings  # noqa: E402
-from fromnoise.training.step import Gradient, stratified  # noqa: E402
+from fromnoise.training.step import Gradient  # noqa: E402
 
 CASES = {  # network, example, batch, their images a second
     "two_linear 7.4 M": ({"name": "two_linear"}, (1, 28, 28), 256, 2185.0),
@@ -49,12 +50,13 @@ def rate(node: dict, shape: tuple[int, ...], n: int, seconds: float = 8.0) -> tu
     model.denoiser.autocast = precision(device)
     parameters, accelerator, settings = list(model.parameters()), Accelerator(cpu=True, mixed_precision="no"), TrainSettings(steps=1)
     optimizer = OPTIMIZERS["adamw"](parameters, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0)
-    gradient = Gradient(accelerator, model, parameters, settings, 1)
+    objective = Denoising(model, settings, accelerator)
+    gradient = Gradient(accelerator, model, parameters, settings, objective.loss, 1)
     x, times = torch.randn(n, *shape), []
     while len(times) < 3 or sum(times) < seconds:
         began = time.perf_counter()
         draws = Draws.fixed(n, len(times))
-        gradient(model.noise(stratified(draws.of("levels"))), {"x": x}, draws.randn(*shape), draws)
+        gradient(objective.drawn({"x": x}, draws, 0.0), draws)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         times.append(time.perf_counter() - began)

@@ -29,11 +29,12 @@ from fromnoise.convert import dit, to_theirs, unet
 from fromnoise.device import best, keep_memory, machine, peak_memory, precision, reset_peak
 from fromnoise.draws import Draws
 from fromnoise.model import Model, build, expanded
+from fromnoise.training.denoising import Denoising
 from fromnoise.training.ema import EMA
 from fromnoise.training.optim import OPTIMIZERS
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.setup import prepare_network
-from fromnoise.training.step import Gradient, stratified
+from fromnoise.training.step import Gradient
 
 SMALL = {  # the 1.7 M UNet2DModel of diffusers' own course, but for how the class enters
     "name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 2, "attention": [1, 2], "head": 8, "compat": {"groups": 32}, "scale_shift": False,
@@ -65,12 +66,13 @@ def ours(case: str, device: torch.device, plain: bool) -> tuple[Model, Callable[
     parameters = list(model.parameters())
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     trained, optimizer = accelerator.prepare(model, OPTIMIZERS["adamw"](parameters, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0))
-    gradient, ema = Gradient(accelerator, trained, parameters, settings, 1), EMA(parameters, 500_000)
+    objective = Denoising(model, settings, accelerator)
+    gradient, ema = Gradient(accelerator, trained, parameters, settings, objective.loss, 1), EMA(parameters, 500_000)
     count = [0]
 
     def step(x: torch.Tensor, label: torch.Tensor) -> None:
         draws = Draws.fixed(len(x), count[0])
-        gradient(model.noise(stratified(draws.of("levels"))), {"x": x, "label": label}, draws.randn(*x.shape[1:], device=device), draws)
+        gradient(objective.drawn({"x": x, "label": label}, draws, 0.0), draws)
         optimizer.step()
         count[0] += 1
         if count[0] % 4 == 0:

@@ -24,11 +24,12 @@ from fromnoise.device import best, keep_memory, machine, peak_memory, precision,
 from fromnoise.draws import Draws
 from fromnoise.figures.figure import COLOURS, dress, figure, raster
 from fromnoise.model import build
+from fromnoise.training.denoising import Denoising
 from fromnoise.training.estimate import flop
 from fromnoise.training.optim import OPTIMIZERS
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.setup import prepare_network
-from fromnoise.training.step import Gradient, stratified
+from fromnoise.training.step import Gradient
 
 BASE = {"name": "unet", "width": 64, "levels": [1, 2, 2], "blocks": 2, "attention": [2]}
 SWEEPS: dict[str, list[dict]] = {
@@ -61,13 +62,14 @@ def row(case: dict) -> dict:
     prepare_network(model.denoiser.network, settings, device, own_process=True)
     parameters, accelerator = list(model.parameters()), Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     optimizer = OPTIMIZERS["adamw"](parameters, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0)
-    gradient = Gradient(accelerator, model, parameters, settings, 1)
+    objective = Denoising(model, settings, accelerator)
+    gradient = Gradient(accelerator, model, parameters, settings, objective.loss, 1)
 
     def step(rows: int) -> float:
         x = torch.randn(rows, *shape, device=device)
         began = time.perf_counter()
         draws = Draws.fixed(rows)
-        gradient(model.noise(stratified(draws.of("levels"))), {"x": x}, draws.randn(*shape, device=device), draws)
+        gradient(objective.drawn({"x": x}, draws, 0.0), draws)
         optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()

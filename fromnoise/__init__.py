@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # read by type checkers, and by `_homes`
     from .diffusion import LogitNormal as LogitNormal, LogNormal as LogNormal, Shifted as Shifted, Table as Table
     from .diffusion import clip as clip, guided as guided, loss as loss, threshold as threshold
     from .figures import gif as gif, grid as grid
-    from .model import Model as Model, Sampling as Sampling, load as load
+    from .model import Model as Model, Sampling as Sampling, load as load, load_autoencoder as load_autoencoder
     from .networks import MLP as MLP, Context as Context, Conv as Conv, Network as Network, TwoLinear as TwoLinear, UNet as UNet
     from .samplers import ddim as ddim, ddpm as ddpm, dpmpp_2m as dpmpp_2m, heun as heun, unipc as unipc, walk as walk
     from .training import train as train

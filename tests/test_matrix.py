@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from fromnoise.conditions import Label
+from fromnoise.config import Recipe
 from fromnoise.diffusion import PREDICT, SCHEDULES, WEIGHTS
 from fromnoise.errors import Usage
+from fromnoise.model import build_autoencoder
 from fromnoise.networks import NETWORKS
+from fromnoise.runs import Run
 from fromnoise.samplers import SAMPLERS
 from tests.parts import built
 
@@ -19,12 +22,20 @@ AXES = {
     "sampler": list(SAMPLERS),
     "label": ["none", "as it likes", *Label.ways],
     "weight": list(WEIGHTS),
+    "autoencoder": ["identity", "conv_ae", "conv_vae", "kl", "tiny", "vq"],
 }
 SMALL = {
     "mlp": {"width": 16, "depth": 1},
     "two_linear": {"width": 16, "vector": 8},
     "conv": {"width": 8, "kernel": 3},
     "unet": {"width": 8, "levels": [1, 2], "blocks": 1},
+}
+STAGES = {
+    "conv_ae": {"widths": [8, 8], "latent": 3, "groups": 4},
+    "conv_vae": {"widths": [8], "latent": 3},
+    "kl": {"width": 8, "levels": [1, 1], "blocks": 1, "latent": 3},
+    "tiny": {"width": 8, "blocks": [1, 1], "latent": 3},
+    "vq": {"width": 8, "levels": [1, 1], "blocks": 1, "codes": 16},
 }
 SHAPE = (2, 5, 6)
 
@@ -63,9 +74,25 @@ def test_the_rows_hold_every_pair():
     assert len(ROWS) < 2 * len(SAMPLERS) * len(SCHEDULES)
 
 
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """Runs of autoencoders, untrained."""
+    found = {"identity": {"name": "identity"}}
+    for name, settings in STAGES.items():
+        run, recipe = Run(tmp_path_factory.mktemp(name) / "run"), Recipe(autoencoder={"name": name, **settings}, shape=SHAPE)
+        run.path.mkdir()
+        run.write_recipe(recipe)
+        model = build_autoencoder(recipe)
+        if name == "tiny":  # whose pictures are in [0, 1] before they are in [-1, 1]
+            [*model.autoencoder.decoder.parameters()][-1].data.fill_(0.5)
+        run.save_weights(model, 0)
+        found[name] = {"name": "run", "path": str(run.path)}
+    return found
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row)))
-def test_every_pair_of_choices_trains_and_samples(row):
-    network, predict, noise, sampler, label, weight = row
+def test_every_pair_of_choices_trains_and_samples(row, stages):
+    network, predict, noise, sampler, label, weight, autoencoder = row
     torch.manual_seed(0)
     config = {
         "network": {"name": network, **SMALL.get(network, {})},
@@ -73,6 +100,7 @@ def test_every_pair_of_choices_trains_and_samples(row):
         "noise": {"name": noise, "high": 0.99 if predict == "eps" else 1.0},
         "conditions": {"none": [], "as it likes": ["label"]}.get(label, [{"name": "label", "enter": label}]),
         "sample": {"name": sampler, "steps": 3},
+        "autoencoder": stages[autoencoder],
     }
     if label in Label.ways and label not in NETWORKS[network].ways:
         with pytest.raises(Usage, match=f"cannot enter {NETWORKS[network].__name__} by {label}; it can by"):

@@ -1,7 +1,17 @@
 """Autoencoders: what is diffused <-> what is seen."""
 
-from .autoencoder import Autoencoder, Identity
+from .autoencoder import Autoencoder, Coded, Identity, drawn
+from .conv_ae import ConvAE
+from .conv_vae import ConvVAE
+from .discriminator import DISCRIMINATORS
+from .encoder_decoder import EncoderDecoder
+from .kl import KL
+from .losses import Measure, bce, loss
+from .mlp_vae import MLPVAE
+from .tiling import Tiled
+from .tiny import Tiny
+from .vq import VQ
 
-AUTOENCODERS: dict[str, type[Autoencoder]] = {"identity": Identity}
-
-__all__ = ["AUTOENCODERS", "Autoencoder", "Identity"]
+AUTOENCODERS: dict[str, type[Autoencoder]] = {
+    "identity": Identity, "conv_ae": ConvAE, "mlp_vae": MLPVAE, "conv_vae": ConvVAE, "kl": KL, "tiny": Tiny, "vq": VQ,
+}  # fmt: skip

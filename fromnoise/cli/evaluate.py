@@ -12,6 +12,7 @@ from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
 from .words import unused
 
+OF_SAMPLES = ("compare", "sweep", "sweep_steps", "clip_model", "likelihood", "pairs", "perceptual", "control")
 CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
 
 
@@ -78,7 +79,10 @@ class MeasureOptions:
     "evaluate runs/mnist --sweep 1,1.5,2,4", "evaluate runs/shapes --control runs/control_edges --control runs/control_colour",
     "evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000", without=("adapter",))  # fmt: skip
 def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) -> None:
-    """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches."""
+    """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches. Of an autoencoder: its
+    reconstructions the same way, and whether its latents can be diffused."""
+    if run.recipe.reconstructs:
+        return reconstructions(run, sampling, what)
     folder, own = lib.runs.Run(run.run), lib.config.call(lib.evaluation.EvaluateSettings, run.recipe.evaluate, "evaluate")
     distance = lib.evaluation.load_perceptual(what.perceptual) if what.perceptual else None
     hints, control = parse_controls(run, what.control)
@@ -115,6 +119,24 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
         print(f"{lib.figures.report(run.run)} now holds these figures")
     else:
         print(f"{file} holds these figures{'; they are quick ones, and the report shows full ones alone' if quick else ''}")
+
+
+def reconstructions(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) -> None:
+    """What an autoencoder keeps of held-out examples, and what its latents are like."""
+    unused("an autoencoder draws no samples", **{key: getattr(sampling, key) for key in vars(sampling)})
+    unused("an autoencoder's latents are measured, with -n, --quick and --features", **{key: getattr(what, key) for key in OF_SAMPLES})
+    folder, own = lib.runs.Run(run.run), lib.config.call(lib.evaluation.EvaluateSettings, run.recipe.evaluate, "evaluate")
+    model, protocol, (train, test) = lib.model.load_autoencoder(run.run, run.device, run.trust, run.weights), what.protocol(own, 0, run.device), run.data
+    with bar("evaluating, %", 100) as advance:
+        page = lib.evaluation.latent_page(model, test, protocol.n, lambda done, total: advance(100 * done // total))
+    out, how = console(width=max(100, console().width)), {"step": lib.evaluation.last_step(folder), "weights": run.weights, "network": protocol.features}
+    out.print(page.table())
+    print(lib.figures.write(lib.figures.latents(model, test, page), run.run / "latents.png"))
+    lib.evaluation.write_result(folder, page, how)
+    if len(model.shape) == 3:
+        card = lib.evaluation.score_reconstructions(model, train, test, protocol)
+        out.print(card.table())
+        print(f"{run.run / lib.evaluation.write_result(folder, card, how)} holds these figures")
 
 
 def measure_once(path: Path, device: str | None) -> None:

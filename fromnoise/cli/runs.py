@@ -13,16 +13,19 @@ from .options import Argument, Option, RunFolder, RunOptions
 REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "recipes": "config:recipes", "data": "data:DATASETS", "networks": "networks:NETWORKS", "presets": "networks:PRESETS", "adapters": "networks:ADAPTERS",
     "activations": "networks.layers.attention:ACTIVATIONS", "embeddings": "networks.layers.embed:EMBEDDINGS",
-    "autoencoders": "autoencoders:AUTOENCODERS", "conditions": "conditions:CONDITIONS", "hints": "conditions.hints:HINTS",
+    "autoencoders": "autoencoders:AUTOENCODERS", "discriminators": "autoencoders:DISCRIMINATORS", "conditions": "conditions:CONDITIONS",
+    "hints": "conditions.hints:HINTS",
     "encoders": "conditions.text:ENCODERS", "predictions": "diffusion:PREDICT", "schedules": "diffusion:SCHEDULES", "tables": "diffusion:BETAS",
     "spacings": "diffusion:SPACINGS", "frames": "diffusion.level:LENGTH", "clocks": "diffusion:CLOCKS", "sources": "diffusion:SOURCES",
     "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
     "penalties": "diffusion:PENALTIES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
     "trackers": "training.trackers:TRACKERS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES"}  # fmt: skip
-SETTINGS = {"train": "training:TrainSettings", "sample": "model:Sampling", "evaluate": "evaluation:EvaluateSettings"}  # and the denoiser's
+SETTINGS = {  # and the denoiser's, and those of an autoencoder's training
+    "train": "training:TrainSettings", "autoencoder": "training:AutoencoderSettings", "sample": "model:Sampling", "evaluate": "evaluation:EvaluateSettings"
+}  # fmt: skip
 GIVEN = ("split", "x0", "x", "level", "data_std", "weak", "guide", "init", "first", "draws", "done", "a", "b")  # not by a recipe
 OF_OTHERS = {  # by what names them: the schedule `table`, and `train`
-    "tables": ("n", "start", "end"), "spacings": ("n", "steps"),
+    "tables": ("n", "start", "end"), "spacings": ("n", "steps"), "discriminators": ("channels", "axes"),
     "optimizers": ("lr", "betas", "weight_decay", "amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay"),
 }  # fmt: skip
 Foreign = Annotated[Path, Argument(help="A folder as diffusers' save_pretrained writes it: a pipeline's, or a network's.")]

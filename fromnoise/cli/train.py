@@ -37,3 +37,10 @@ def estimate(recipe: Recipe, overrides: Overrides = None, seconds: Seconds = 10.
     """What training a recipe will take here: parameters, operations, memory, examples a second, time to finish. Nothing is kept."""
     settings = lib.config.load(recipe, overrides or [])
     print_table(lib.training.estimate(settings, seconds, device, trust, own_process=True).lines())
+
+
+@command(app, "encode cifar10_latent", "encode my.yaml autoencoder=runs/mine")
+def encode(recipe: Recipe, overrides: Overrides = None, device: Device = None, trust: BaseTrust = False) -> None:
+    """Encode a recipe's data through its autoencoder once and for all, as the first training on it would; flips as well, where the recipe asks for them."""
+    settings = lib.config.load(recipe, overrides or []).with_defaults()
+    print_table(lib.training.encode(settings, device, trust))

@@ -19,11 +19,18 @@ WIDTHS = {"tokens": "context_dim", "concat": "concat"}  # the settings of networ
 
 @dataclass(frozen=True)
 class Example:
-    """What one example of the data is: the shape (C, *S) or (D,) of x, the names of the classes, and the shape (C', *S) of its second picture."""
+    """What one example of the data is: the shape (C, *S) or (D,) of x, the names of the classes, the shape (C', *S) of its second picture; and
+    the first stage that it goes through before it is diffused, where there is one."""
 
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     image: tuple[int, ...] = ()
+    autoencoder: Any = None
+
+    @property
+    def diffused(self) -> tuple[int, ...]:
+        """The shape of what is diffused."""
+        return self.shape if self.autoencoder is None else self.autoencoder.latent_shape(self.shape)
 
 
 class Condition(nn.Module, ABC):
@@ -59,7 +66,7 @@ class Condition(nn.Module, ABC):
 
     def init_layers(self, network: Network, example: Example) -> None:
         """Makes the layers; keeps the place of the context where the condition enters, and the size *S of an example."""
-        self.place, self.size = PLACES[self.way(type(network))], tuple(example.shape[1:])
+        self.place, self.size = PLACES[self.way(type(network))], tuple(example.diffused[1:])
 
     def way(self, network: type[Network]) -> str:
         """The way into a network: `enter`, or the first of `ways` that the network has."""

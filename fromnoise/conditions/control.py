@@ -44,11 +44,12 @@ class Control(Picture):
 
     def init_layers(self, network: Network, example: Example) -> None:
         super().init_layers(network, example)
+        self.factor = getattr(example.autoencoder, "factor", 1)
         self.attach(network)
 
     def attach(self, network: Network) -> None:
         """Makes the branch, which begins as a copy of what the network is now."""
-        self.branch = Branch(network, self.shape[0], len(self.shape) - 1)
+        self.branch = Branch(network, self.shape[0], len(self.shape) - 1, self.factor)
 
     def networks(self) -> list[nn.Module]:
         return [self.branch]

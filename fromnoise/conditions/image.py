@@ -53,9 +53,6 @@ class Picture(Condition):
             raise Usage(f"a picture beside x has its size: {shape} does not lie beside {tuple(example.shape)}")
         return shape
 
-    def width(self, place: str, example: Example) -> int:
-        return self.value_shape(example)[0]
-
     def init_layers(self, network: nn.Module, example: Example) -> None:
         self.shape = self.value_shape(example)
 
@@ -87,9 +84,18 @@ class Image(Picture):
     ways = ("concat",)
     zeros: Tensor
 
+    def width(self, place: str, example: Example) -> int:
+        shape = self.value_shape(example)
+        if example.autoencoder is None:
+            return shape[0]
+        if shape[0] not in (1, example.shape[0]):
+            raise Usage(f"a picture of {shape[0]} channels has no latents, which are of {example.shape[0]}; choose another hint, or leave the autoencoder out")
+        return example.diffused[0]
+
     def init_layers(self, network: nn.Module, example: Example) -> None:
         super().init_layers(network, example)
-        self.register_buffer("zeros", torch.zeros(self.shape), persistent=False)
+        self.stage = (example.autoencoder, example.shape[0])  # in a tuple, as it is no part of this one
+        self.register_buffer("zeros", torch.zeros((self.width("concat", example), *example.diffused[1:])), persistent=False)
 
     def picture(self, value: Tensor) -> Tensor:
         """The values themselves, holes in a colour of their own."""
@@ -104,7 +110,13 @@ class Image(Picture):
         return self.known_of(value) if self.known_of else None
 
     def forward(self, value: Tensor) -> Context:
-        return Context(concat=value.to(self.zeros))
+        """The picture itself, or its latents where latents are diffused; a grey one in as many channels as these are of."""
+        autoencoder, channels = self.stage
+        value = value.to(self.zeros)
+        if autoencoder is not None:
+            with torch.no_grad():
+                value = autoencoder.encode(value.expand(-1, channels, *value.shape[2:]))
+        return Context(concat=value)
 
     def nothing(self, n: int) -> Tensor:
-        return self.zeros.expand(n, *self.shape)
+        return self.zeros.new_zeros(()).expand(n, *self.shape)

@@ -16,8 +16,9 @@ PLAIN = (int, float, str, bool, list, dict)
 def settings(thing: Callable[..., Any], given: Sequence[str] = ()) -> dict[str, str]:
     """Every setting that a recipe may give to a part: what it is unless said, what it may be, and what the part's docstring says of it; none of `given`."""
     hinted = thing.__init__ if inspect.isclass(thing) else thing if inspect.isroutine(thing) else type(thing).__call__
-    kinds, text = typing.get_type_hints(hinted, include_extras=True), inspect.getdoc(thing) or ""
-    every = dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ()
+    kinds, every = typing.get_type_hints(hinted, include_extras=True), dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ()
+    said_by = [part for part in thing.__mro__ if part is not object] if every and inspect.isclass(thing) else [thing]  # settings of any run, and its own
+    text = "\n".join(inspect.getdoc(part) or "" for part in said_by)
     found, made = {}, {each.name: each.default_factory for each in every if each.default_factory is not dataclasses.MISSING}
     for name, parameter in inspect.signature(thing).parameters.items():
         needed, kind = parameter.default is parameter.empty, kinds.get(name, Any)

@@ -19,6 +19,7 @@ SEED = Annotated[int, Within(-(2**63), 2**64 - 1)]  # as torch takes them
 SIDE = Annotated[int, Within(1, 2**20)]  # channels, or pixels
 TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6, 10**6)], "seed": SEED, "train": dict, "evaluate": dict,
          "shape": list[SIDE], "classes": list[str], "image": list[SIDE], "version": int, "id": str}  # fmt: skip
+FIRST = ("identity", "run")  # autoencoders that are there already: nothing, and that of another run
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
 WORDS = (*PATHS, "run", "image", "target", "label")  # settings that are a user's words, whatever these look like
 NUMBER = r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -91,9 +92,15 @@ class Recipe:
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value not in (None, {}, ())}
 
+    @property
+    def reconstructs(self) -> bool:
+        """Whether it is an autoencoder that is trained: one is named that is not there already, and no network, nor a base that has one."""
+        return self.autoencoder is not None and self.autoencoder.get("name") not in FIRST and self.network is None and self.base is None
+
     def with_defaults(self) -> "Recipe":
-        """The recipe with the default of every part that it does not name."""
-        return replace(self, **{key: value for key, value in DEFAULTS.items() if getattr(self, key) is None})
+        """The recipe with the default of every part that it does not name, and that has a place in it."""
+        keys = ("data",) if self.reconstructs else DEFAULTS
+        return replace(self, **{key: DEFAULTS[key] for key in keys if getattr(self, key) is None})
 
     def check_trusted(self, trust: bool, where: Any, data: bool = False) -> None:
         """Raises Problem where parts of the model are somebody's own (`module:Name`), whose code would run, unless they are trusted.

@@ -1,6 +1,5 @@
 """Folders in diffusers' layout: what is in them, read and written without executing anything."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from torch import Tensor
 
 from ..diffusion import Schedule
 from ..errors import Problem, Usage
-from ..files import replacing, vacant
-from . import dit, process, scheduler, unet, unet_condition, weights
+from ..files import vacant
+from . import autoencoder, dit, process, scheduler, unet, unet_condition, weights
 from .field import checked, off, refuse_if
 from .rows import to_ours, to_theirs
-from .weights import read_json
+from .weights import read_json, write_json
 
 Settings = Mapping[str, Any]
 KINDS = {unet.CLASS: unet, dit.CLASS: dit}
@@ -25,9 +24,10 @@ NETWORKS = {"unet": unet, "dit": dit}  # ours
 PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer"}
 PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  # of a UNet2DModel; DiTPipeline wants an autoencoder as well
 SCHEDULER = f"scheduler/{scheduler.FILE}"
-AUTOENCODERS = ("vae", "vqvae", "vqgan", "movq")  # parts of a pipeline
 ABSENT = (None, False, [None, None])  # what an index says of a part that is not there
-LOOPS = {"DDPMPipeline": None, "DDIMPipeline": "DDIMScheduler", "PNDMPipeline": "PNDMScheduler", "DiTPipeline": None}  # and what they make of a scheduler
+LOOPS = {  # and what they make of a scheduler
+    "DDPMPipeline": None, "DDIMPipeline": "DDIMScheduler", "PNDMPipeline": "PNDMScheduler", "DiTPipeline": None, "LDMPipeline": None
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,21 @@ def read(path: str | Path) -> Taken:
     names = own.get("classes") or _names(index, classes)
     conditions = [{"name": "label", "classes": classes, "drop": (own.get("drop") or 0.1) if null else 0.0}] if classes else []
     drawn["sample"] |= process.recalled(own, settings)
-    taken = {"network": network, "conditions": conditions, **drawn, "seed": 0, "shape": shape, "classes": names}
     tensors, said = weights.read(place)
-    return Taken(taken, to_ours(part.rows(config), tensors), (*notes, *said))
+    named, stage = to_ours(part.rows(config), tensors), _stage(home, index)
+    taken = {"network": network, "conditions": conditions, **drawn, "seed": 0, "shape": shape, "classes": names}
+    if stage:
+        refuse_if(stage.latent != shape[0], config, "in_channels", f"is not that of the latents of the autoencoder beside it, {stage.latent}")
+        taken |= {"autoencoder": {"name": "run", "path": str(stage.path.resolve())}, "shape": [stage.channels, *(stage.factor * side for side in shape[1:])]}
+        named |= {f"autoencoder.{name}": torch.tensor(values).expand(stage.latent).clone() for name, values in stage.scale._asdict().items()}
+        notes += stage.notes
+    return Taken(taken, named, (*notes, *said))
+
+
+def _stage(home: Path, index: Settings) -> "autoencoder.Taken | None":
+    """The autoencoder of a pipeline, whose latents its network works on."""
+    there = [name for name in autoencoder.PLACES if name and index.get(name) not in ABSENT]
+    return autoencoder.read(home / there[0]) if there else None
 
 
 def _check_index(path: Path, index: Settings) -> list[str]:
@@ -97,11 +109,7 @@ def _check_index(path: Path, index: Settings) -> list[str]:
     kind = index.get("_class_name", "this pipeline")
     kind = str(kind[-1] if isinstance(kind, list) and kind else kind)  # [module, class] where it is somebody's own
     for name, value in index.items():
-        if name in AUTOENCODERS and value not in ABSENT:
-            what = f"the network of {kind} works on the latents of its {name}"
-            raise Problem(f"{path}: {what}, which fromnoise does not read yet; take a pipeline that works on pixels")
-    for name, value in index.items():
-        if not (name in (*PLACES.values(), "scheduler", "id2label") or name.startswith("_") or value in ABSENT):
+        if not (name in (*PLACES.values(), *autoencoder.PLACES, "scheduler", "id2label") or name.startswith("_") or value in ABSENT):
             raise Problem(f"{path}: {name} {value!r} of {kind} has no counterpart here; take a pipeline of a network and a scheduler alone")
     return [f"{kind} is none of {', '.join(LOOPS)}; its network and scheduler are taken"] if index and kind not in LOOPS else []
 
@@ -148,13 +156,13 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:  # whole, or not at all
         whole = Path(beside) / path.name
         place = whole / PLACES[part.CLASS]
-        _write_json(place / "config.json", theirs)
+        write_json(place / "config.json", theirs)
         weights.write(place / f"{weights.NAME}.safetensors", tensors)
-        _write_json(whole / SCHEDULER, noise)
-        _write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ()), **process.remembered(config)})
+        write_json(whole / SCHEDULER, noise)
+        write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ()), **process.remembered(config)})
         if pipeline:
             parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
-            _write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
+            write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
         whole.replace(path)
     return pipeline or part.CLASS
 
@@ -185,12 +193,6 @@ def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor])
             raise Problem(f"diffusers' {part.CLASS} is conditioned on classes alone, added to the time embedding; this run on {own}")
     null = bool(conditions) and conditions[0].get("drop", 0.1) > 0
     return part, part.config(node, shape, 0 if table is None else len(table) - null, null), null
-
-
-def _write_json(file: Path, content: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _names(index: Settings, classes: int) -> list[str]:

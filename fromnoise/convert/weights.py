@@ -1,5 +1,6 @@
 """Files of weights in diffusers' layout: whole or in shards, safetensors or pickles of tensors alone, in one variant or several side by side."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,13 @@ def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Problem(f"{file} holds no settings")
     return content
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Writes a file of settings, and its folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _shards(index: Path) -> list[str]:

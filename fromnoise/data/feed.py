@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import Problem, Usage
 from .dataset import PICTURES, Dataset, scaled
+from .latents import FLIPPED
 from .plan import Plan
 
 
@@ -37,6 +38,9 @@ def feed(
         if flip:  # all of an example alike, before bytes become floats: a quarter of the memory to move
             chosen = (plan.draws(step).of("flip").rand() < 0.5).to(device, non_blocking=True).reshape(-1, *(1,) * len(dataset.shape))
             pictures = {key: torch.where(chosen, x.flip(-1), x) for key, x in pictures.items()}
+            for key in [key for key in batch if key + FLIPPED in batch]:  # latents of both
+                turned = batch.pop(key + FLIPPED)
+                batch[key] = torch.where(chosen.reshape(-1, *(1,) * (turned.ndim - 1)), turned, batch[key])
         yield {**batch, **{key: scaled(x) for key, x in pictures.items()}}
 
 

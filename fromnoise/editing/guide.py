@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..diffusion import Denoise, classified, inpainted, log_class
 from ..errors import Usage
-from ..model import Model, Sampling, check_images
+from ..model import Model, Sampling, check_images, in_latents
 
 NOISIEST = 100.0  # sigma / alpha: beyond, alpha is all but 0, and a classifier's gradient would be divided by it
 
@@ -36,9 +36,10 @@ def inpaint(model: Model, known: Tensor, mask: Tensor, n: int = 1, sampling: Sam
     except RuntimeError as error:
         raise Usage(f"the mask is {tuple(mask.shape)}, the model's samples are {model.shape}; resize it first") from error
     check_images(model.shape, mask, n)
+    latents = in_latents(model, known, mask)
 
     def guide(denoise: Denoise, which: slice) -> Denoise:
-        return inpainted(denoise, *(part[which] if len(part) > 1 else part for part in (known, mask)))
+        return inpainted(denoise, *(part[which] if len(part) > 1 else part for part in latents))
 
     sampling = with_guide(sampling or model.sampling.merged({"sampler": "repaint", "steps": 50}), guide)
     made = model.sample(n, sampling, **model.with_defaults(n, conditions))
@@ -55,7 +56,7 @@ def steer(
         raise Usage(f"scale is a finite number, not {scale}")
 
     def guide(denoise: Denoise, which: slice) -> Denoise:
-        return classified(denoise, log_class(classify, labels[which]), scale, high=high)
+        return classified(denoise, log_class(lambda z: classify(model.decode(z)), labels[which]), scale, high=high)
 
     n = len(labels)
     return model.sample(n, with_guide(sampling or model.sampling, guide), **model.with_defaults(n, model.unconditional(**conditions)))

@@ -34,7 +34,9 @@ def invert(model: Model, x0: Tensor, sampling: Sampling | None = None, iteration
     check_images(model.shape, x0, n)
     denoise = guided_denoiser(model, n, sampling, model.with_defaults(n, model.unconditional(**conditions)))
     denoise = sampling.clip_x0(sampling.guide(denoise, range(n)) if sampling.guide else denoise)
-    levels, x = model.sampling_schedule(sampling).levels(sampling.steps), x0.to(model.device, torch.float32)
+    levels = model.sampling_schedule(sampling).levels(sampling.steps)
+    with torch.no_grad():
+        x = model.autoencoder.encode(x0.to(model.device, torch.float32))
     for x, _ in inference_mode(model, samplers.invert(denoise, x, levels, iterations)):  # noqa: B007, B020
         pass
     return x

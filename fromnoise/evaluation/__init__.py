@@ -16,6 +16,7 @@ from .features import (
     load_perceptual,
     observe,
 )
+from .latents import LatentPage, latent_page, score_reconstructions
 from .likelihood import Likelihood, likelihood
 from .metrics.distances import distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
 from .metrics.pictures import psnr

@@ -56,6 +56,8 @@ def likelihood(
     """
     check_data(model, data)
     schedule, steps, pictures = model.sampling_schedule(sampling), sampling.steps, len(model.shape) > 1
+    if model.latent_shape != model.shape:
+        raise Usage("the likelihood of pictures is not that of their latents, which this model diffuses; there is none to be had of it")
     if model.source not in (Gaussian(), Coupled()):
         raise Usage(f"the likelihood needs a model that starts from standard normal noise, not from source {model.source}")
     n, probes = min(n, len(data)), int(pictures) if probes is None else probes

@@ -10,6 +10,7 @@ from ..runs import Run
 from .adherence import Adherence
 from .card import Card
 from .features import QUICK
+from .latents import LatentPage
 from .likelihood import Likelihood
 from .pairs import Pairs
 from .protocol import EvaluateSettings
@@ -19,6 +20,7 @@ from .sweep import Sweep
 FILES: dict[type, str] = {
     Card: "evaluation.json", Comparison: "comparison.json", Sweep: "guidance.json",
     Pairs: "pairs.json", Adherence: "adherence.json", Likelihood: "likelihood.json",
+    LatentPage: "latents.json",
 }  # fmt: skip
 
 

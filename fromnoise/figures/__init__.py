@@ -6,9 +6,11 @@ from .condition import alternating, condition, input_pictures
 from .curves import curves
 from .edited import edited, inverted
 from .interpolate import interpolate, latent_walk
+from .latents import latents
 from .picture import check, grid, save, tiles, to_uint8, write
 from .process import estimate, fitting, forward, moments, reverse, reverse_gif
 from .progress import progress
+from .reconstructions import reconstructions
 from .report.report import report
 from .samples import MOST, samples, write_samples
 from .schedules import schedules

@@ -43,6 +43,12 @@ def blended(model: Model, x: Tensor, level: Level) -> Tensor:
     return unit_variance(x, level) if model.source.key is None else x.detach().float().cpu() / float(level.alpha + level.sigma)
 
 
+@torch.no_grad()
+def decoded(model: Model, z: Tensor) -> Tensor:
+    """What latents (B, C', *S') stand for, (B, C, *S), on the CPU."""
+    return model.decode(z.to(model.device).float()).cpu()
+
+
 def named(schedule: Schedule, level: Level) -> str:
     """A level in words: its time t on the schedule, and its log-SNR, log(alpha² / sigma²)."""
     if level.clean:
@@ -124,7 +130,7 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
     n: 3 by default, or a cloud of points. See `blended` for how x is drawn. Where the model's source is data, the walk begins at its examples.
     """
     walk = list(moments(model, number(model.shape, n, 3), snapshots, sampling, **conditions))
-    noisy, clean = [tiles(blended(model, m.x, m.level)) for m in walk], [tiles(m.x0.float()) for m in walk]
+    noisy, clean = ([tiles(decoded(model, z)) for z in part] for part in ([blended(model, m.x, m.level) for m in walk], [m.x0 for m in walk]))
     pairs = zip(zip(*noisy, strict=True), zip(*clean, strict=True), strict=True)
     rows = [row for x, x0 in pairs for row in (x, x0, None)]
     schedule = model.sampling_schedule(sampling)
@@ -146,7 +152,7 @@ def reverse_gif(
     schedule, frames = model.sampling_schedule(sampling), []
     scale = max(1, round(SMALL / max(model.shape[-2:]))) if len(model.shape) > 2 else None
     for m in moments(model, number(model.shape, n, fitting(model)), FRAMES, sampling, **conditions):
-        left, right = (sheet(tiles(x, scale)) for x in (blended(model, m.x, m.level), m.x0.float()))
+        left, right = (sheet(tiles(decoded(model, z), scale)) for z in (blended(model, m.x, m.level), m.x0))
         words = named(schedule, m.level).replace("\n", "   ")
         frames.append(joined(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
     return gif(frames, path, seconds)
@@ -166,7 +172,8 @@ def estimate(
         if not 0 <= index < len(data):
             raise Usage(f"there is no example {index}: {data.name} has 0 to {len(data) - 1:,}")
         batch = data.get(torch.arange(min(CROWD, len(data))) if len(data.shape) == 1 else torch.tensor([index]))
-    x0 = batch["x"].float().to(model.device)
+    with torch.no_grad():
+        x0 = model.autoencoder.encode(batch["x"].float().to(model.device))
     own = {key: condition.read(batch) for key, condition in model.conditions.items() if condition.source in batch}
     denoise = model.denoise(len(x0), **own | conditions)
     eps = model.source.start(len(x0), x0.shape[1:], Seeded(seed, range(len(x0))), batch.get(model.source.key)).to(x0)
@@ -176,7 +183,7 @@ def estimate(
         x = level.mix(x0, eps)
         with torch.no_grad():
             found = denoise(x, level)
-        columns.append([tiles(part.float().cpu())[0] for part in (x0, eps, blended(model, x, level), *found)])
+        columns.append([tiles(decoded(model, part))[0] for part in (x0, eps, blended(model, x, level), *found)])
         errors.append([f"l1 {float((part - true).abs().mean()):.3f}" for part, true in zip(found, (x0, eps), strict=True)])
     true, estimated = (list(zip(*(column[part] for column in columns), strict=True)) for part in (slice(3), slice(3, 5)))
     names, captions = ["x₀", "ε", "xₜ", "estimate of x₀", "estimate of ε"], [(), (), (), *zip(*errors, strict=True)]

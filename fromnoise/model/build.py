@@ -1,24 +1,23 @@
 """From a recipe to a model."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..autoencoders import AUTOENCODERS, Autoencoder
+from ..autoencoders import AUTOENCODERS, Autoencoder, Identity
 from ..conditions import CONDITIONS, Condition, Example
-from ..config import Recipe, call
+from ..config import FIRST, Recipe, call
 from ..config import build as make
-from ..device import check_memory
 from ..diffusion import SOURCES, Denoiser, Source
 from ..diffusion.predict import HIGH, blind
 from ..errors import Problem, Usage
-from ..networks import ADAPTERS, NETWORKS, PRESETS, Adapter, Network
-from ..registry import lookup
+from ..networks import ADAPTERS, NETWORKS, PRESETS, Adapter, Network, held
+from ..registry import PLUGIN, lookup
 from ..runs import misfit
+from .first_stage import first_stage
 from .model import Model
 from .sampling import Sampling, schedule
 
@@ -34,22 +33,22 @@ class Base:
     node: Mapping[str, str]
 
 
-def build(recipe: Recipe, example: Example, base: Base | None = None, copies: int = 1) -> Model:
+def build(recipe: Recipe, example: Example, base: Base | None = None, copies: int = 1, trust: bool = False) -> Model:
     """The model that a recipe describes, for examples such as `example`; its weights are the base's as far as that has them.
 
-    Raises Problem where the memory does not hold its network's weights `copies` times.
+    Raises Problem where the memory does not hold its network's weights `copies` times. `trust` allows a first stage parts of its own.
     """
     recipe = with_high(recipe)
     noise, node = schedule(recipe.noise), expanded(recipe.network)
-    autoencoder = make(AUTOENCODERS, recipe.autoencoder, "autoencoder", kind=Autoencoder).requires_grad_(False)  # the first stage stays as it is
-    example = replace(example, shape=autoencoder.latent_shape(example.shape))
+    autoencoder = stage_of(recipe.autoencoder, trust)
+    example = replace(example, autoencoder=None if isinstance(autoencoder, Identity) else autoencoder)
     kind = network_class(node)
     conditions = [make(CONDITIONS, part, "conditions", kind=Condition) for part in recipe.conditions or []]
     keys = [condition.key for condition in conditions]
     if len(set(keys)) < len(keys):
         raise Usage(f"two conditions are called {max(keys, key=keys.count)}; each needs a key of its own")
     settings = planned(node, [condition.plan(kind, example) for condition in conditions])
-    network = held(lambda: make(NETWORKS, settings, "network", **kind.fitting(example.shape)), copies)
+    network = held(lambda: make(NETWORKS, settings, "network", **kind.fitting(example.diffused)), copies)
     if base:
         fill(network, base, "denoiser.network.")
     for condition in conditions:
@@ -66,14 +65,14 @@ def build(recipe: Recipe, example: Example, base: Base | None = None, copies: in
     return model
 
 
-def held(made: Callable[[], Network], copies: int) -> Network:
-    """The network that `made` makes; raises Problem where the memory does not hold its weights so many times."""
-    size = 0
-    with suppress(Exception), torch.device("meta"):  # which takes no memory; what is wrong with the settings is said below
-        size = 4 * copies * sum(p.numel() for p in made().parameters())
-    check_memory("the network" if copies == 1 else "training the network", size)
-    return made()
-
+def stage_of(node: Mapping[str, Any], trust: bool = False) -> Autoencoder:
+    """The first stage that a node of a recipe names: nothing, the autoencoder of a run (in short its folder), or one of somebody's own."""
+    name = node["name"]
+    if name in AUTOENCODERS and name not in FIRST:
+        raise Usage(f"autoencoder: {name} is not trained; train it by a recipe of its own, without network, and then name its run: autoencoder=runs/mine")
+    if name not in FIRST and not PLUGIN.fullmatch(name):  # the folder itself
+        node = {**node, "name": "run", "path": name}
+    return make({"identity": Identity, "run": first_stage}, node, "autoencoder", kind=Autoencoder, trust=trust).requires_grad_(False)
 
 def with_high(recipe: Recipe) -> Recipe:
     """The recipe with its noise ended at `HIGH`, where it says nothing of an end, its prediction is blind at the whole schedule's, and that is the cure."""
@@ -103,7 +102,8 @@ def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
         if base and partly and name in learnt - base.tensors.keys():  # such as a new condition's under an adapter: no base has trained it
             parameter.requires_grad_(True)
     frozen = (name for name, parameter in model.named_parameters() if not parameter.requires_grad)
-    model.frozen_from_base = frozenset(frozen) if recipe.base else frozenset()
+    theirs = frozenset(name for name in model.state_dict() if name.startswith("autoencoder.inner."))  # the first stage's, which its run keeps
+    model.unsaved = theirs | (frozenset(frozen) if recipe.base else frozenset())
 
 
 def expanded(node: Mapping[str, Any]) -> dict[str, Any]:

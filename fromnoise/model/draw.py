@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..diffusion import Bound, Denoise, Seeded, guided, inpainted
 from ..errors import Problem, Usage, nearest
+from ..networks.layers.axes import resized
 from ..samplers import stepper
 from .sampling import Sampling
 
@@ -38,7 +39,7 @@ def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]
             if progress and i < total:
                 progress(first + (rows.stop - first) * i // total)
         with torch.no_grad():
-            x = model.autoencoder.decode(x)
+            x = model.decode(x)
         parts.append(x.clamp(-1, 1) if x.ndim > 2 else x)
         if progress:
             progress(rows.stop)
@@ -53,14 +54,15 @@ def trajectory(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, 
     denoise = sampling.clip_x0(sampling.guide(denoise, numbers) if sampling.guide else denoise)
     for key, value in conditions.items():
         given = None if value is None else model.conditions[key].known(value)
-        denoise = inpainted(denoise, given[0], 1 - given[1]) if given else denoise
+        denoise = inpainted(denoise, *in_latents(model, given[0], 1 - given[1])) if given else denoise
     schedule = model.sampling_schedule(sampling)
     levels, x = schedule.levels(sampling.steps), model.start(n, sampling.seed, sampling.first, schedule)
     if sampling.start is not None:
         x = sampling.start.to(x).expand_as(x)
     if sampling.init is not None:
         levels = levels[-1 - max(1, round(sampling.strength * (len(levels) - 1))) :]
-        x = levels[0].mix(sampling.init.to(x).expand_as(x), model.eps(n, sampling.seed, sampling.first).to(x))
+        z = model.autoencoder.encode(sampling.init.to(x))
+        x = levels[0].mix(z.expand_as(x), model.eps(n, sampling.seed, sampling.first).to(x))
     randn = Seeded(sampling.seed ^ (1 << 63), numbers)  # a stream of its own, apart from the start's
     return _finite(inference_mode(model, stepper(sampling.sampler, randn, sampling.options)(denoise, x, levels), sampling.weak), model, sampling)
 
@@ -101,6 +103,16 @@ def guided_denoiser(model: Any, n: int, sampling: Sampling, conditions: Mapping[
     other = model if weak is None else weak
     context = other.context(n, kept).weight_controls(sampling.control)
     return guided(strong, Bound(other.denoiser, context), sampling.guidance, sampling.low, sampling.high, sampling.rescale)
+
+
+def in_latents(model: Any, known: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures (n, C, *S) of which the part where mask = 0 is known, and the mask, as latents: known where nothing of what they stand for is not."""
+    if model.latent_shape == model.shape:
+        return known, mask
+    with torch.no_grad():
+        z = model.autoencoder.encode(known.to(model.device).float())
+    holes = resized(mask.to(z).amax(1, keepdim=True), z.shape[2:]) > 0
+    return z, holes.to(z)
 
 
 def check_images(shape: Sequence[int], images: Tensor, n: int) -> None:

@@ -29,7 +29,10 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
     run = Run(path)
     recipe = run.recipe(trust)
     base = read_base(recipe.base, trust) if recipe.base else None  # a run keeps what it trained; the rest is its base's
-    model = build(recipe, example_of(recipe), base)
+    if recipe.reconstructs:
+        what = f"{path} is the run of an autoencoder, which draws nothing; train a model on its latents"
+        raise Usage(f"{what} (fromnoise train RECIPE autoencoder={path}), or take it by fromnoise.load_autoencoder")
+    model = build(recipe, example_of(recipe), base, trust=trust)
     run.load_weights(model, weights)
     model.set_examples(run.load_examples())
     return ready(model, best(device), recipe.train.get("precision"))
@@ -37,7 +40,7 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
 
 def ready(model: Model, device: torch.device, trained_in: Any = None) -> Model:
     """The model on a device, in the precision that suits it: bf16 where the hardware has it, but float32 where it was trained so."""
-    model.denoiser.autocast = precision(device, "fp32" if trained_in == "fp32" else "auto")
+    model.autocast = precision(device, "fp32" if trained_in == "fp32" else "auto")
     for network in model.networks():
         lay_weights_last(network, device)
     return model.to(device).eval()
@@ -54,9 +57,10 @@ def from_foreign(foreign: Any) -> Model:
     """The model of another library that `convert.read` took; what is to be said of it is. Raises Problem where its weights are not of its settings."""
     recipe = Recipe.of(foreign.config)
     model = build(recipe, example_of(recipe))
-    if wrong := misfit(model.state_dict(), foreign.tensors):
+    lacking = next((f"they lack {name}" for name in model.state_dict() if name not in foreign.tensors and name not in model.unsaved), None)
+    if wrong := lacking or misfit(model.state_dict(), foreign.tensors):
         raise Problem(f"the weights and config.json do not belong together: {wrong}")
-    model.load_state_dict(foreign.tensors)
+    model.load_state_dict(foreign.tensors, strict=False)
     for note in foreign.notes:
         print(f"fromnoise: {note}", file=sys.stderr)
     return model

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..autoencoders import Autoencoder, Identity
+from ..autoencoders import Autoencoder, Identity, drawn
 from ..conditions import Condition
 from ..diffusion import Bound, Denoise, Denoiser, Gaussian, Level, Schedule, Seeded, Source, loss
 from ..diffusion import predict as prediction
@@ -22,11 +22,11 @@ class Model(nn.Module):
     """What a run learns and sampling uses.
 
     noise     the schedule of training, and of sampling unless `sampling.schedule` is another
-    shape     (C, *S) of what is diffused, or (D,) of a point;  classes  their names, if any
-    autoencoder  what lies between the data and what is diffused
+    shape     (C, *S) of an example, or (D,) of a point;  classes  their names, if any
+    autoencoder  what lies between examples and what is diffused, z of `latent_shape`
     source    what data is blended with in training, and what samples start from
     sampling  how samples are drawn unless it is said otherwise
-    frozen_from_base  the names of weights that are another run's, its base's, and stay as they are
+    unsaved   the names of weights that are another run's, its base's or its autoencoder's, and stay as they are
     source_values     examples of the source (k, C, *S) that samples start from in turn, where it is data itself
     """
 
@@ -44,7 +44,8 @@ class Model(nn.Module):
                 raise Usage(f"a condition cannot be called {key}, which is a word of sampling already; give it another key")
         self.conditions = nn.ModuleDict({condition.key: condition for condition in conditions})
         self.shape, self.classes = tuple(shape), tuple(classes)
-        self.frozen_from_base: frozenset[str] = frozenset()
+        self.latent_shape = tuple(self.autoencoder.latent_shape(self.shape))
+        self.unsaved: frozenset[str] = frozenset()
         self.source_values: Tensor | None = None
 
     def networks(self) -> list[nn.Module]:
@@ -55,17 +56,42 @@ class Model(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The reduced precision that networks run in; see `Denoiser`."""
+        return self.denoiser.autocast
+
+    @autocast.setter
+    def autocast(self, dtype: torch.dtype | None) -> None:
+        self.denoiser.autocast = dtype
+
     # Training
 
     def forward(self, batch: Mapping[str, Any], level: Level, eps: Tensor | None = None, weight: Weight = flat,
                 draws: Draws | None = None, **measure: Any) -> Tensor:  # fmt: skip
-        """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`."""
-        context, n = NOTHING, len(batch["x"])
+        """The loss of a batch {"x": (B, C, *S), "label": …} at levels (B,), conditions dropped as they say; (B,). `measure` goes to `diffusion.loss`.
+
+        Where the batch has its latents already (`latents`), x is not looked at.
+        """
+        batch = self.latents(batch)
+        context, n = NOTHING, len(batch["z"])
         draws = draws or Draws(("batch", int(torch.randint(1 << 62, ()))), range(n), n)
         with self.denoiser.precision(batch["x"].device):
             for condition in self.conditions.values():
                 context = context.merged(condition.train_context(condition.read(batch, draws), draws))
-        return loss(self.denoiser, self.autoencoder.encode(batch["x"]), level, context, eps, weight, **measure)
+        return loss(self.denoiser, batch["z"], level, context, eps, weight, **measure)
+
+    @torch.no_grad()
+    def latents(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Mapping[str, Any]:
+        """The batch with z (B, C', *S'), the latents of x, or those of mean and log_variance that it holds in place of x: their means, or with `draws`
+        drawn around them; as it is where it has them."""
+        if "z" in batch:
+            return batch
+        if "mean" in batch:
+            z = drawn(*self.autoencoder.normalised(batch["mean"], batch.get("log_variance")), draws)
+        else:
+            z = self.autoencoder.encode(batch["x"], draws)
+        return {"x": z, **batch, "z": z}
 
     # Conditions
 
@@ -120,10 +146,15 @@ class Model(nn.Module):
     def draw_source(self, batch: Mapping[str, Any], draws: Draws) -> Tensor:
         """What a batch is blended with in training, like its latents."""
         with torch.no_grad():
-            return self.source({**batch, "x": self.autoencoder.encode(batch["x"])}, draws)
+            own = {key: self.autoencoder.encode(batch[key]) for key in [self.source.key] if key in batch}
+            return self.source({**batch, **own, "x": self.latents(batch)["z"]}, draws)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Examples (B, C, *S) of latents (B, C', *S')."""
+        return self.autoencoder.decode(z, self.shape[1:])
 
     def start(self, n: int, seed: int = 0, first: int = 0, schedule: Schedule | None = None) -> Tensor:
-        """What samples first … first + n - 1 of a seed start from, (n, C, *S): the source at the noisiest level.
+        """What samples first … first + n - 1 of a seed start from, (n, C', *S'): the source at the noisiest level.
 
         For noise that is N(0, alpha² data_std² + sigma²), each sample's a function of (seed, its number) alone.
         """
@@ -132,11 +163,14 @@ class Model(nn.Module):
         return (spread * self.eps(n, seed, first).double()).float().to(self.device)
 
     def eps(self, n: int, seed: int = 0, first: int = 0) -> Tensor:
-        """The source of samples first … first + n - 1 of a seed, (n, C, *S): noise, or the source's examples in turn."""
-        return self.source.start(n, self.shape, Seeded(seed, range(first, first + n)), self.source_values)
+        """The source of samples first … first + n - 1 of a seed, (n, C', *S'): noise, or the latents of the source's examples in turn."""
+        values = self.source_values
+        if values is not None:
+            values = self.autoencoder.encode(values.to(self.device).float()).cpu()
+        return self.source.start(n, self.latent_shape, Seeded(seed, range(first, first + n)), values)
 
     def trajectory(self, n: int, sampling: Sampling | None = None, **words: Any) -> draw.Steps:
-        """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S); words as in `sample`."""
+        """(z, z0) after every step of n samples on their way from noise to data, each (n, C', *S'); words as in `sample`."""
         return draw.trajectory(self, n, *self._read(n, sampling, words))
 
     def sample(self, n: int, sampling: Sampling | None = None, *, progress: Callable[[int], Any] | None = None, **words: Any) -> Tensor:
@@ -152,9 +186,9 @@ class Model(nn.Module):
         if n < 1:
             raise Usage(f"draw at least 1 sample, not {n}")
         sampling = (sampling or self.sampling).merged({key: value for key, value in words.items() if key in WORDS})
-        for images in (sampling.start, sampling.init):
+        for images, shape in ((sampling.start, self.latent_shape), (sampling.init, self.shape)):
             if images is not None:
-                draw.check_images(self.shape, images, n)
+                draw.check_images(shape, images, n)
         return sampling, self.with_defaults(n, {key: value for key, value in words.items() if key not in WORDS})
 
     def dry_run(self) -> None:

@@ -11,7 +11,7 @@ from .layers.axes import lay_weights_last
 from .layers.block import recompute
 from .layers.dropout import Dropout, set_dropout_keys
 from .mlp import MLP, TwoLinear
-from .network import Compat, Network
+from .network import Compat, Network, held
 from .presets import PRESETS
 from .unet import UNet
 from .uvit import UViT

@@ -12,19 +12,19 @@ class Branch(nn.Module):
     """A copy of a network's encoder that reads a hint as well (ControlNet, Zhang et al. 2023, sec. 3.1).
 
     r_i = Z_i(h_i(x + Z(stem(hint)), t, context)), one for each feature h_i of the network, which adds it to its own. All Z are zero at
-    first, so a fresh branch changes nothing. x (B, C, *S), t (B,), hint (B, channels, *S) -> residuals like the network's features.
+    first, so a fresh branch changes nothing. x (B, C, *S), t (B,), hint (B, channels, factor *S) -> residuals like the network's features.
     """
 
-    def __init__(self, network: Network, channels: int, axes: int):
+    def __init__(self, network: Network, channels: int, axes: int, factor: int = 1):
         super().__init__()
         network.check_control()
         self.encoder = network.encoder_copy().requires_grad_(True)
-        self.channels, width = channels, network.width
+        self.channels, self.patch, width = channels, network.patch * factor, network.width
         self.stem = nn.Sequential(
-            conv(axes, channels * network.patch**axes, width), nn.SiLU(), conv(axes, width, width), nn.SiLU(), zero(conv(axes, width, width, 1))
+            conv(axes, channels * self.patch**axes, width), nn.SiLU(), conv(axes, width, width), nn.SiLU(), zero(conv(axes, width, width, 1))
         )  # fmt: skip
         self.zero_convs = nn.ModuleList(network.zero_convs())
 
     def forward(self, x: Tensor, t: Tensor, context: Context, hint: Tensor) -> tuple[Tensor, ...]:
-        features, _ = self.encoder.encode(x, t, context, self.stem(fold(hint, self.encoder.patch)))
+        features, _ = self.encoder.encode(x, t, context, self.stem(fold(hint, self.patch)))
         return tuple(layer(feature) for layer, feature in zip(self.zero_convs, features, strict=True))

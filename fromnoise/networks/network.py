@@ -1,16 +1,20 @@
 """What every network is: the interface that conditions, control branches, adapters and the denoiser rely on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 
+from ..device import check_memory
 from ..errors import Usage, Within
 from .context import NOTHING, PLACES, Context
 
+Module = TypeVar("Module", bound=nn.Module)
 Depth = Annotated[int, Within(1, 256)]  # blocks in a row
 
 
@@ -97,3 +101,12 @@ class Compat:
 
 
 OURS = Compat()
+
+
+def held(made: Callable[[], Module], copies: int = 1) -> Module:
+    """The network that `made` makes; raises Problem where the memory does not hold its weights so many times."""
+    size = 0
+    with suppress(Exception), torch.device("meta"):  # which takes no memory; what is wrong with the settings is said below
+        size = 4 * copies * sum(p.numel() for p in made().parameters())
+    check_memory("the network" if copies == 1 else "training the network", size)
+    return made()

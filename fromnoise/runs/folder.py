@@ -89,7 +89,7 @@ class Run:
 
     def save_weights(self, model: nn.Module, step: int, name: str = "last") -> None:
         """The model's weights as safetensors; what its base lends it stays there."""
-        frozen = getattr(model, "frozen_from_base", ())
+        frozen = getattr(model, "unsaved", ())
         tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
         write_tensors(self.weights_named(name), tensors, {"format": "fromnoise", "version": str(VERSION), "step": str(step), "run": self.id or ""})
 
@@ -103,7 +103,7 @@ class Run:
             cure = "train it further with the same command, or choose another run"
             raise Problem(f"{self.path} holds no weights yet ({file.name} is missing): {cure}")
         tensors, said = read_tensors(file, "run the training command again to rewrite it, or restore a copy")
-        own, frozen = model.state_dict(), getattr(model, "frozen_from_base", ())
+        own, frozen = model.state_dict(), getattr(model, "unsaved", ())
         lacking = next((f"it lacks {name}" for name in own if name not in tensors and name not in frozen), None)
         if wrong := lacking or misfit(own, tensors):
             raise Problem(f"{file} is of another model: {wrong}; config.yaml and {file.name} must come from one run")

@@ -17,7 +17,8 @@ from .state import State
 # What may differ when a run goes on: how long it lasts, what is kept and shown, where the data lies.
 MAY_CHANGE = ("train.images", "train.steps", "train.minutes", "train.save_minutes", "train.save_every", "train.keep", "train.keep_every",
               "train.keep_best", "train.log_every", "train.evals", "train.held_out", "train.tracker", "train.workers",
-              *(f"data.{part}{key}" for part in ("", "x.", "source.") for key in ("root", "path")), "base.run", "sample", "evaluate", "version", "id")  # fmt: skip
+              *(f"data.{part}{key}" for part in ("", "x.", "source.") for key in ("root", "path")), "base.run", "autoencoder.path",
+              "sample", "evaluate", "version", "id")  # fmt: skip
 
 
 def create_or_check(run: Run, recipe: Recipe, fresh: bool, device: torch.device) -> None:

@@ -22,7 +22,6 @@ from ..errors import Usage
 from ..networks import NOTHING, Context, merge
 from ..progress import byte_size, duration
 from .setup import setup
-from .step import stratified
 
 COMPILED = 60  # seconds of measuring in which there is time to compile
 FEW = 5  # steps that say little
@@ -104,7 +103,7 @@ def estimate(
     settings, model, place = parts.settings, parts.model, parts.accelerator.device
     network, *branches = model.networks()
     with torch.no_grad():
-        work = flop(network, model.shape, branches, model.context(1, model.with_defaults(1, {})))
+        work = flop(network, model.latent_shape, branches, model.context(1, model.with_defaults(1, {})))
     stream = feed(parts.data, Plan(len(parts.data), settings.batch), 0, place, parts.flip, settings.workers)
     parts.gradient.micro_batches = 1
     reset_peak(place)
@@ -113,7 +112,7 @@ def estimate(
         began = _now(place)
         batch, draws = {key: value[:rows] for key, value in next(stream).items()}, Draws((parts.recipe.seed, rows), range(rows), rows)
         parts.optimizer.zero_grad(set_to_none=True)
-        parts.gradient(model.noise(stratified(draws.of("levels"))), batch, model.draw_source(batch, draws.of("noise")), draws)
+        parts.gradient(parts.objective.drawn(batch, draws, 0.0), draws)
         return _now(place) - began
 
     def update() -> float:

@@ -21,7 +21,7 @@ from .checkpoint import create_or_check, go_back, keep_best, restore, save, writ
 from .monitor import Abandoned, Monitor
 from .setup import Setup, setup
 from .state import Pace, State
-from .step import diagnosis, noise, stratified
+from .step import diagnosis
 
 ONE = 0.5  # seconds within which two signals are one: torchrun hands on what the terminal has sent to all
 
@@ -127,12 +127,12 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
         if resumed and state.evaluation_due(settings.batch):  # which a signal cut short
             evaluate()
         while state.done < 1:
-            batch, draws = next(feeding), Draws((parts.recipe.seed, state.step), parts.rows, settings.batch)
+            draws = Draws((parts.recipe.seed, state.step), parts.rows, settings.batch)
+            batch = parts.objective.drawn(next(feeding), draws, state.done)
             rate = state.rate(settings)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            eps = noise(model, batch, draws.of("noise"), accelerator)
-            value, norm = parts.gradient(model.noise(stratified(draws.of("levels"))), batch, eps, draws)
+            value, norm = parts.gradient(batch, draws)
             state.step, state.images = state.step + 1, state.images + settings.batch
             if parts.gradient.micro_batches > max(state.micro_batches, settings.accumulate):
                 state.micro_batches = parts.gradient.micro_batches

@@ -1,11 +1,9 @@
 """What is seen of a run while it goes on: the log, the progress line, the held-out loss, the grids."""
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +14,14 @@ from torch import Tensor
 
 from .. import figures
 from ..device import free_memory, out_of_memory, uncompiled
-from ..draws import Draws
 from ..model import NotFinite
 from ..progress import console, duration
 from ..runs.folder import Run
+from .previews import STEP
 from .setup import Setup
-from .state import FORWARD, LOOKS, State
-from .step import measured
-
-TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
-
+from .state import LOOKS, State
 
 WAIT, SILENCE = 10, 30  # seconds after which something is said on the screen, and in the log, whatever `log_every` is
-STEP, LAST = 4, 8  # rows of a grid, and of the last one
 
 
 class Abandoned(Exception):
@@ -42,7 +35,7 @@ class Monitor:
         self.run, self.state, self.parts, self.settings, self.main = run, state, parts, parts.settings, parts.main
         self.most = self.micro_batch
         self.noted: list[int] = []  # signals
-        self.cost, self.skipped = 0.0, False  # seconds that a sample took to draw; whether a grid was left out
+        self.previews = parts.objective.previews(self)
         self.mark()
         self.spoke, self.logged = time.perf_counter() - WAIT + 3, time.perf_counter()  # the first line soon
         self.console = console(stderr=True, quiet=quiet or not self.main)
@@ -60,7 +53,7 @@ class Monitor:
         share = f" ({trained:,} of them, {trained / count:.1%}, trained)" if trained < count else ""
         self.console.print(
             f"{self.run.path}: {len(parts.data):,} examples of {parts.data.name} {parts.data.shape}, {count:,} parameters{share}, "
-            f"on {parts.model.device} in {'bf16' if parts.model.denoiser.autocast else 'fp32'}"
+            f"on {parts.model.device} in {'bf16' if parts.model.autocast else 'fp32'}"
         )
         self.mark()
         if parts.chosen:
@@ -72,6 +65,8 @@ class Monitor:
             self.event("length", changed)
         if not state.step and state.total:
             self.warmup()
+        if not state.step and self.main:
+            self.previews.first()
         if state.step:
             more = f"finished at step {state.step:,} already; a larger {self.settings.length} goes on"
             self.console.print(more if state.done >= 1 else f"resumed from step {state.step:,}")
@@ -128,7 +123,7 @@ class Monitor:
             if self.noted:
                 raise Abandoned
 
-        hook = self.parts.model.denoiser.network.register_forward_pre_hook(check)
+        hook = self.parts.model.networks()[0].register_forward_pre_hook(check)
         try:
             yield
         finally:
@@ -174,21 +169,20 @@ class Monitor:
     @torch.no_grad()
     def evaluate(self, seconds: float | None = None) -> float | None:
         """The held-out loss, logged as a whole and by level, None where no examples are held out; and a grid, drawn in `seconds`, or in what is left
-        to looks. A signal ends it: what is missing is made up for when the run goes on."""
-        began, mean, alone = time.perf_counter(), None, self.parts.accelerator.num_processes == 1
+        to previews. A signal ends it: what is missing is made up for when the run goes on."""
+        began, mean, more, alone = time.perf_counter(), None, {}, self.parts.accelerator.num_processes == 1
         with self.parts.ema.applied(self.parts.parameters), uncompiled(), suppress(Abandoned):
             self.parts.model.eval()
             with self.abandonable() if alone else nullcontext():  # of several processes all take it, or none
-                by_level = self.held_out()
-            mean = sum(by_level.values()) / len(by_level) if by_level else None
+                mean, more = self.held_out()
             mean = broadcast_object_list([mean])[0]  # rates follow from it: of several processes, all take the main one's, which is logged
-            if by_level:
-                self._log(held_out=mean, held_out_by_level=by_level)
+            if mean is not None:
+                self._log(held_out=mean, **more)
             self.state.evaluated = self.state.images
             taken = time.perf_counter() - began
             if self.main:
                 least = 0 if seconds is None else 1
-                rows = self.draw(self.grid, STEP, (self.state.seconds_left(self.settings) if seconds is None else seconds) - taken, least)
+                rows = self.previews.grid(self.grid, STEP, (self.state.seconds_left(self.settings) if seconds is None else seconds) - taken, least)
                 self.state.rows = self.state.rows or rows
         self.parts.model.train()
         self.state.evaluating += time.perf_counter() - began
@@ -199,25 +193,15 @@ class Monitor:
         """The file of this step's grid."""
         return self.run.path / "samples" / f"step_{self.state.step:08d}.png"
 
-    def held_out(self) -> dict[str, float]:
-        """The loss on examples that are never trained on, at each of `TIMES`; {t: loss}."""
-        unseen, model = self.parts.test, self.parts.model
+    def held_out(self) -> tuple[float | None, dict[str, Any]]:
+        """(the loss on examples that are never trained on, what the objective says beside it); None where there are none."""
+        unseen, objective, device = self.parts.test, self.parts.objective, self.parts.model.device
         if unseen is None:
-            return {}
-        n = min(self.state.held_out_share(self.settings, len(TIMES)), len(unseen))
+            return None, {}
+        n = min(self.state.held_out_share(self.settings, objective.passes), len(unseen))
         rows = torch.arange(n) * len(unseen) // n  # from all over: sets are often sorted by class
-        batch = {key: value.to(model.device) if isinstance(value, Tensor) else value for key, value in unseen.get(rows).items()}
-        eps, draws = model.draw_source(batch, Draws.fixed(n, self.parts.recipe.seed)), Draws.fixed(n, self.parts.recipe.seed).of("evaluation")
-
-        def mean(t: float, most: int) -> float:
-            values = []
-            for part in (slice(first, first + most) for first in range(0, n, most)):
-                here, own = {key: value[part] for key, value in batch.items()}, draws.part(part)
-                level = model.noise(torch.full((len(own.rows),), t, dtype=torch.float64))
-                values.append(measured(model, self.settings, here, level, eps[part], own))
-            return float(torch.cat(values).mean())
-
-        return self.within_memory(lambda most: {f"{t:g}": mean(t, most) for t in TIMES}) or {}
+        batch = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in unseen.get(rows).items()}
+        return self.within_memory(lambda most: objective.held_out(batch, self.parts.recipe.seed, most)) or (None, {})
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
@@ -226,41 +210,6 @@ class Monitor:
             yield
         except NotFinite as problem:
             self.event("not drawn", str(problem))
-
-    def drawable(self, seconds: float) -> int:
-        """How many samples can be drawn in so many seconds: by the last ones, or else by the speed of training."""
-        state, sampling = self.state, self.parts.model.sampling
-        calls = sampling.steps * (2 if sampling.guidance != 1 else 1)
-        cost = self.cost or calls * (state.seconds - state.evaluating) / (FORWARD * max(1, state.images))
-        return max(0, int(min(seconds / max(cost, 1e-9), 1e6)))
-
-    def draw(self, path: Path, rows: int, seconds: float, least: int) -> int:
-        """A picture of samples from fixed noise: a column a class, else a square, or a cloud of points; below pictures that they are conditioned on.
-
-        So many rows as are drawn in `seconds`, `rows` at most and `least` at least; how many it were. The grids of a run have one size."""
-        model, seed = self.parts.model, self.parts.recipe.seed
-        pictures = next(iter(figures.input_pictures(model, rows * rows, model.with_defaults(rows * rows, {})).values()), None)
-        classes = len(model.classes) if "label" in model.conditions and pictures is None else 0
-        columns = classes if 0 < classes <= figures.MOST else 2 * rows if pictures is None else rows
-        whole = self.state.rows if rows == STEP and self.state.rows else rows
-        rows = max(least, min(whole, self.drawable(seconds) // columns))
-        if rows < whole and whole == self.state.rows and not least:
-            rows = 0
-        if not rows:
-            if not self.skipped and path == self.grid:  # said once, and not in the log, which is the same on every machine
-                self.console.print(f"step {self.state.step:,}: no grid yet; all of them together take at most a tenth of the run", style="yellow")
-            self.skipped |= path == self.grid
-            return 0
-        n = 1000 if len(model.shape) == 1 else rows * columns
-        conditions, began = model.with_defaults(n, {}), time.perf_counter()
-        with self.drawing(), self.abandonable():
-            drawn = self.within_memory(lambda most: model.sample(n, seed=seed, batch=min(most, model.sampling.batch), **conditions).cpu().float())
-            if drawn is not None:
-                self.cost = (time.perf_counter() - began) / n
-                plain = pictures is None
-                picture = figures.samples(drawn, conditions, model.classes, columns) if plain else figures.alternating(pictures[:n], drawn, 2 * columns)
-                figures.write(picture, path)
-        return rows
 
     def stopped(self, number: int) -> None:
         """The report of what there is so far."""
@@ -283,22 +232,12 @@ class Monitor:
         self.run.write_json("summary.json", found | {"images_per_second": speed, "skipped": state.skipped, "held_out": held_out})
         with self.parts.ema.applied(self.parts.parameters), uncompiled():
             model.eval()
-            self.finals(lambda part: part * share - (time.perf_counter() - began))
+            if self.noted:
+                raise Abandoned
+            self.previews.finals(lambda part: part * share - (time.perf_counter() - began))
             model.train()
         if any((self.run.path / "samples").glob("step_*.png")):
             figures.progress(self.run.path)
         self.event("finished", "")
         done = f"done: {state.images:,} images ({self.settings.length}) in {state.step:,} steps and {state.seconds / 60:.1f} min"
         self.console.print(f"{done}; look at {figures.report(self.run.path)}")
-
-    def finals(self, left: Callable[[float], float]) -> None:
-        """The last grid and the film; left(share) are the seconds until that share of the end's time is over."""
-        model, folder = self.parts.model, self.run.path / "samples"
-        if self.noted:
-            raise Abandoned
-        drawn = self.grid.is_file()
-        if not self.draw(folder / "final.png", LAST, left(0.75), 0 if drawn else 1) and drawn:
-            shutil.copyfile(self.grid, folder / "final.png")  # there is no time for a larger one
-        sampling, most = replace(model.sampling, seed=self.parts.recipe.seed), max(1, min(figures.fitting(model), self.drawable(left(1))))
-        with self.drawing(), self.abandonable():
-            self.within_memory(lambda within: figures.reverse_gif(model, folder / "reverse.gif", min(most, within), sampling=sampling))

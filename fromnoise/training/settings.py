@@ -1,9 +1,9 @@
 """The settings of a training run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from ..config import LENGTHS, Within, bound
 from ..diffusion import DISTANCES, PENALTIES, WEIGHTS
@@ -15,13 +15,12 @@ MOST, TINY = 10**12, 1e-30  # steps or images that nobody lives to see; what is 
 Some = Annotated[int, Within(1, MOST)]
 AnyNumber = Annotated[int, Within(0, MOST)]
 Above = Annotated[float, Within(TINY, MOST)]
-PARTS = {"optimizer": OPTIMIZERS, "rate": RATES, "weight": WEIGHTS, "distance": DISTANCES, "penalty": PENALTIES, "tracker": TRACKERS}
 Part = str | dict[str, Any] | Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """The settings of a training run; a part of `PARTS` is a name, a mapping of a name and settings, `module:Name`, or the thing itself.
+class Settings:
+    """The settings of any training run; a part of `PARTS` is a name, a mapping of a name and settings, `module:Name`, or the thing itself.
 
     images          how long: so many examples seen;  steps  instead, so many batches
     minutes         instead, how long by the clock, which the speed of the run's first part turns into images
@@ -31,7 +30,7 @@ class TrainSettings:
     betas           the optimizer's two averages;  weight_decay  the optimizer's
     ema             the average's half-life in images; schedule_free keeps an average of its own instead
     ema_warmup      the half-life's largest share of the images seen (0: no average)
-    weight          of each level in the loss;  distance  between prediction and target;  penalty  a second term, on x0 (all: see `diffusion.loss`)
+    distance        between prediction and target;  penalty  a second term, on x0 (see `diffusion.loss`), or on the reconstruction
     penalty_weight  how much the penalty counts
     clip            the largest norm of the gradient;  max_bad_steps  non-finite steps in a row before going back to the last checkpoint
     precision       auto, bf16 or fp32 of the network;  compile  torch.compile it (null: on a GPU)
@@ -43,6 +42,10 @@ class TrainSettings:
     keep_best       how many of the evaluated weights of the least held-out loss are kept
     tracker         none, tensorboard or wandb, beside log.jsonl
     """
+
+    PARTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "optimizer": OPTIMIZERS, "rate": RATES, "distance": DISTANCES, "penalty": PENALTIES, "tracker": TRACKERS
+    }  # fmt: skip
 
     images: Some | None = None
     steps: Some | None = None
@@ -58,7 +61,6 @@ class TrainSettings:
     clip: Above = 1.0
     ema: Above = 500_000
     ema_warmup: Annotated[float, Within(0, MOST)] = 0.05
-    weight: Part = "flat"
     distance: Part = "mse"
     penalty: Part | None = None
     penalty_weight: float = 1.0
@@ -86,7 +88,8 @@ class TrainSettings:
         if self.rates_by_loss and not (self.evals and self.held_out):
             raise Usage("train.rate=plateau follows the held-out loss; set train.evals and train.held_out above 0, or choose another rate")
         if self.penalty is None and self.penalty_weight != 1:
-            raise Usage(f"train.penalty_weight says how much a penalty counts, and there is none; set train.penalty ({', '.join(PENALTIES)}), or leave it out")
+            known = ", ".join(self.PARTS["penalty"])
+            raise Usage(f"train.penalty_weight says how much a penalty counts, and there is none; set train.penalty ({known}), or leave it out")
         within = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         if not within or (self.named("optimizer") is ScheduleFreeAdamW and not self.betas[0]):
             raise Usage(f"train.betas are two numbers from 0 to below 1 (schedule_free needs the first above 0), not {self.betas}")
@@ -95,7 +98,7 @@ class TrainSettings:
     def parts(self) -> dict[str, Any]:
         """What each of `PARTS` names, with its settings; raises Usage for what is not there."""
         given = ("lr", "betas", "weight_decay")  # to optimizers, by settings of their own
-        return {key: (node := getattr(self, key)) and bound(table, node, f"train.{key}", given) for key, table in PARTS.items()}
+        return {key: (node := getattr(self, key)) and bound(table, node, f"train.{key}", given) for key, table in self.PARTS.items()}
 
     def named(self, key: str) -> Any:
         """What one of `PARTS` names, without its settings."""
@@ -115,3 +118,14 @@ class TrainSettings:
     def length(self) -> str:
         """The setting that says how long the run is."""
         return next(f"train.{key}" for key in LENGTHS if getattr(self, key) is not None)
+
+
+@dataclass(frozen=True)
+class TrainSettings(Settings):
+    """The settings of training a denoiser: those of any run, and
+
+    weight  of each level in the loss (see `diffusion.loss`)
+    """
+
+    PARTS = {**Settings.PARTS, "weight": WEIGHTS}
+    weight: Part = "flat"

@@ -1,6 +1,6 @@
 """What a run is made of before its first step: settings, data, model, optimizer, average."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,20 +8,19 @@ from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 
 from ..config import MADE, Recipe, call, coerce
-from ..data import Dataset, in_classes
-from ..data.dataset import InClasses
+from ..data import Dataset
 from ..data.examples import examples
 from ..data.feed import check_flip
 from ..device import best, compiled, keep_memory, precision
-from ..draws import Draws, mixed
 from ..errors import Usage
 from ..evaluation import EvaluateSettings, find_features
-from ..evaluation.examples import example_conditions, spread
 from ..files import cache
-from ..model import Base, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
+from ..model import Autoencoding, Model
 from ..networks import lay_weights_last, recompute
+from .denoising import Denoising
 from .ema import EMA, Average, Optimizers
-from .settings import TrainSettings
+from .reconstruction import Reconstruction
+from .settings import Settings, TrainSettings
 from .step import Gradient
 
 
@@ -32,7 +31,7 @@ class Setup:
     recipe      with all that was found out: shapes, classes, a preset's settings
     data, test  what is trained on, and what never is (None where nothing is evaluated);  flip  whether examples are mirrored by chance
     model, optimizer  the model as it is, the optimizer as the processes share it
-    parameters  those that are trained;  ema  their average;  gradient  what computes theirs
+    parameters  those that are trained;  ema  their average;  objective  what they are trained for;  gradient  what computes theirs
     chosen      what was chosen where the recipe leaves it open, in words
     """
 
@@ -42,10 +41,11 @@ class Setup:
     data: Dataset
     test: Dataset | None
     flip: bool
-    model: Model
+    model: Model | Autoencoding
     optimizer: Any
     parameters: list[Tensor]
     ema: Average
+    objective: Denoising | Reconstruction
     gradient: Gradient
     chosen: str | None = None
 
@@ -70,14 +70,14 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     recipe = Recipe.of(recipe)
     if said := [key for key in MADE if getattr(recipe, key)]:
         raise Usage(f"{said[0]} is what a run finds out of its data; leave it out of the recipe")
-    settings = call(TrainSettings, recipe.train, "train")
+    kind = Reconstruction if recipe.reconstructs else Denoising
+    settings = call(kind.Settings, recipe.train, "train")
     accelerator = _accelerator(device)
     if settings.batch % (accelerator.num_processes * settings.accumulate):
         parts = f"{accelerator.num_processes} x {settings.accumulate}"
         raise Usage(f"train.batch is a multiple of processes x accumulate ({parts}), not {settings.batch}")
     find_features(call(EvaluateSettings, recipe.evaluate, "evaluate").features)  # before the training that it follows
-    if recipe.network:
-        network_class(expanded(recipe.network))  # before data is drawn or read
+    kind.check(recipe)  # before data is drawn or read
     node = recipe.with_defaults().data
     data = examples(node, "train") if data is None else data
     test = examples(node, "test") if settings.evals and settings.held_out else None
@@ -85,19 +85,12 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     check_flip(data, flip)
     if own_process:
         keep_memory()
-    base = read_base(recipe.base, trust) if recipe.base else None
-    whole = (inherited(recipe, base) if base else recipe).with_defaults()
-    recipe = with_high(whole)
-    chosen = None if recipe == whole else f"{recipe.predict} says nothing about x0 in pure noise, so noise.high is {recipe.noise['high']}"  # type: ignore[index]
-    if base and (classes := classes_of(base, data)):
-        data, test = in_classes(data, classes), test and in_classes(test, classes)
-    recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, classes=data.classes, image=data.image_shape)
-    copies = 1 if base or accelerator.device.type != "cpu" else 5  # of all weights: gradients, two averages of Adam's, EMA
-    model = _model(recipe, base, test or data, copies).to(accelerator.device)
+    made = kind.made(recipe, settings, data, test, flip, trust, accelerator.device)
+    recipe, model, data, test, chosen = made.recipe, made.model.to(accelerator.device), made.data, made.test, made.chosen
     for condition in model.conditions.values():
         condition.prepare(data)
     model.dry_run()
-    model.denoiser.autocast = precision(accelerator.device, settings.precision)
+    model.autocast = precision(accelerator.device, settings.precision)
     for network in model.networks():  # before anything is made like its weights
         prepare_network(network, settings, accelerator.device, own_process)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -107,30 +100,10 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     if isinstance(ema, Optimizers) and {"ema", "ema_warmup"} & recipe.train.keys():
         chosen = "; ".join([chosen] * bool(chosen) + [f"train.ema has no part in this: {type(optimizer).__name__} keeps an average of its own"])  # type: ignore[list-item]
     trained, optimizer = accelerator.prepare(model, optimizer)
-    gradient = Gradient(accelerator, trained, parameters, settings, settings.accumulate)
-    return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, gradient,
-                 chosen)  # fmt: skip
-
-
-def classes_of(base: Base, data: Dataset) -> tuple[str, ...]:
-    """The classes of a labelled base, where the data has none, one, or some of those; () where it has others, which then take their numbers."""
-    theirs, labelled = base.recipe.classes, any(node["name"] == "label" for node in base.recipe.conditions or [])
-    return theirs if labelled and (len(data.classes) <= 1 or set(data.classes) <= set(theirs)) else ()
-
-
-def _model(recipe: Recipe, base: Base | None, held_out: Dataset, copies: int) -> Model:
-    """The model before its first step, its weights a function of the recipe's seed; the caller's random numbers are left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(mixed("weights", recipe.seed))
-        model = build(recipe, example_of(recipe), base, copies)
-    rows = min(64 if len(recipe.shape) > 1 else 1000, len(held_out))  # pictures, or points, whose conditions a run keeps
-    values = example_conditions(model, held_out, rows)
-    if model.source.key is not None:
-        values["source"] = model.source(held_out.get(spread(rows, len(held_out))), Draws.fixed(rows))
-    if isinstance(held_out, InClasses):  # what is drawn unless it is said is what is trained
-        values["label"] = held_out.labels(spread(rows, len(held_out))) if "label" in held_out.keys else model.conditions["label"].unlabelled_values(rows)
-    model.set_examples(values)
-    return model
+    objective = kind(model, settings, accelerator)
+    gradient = Gradient(accelerator, trained, parameters, settings, objective.loss, settings.accumulate)
+    return Setup(settings, recipe, accelerator, data.to(accelerator.device), test, flip, model, optimizer, parameters, ema, objective,
+                 gradient, chosen)  # fmt: skip
 
 
 def _accelerator(device: str | None) -> Accelerator:
@@ -144,7 +117,7 @@ def _accelerator(device: str | None) -> Accelerator:
     return Accelerator(cpu=cpu, mixed_precision="no", gradient_accumulation_steps=1)
 
 
-def prepare_network(network: nn.Module, settings: TrainSettings, device: torch.device, own_process: bool = False) -> None:
+def prepare_network(network: nn.Module, settings: Settings, device: torch.device, own_process: bool = False) -> None:
     """Makes a network recompute as the settings say; compiles it as they say or, where they say nothing, on a GPU."""
     if settings.recompute and not recompute(network):
         raise Usage("train.recompute: this network is not made of fromnoise's Blocks, so there is nothing to recompute; leave it out")

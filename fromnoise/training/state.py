@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from ..config import Within, call
 from .optim import Plateau
-from .settings import TrainSettings
+from .settings import Settings
 
 LOOKS = 0.1  # of a run's time at most that its looks take: held-out losses and grids; and as much again the end
 FORWARD = 3  # forward passes in the time of a training step
@@ -51,7 +51,7 @@ class State:
         """How much of the run is done, 0 to 1; 0 until its length is known."""
         return min(1.0, self.images / self.total) if self.total else 0.0
 
-    def begin(self, settings: TrainSettings) -> str | None:
+    def begin(self, settings: Settings) -> str | None:
         """Takes the length from the settings, as far as they say it; a line where that changed what was known."""
         before = self.total
         if settings.keep < self.keep:  # what was kept under a larger number stays
@@ -67,7 +67,7 @@ class State:
         self.evals = min(self.evals, settings.evals)
         return f"{self.total:,} images from now on, not {before:,}" if before and self.total != before else None
 
-    def decide(self, settings: TrainSettings, speed: float, cost: float) -> str:
+    def decide(self, settings: Settings, speed: float, cost: float) -> str:
         """Turns minutes into images, once, by the images a second and the seconds an evaluation takes, at most 3 % of the whole; says so in a line."""
         seconds = 60 * settings.minutes
         self.evals = max(1, min(settings.evals, int(0.03 * seconds / max(cost, 1e-9)))) if settings.evals else 0
@@ -77,23 +77,23 @@ class State:
         taken = f", with {self.evals} evaluations of {cost:.1f} s" if self.evals else ""
         return f"{settings.minutes:g} min are {self.total:,} images, at {speed:,.1f} a second{taken}"
 
-    def warmup(self, settings: TrainSettings) -> float:
+    def warmup(self, settings: Settings) -> float:
         """Images over which the rate rises: a tenth of the run, where the settings say more than the whole of it."""
         return self.total / 10 if self.total and settings.warmup > self.total else settings.warmup
 
-    def rate(self, settings: TrainSettings) -> float:
+    def rate(self, settings: Settings) -> float:
         """The learning rate of the next step."""
         warmup = self.warmup(settings)
         rising = min(1.0, (self.images + settings.batch) / warmup) if warmup else 1.0
         return settings.lr * rising * settings.parts["rate"](self.done) * self.plateau.factor * self.factor
 
-    def seconds_left(self, settings: TrainSettings) -> float:
+    def seconds_left(self, settings: Settings) -> float:
         """Seconds that the next look may take: all looks of a run are a tenth of it, and each saves what it leaves for the later ones."""
         length = (self.seconds - self.evaluating) / self.done if self.done else 60 * (settings.minutes or 0)
         done = self.done or self.seconds / max(length, 1e-9)
         return LOOKS * length * (done + 1 / max(1, self.evals if self.total else settings.evals)) - self.evaluating
 
-    def held_out_share(self, settings: TrainSettings, levels: int) -> int:
+    def held_out_share(self, settings: Settings, levels: int) -> int:
         """Of how many examples a held-out loss is taken: as the settings say, and with `levels` of noise no more than a twentieth of the run, at
         three times a forward pass for an example of training; a few at least."""
         if not self.held_out:
@@ -112,7 +112,7 @@ class State:
 class Pace:
     """Measures a run's speed, from its second tenth of the minutes: what is first is set up, and fresh processors run faster than warm ones."""
 
-    def __init__(self, state: State, settings: TrainSettings):
+    def __init__(self, state: State, settings: Settings):
         self.start, self.first, self.minutes, self.mark = state.seconds, state.step, settings.minutes, (0.0, 0)
 
     def speed(self, state: State) -> float | None:

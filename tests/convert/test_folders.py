@@ -284,14 +284,14 @@ def test_a_pipeline_without_its_scheduler_is_not_guessed(tmp_path):
 
 
 @pytest.mark.parametrize("part", [".", "unet"])
-def test_pipelines_on_latents_are_refused(tmp_path, part):
+def test_pipelines_on_latents_bring_their_autoencoder(tmp_path, part):
     from diffusers import LDMPipeline, VQModel
 
     unet = UNet2DModel(**TWO, **LAST)
     vqvae = VQModel(block_out_channels=(16,), norm_num_groups=4, latent_channels=3, num_vq_embeddings=8)
     LDMPipeline(vqvae=vqvae, unet=unet, scheduler=DDIMScheduler()).save_pretrained(tmp_path)
-    with pytest.raises(Problem, match="LDMPipeline works on the latents of its vqvae"):
-        fromnoise.load(tmp_path / part, "cpu")
+    model = fromnoise.load(tmp_path / part, "cpu")
+    assert model.latent_shape == model.shape == (3, 16, 16) and torch.allclose(model.autoencoder.std, torch.full((3,), 1 / 0.18215))
 
 
 # What is wrong with a folder

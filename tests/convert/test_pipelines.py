@@ -4,6 +4,7 @@ import json
 import shutil
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import fromnoise
 from fromnoise import convert
 from fromnoise.errors import Problem, Usage
+from tests.convert.test_folders import alike
 from tests.convert.test_network_fields import UNET
 from tests.convert.test_schedulers import psnr
 from tests.parts import stirred
@@ -47,7 +49,7 @@ def pipeline(folder, kind=DDIMPipeline, scheduler=None) -> UNet2DModel:
 @pytest.mark.parametrize(
     ("index", "says"),
     [
-        ({"vae": ["diffusers", "AutoencoderKL"]}, "works on the latents of its vae"),
+        ({"vae": ["diffusers", "AutoencoderKL"]}, "vae holds no autoencoder"),
         ({"text_encoder": ["transformers", "CLIPTextModel"]}, "text_encoder .* of DDIMPipeline has no counterpart"),
         ({"safety_checker": ["own", "Checker"]}, "safety_checker"),
         ({"requires_safety_checker": True}, "requires_safety_checker True"),
@@ -209,10 +211,42 @@ def test_a_folder_without_a_network_is_no_model(tmp_path, folder):
         convert.read(tmp_path / folder)
 
 
-@pytest.mark.parametrize("kind", ["LDMPipeline", "DiTPipeline", "StableDiffusionPipeline"])
-def test_pipelines_on_latents_are_refused(tmp_path, kind):
-    autoencoder = {"LDMPipeline": "vqvae"}.get(kind, "vae")
-    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": kind, autoencoder: ["diffusers", "AutoencoderKL"]}))
-    assert hasattr(diffusers, kind)
-    with pytest.raises(Problem, match=f"{kind} works on the latents of its {autoencoder}"):
+def draws_alike(folder, pipeline, n: int, steps: int, **words) -> float:
+    """PSNR in dB of what diffusers draws, and of what we draw from the same noise by the pipeline's own sampler."""
+    pipeline.save_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    model = fromnoise.load(folder, "cpu")
+    model.autocast = None
+    start = torch.randn(n, *model.latent_shape, generator=torch.Generator().manual_seed(5))
+    theirs = pipeline(**words.pop("theirs"), generator=torch.Generator().manual_seed(5), num_inference_steps=steps, output_type="np").images
+    model.start = lambda n, seed, first, schedule: start
+    ours = model.sample(n, steps=steps, **words).permute(0, 2, 3, 1).numpy() / 2 + 0.5
+    assert ours.shape == theirs.shape and theirs.std() > 0.01
+    return float(-10 * np.log10(np.mean((ours.clip(0, 1) - theirs) ** 2)))
+
+
+def test_ldm_pipelines_load_whole_and_draw_what_they_draw(tmp_path):
+    torch.manual_seed(0)
+    vq = diffusers.VQModel(block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+                           norm_num_groups=4, latent_channels=3, num_vq_embeddings=32, scaling_factor=0.5)  # fmt: skip
+    unet = stirred(diffusers.UNet2DModel(sample_size=8, in_channels=3, out_channels=3, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1,
+                                         down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2))  # fmt: skip
+    scheduler = diffusers.DDIMScheduler(clip_sample=False, beta_schedule="scaled_linear", beta_start=0.0015, beta_end=0.0195)
+    assert draws_alike(tmp_path / "ldm", diffusers.LDMPipeline(vq, unet, scheduler), 2, 10, theirs={"batch_size": 2}) > 60
+
+
+def test_dit_pipelines_load_whole_and_draw_what_they_draw(tmp_path):
+    torch.manual_seed(0)
+    vae = diffusers.AutoencoderKL(block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+                                  norm_num_groups=4, latent_channels=4, layers_per_block=1)  # fmt: skip
+    transformer = alike(diffusers.DiTTransformer2DModel(2, 16, 4, 4, num_layers=2, sample_size=8, num_embeds_ada_norm=1000))
+    transformer = alike(stirred(transformer))
+    pipeline = diffusers.DiTPipeline(transformer, vae, diffusers.DDIMScheduler(clip_sample=False))
+    theirs = {"class_labels": [7], "guidance_scale": 4.0}
+    assert draws_alike(tmp_path / "dit", pipeline, 1, 5, theirs=theirs, guidance=4.0, label=7, clip="none") > 60
+
+
+def test_stable_diffusion_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline", "text_encoder": ["transformers", "CLIPTextModel"]}))
+    with pytest.raises(Problem, match="text_encoder"):
         convert.read(tmp_path)

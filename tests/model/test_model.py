@@ -326,10 +326,10 @@ def test_a_result_says_by_which_schedule():
 class Halved(Autoencoder):
     """Latents of half the size, each pixel's four neighbours as channels."""
 
-    def encode(self, x):
-        return nn.functional.pixel_unshuffle(x, 2)
+    def moments(self, x):
+        return nn.functional.pixel_unshuffle(x, 2), None
 
-    def decode(self, z):
+    def decode(self, z, size=None):
         return nn.functional.pixel_shuffle(z, 2)
 
     def latent_shape(self, shape):
@@ -338,7 +338,7 @@ class Halved(Autoencoder):
 
 def test_an_autoencoder_lies_between_the_data_and_what_is_diffused():
     model = built({"network": {"name": "conv", "width": 8}, "autoencoder": {"name": f"{__name__}:Halved"}}, (1, 8, 8))
-    assert model.shape == (4, 4, 4) and model.sample(3, steps=2).shape == (3, 1, 8, 8)
+    assert model.shape == (1, 8, 8) and model.latent_shape == (4, 4, 4) and model.sample(3, steps=2).shape == (3, 1, 8, 8)
     batch, draws = {"x": torch.randn(2, 1, 8, 8)}, Draws.fixed(2)
     eps = model.draw_source(batch, draws)
     assert eps.shape == (2, 4, 4, 4) and torch.isfinite(model(batch, model.noise(torch.tensor([0.2, 0.7])), eps)).all()

@@ -14,7 +14,7 @@ from fromnoise import progress
 from fromnoise.conditions import Label
 from fromnoise.errors import Problem
 from fromnoise.runs import Run, log
-from fromnoise.training import monitor, step
+from fromnoise.training import denoising, monitor
 from fromnoise.training.loop import train
 
 
@@ -83,7 +83,7 @@ def test_the_condition_is_told_in_training_the_class_of_each_picture(tmp_path, m
             rows.append({"file_name": f"all/{9 * i % 7} {name}.png", "label": name})
     if layout == "rows":
         (tmp_path / "set/metadata.jsonl").write_text("\n".join(map(json.dumps, rows[::-1])))
-    told, seen, forward, measured = [], [], Label.forward, step.measured
+    told, seen, forward, measured = [], [], Label.forward, denoising.measured
 
     def watched(model, settings, batch, *rest):
         told.clear()
@@ -92,7 +92,7 @@ def test_the_condition_is_told_in_training_the_class_of_each_picture(tmp_path, m
         return value
 
     monkeypatch.setattr(Label, "forward", lambda self, value: told.append(value.tolist()) or forward(self, value))
-    monkeypatch.setattr(step, "measured", watched)
+    monkeypatch.setattr(denoising, "measured", watched)
     mine = recipe(tmp_path / "set", steps=9, held_out=0, memory=memory) | {"conditions": [{"name": "label", "drop": 0}]}
     run = train(mine | {"train": mine["train"] | {"evals": 0}}, tmp_path / "run", quiet=True)
     assert run.recipe().classes == tuple(map(str, classes)) and len(seen) == 9

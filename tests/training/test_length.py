@@ -13,6 +13,7 @@ from fromnoise import config
 from fromnoise.errors import Usage
 from fromnoise.runs.folder import Run
 from fromnoise.training.loop import train
+from fromnoise.training.previews import Samples
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.state import Pace, State
 from tests.training.test_train import cut_short, recipe, same
@@ -191,8 +192,8 @@ def test_a_signal_during_an_evaluation_ends_it_at_once_and_the_resumed_run_makes
     """It comes as a picture's first step is taken, or the first held-out loss: neither is finished, and the log is that of an uninterrupted run."""
     settings = recipe(train={"evals": 4, "rate": "plateau"})
     train(settings, tmp_path / "whole", quiet=True)
-    for method, name in (("held_out", "early"), ("draw", "late")):
-        real, calls = getattr(training.Monitor, method), []
+    for kind, method, name in ((training.Monitor, "held_out", "early"), (Samples, "grid", "late")):
+        real, calls = getattr(kind, method), []
 
         def interrupted(self, *rest, real=real, calls=calls):
             calls.append(1)
@@ -201,9 +202,9 @@ def test_a_signal_during_an_evaluation_ends_it_at_once_and_the_resumed_run_makes
                 signal.raise_signal(signal.SIGINT)  # as torchrun hands it on
             return real(self, *rest)
 
-        monkeypatch.setattr(training.Monitor, "drawable", lambda self, seconds: 10**6)
+        monkeypatch.setattr(Samples, "drawable", lambda self, seconds: 10**6)
         with monkeypatch.context() as patch:
-            patch.setattr(training.Monitor, method, interrupted)
+            patch.setattr(kind, method, interrupted)
             with pytest.raises(training.Stopped):
                 train(settings, tmp_path / name)
         assert "stopping: saving" in capfd.readouterr().err
@@ -216,7 +217,7 @@ def test_a_signal_during_an_evaluation_ends_it_at_once_and_the_resumed_run_makes
 def test_a_signal_at_the_end_leaves_the_last_pictures_for_the_next_time(tmp_path, monkeypatch):
     settings = recipe(train={"steps": 3, "evals": 0})
     with monkeypatch.context() as patch:
-        patch.setattr(training.Monitor, "drawable", lambda self, seconds: signal.raise_signal(signal.SIGINT) or 8)
+        patch.setattr(Samples, "drawable", lambda self, seconds: signal.raise_signal(signal.SIGINT) or 8)
         with pytest.raises(training.Stopped):
             train(settings, tmp_path / "run", quiet=True)
     assert not (tmp_path / "run" / "samples" / "final.png").exists() and not Run(tmp_path / "run").finished(3)
@@ -259,7 +260,7 @@ def test_a_held_out_loss_is_of_as_many_examples_as_a_twentieth_of_the_run_allows
 def test_a_run_too_short_for_its_grids_leaves_some_out_and_draws_a_row_at_its_end(tmp_path, monkeypatch, capfd):
     from PIL import Image
 
-    monkeypatch.setattr(training.Monitor, "drawable", lambda self, seconds: 0)
+    monkeypatch.setattr(Samples, "drawable", lambda self, seconds: 0)
     train(recipe(train={"evals": 4}), tmp_path / "run")
     assert "no grid yet" in (said := " ".join(capfd.readouterr().err.split())) and said.count("no grid yet") == 1
     assert "drawing the last pictures, for about" in said

@@ -40,6 +40,11 @@ def small(name: str, folder: Path) -> dict:
         if not base.exists():
             train(small(base.name, folder), base, quiet=True)
         recipe["base"] = str(base)
+    if "/" in recipe.get("autoencoder", {}).get("name", ""):  # the run of another recipe
+        stage = folder / Path(recipe["autoencoder"]["name"]).name
+        if not stage.exists():
+            train(small(stage.name, folder), stage, quiet=True)
+        recipe["autoencoder"] = str(stage)
     return recipe
 
 

@@ -15,10 +15,11 @@ from fromnoise.draws import Draws
 from fromnoise.errors import Problem
 from fromnoise.model import Model
 from fromnoise.runs import Run
+from fromnoise.training.denoising import Denoising
 from fromnoise.training.loop import train
-from fromnoise.training.monitor import Monitor
+from fromnoise.training.previews import Samples
 from fromnoise.training.settings import TrainSettings
-from fromnoise.training.step import Gradient, noise, stratified
+from fromnoise.training.step import Gradient
 from tests.parts import built, stirred
 from tests.training.test_train import recipe
 
@@ -72,7 +73,7 @@ def test_memory_for_not_one_example_is_a_line(tmp_path, monkeypatch):
 def test_where_memory_runs_out_in_an_evaluation_it_goes_in_smaller_parts_and_the_run_is_the_same(tmp_path, monkeypatch, error):
     """Held-out examples, previews, the last pictures: first by micro-batches, then by halves; the figures and pictures are the same."""
     change = {"batch": 16, "accumulate": 2, "steps": 4, "evals": 2, "held_out": 20, "precision": "fp32"}
-    monkeypatch.setattr(Monitor, "drawable", lambda self, seconds: 10**6)  # however long it takes
+    monkeypatch.setattr(Samples, "drawable", lambda self, seconds: 10**6)  # however long it takes
     train(recipe(train=change), tmp_path / "large", quiet=True)
     real, sizes = Denoiser.raw, []
 
@@ -97,7 +98,7 @@ def test_where_memory_runs_out_in_an_evaluation_it_goes_in_smaller_parts_and_the
 
 
 def test_memory_that_holds_no_example_in_an_evaluation_does_not_end_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(Monitor, "draw", lambda self, path, *rest: self.within_memory(lambda most: (_ for _ in ()).throw(CUDA)))
+    monkeypatch.setattr(Samples, "grid", lambda self, path, *rest: self.monitor.within_memory(lambda most: (_ for _ in ()).throw(CUDA)))
     run = train(recipe(train={"steps": 2, "evals": 1}), tmp_path / "run", quiet=True)
     assert run.finished(2) and "without" in [e["why"] for e in run.entries() if e.get("event") == "memory"][-1]
 
@@ -170,12 +171,12 @@ def test_a_batch_in_parts_has_the_same_gradient_with_two_conditions_and_dropout(
     for parts in (1, 2, 4, 16):
         model, batch = two_conditions(kind)
         parameters, draws = [p for p in model.parameters() if p.requires_grad], Draws((0, 3), range(16), 16)
-        gradient = Gradient(accelerator, model, parameters, settings, parts)
-        eps = noise(model, batch, draws.of("noise"), accelerator)
-        value, norm = gradient(model.noise(stratified(draws.of("levels"))), batch, eps, draws)
+        objective = Denoising(model, settings, accelerator)
+        gradient, drawn = Gradient(accelerator, model, parameters, settings, objective.loss, parts), objective.drawn(batch, draws, 0.0)
+        value, norm = gradient(drawn, draws)
         found.append(torch.cat([value[None], torch.tensor([norm]), *(p.grad.flatten() for p in parameters if p.grad is not None)]))
     assert all(torch.allclose(found[0], other, rtol=1e-5, atol=1e-5) for other in found[1:])
-    gradient(model.noise(stratified(draws.of("levels"))), batch, eps, Draws((0, 4), range(16), 16))
+    gradient(drawn, Draws((0, 4), range(16), 16))
     assert not torch.allclose(found[0][2:], torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]), atol=1e-2)
 
 

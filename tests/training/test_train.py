@@ -23,9 +23,9 @@ from fromnoise.draws import Draws, mixed
 from fromnoise.errors import Problem, Usage
 from fromnoise.model import load, with_high
 from fromnoise.runs.folder import Run
+from fromnoise.training.denoising import stratified
 from fromnoise.training.loop import train
 from fromnoise.training.setup import examples, setup
-from fromnoise.training.step import stratified
 
 RECIPE = {
     "data": {"name": "tests.parts:blobs"},
@@ -88,7 +88,7 @@ def test_a_crashed_and_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeyp
 def test_the_best_weights_by_held_out_loss_are_kept(tmp_path, monkeypatch):
     """Three evaluations, the second the best: its weights stay, the last ones are the run's."""
     losses, seen = iter([0.5, 0.2, 0.4]), []
-    monkeypatch.setattr(training.Monitor, "held_out", lambda self: {"0.5": next(losses)})
+    monkeypatch.setattr(training.Monitor, "held_out", lambda self: (next(losses), {}))
     real = training.keep_best
 
     def spy(run, step, parts, held_out):
@@ -128,7 +128,7 @@ def test_a_schedule_free_run_is_its_average_x_and_goes_on_from_y(tmp_path, monke
 @pytest.mark.parametrize("first", [float("nan"), float("inf")])
 def test_a_held_out_loss_that_is_not_a_number_is_never_the_best(tmp_path, monkeypatch, first):
     losses = iter([first, 0.5, 0.4])
-    monkeypatch.setattr(training.Monitor, "held_out", lambda self: {"0.5": next(losses)})
+    monkeypatch.setattr(training.Monitor, "held_out", lambda self: (next(losses), {}))
     run = train(recipe(train={"evals": 3}), tmp_path / "run", quiet=True)
     best, last = (load_file(run.weights_named(name)) for name in ("best", "last"))
     assert all(torch.equal(best[name], last[name]) for name in last), "the last evaluation was the best"
@@ -137,7 +137,7 @@ def test_a_held_out_loss_that_is_not_a_number_is_never_the_best(tmp_path, monkey
 def test_the_best_few_weights_stay_and_make_room_for_better_ones_also_after_a_resume(tmp_path, monkeypatch):
     """Of losses 5, 2, 4, 3 at steps 5, 10, 15, 20 two are steps 10 and 20; a rerun to 50 with 6 and 1 replaces the worst of them, and one with k = 1 none."""
     losses = {5: 0.5, 10: 0.2, 15: 0.4, 20: 0.3, 25: 0.6, 50: 0.1, 75: 0.05}
-    monkeypatch.setattr(training.Monitor, "held_out", lambda self: {"0.5": losses[self.state.step]})
+    monkeypatch.setattr(training.Monitor, "held_out", lambda self: (losses[self.state.step], {}))
 
     def kept(steps, evals, most):
         run = train(recipe(train={"steps": steps, "evals": evals, "keep_best": most}), tmp_path / "run", quiet=True)

@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -33,10 +33,10 @@ def report(run: str | Path) -> Path:
     run = Path(run)
     log, config, environment = read(run), _text(run / "config.yaml"), _json(run / "environment.json")
     name, author = run.resolve().name, f"fromnoise {environment.get('version', '')}".strip()
-    sketch, settings = _configuration(config)
+    parts, sketch, settings = _configuration(config)
     body = [
         _headline(name, log, environment, _json(run / "summary.json"), sketch),
-        page.section("Samples", _samples(run)),
+        page.section("Samples", _samples(run, parts)),
         page.section("Curves", _curves(log)),
         page.section("Over training", _training(run)),
         page.section("Evaluation", _evaluation(_json(run / "evaluation.json"))),
@@ -90,22 +90,28 @@ def _headline(name: str, log: Log, environment: dict, summary: dict, sketch: str
     return f'<header><h1>{escape(name)}<span class="state">{state}</span></h1>{words}<p class="soft">{line}</p>{box}</header>'
 
 
-def _configuration(config: str) -> tuple[str, str]:
-    """The run in one line (data, network, prediction, schedule, sampler), and its settings as a recipe is written; as they are where unreadable."""
+def _configuration(config: str) -> tuple[dict[str, Any], str, str]:
+    """The run's parts; in one line (data, autoencoder, network, prediction, schedule, sampler); and as a recipe is written, as they are where unreadable."""
     import yaml
 
     try:
         parts = yaml.safe_load(config)
     except yaml.YAMLError:
-        return "", config
-    words = {"data": "{}", "network": "{}", "predict": "predicts {}", "noise": "{} schedule", "sample": "drawn by {}"}
-    nodes = [parts.get(key) for key in words] if isinstance(parts, dict) else []
+        return {}, "", config
+    words = {"data": "{}", "autoencoder": "{}", "network": "{}", "predict": "predicts {}", "noise": "{} schedule", "sample": "drawn by {}"}
+    parts = parts if isinstance(parts, dict) else {}
+    nodes = [parts.get(key) for key in words]
     names = [node.get("name") if isinstance(node, dict) else node for node in nodes]
-    sketch = " · ".join(word.format(name) for word, name in zip(words.values(), names, strict=False) if isinstance(name, str))
-    return sketch, yaml.safe_dump(parts, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110)
+    plain = ("identity", None)  # pixels
+    sketch = " · ".join(word.format(name) for word, name in zip(words.values(), names, strict=False) if isinstance(name, str) and name not in plain)
+    return parts, sketch, yaml.safe_dump(parts, default_flow_style=None, sort_keys=False, allow_unicode=True, width=110) if parts else config
 
 
-def _samples(run: Path) -> str:
+def _samples(run: Path, parts: Mapping[str, Any]) -> str:
+    if "network" not in parts and "autoencoder" in parts:  # it is trained to reconstruct
+        final = page.picture(run / "samples" / "final.png", "Held-out pictures, their reconstructions, and the difference.", PICTURE)
+        latents = page.picture(run / "latents.png", "What the latents are like.", PICTURE)
+        return f'<div class="row">{final or ""}{latents or ""}</div>' + ("" if latents else page.missing("`fromnoise evaluate RUN` adds what the latents are like."))
     words = "From noise to data: what is being denoised (left), and the model's estimate of the end (right)."
     found = {
         "samples/final.png": page.picture(run / "samples" / "final.png", "Samples from fixed noise, at the end of training.", PICTURE),

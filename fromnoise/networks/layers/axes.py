@@ -16,7 +16,7 @@ WIDE = 96  # channels from which a CPU's convolutions gain more from channels la
 def conv_class(axes: int) -> type[nn.Module]:
     """The convolution on 1, 2 or 3 axes; raises Usage for other numbers."""
     if axes not in CONVS:
-        raise Usage(f"this network needs examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp")
+        raise Usage(f"this network needs examples (C, *S) of 1 to 3 axes, not of {axes}; for points choose network=mlp, or autoencoder=mlp_vae")
     return CONVS[axes]
 
 
@@ -25,13 +25,22 @@ def conv(axes: int, channels_in: int, channels_out: int, kernel: int = 3) -> nn.
     return conv_class(axes)(channels_in, channels_out, kernel, padding=kernel // 2)
 
 
+def padded(x: Tensor, multiple: int) -> Tensor:
+    """x (B, C, *S) with copies of its far edges, as few as make every side a multiple of this."""
+    pad = [amount for size in reversed(x.shape[2:]) for amount in (0, -size % multiple)]
+    return F.pad(x, pad, mode="replicate") if any(pad) else x
+
+
+def cropped(x: Tensor, size: Sequence[int] | None) -> Tensor:
+    """x (B, C, *S) cut behind to the sides `size`; None leaves it."""
+    return x if size is None else x[(..., *[slice(side) for side in size])]
+
+
 def fold(x: Tensor, patch: int) -> Tensor:
     """Blocks of patch^axes pixels as channels: (B, C, *S) -> (B, C patch^axes, *S / patch), padded by copies of the edge where patch does not divide S."""
     if patch == 1:
         return x
-    axes = x.ndim - 2
-    pad = [amount for size in reversed(x.shape[2:]) for amount in (0, -size % patch)]
-    x = F.pad(x, pad, mode="replicate") if any(pad) else x
+    axes, x = x.ndim - 2, padded(x, patch)
     x = x.reshape(*x.shape[:2], *[part for size in x.shape[2:] for part in (size // patch, patch)])  # (B, C, S1, p, S2, p, …)
     return x.permute(0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)).flatten(1, 1 + axes)
 
@@ -47,7 +56,7 @@ def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
         x = x.unflatten(1, (-1, *[patch] * axes))  # (B, C, p, p, …, S1, S2, …)
         x = x.permute(0, 1, *[place for axis in range(axes) for place in (2 + axes + axis, 2 + axis)])
         x = x.reshape(*x.shape[:2], *[side * patch for side in x.shape[2::2]])
-    return x[(..., *[slice(s) for s in size])]
+    return cropped(x, size)
 
 
 def resized(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -1,0 +1,71 @@
+"""What the run of an autoencoder trains: the autoencoder, and the discriminator that it is trained against."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..autoencoders import AUTOENCODERS, Autoencoder, Measure, loss
+from ..config import Recipe
+from ..config import build as make
+from ..draws import Draws
+from ..networks import held
+from ..registry import lookup
+
+
+class Autoencoding(nn.Module):
+    """An autoencoder in training, and afterwards: encode, decode, reconstruct.
+
+    shape  (C, *S) of the examples that it was trained on;  classes  their names, if any;  discriminator  None where it has none
+    """
+
+    def __init__(self, autoencoder: Autoencoder, shape: Sequence[int], classes: Sequence[str] = (), discriminator: nn.Module | None = None):
+        super().__init__()
+        self.autoencoder, self.discriminator, self.shape, self.classes = autoencoder, discriminator, tuple(shape), tuple(classes)
+        self.autocast: torch.dtype | None = None  # the reduced precision that networks run in
+        self.conditions = nn.ModuleDict()
+        self.unsaved = frozenset(name for name in self.state_dict() if name.startswith("discriminator."))  # of training alone: in last.ckpt
+
+    def networks(self) -> list[nn.Module]:
+        """What runs at every step."""
+        return [self.autoencoder] + [self.discriminator] * (self.discriminator is not None)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Within it, networks run as `autocast` says."""
+        return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
+
+    def forward(self, batch: Mapping[str, Any], draws: Draws, measure: Measure, done: float = 0.0) -> Tensor:
+        """The loss of a batch {"x": (B, C, *S)}, (B,)."""
+        with self.precision():
+            return loss(self.autoencoder, self.discriminator, batch["x"], draws, measure, done)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """x (B, C, *S) through the means of its latents and back."""
+        with self.precision():
+            return self.autoencoder.decode(self.autoencoder.encode(x), x.shape[2:]).to(x)
+
+    def dry_run(self) -> None:
+        """One example there and back; raises Usage where the settings cannot be."""
+        self.reconstruct(torch.zeros(1, *self.shape, device=self.device))
+
+    def examples(self) -> dict[str, Any]:
+        """What a run keeps of held-out examples: nothing."""
+        return {}
+
+    def set_examples(self, examples: Mapping[str, Any]) -> None:
+        """See `examples`."""
+
+
+def build_autoencoder(recipe: Recipe, discriminator: nn.Module | None = None) -> Autoencoding:
+    """The autoencoder that a recipe describes, for examples of its shape."""
+    kind = lookup(AUTOENCODERS, recipe.autoencoder["name"], "autoencoder")
+    fitting = getattr(kind, "fitting", Autoencoder.fitting)(recipe.shape)
+    made = held(lambda: make(AUTOENCODERS, recipe.autoencoder, "autoencoder", kind=Autoencoder, **fitting))
+    return Autoencoding(made, recipe.shape, recipe.classes, discriminator)

@@ -1,0 +1,120 @@
+"""The first stage of latent diffusion: an autoencoder that is trained already, and stays as it is."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .. import convert
+from ..autoencoders import Autoencoder
+from ..config import Recipe
+from ..device import best
+from ..errors import Problem, Usage
+from ..runs import Run, digest
+from .autoencoding import Autoencoding, build_autoencoder
+
+
+class FirstStage(Autoencoder):
+    """An autoencoder of another run, frozen, whose latents are brought to mean 0 and standard deviation 1 in each channel: z = (z' - mean) / std.
+
+    mean, std  (C',) of its latents on the data that is diffused, measured once (`measure`) and kept with the model (Rombach et al. 2022, appendix G)
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, trained: Autoencoding, node: dict[str, str]):
+        super().__init__()
+        inner = trained.autoencoder
+        self.trained = (trained,)  # in a tuple, as its weights are there already
+        self.inner, self.shape, self.node = inner.requires_grad_(False).eval(), trained.shape, node
+        self.factor, self.latent, self.variational = inner.factor, inner.latent, inner.variational
+        self.register_buffer("mean", torch.zeros(inner.latent))
+        self.register_buffer("std", torch.ones(inner.latent))
+
+    def train(self, mode: bool = True) -> "FirstStage":
+        """It stays in evaluation mode."""
+        return super().train(False)
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        mean, log_variance = self.inner.moments(x)
+        return self.normalised(mean, log_variance)
+
+    def normalised(self, mean: Tensor, log_variance: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The autoencoder's own moments as those of z."""
+        shift, scale = (part[..., *[None] * (mean.ndim - 2)] for part in (self.mean, self.std))
+        return (mean - shift) / scale, None if log_variance is None else log_variance - 2 * scale.log()
+
+    def decode(self, z: Tensor, size: Sequence[int] | None = None) -> Tensor:
+        shift, scale = (part[..., *[None] * (z.ndim - 2)] for part in (self.mean, self.std))
+        return self.inner.decode(z * scale + shift, size)
+
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        if len(shape) != len(self.shape) or shape[0] != self.shape[0]:
+            what = f"the autoencoder {self.node['path']} is of examples of {self.shape[0]} channels and {len(self.shape) - 1} axes, and these are {tuple(shape)}"
+            raise Usage(f"{what}; train one on such data, or bring the data to its channels (data.channels)")
+        return self.inner.latent_shape(shape)
+
+    @torch.no_grad()
+    def measure(self, moments: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        """Takes mean and std of latents from the autoencoder's own moments of examples: Var[z] = Var[mean] + E[variance]. Raises Problem where a
+        channel is not a number or never changes."""
+        means, variances = zip(*[(m.movedim(1, -1).flatten(0, -2).double(), None if v is None else v.movedim(1, -1).flatten(0, -2).double().exp())
+                                 for m, v in moments], strict=True)  # fmt: skip
+        mean, noise = torch.cat(means), 0.0 if variances[0] is None else torch.cat(variances).mean(0)
+        std = (mean.var(0, correction=0) + noise).sqrt()
+        if not bool(std.isfinite().all()):
+            raise Problem(f"latents of the autoencoder {self.node['path']} are not finite; train it again, with a lower train.lr or train.precision=fp32")
+        if bool((std < 1e-6).any()):
+            dead = [i for i, value in enumerate(std.tolist()) if value < 1e-6]
+            what = f"channel {dead[0]} of the latents of {self.node['path']} never changes ({len(dead)} of {len(std)} do not)"
+            raise Problem(f"{what}; train it longer, or with fewer channels")
+        self.mean.copy_(mean.mean(0))
+        self.std.copy_(std)
+
+
+def first_stage(path: str, weights: str = "last", digest: str | None = None, trust: bool = False) -> FirstStage:
+    """The autoencoder of a run folder, as what lies between pictures and what is diffused.
+
+    path  the folder;  weights  last, best, or a name of its weights/;  digest  of these, which a run keeps
+    """
+    if not Path(path).is_dir():
+        raise Problem(f"the autoencoder {path} is not there; train it first, or set autoencoder.path to where it is now (in config.yaml of a trained run)")
+    trained = load_autoencoder(path, "cpu", trust, weights)
+    found = digest_of(trained.autoencoder)
+    if digest not in (None, found):
+        raise Problem(f"the autoencoder {path} holds other weights than the ones this run began with; restore those")
+    return FirstStage(trained, {"name": "run", "path": str(Path(path).resolve()), "weights": weights, "digest": found})
+
+
+def digest_of(autoencoder: Autoencoder) -> str:
+    """A short name of an autoencoder's weights."""
+    return digest(autoencoder.state_dict())
+
+
+def load_autoencoder(path: str | Path, device: str | torch.device | None = None, trust: bool = False, weights: str = "last") -> Autoencoding:
+    """The trained autoencoder of a run folder, its averaged weights, ready to encode and decode. Raises Usage where the run is of something else."""
+    if not (Path(path) / "config.yaml").is_file() and (Path(path) / "config.json").is_file():
+        return _foreign(path).to(best(device))
+    run = Run(path)
+    recipe = run.recipe(trust)
+    if not recipe.reconstructs:
+        raise Usage(f"{path} is the run of a diffusion model, not of an autoencoder; name one that was trained by a recipe with autoencoder and without network")
+    if not recipe.shape:
+        raise Problem(f"{path}: config.yaml names no shape, which a run keeps of its data; restore it, or train again")
+    model = build_autoencoder(recipe)
+    run.load_weights(model, weights)
+    return model.to(best(device)).eval()
+
+
+def _foreign(path: str | Path) -> Autoencoding:
+    """The autoencoder of a folder in diffusers' layout."""
+    found = convert.autoencoder.read(path)
+    recipe = Recipe(autoencoder=found.node, shape=(found.channels, *[found.factor] * 2))  # its sides are of no account
+    model = build_autoencoder(recipe)
+    model.autoencoder.load_state_dict(found.tensors)
+    for note in found.notes:
+        print(f"fromnoise: {note}", file=sys.stderr)
+    return model.eval()

@@ -1,0 +1,209 @@
+"""Autoencoders trained by the same trainer, and diffusion in their latents."""
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import fromnoise
+from fromnoise.autoencoders import DISCRIMINATORS, Measure, loss
+from fromnoise.autoencoders.conv_ae import ConvAE
+from fromnoise.autoencoders.conv_vae import ConvVAE
+from fromnoise.autoencoders.discriminator import balance, hinge, verdict
+from fromnoise.autoencoders.losses import bce, transformed
+from fromnoise.draws import Draws
+from fromnoise.errors import Problem, Usage
+from fromnoise.runs import Run
+from fromnoise.training.loop import train
+from tests.training.test_length import cut_at
+from tests.training.test_train import same
+
+SMALL = {"name": "conv_vae", "widths": [8, 8], "latent": 3}
+
+
+def recipe(autoencoder=SMALL, **more):
+    """One of an autoencoder of tiny pictures."""
+    own = {"steps": 12, "batch": 16, "evals": 2, "log_every": 4, "warmup": 0, "lr": 1e-3, "held_out": 16} | more
+    return {"data": {"name": "tests.parts:blobs"}, "autoencoder": autoencoder, "train": own}
+
+
+def latent(path, **more):
+    """One of diffusion in the latents of a run."""
+    own = {"steps": 12, "batch": 16, "evals": 2, "log_every": 4, "warmup": 0, "lr": 1e-3, "held_out": 16}
+    return {"data": {"name": "tests.parts:blobs"}, "autoencoder": str(path), "network": {"name": "conv", "width": 8, "kernel": 3},
+            "conditions": ["label"], "sample": {"name": "ddim", "steps": 2}, "train": own} | more  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The run of an autoencoder that is not trained for long."""
+    return train(recipe(), tmp_path_factory.mktemp("ae") / "run", quiet=True).path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path / "cache"))
+
+
+AGAINST = {"discriminator": {"name": "patch", "width": 4, "layers": 1}, "discriminator_start": 0.3}
+
+
+@pytest.mark.parametrize("change", [{}, AGAINST, {"equivariance": 0.5, "kl": 1e-3}, {"distance": "mse", "penalty": "ssim", "accumulate": 4}])
+def test_a_run_learns_to_reconstruct_and_goes_on_bit_for_bit(tmp_path, monkeypatch, change):
+    settings = recipe(**change)
+    whole = train(settings, tmp_path / "whole", quiet=True)
+    cut_at(7, monkeypatch, lambda: train(settings, tmp_path / "cut", quiet=True))
+    train(settings, tmp_path / "cut", quiet=True)
+    assert same(tmp_path / "whole", tmp_path / "cut")
+    held_out = [entry for entry in whole.entries() if "held_out" in entry]
+    assert len(held_out) == 2 and all(entry["psnr"] > 0 for entry in held_out)
+    assert (whole.path / "samples/final.png").is_file() and (whole.path / "report.html").is_file()
+    model = fromnoise.load_autoencoder(whole.path, "cpu")
+    assert model.discriminator is None and model.reconstruct(torch.zeros(2, 1, 8, 8)).shape == (2, 1, 8, 8)
+
+
+def test_micro_batches_change_no_run(tmp_path):
+    for parts in (1, 4):
+        train(recipe(accumulate=parts, precision="fp32", kl=0.1), tmp_path / str(parts), quiet=True)
+    one, four = (Run(tmp_path / str(parts)).load_checkpoint()["model"] for parts in (1, 4))
+    assert all(torch.allclose(one[name], four[name], atol=1e-5) for name in one)
+
+
+def test_the_loss_is_error_and_divergence_over_the_number_of_values():
+    """mean |x_hat - x| + kl · sum (m² + e^v - 1 - v) / 2 / n, with z the mean where nothing is drawn."""
+    torch.manual_seed(0)
+    vae, x, draws = ConvVAE(1, 2, [4], 2).double(), torch.randn(3, 1, 8, 8).double(), Draws.fixed(3)
+    found = loss(vae, None, x, draws, Measure(lambda a, b: (a - b).abs().flatten(1).mean(1), kl=0.5)).detach()
+    mean, log_variance = vae.moments(x)
+    z = mean + log_variance.exp().sqrt() * draws.of("latent").randn(2, 4, 4)
+    divergence = -torch.distributions.Normal(mean, log_variance.exp().sqrt()).entropy() + (mean**2 + log_variance.exp() + math.log(2 * math.pi)) / 2
+    expected = (vae.decode(z) - x).abs().flatten(1).mean(1) + 0.5 * divergence.flatten(1).sum(1) / 64
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_the_bernoulli_error_is_the_papers():
+    """-(p log q + (1 - p) log (1 - q)), p and q of x in [-1, 1] as probabilities."""
+    a, b = torch.tensor([0.5, -0.9]), torch.tensor([1.0, -0.5])
+    q, p = (a + 1) / 2, (b + 1) / 2
+    assert torch.allclose(bce(a, b), -(p * q.log() + (1 - p) * (1 - q).log()))
+
+
+def test_the_discriminator_and_the_autoencoder_learn_apart():
+    """Of the verdict the discriminator learns nothing, of the hinge the autoencoder nothing; the balance brings both pulls to one length."""
+    torch.manual_seed(0)
+    stage, judge, x = ConvAE(1, 2, [8, 8], 2, 4), DISCRIMINATORS["patch"](1, 2, 4, 1), torch.randn(4, 1, 8, 8)
+    x_hat = stage(x).x_hat
+    verdict(judge, x_hat).sum().backward(retain_graph=True)
+    assert all(p.grad is None for p in judge.parameters()) and stage.last_layer.grad.abs().sum() > 0
+    stage.zero_grad()
+    hinge(judge, x, x_hat).sum().backward()
+    assert all(p.grad is None for p in stage.parameters()) and all(p.grad is not None for p in judge.parameters())
+    real, made = judge(x), judge(x_hat)
+    assert torch.allclose(hinge(judge, x, x_hat), ((1 - real).clamp(min=0) + (1 + made).clamp(min=0)).flatten(1).mean(1) / 2)
+    x_hat = stage(x).x_hat
+    error, against = (x_hat - x).square().flatten(1).mean(1), verdict(judge, x_hat)
+    share = balance(error, against, stage.last_layer)
+    pulls = [torch.autograd.grad(v.mean(), stage.last_layer, retain_graph=True)[0].norm() for v in (error, share * against)]
+    assert torch.allclose(pulls[0], pulls[1], rtol=1e-2)
+
+
+def test_a_turned_and_shrunken_latent_is_of_the_turned_and_shrunken_picture():
+    """Where the encoder only averages, it is the latent of that picture: turning and shrinking by means change places with it."""
+    stage = ConvAE(1, 2, [8, 8], 1, 4)
+    x = torch.randn(2, 1, 16, 16)
+    for i in range(6):
+        z, turned = transformed(stage, torch.nn.functional.avg_pool2d(x, 2), x, Draws((i,), range(2), 2))
+        assert turned.shape[2:] == tuple(2 * side for side in z.shape[2:]) and 2 <= z.shape[2] <= 8
+        if z.shape[2] in (2, 4, 8):  # windows of whole numbers
+            assert torch.allclose(torch.nn.functional.avg_pool2d(turned, 2), z, atol=1e-6)
+
+
+def test_what_is_diffused_has_mean_0_and_std_1_and_what_is_seen_are_pictures(trained, tmp_path):
+    run = train(latent(trained), tmp_path / "run", quiet=True)
+    model = fromnoise.load(run.path, "cpu")
+    assert model.shape == (1, 8, 8) and model.latent_shape == (3, 2, 2)
+    assert model.sample(3, label=1, seed=2).shape == (3, 1, 8, 8)
+    node = run.recipe().autoencoder
+    assert node["name"] == "run" and node["path"] == str(trained) and len(node["digest"]) == 16
+    from tests.parts import blobs
+
+    x = blobs().get(torch.arange(256))["x"]
+    mean, log_variance = model.autoencoder.moments(x)
+    total = mean.var((0, 2, 3), correction=0) + log_variance.exp().mean((0, 2, 3))
+    assert torch.allclose(mean.mean((0, 2, 3)), torch.zeros(3), atol=1e-4) and torch.allclose(total, torch.ones(3), atol=1e-4)
+    own = fromnoise.load_autoencoder(trained, "cpu")
+    assert torch.allclose(model.decode(mean), own.autoencoder.decode(own.autoencoder.moments(x)[0]), atol=1e-5)
+    saved = load_file(run.weights)
+    assert {"autoencoder.mean", "autoencoder.std"} < saved.keys() and not any("inner" in name for name in saved), "the autoencoder's own stay in its run"
+
+
+def test_a_latent_run_goes_on_bit_for_bit_from_its_cache_and_an_encoder_is_asked_once(trained, tmp_path, monkeypatch):
+    settings, calls, real = latent(trained), [], ConvVAE.moments
+    monkeypatch.setattr(ConvVAE, "moments", lambda self, x: calls.append(len(x)) or real(self, x))
+    train(settings, tmp_path / "whole", quiet=True)
+    first = sum(calls)
+    cut_at(7, monkeypatch, lambda: train(settings, tmp_path / "cut", quiet=True))
+    train(settings, tmp_path / "cut", quiet=True)
+    assert same(tmp_path / "whole", tmp_path / "cut")
+    assert first >= 256 and sum(calls) - first < 256, "the second and third life read what the first had encoded"
+
+
+def test_another_autoencoder_has_another_cache_and_damage_is_made_anew(trained, tmp_path):
+    train(latent(trained, train={"steps": 1, "batch": 16, "evals": 0}), tmp_path / "a", quiet=True)
+    other = train(recipe(steps=1, evals=0), tmp_path / "other", quiet=True).path
+    train(latent(other, train={"steps": 1, "batch": 16, "evals": 0}), tmp_path / "b", quiet=True)
+    folders = sorted((tmp_path / "cache/latents").iterdir())
+    assert len(folders) == 2
+    file = next(folders[0].glob("*.safetensors"))
+    before = bytearray(file.read_bytes())
+    before[-5] ^= 1
+    file.write_bytes(before)
+    train(latent(trained, train={"steps": 1, "batch": 16, "evals": 0}), tmp_path / "c", quiet=True)
+    train(latent(other, train={"steps": 1, "batch": 16, "evals": 0}), tmp_path / "d", quiet=True)
+    assert file.read_bytes() != bytes(before) and same(tmp_path / "a", tmp_path / "c") and same(tmp_path / "b", tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"autoencoder": "conv_vae"}, "conv_vae is not trained; train it by a recipe of its own"),
+        ({"autoencoder": "runs/nowhere"}, "the autoencoder runs/nowhere is not there; train it first"),
+        ({"autoencoder": {"name": "run"}}, "needs path"),
+        ({"data": {"name": "tests.parts:paired"}}, r"is of examples of 1 channels and 2 axes, and these are \(3, 8, 8\)"),
+        ({"conditions": [{"name": "image", "hint": "masked"}]}, "channels has no latents"),
+    ],
+)
+def test_first_stages_that_cannot_be(trained, tmp_path, change, says):
+    with pytest.raises(Problem, match=says):
+        train(latent(trained) | change, tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"conditions": ["label"]}, "in which conditions has no part"),
+        ({"train": {"steps": 1, "weight": "edm"}}, "no setting 'weight'"),
+        ({"train": {"steps": 1, "kl": -1}}, "kl is a finite number from 0"),
+        ({"autoencoder": {"name": "conv_ae", "widths": []}}, "conv_ae"),
+        ({"data": "moons", "autoencoder": "conv_ae"}, "axes|points"),
+    ],
+)
+def test_recipes_of_autoencoders_that_cannot_be(tmp_path, change, says):
+    with pytest.raises(Problem, match=says):
+        train(recipe() | change, tmp_path / "run", quiet=True)
+
+
+def test_a_run_of_an_autoencoder_draws_nothing_and_one_of_diffusion_encodes_nothing(trained, tmp_path):
+    with pytest.raises(Usage, match="is the run of an autoencoder, which draws nothing"):
+        fromnoise.load(trained)
+    run = train(latent(trained, train={"steps": 1, "batch": 16, "evals": 0}), tmp_path / "run", quiet=True)
+    with pytest.raises(Usage, match="of a diffusion model, not of an autoencoder"):
+        fromnoise.load_autoencoder(run.path)
+    (tmp_path / "moved").symlink_to(trained)
+    config = run.path / "config.yaml"
+    config.write_text(config.read_text().replace(str(trained), str(tmp_path / "gone")))
+    with pytest.raises(Problem, match="is not there; train it first, or set autoencoder.path"):
+        fromnoise.load(run.path)
+    config.write_text(config.read_text().replace(str(tmp_path / "gone"), str(tmp_path / "moved")))
+    assert fromnoise.load(run.path, "cpu").sample(1).shape == (1, 1, 8, 8)
