@@ -1,6 +1,5 @@
 """What a recipe will cost on this machine: counted where counting is possible, measured for some seconds where it is not."""
 
-import copy
 import os
 import statistics
 import sys
@@ -11,15 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import Dataset, Plan, feed
 from ..data.dataset import Tensors
 from ..device import machine, peak_memory, reset_peak, uncompiled
 from ..draws import Draws
 from ..errors import Usage
-from ..networks import NOTHING, Context, merge
 from ..progress import byte_size, duration
 from .setup import setup
 
@@ -35,7 +31,7 @@ class Estimate:
     fixed       bytes, four a number, of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
     batch       examples a step, of `seconds`;  rows  how many went through the network at once while measuring
     run_seconds  the whole run's length;  examples  how many the data has
-    drawn       samples a second, as the recipe draws them;  how  in words;  trust  how far to trust the times, in words
+    drawn       samples a second, as the recipe draws them, None where it draws none;  how  in words;  trust  how far to trust the times, in words
     """
 
     parameters: int
@@ -47,7 +43,7 @@ class Estimate:
     seconds: float
     run_seconds: float
     examples: int
-    drawn: float
+    drawn: float | None
     how: str
     trust: str
     machine: str
@@ -68,23 +64,10 @@ class Estimate:
             ("speed", f"{self.rate:,.1f} examples/s: {duration(self.seconds)} a step of {self.batch:,}, measured with {self.rows:,} at once"),
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
             ("the whole run", f"{duration(self.run_seconds)}: {images:,.0f} examples, {images / self.examples:,.1f} times the data"),
-            ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
+            *([("sampling", f"{self.drawn:,.2f} samples/s by {self.how}")] if self.drawn is not None else []),
             ("how far to trust this", self.trust),
             ("machine", self.machine),
         ]
-
-
-def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module] = (), context: Context = NOTHING) -> float:
-    """Floating-point operations of one example (C, *S), under a context, going forward through a network and its control branches, on no device."""
-    network = merge(copy.deepcopy(network))  # a change of weights is made once a pass, not for each example
-    network, *branches = (part.to("meta") for part in (network, *(copy.deepcopy(branch) for branch in branches)))
-    x, t = torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")
-    context = Context(**{key: value.to("meta") for key, value in vars(context).items() if isinstance(value, torch.Tensor)})
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(x, t, context)
-        for branch in branches:
-            branch(x, t, context, torch.empty(1, branch.channels, *shape[1:], device="meta"))
-    return float(counter.get_total_flops())
 
 
 def estimate(
@@ -101,9 +84,8 @@ def estimate(
     if parts.chosen:
         print(parts.chosen, file=sys.stderr)
     settings, model, place = parts.settings, parts.model, parts.accelerator.device
-    network, *branches = model.networks()
     with torch.no_grad():
-        work = flop(network, model.latent_shape, branches, model.context(1, model.with_defaults(1, {})))
+        work = parts.objective.flop()
     stream = feed(parts.data, Plan(len(parts.data), settings.batch), 0, place, parts.flip, settings.workers)
     parts.gradient.micro_batches = 1
     reset_peak(place)
@@ -128,22 +110,25 @@ def estimate(
     optimized = sum(v.numel() for state in parts.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
     count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parts.parameters))
     peak = peak_memory(place)
-    second, name, sampling = statistics.median(times), machine(place), model.sampling
+    second, name, draw = statistics.median(times), machine(place), parts.objective.draw
     whole = second * settings.batch / rows + updated
     left, walked = seconds - (_now(place) - began), 0.0
-    if 2 * second < left:  # else: a way forward is a third of a gradient
-        next(model.trajectory(rows))  # what a new shape costs once
+    if draw and 2 * second < left:  # else: a way forward is a third of a gradient
+        draw(rows)  # what a new shape costs once
         began = _now(place)
-        next(model.trajectory(rows))
+        draw(rows)
         walked = _now(place) - began
-    drawn = rows / sampling.steps / (walked or second / 3 * (2 if sampling.guidance != 1 else 1))
-    how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
+    drawn, how = None, ""
+    if draw:
+        sampling = model.sampling
+        drawn = rows / sampling.steps / (walked or second / 3 * (2 if sampling.guidance != 1 else 1))
+        how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
     run_seconds = settings.total * whole / settings.batch if settings.total else 60 * settings.minutes
     said = {
         f"gradients of one example and an update took {duration(first)}, longer than --seconds {seconds:g}": first > seconds,
         f"measured with {rows:,} at once; of {most:,} each takes less time": 4 * rows <= most,
     }
-    trust = "; ".join([*(words for words, holds in said.items() if holds), _trust(times, compiled and seconds < COMPILED, bool(walked))])
+    trust = "; ".join([*(words for words, holds in said.items() if holds), _trust(times, compiled and seconds < COMPILED, bool(walked) or not draw)])
     return Estimate(parameters=count, flop=work, fixed=4 * (count + 2 * learnt + optimized), peak=peak, rows=rows, batch=settings.batch, seconds=whole,
                     run_seconds=run_seconds, examples=len(parts.data), drawn=drawn, how=how, trust=trust,
                     machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}")  # fmt: skip

@@ -1,5 +1,6 @@
 """What the run of an autoencoder learns, and is measured by."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from ..draws import Draws
 from ..errors import Usage
 from ..model import Autoencoding, build_autoencoder
 from .denoising import Made, seeded
+from .flop import counted
 from .previews import Reconstructions
 from .settings import Part, Settings
 
@@ -63,6 +65,13 @@ class Reconstruction:
     model: Autoencoding
     settings: AutoencoderSettings
     accelerator: Accelerator
+
+    draw: ClassVar[None] = None  # it draws no samples
+
+    def flop(self) -> float:
+        """Floating-point operations of one example going there and back."""
+        autoencoder = copy.deepcopy(self.model.autoencoder).to("meta")
+        return counted(lambda: autoencoder(torch.empty(1, *self.model.shape, device="meta")))
 
     @staticmethod
     def check(recipe: Recipe) -> None:
