@@ -1,5 +1,6 @@
 """Small parts that recipes in the tests name as their own: tests.parts:blobs."""
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -12,6 +13,11 @@ from fromnoise.data import Tensors
 from fromnoise.diffusion import Source
 from fromnoise.model import Model, build
 from fromnoise.networks import Network
+
+
+def shaped(network: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of examples for a network by its name: this, or as many points where it takes points alone."""
+    return (shape[0], math.prod(shape[1:])) if network == "set_transformer" else shape
 
 
 def built(recipe, shape, classes=()) -> Model:

@@ -155,7 +155,8 @@ def check(path: Path, *others: str) -> None:
     elif path.suffix in others:
         return
     elif Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in .png, .webp or .jpg")
+        *first, last = [".png", ".webp", ".jpg", *filter(None, others)]
+        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in {', '.join(first)} or {last}")
 
 
 def write(picture: Image.Image, path: str | Path) -> Path:
