@@ -60,7 +60,7 @@ def volumes(x: Tensor, scale: int = 1) -> list[Image.Image]:
 def clouds(x: Tensor, scale: int = 1) -> list[Image.Image]:
     """A picture of each cloud of points (N, 3, L): the nearer, the darker."""
     edge = VIEW * scale * FINE
-    radius = edge / 110 * min(3, (4000 / x.shape[-1]) ** 0.5)
+    radius = edge / 110 * min(2, (4000 / x.shape[-1]) ** 0.5)
     made = []
     for cloud in torch.nan_to_num(x.detach().float().cpu(), nan=1e6).mT:
         depth, right, up = (cloud @ axis for axis in (TOWARDS, RIGHT, UPWARDS))

@@ -38,8 +38,10 @@ def shapes(x: Tensor, path: Path, recipe: Recipe) -> Path:
     if not parts:
         raise Problem(f"{path} is not written: the samples are empty (above 0 nowhere); train longer, or draw others with --seed")
     if len(parts) < len(x):
-        print(f"fromnoise: {len(x) - len(parts)} of {len(x)} samples are empty (above 0 nowhere): their places in {path.name} are left free", file=sys.stderr)
-    whole = library.util.concatenate(parts) if len(x[0].shape) == 4 else library.PointCloud(np.concatenate([part.vertices for part in parts]))
+        empty = f"{len(x) - len(parts)} of {len(x)} samples are empty (above 0 nowhere)"
+        print(f"fromnoise: {empty}: their places in {path.name} are left free", file=sys.stderr)
+    solid = x.ndim == 5
+    whole = library.util.concatenate(parts) if solid else library.PointCloud(np.concatenate([part.vertices for part in parts]))
     with replacing(path) as temporary:
         whole.export(temporary)
     return path

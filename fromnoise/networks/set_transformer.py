@@ -67,7 +67,8 @@ class SetTransformer(Network):
     @classmethod
     def fitting(cls, shape: Sequence[int]) -> dict[str, int]:
         if len(shape) != 2:
-            raise Usage(f"set_transformer is of points in any order, (channels, points) as data.points=2048 of meshes, not of {tuple(shape)}; choose network=dit")
+            points = "points in any order, (channels, points) as data.points=2048 of meshes"
+            raise Usage(f"set_transformer is of {points}, not of {tuple(shape)}; choose network=dit")
         return {"channels": shape[0]}
 
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:

@@ -1,6 +1,8 @@
 """Shapes in space: voxels of solids whose volume is known, points on their surface, and what is said of bad files."""
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +50,17 @@ def test_a_folder_of_meshes_is_filled_volumes_in_classes(folder):
     assert (x[1] != x[2]).float().mean() < 0.003  # whichever axis is up in the file, but for what lies between two voxels
     by_height = (x[1, 0] > 0).sum((0, 1))
     assert (by_height.diff() <= 0).all() and by_height[0] > 30 * by_height[-1]  # it stands on its base
+
+
+def test_splits_may_lie_in_the_class_folders(folder):
+    """As ModelNet's do."""
+    for name in ("ball/one.stl", "cone/y_up.glb", "cone/z_up.off"):
+        to = folder / Path(name).parent / ("test" if "y_up" in name else "train") / Path(name).name
+        to.parent.mkdir(exist_ok=True)
+        (folder / name).rename(to)
+    train, test = (meshes(folder, side=8, split=split) for split in ("train", "test"))
+    assert (train.labels(torch.arange(2)).tolist(), test.labels(torch.arange(1)).tolist()) == ([0, 1], [1])
+    assert (len(train), len(test), train.classes, train.left_out) == (2, 1, ("ball", "cone"), ())
 
 
 def test_points_lie_on_the_surface_and_are_the_same_every_time(folder):
@@ -114,6 +127,12 @@ def test_bad_files_are_named_with_the_cure(tmp_path):
     (tmp_path / "open.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\n")
     assert any("1 meshes that are not closed" in line and "open.obj" in line for line in meshes(tmp_path, skip_broken=True).left_out)
     assert not any("not closed" in line for line in meshes(tmp_path, skip_broken=True, points=8).left_out)
+
+
+def test_what_is_not_installed_is_named_with_the_cure(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(Problem, match=r'pip install "fromnoise\[mesh\]"'):
+        meshes(folder)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,21 @@
 """Shapes in space: their views show what they are, and the files that are written hold them."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from fromnoise.cli.main import app
+from fromnoise.config import Recipe
 from fromnoise.errors import Problem, Usage
 from fromnoise.figures import check, endings, reconstructions, tiles, write_samples
 from fromnoise.figures.space import GROUND, HALF, VIEW
+from fromnoise.runs import Run
+from tests.parts import built
 
 trimesh = pytest.importorskip("trimesh")
 pytest.importorskip("skimage")
@@ -51,7 +57,10 @@ def test_nothing_is_ground_and_noise_is_drawn():
     assert not seen(-torch.ones(1, 1, 8, 8, 8)).any()
     assert not seen(torch.full((1, 1, 8, 8, 8), torch.nan)).any() and not seen(torch.full((1, 3, 9), torch.nan)).any()
     assert seen(torch.randn(1, 1, 8, 6, 5)).any() and len(tiles(torch.randn(3, 3, 50))) == 3
-    assert reconstructions(ball(0.5), ball(0.4), 1).height < reconstructions(torch.zeros(1, 1, VIEW, VIEW), torch.ones(1, 1, VIEW, VIEW), 1).height
+    picture = torch.zeros(1, 1, VIEW, VIEW)
+    assert (
+        reconstructions(ball(0.5), ball(0.4), 1).height < reconstructions(picture, picture + 1, 1).height
+    )  # which has a row of differences
 
 
 @pytest.mark.parametrize("ending", [".obj", ".glb", ".stl", ".ply"])
@@ -90,9 +99,30 @@ def test_clouds_and_single_files(tmp_path):
 
 
 def test_what_has_no_surface_is_not_written_as_one():
-    assert endings((3, 8, 8)) == endings((2,)) == endings((2, 9)) == endings((3, 4, 8, 8)) == endings(()) == () and endings((3, 9)) == (".ply",)
+    assert not any(endings(shape) for shape in ((3, 8, 8), (2,), (2, 9), (3, 4, 8, 8), ())) and endings((3, 9)) == (".ply",)
     with pytest.raises(Usage, match="no kind of picture; end it in .png, .webp or .jpg"):
         check(Path("x.obj"), "", *endings((3, 8, 8)))
     with pytest.raises(Usage, match=r"cannot write x.obj.*\.ply"):
         check(Path("x.obj"), "", *endings((3, 9)))
     assert surface(torch.zeros(3, 3, 3)) is None
+
+
+def test_the_command_writes_what_a_run_samples(tmp_path):
+    """Under the endings that its examples have, and under no others."""
+    recipe = Recipe.of({"network": {"name": "mlp", "width": 8, "depth": 1}, "sample": {"name": "ddim", "steps": 1}})
+    for name, shape in (("volumes", (1, 4, 4, 4)), ("clouds", (3, 9))):
+        Run(tmp_path / name).path.mkdir()
+        Run(tmp_path / name).write_recipe(replace(recipe.with_defaults(), shape=shape))
+        Run(tmp_path / name).save_weights(built(recipe, shape), 0)
+
+    def said(run: str, out: str) -> tuple[int, str]:
+        found = CliRunner().invoke(app, ["sample", str(tmp_path / run), "-n", "2", "--out", str(tmp_path / out)])
+        return found.exit_code, str(found.exception or found.output)
+
+    for run, out, kind in (("volumes", "v.glb", trimesh.Trimesh), ("clouds", "c.ply", trimesh.PointCloud)):
+        code, words = said(run, out)
+        assert code == 0 and "2 samples" in words, words
+        loaded = trimesh.load(tmp_path / out)
+        assert isinstance(loaded.to_geometry() if isinstance(loaded, trimesh.Scene) else loaded, kind)
+    code, words = said("clouds", "c.obj")
+    assert code and "end it in .png" in words and not (tmp_path / "c.obj").exists()

@@ -57,7 +57,11 @@ def test_a_block_is_the_papers_formula():
 
 
 def test_it_trains_and_samples_with_a_label():
-    model = built({"network": {"name": "set_transformer", **SMALL}, "conditions": ["label"], "sample": {"name": "ddim", "steps": 2}}, (3, 20), ("a", "b"))
+    model = built(
+        {"network": {"name": "set_transformer", **SMALL}, "conditions": ["label"], "sample": {"name": "ddim", "steps": 2}},
+        (3, 20),
+        ("a", "b"),
+    )
     value = model({"x": torch.randn(4, 3, 20), "label": torch.arange(4) % 2}, model.noise(torch.rand(4)))
     value.mean().backward()
     assert torch.isfinite(value).all()

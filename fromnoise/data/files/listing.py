@@ -19,6 +19,7 @@ TRAIN, HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "va
 YEAR = re.compile(r"[-_ ]?(19|20)\d\d$")  # after such a name, as in train2017
 HIDDEN = (".", "__MACOSX", "@eaDir")  # what names begin with that systems make for themselves
 NAMED = 5  # of what is left out
+WITHIN = "folders within class folders are no classes of their own"
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float, k
     """(all pictures that the split's decisions rest on, those of the split).
 
     Folders named train and test (or training, testing, val, valid, validation, eval, dev, in any case, with a year or without) are the splits
-    where they exist, in `path` or in the one folder below it that holds all pictures; otherwise `held_out` of the files are the test split,
-    chosen by a hash of their names, so that the choice is the same when files are added.
+    where they exist, in `path` or in the one folder below it that holds all pictures, or in every class folder; otherwise `held_out` of the files are the test
+    split, chosen by a hash of their names, so that the choice is the same when files are added.
     """
     check_split(split, held_out)
     root = Path(path).expanduser()
@@ -135,7 +136,19 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float, k
         used = [os.path.normpath(place / name) for place in splits for name in _above(root, place)]
         train = replace(train, left_out=(*train.left_out, *(f"{held.name}: {line}" for line in test.left_out), *outside(root, splits, used, kind)))
         return train, train if split == "train" else _as_in(test, train)
-    return divided(listed(root, labels, kind=kind), split, held_out)
+    whole = listed(root, labels, kind=kind)
+    if inner := _inner_splits(whole):
+        whole = replace(whole, left_out=tuple(line for line in whole.left_out if WITHIN not in line))
+        return whole, whole.at([i for i, names in enumerate(inner) if names == (TRAIN if split == "train" else HELD_OUT)])
+    return divided(whole, split, held_out)
+
+
+def _inner_splits(whole: Listing) -> list[tuple[str, ...]]:
+    """TRAIN or HELD_OUT for each file, where all of them lie in folders of such names within class folders, as ModelNet's do, and both occur; else []."""
+    depth = _shared(whole.files) + 1
+    names = [YEAR.sub("", (name.split("/")[:-1][depth:] or [""])[0].lower()) for name in whole.files]
+    found = [next((kind for kind in (TRAIN, HELD_OUT) if name in kind), ()) for name in names]
+    return found if {*found} == {TRAIN, HELD_OUT} else []
 
 
 def outside(root: Path, homes: tuple[Path, Path], used: Collection[str] = (), kind: Kind = PICTURES) -> list[str]:
@@ -283,7 +296,7 @@ def _by_folder(listing: Listing, depth: int | None, kind: Kind) -> Listing:
         beside = f"{len(loose)} of the {kind.words} lie beside the class folders of {listing.root} ({loose[0]})"
         raise Problem(f"{beside}; move into a class folder, or set data.labels=false")
     within = list(dict.fromkeys("/".join(p[: shared + 2]) for p in parts if len(p) > shared + 2))
-    listing = replace(listing, left_out=(*listing.left_out, *_line(len(within), "folders within class folders are no classes of their own", within)))
+    listing = replace(listing, left_out=(*listing.left_out, *_line(len(within), WITHIN, within)))
     names = [word(p[shared]) for p in parts]
     return _labelled(listing, names, sorted(set(names), key=_in_order))
 
