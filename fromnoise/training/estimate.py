@@ -17,7 +17,7 @@ from ..device import machine, peak_memory, reset_peak, uncompiled
 from ..draws import Draws
 from ..errors import Usage
 from ..progress import byte_size, duration
-from .setup import setup
+from .setup import Setup, setup
 
 COMPILED = 60  # seconds of measuring in which there is time to compile
 FEW = 5  # steps that say little
@@ -110,28 +110,31 @@ def estimate(
     optimized = sum(v.numel() for state in parts.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
     count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parts.parameters))
     peak = peak_memory(place)
-    second, name, draw = statistics.median(times), machine(place), parts.objective.draw
+    second, name = statistics.median(times), machine(place)
     whole = second * settings.batch / rows + updated
-    left, walked = seconds - (_now(place) - began), 0.0
-    if draw and 2 * second < left:  # else: a way forward is a third of a gradient
-        draw(rows)  # what a new shape costs once
-        began = _now(place)
-        draw(rows)
-        walked = _now(place) - began
-    drawn, how = None, ""
-    if draw:
-        sampling = model.sampling
-        drawn = rows / sampling.steps / (walked or second / 3 * (2 if sampling.guidance != 1 else 1))
-        how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
+    drawn, how, walked = _drawing(parts, rows, second, seconds - (_now(place) - began)) if parts.objective.draw else (None, "", True)
     run_seconds = settings.total * whole / settings.batch if settings.total else 60 * settings.minutes
     said = {
         f"gradients of one example and an update took {duration(first)}, longer than --seconds {seconds:g}": first > seconds,
         f"measured with {rows:,} at once; of {most:,} each takes less time": 4 * rows <= most,
     }
-    trust = "; ".join([*(words for words, holds in said.items() if holds), _trust(times, compiled and seconds < COMPILED, bool(walked) or not draw)])
+    trust = "; ".join([*(words for words, holds in said.items() if holds), _trust(times, compiled and seconds < COMPILED, walked)])
     return Estimate(parameters=count, flop=work, fixed=4 * (count + 2 * learnt + optimized), peak=peak, rows=rows, batch=settings.batch, seconds=whole,
                     run_seconds=run_seconds, examples=len(parts.data), drawn=drawn, how=how, trust=trust,
                     machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}")  # fmt: skip
+
+
+def _drawing(parts: Setup, rows: int, second: float, left: float) -> tuple[float, str, bool]:
+    """(samples a second, how they are drawn, whether that was measured); `second`: of the gradients of so many rows, of which a way forward is a third."""
+    sampling, draw, place = parts.model.sampling, parts.objective.draw, parts.accelerator.device
+    step, measured = second / 3 * (2 if sampling.guidance != 1 else 1), 2 * second < left
+    if measured:
+        draw(rows)  # what a new shape costs once
+        began = _now(place)
+        draw(rows)
+        step = _now(place) - began
+    how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
+    return rows / sampling.steps / step, how, measured
 
 
 def _measured(gradient: Callable[[int], float], update: Callable[[], float], seconds: float, most: int) -> tuple[int, list[float], float, float]:

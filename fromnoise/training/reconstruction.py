@@ -89,6 +89,8 @@ class Reconstruction:
             raise Usage("train.discriminator is for pictures, and the examples are points; leave it out")
         with seeded(recipe):
             model = build_autoencoder(recipe, make and make(data.shape[0], len(data.shape) - 1))
+        if settings.named("distance") is bce and not model.autoencoder.bounded:
+            raise Usage(f"train.distance=bce is of probabilities, and {recipe.autoencoder['name']} decodes to any number; choose mse or l1, or conv_vae or mlp_vae")
         return Made(recipe, model, data, test)
 
     def drawn(self, batch: Mapping[str, Any], draws: Draws, done: float) -> dict[str, Any]:

@@ -189,6 +189,7 @@ def test_first_stages_that_cannot_be(trained, tmp_path, change, says):
         ({"train": {"steps": 1, "weight": "edm"}}, "no setting 'weight'"),
         ({"train": {"steps": 1, "kl": -1}}, "kl is a finite number from 0"),
         ({"autoencoder": {"name": "conv_ae", "widths": []}}, "conv_ae"),
+        ({"autoencoder": "conv_ae", "train": {"steps": 1, "distance": "bce"}}, "bce is of probabilities, and conv_ae decodes to any number"),
         ({"data": "moons", "autoencoder": "conv_ae"}, "axes|points"),
     ],
 )
