@@ -25,7 +25,7 @@ from fromnoise.draws import Draws
 from fromnoise.figures.figure import COLOURS, dress, figure, raster
 from fromnoise.model import build
 from fromnoise.training.denoising import Denoising
-from fromnoise.training.estimate import flop
+from fromnoise.training.flop import flop
 from fromnoise.training.optim import OPTIMIZERS
 from fromnoise.training.settings import TrainSettings
 from fromnoise.training.setup import prepare_network

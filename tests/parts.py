@@ -1,5 +1,6 @@
 """Small parts that recipes in the tests name as their own: tests.parts:blobs."""
 
+import math
 import os
 from dataclasses import dataclass
 
@@ -12,6 +13,11 @@ from fromnoise.data import Tensors
 from fromnoise.diffusion import Source
 from fromnoise.model import Model, build
 from fromnoise.networks import Network
+
+
+def shaped(network: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of examples for a network by its name: this, or as many points where it takes points alone."""
+    return (shape[0], math.prod(shape[1:])) if network == "set_transformer" else shape
 
 
 def built(recipe, shape, classes=()) -> Model:
@@ -204,6 +210,8 @@ class Tracker:
 def stand_in(like: str, split: str = "train") -> Tensors:
     """64 random examples of the kind of a data set that is large, or not on every machine."""
     generator = torch.Generator().manual_seed(len(like) + (split == "test"))
+    if like in ("volumes", "clouds"):
+        return Tensors(like, torch.rand(64, *((1, 8, 8, 8) if like == "volumes" else (3, 32)), generator=generator) * 2 - 1)
     channels = 1 if "mnist" in like else 3
     size = 16 if like == "pairs" else 8  # as large as the recipe's levels call for
     x = torch.randint(256, (64, channels, size, size), generator=generator, dtype=torch.uint8)

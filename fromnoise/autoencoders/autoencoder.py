@@ -22,11 +22,13 @@ class Autoencoder(nn.Module, ABC):
     """What lies between examples and what is diffused: moments(x (B, C, *S)) -> mean and log-variance of z (B, C', *S'); decode(z) -> x.
 
     factor  places a side of x that are one of z;  latent  channels of z;  variational  whether z has a variance, which is kept near 1 at a cost
+    bounded  whether what is decoded lies within [-1, 1], as probabilities do
     """
 
     factor: int = 1
     latent: int
     variational: ClassVar[bool] = False
+    bounded: ClassVar[bool] = False
     last_layer: Tensor  # the decoder's last weight, by which an adversarial loss is balanced
 
     @classmethod

@@ -16,7 +16,7 @@ class ConvVAE(EncoderDecoder):
     On the way back pixels are repeated before each convolution, which leaves no checkerboard (Odena et al. 2016). x is bounded by a tanh.
     """
 
-    variational = True
+    variational = bounded = True
 
     def __init__(self, channels: int = 3, axes: int = 2, widths: Sequence[int] = (32, 64), latent: int = 4):
         super().__init__()

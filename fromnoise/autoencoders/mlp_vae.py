@@ -19,7 +19,7 @@ class MLPVAE(EncoderDecoder):
     x is in [-1, 1] by a tanh: (x + 1) / 2 is the sigmoid of twice what goes into it, the probability of a Bernoulli variable.
     """
 
-    variational = True
+    variational = bounded = True
 
     def __init__(self, shape: Sequence[int], hidden: int = 400, latent: int = 20):
         super().__init__()

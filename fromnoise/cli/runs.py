@@ -1,6 +1,7 @@
 """`fromnoise import`, `export`, `merge` and `list`: runs as other folders, and what a recipe can be made of."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,8 +120,12 @@ def _of(node: Mapping[str, Any]) -> str:
 
 def settings_of(group: str, thing: Any) -> dict[str, str]:
     """A part's settings, each with its words."""
+    given: tuple[str, ...] = (*GIVEN, *OF_OTHERS.get(group, ()))
+    for shape in ((1, 8), (1, 8, 8)) if hasattr(thing, "fitting") else ():  # of points and of pictures: some take one of them alone
+        with suppress(Usage):
+            given = tuple(thing.fitting(shape))
     try:
-        return lib.config.settings(thing, tuple(thing.fitting((1, 8, 8)) if hasattr(thing, "fitting") else (*GIVEN, *OF_OTHERS.get(group, ()))))
+        return lib.config.settings(thing, given)
     except (ValueError, TypeError):  # written in C: nothing to set
         return {}
 

@@ -11,7 +11,8 @@ from .command import app, command
 from .options import DrawOptions, Number, Option
 from .words import unused
 
-FILES = "FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process; FOLDER/: one file each."
+FILES = "FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process; FOLDER/: one file each. "
+FILES += "Shapes in space: FILE.obj, .glb, .stl or .ply (clouds: .ply), side by side on one plane; FILE.png: seen from in front."
 Samples = Annotated[Path, Option("--out", "-o", help=FILES)]
 MOST = 64  # samples in a film
 Film = Annotated[bool, Option("--gif", help=f"Also write the reverse process, of the first {MOST}, as a GIF beside --out.")]
@@ -24,7 +25,8 @@ Film = Annotated[bool, Option("--gif", help=f"Also write the reverse process, of
     "sample runs/mnist --adapter runs/fashion_lora:0.7")  # fmt: skip
 def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png"), gif: Film = False) -> None:
     """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
-    lib.figures.check(out, "", ".npz", ".gif")
+    recipe = draw.run.recipe
+    lib.figures.check(out, "", ".npz", ".gif", *lib.figures.endings(recipe.shape))
     if out.suffix == ".gif":
         unused("--out is that film", gif=gif)
         if n > MOST:
@@ -40,5 +42,5 @@ def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png")
             return
     with bar("sampling", n) as advance:
         images = model.sample(n, how, progress=advance, **given).cpu().float()
-    lib.figures.write_samples(images, out, model.with_defaults(n, given), model.classes)
+    lib.figures.write_samples(images, out, model.with_defaults(n, given), model.classes, recipe)
     print(f"{out}: {n:,} samples in {duration(time.perf_counter() - began)}")

@@ -16,3 +16,4 @@ from .samples import MOST, samples, write_samples
 from .schedules import schedules
 from .strip import strip
 from .tradeoff import tradeoff
+from .written import endings

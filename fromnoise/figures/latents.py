@@ -32,7 +32,7 @@ def latents(model: Autoencoding, data: Dataset, page: LatentPage) -> Image.Image
     power.legend(fontsize=8, **PLAIN)
     dress(power, "Share of power by frequency", "cycles a place", log=True)
     below = raster(made)
-    if len(model.shape) != 3:
+    if len(model.shape) < 2:
         return below
     x = data.get(spread(min(SHOWN, len(data)), len(data)))["x"]
     return joined(reconstructions(x, model.reconstruct(x.to(model.device)).cpu(), SHOWN), below, down=True)

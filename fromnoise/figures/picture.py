@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..errors import Usage
 from ..files import replacing, vacant
+from .space import in_space, views
 
 EDGE = 64  # pixels: tiles smaller than this are enlarged, so that an 8 x 8 digit can be seen
 PANEL = 144  # pixels: the edge of a scatter or a line panel
@@ -41,11 +43,14 @@ def pictures(x: Tensor) -> list[Image.Image]:
 def tiles(x: Tensor, scale: int | None = None) -> list[Image.Image]:
     """What a batch looks like, as opaque tiles (L or RGB) of one size.
 
-    Points (N, D) are one scatter of their first two coordinates, signals (N, C, L) a line panel each, pictures (N, C, H, W) a tile
-    each, enlarged by the whole factor `scale` (by default until EDGE pixels are reached), videos (N, C, T, H, W) their middle frame.
+    Points (N, D) are one scatter of their first two coordinates, clouds (N, 3, L) of points in space and volumes (N, 1, D, H, W) a view of each,
+    other signals (N, C, L) a line panel each, pictures (N, C, H, W) a tile each, enlarged by the whole factor `scale` (by default until EDGE pixels are
+    reached), videos (N, C, T, H, W) their middle frame.
     """
     if len(x) == 0:
         raise Usage(NOTHING)
+    if in_space(x.shape[1:]):
+        return views(x, scale or 1)
     if x.ndim < 4:
         return (_scatter if x.ndim == 2 else _lines)(x, scale or 1)
     x = x if x.ndim == 4 else x[:, :, x.shape[2] // 2]
@@ -131,11 +136,16 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None) 
             np.savez_compressed(temporary, *arrays, *([] if labels is None else [labels]))
     elif path.suffix == "":
         for i, picture in enumerate(pictures(images) if images.ndim == 4 else tiles(images)):
-            write(picture, path / (f"{i:06d}.png" if labels is None else f"{i:06d}_{labels[i]}.png"))
+            write(picture, path / f"{number(i, labels)}.png")
     else:
         single = len(images) == 1 and images.ndim == 4
         write(pictures(images)[0] if single else grid(images), path)
     return path
+
+
+def number(i: int, labels: Any = None) -> str:
+    """What the i-th sample's file is called, without its ending."""
+    return f"{i:06d}" if labels is None else f"{i:06d}_{int(labels[i])}"
 
 
 def check(path: Path, *others: str) -> None:
@@ -145,7 +155,8 @@ def check(path: Path, *others: str) -> None:
     elif path.suffix in others:
         return
     elif Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in .png, .webp or .jpg")
+        *first, last = [".png", ".webp", ".jpg", *filter(None, others)]
+        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in {', '.join(first)} or {last}")
 
 
 def write(picture: Image.Image, path: str | Path) -> Path:

@@ -142,7 +142,7 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
 def fitting(model: Model) -> int:
     """How many samples keep a film's file small."""
     edge = max(model.shape[-2:])
-    return 4 if len(model.shape) < 3 else max(1, min(6, WIDE // (max(1, round(SMALL / edge)) * edge))) ** 2
+    return 4 if len(model.shape) != 3 else max(1, min(6, WIDE // (max(1, round(SMALL / edge)) * edge))) ** 2
 
 
 def reverse_gif(
@@ -150,7 +150,7 @@ def reverse_gif(
 ) -> Path:
     """The reverse process as a GIF: n samples (as many as keep the file small) at x on the left, the model's estimates of x0 on the right."""
     schedule, frames = model.sampling_schedule(sampling), []
-    scale = max(1, round(SMALL / max(model.shape[-2:]))) if len(model.shape) > 2 else None
+    scale = max(1, round(SMALL / max(model.shape[-2:]))) if len(model.shape) == 3 else None
     for m in moments(model, number(model.shape, n, fitting(model)), FRAMES, sampling, **conditions):
         left, right = (sheet(tiles(decoded(model, z), scale)) for z in (blended(model, m.x, m.level), m.x0))
         words = named(schedule, m.level).replace("\n", "   ")

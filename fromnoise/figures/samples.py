@@ -8,9 +8,12 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from .picture import even, grid, save, tiles, write
+from ..config import Recipe
+from .picture import even, grid, number, save, tiles, write
 from .strip import strip
+from .written import WRITERS, endings
 
+NONE = Recipe()
 MOST, LETTERS = 16, 14  # classes that have a column each; letters of a line under a tile, but more under wide ones
 
 
@@ -46,9 +49,18 @@ def samples(images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str
     return strip([shown[i : i + columns] for i in starts], captions=[words[i : i + columns] for i in starts])
 
 
-def write_samples(images: Tensor, path: Path, conditions: Mapping[str, Any], classes: Sequence[str] = ()) -> Path:
-    """Writes samples as the ending of `path` says: an archive, a folder or one sample as `save` does, else one picture with its words; the path."""
-    labels = conditions.get("label")
+def write_samples(
+    images: Tensor, path: Path, conditions: Mapping[str, Any], classes: Sequence[str] = (), recipe: Recipe = NONE
+) -> Path:  # fmt: skip
+    """Writes samples as the ending of `path` says, by WRITERS (and so each in a folder, where their shape has an ending there); an archive, a folder of
+    pictures or one sample as `save` does, else one picture with its words; the path."""
+    labels, own = conditions.get("label"), endings(images.shape[1:])
+    if path.suffix in own:
+        return WRITERS[path.suffix](images, path, recipe)
+    if path.suffix == "" and own:
+        for i in range(len(images)):
+            WRITERS[own[0]](images[i : i + 1], path / f"{number(i, labels)}{own[0]}", recipe)
+        return path
     if len(images) == 1 or path.suffix in ("", ".npz"):
         return save(images, path, None if labels is None else labels.tolist())
     return write(samples(images, conditions, classes), path)

@@ -13,11 +13,12 @@ from .layers.dropout import Dropout, set_dropout_keys
 from .mlp import MLP, TwoLinear
 from .network import Compat, Network, held
 from .presets import PRESETS
+from .set_transformer import SetTransformer
 from .unet import UNet
 from .uvit import UViT
 
 NETWORKS: dict[str, type[Network]] = {
     "mlp": MLP, "two_linear": TwoLinear, "conv": Conv, "conv_adaln": ConvAdaLN,
-    "unet": UNet, "convnext_unet": ConvNeXtUNet, "dit": DiT, "uvit": UViT,
+    "unet": UNet, "convnext_unet": ConvNeXtUNet, "dit": DiT, "uvit": UViT, "set_transformer": SetTransformer,
 }  # fmt: skip
 ADAPTERS: dict[str, type[Adapter]] = {"lora": LoRA, "dora": DoRA}

@@ -22,6 +22,7 @@ from ..evaluation.examples import example_conditions, spread
 from ..files import cache
 from ..model import Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, stage_of, with_high
 from ..progress import byte_size
+from .flop import flop
 from .previews import Samples
 from .settings import TrainSettings
 
@@ -78,6 +79,15 @@ class Denoising:
     model: Model
     settings: TrainSettings
     accelerator: Accelerator
+
+    def flop(self) -> float:
+        """Floating-point operations of one example going forward."""
+        network, *branches = self.model.networks()
+        return flop(network, self.model.latent_shape, branches, self.model.context(1, self.model.with_defaults(1, {})))
+
+    def draw(self, rows: int) -> None:
+        """A step of drawing so many samples."""
+        next(self.model.trajectory(rows))
 
     @staticmethod
     def check(recipe: Recipe) -> None:

@@ -1,6 +1,5 @@
 """What a recipe will cost on this machine: counted where counting is possible, measured for some seconds where it is not."""
 
-import copy
 import os
 import statistics
 import sys
@@ -11,17 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..data import Dataset, Plan, feed
 from ..data.dataset import Tensors
 from ..device import machine, peak_memory, reset_peak, uncompiled
 from ..draws import Draws
 from ..errors import Usage
-from ..networks import NOTHING, Context, merge
 from ..progress import byte_size, duration
-from .setup import setup
+from .setup import Setup, setup
 
 COMPILED = 60  # seconds of measuring in which there is time to compile
 FEW = 5  # steps that say little
@@ -35,7 +31,7 @@ class Estimate:
     fixed       bytes, four a number, of weights, gradients, the optimizer's state and the average;  peak  bytes at most while measuring, None where unknown
     batch       examples a step, of `seconds`;  rows  how many went through the network at once while measuring
     run_seconds  the whole run's length;  examples  how many the data has
-    drawn       samples a second, as the recipe draws them;  how  in words;  trust  how far to trust the times, in words
+    drawn       samples a second, as the recipe draws them, None where it draws none;  how  in words;  trust  how far to trust the times, in words
     """
 
     parameters: int
@@ -47,7 +43,7 @@ class Estimate:
     seconds: float
     run_seconds: float
     examples: int
-    drawn: float
+    drawn: float | None
     how: str
     trust: str
     machine: str
@@ -68,23 +64,10 @@ class Estimate:
             ("speed", f"{self.rate:,.1f} examples/s: {duration(self.seconds)} a step of {self.batch:,}, measured with {self.rows:,} at once"),
             ("rate of computation", f"{3 * self.flop * self.rate / 1e12:,.3f} TFLOP/s"),
             ("the whole run", f"{duration(self.run_seconds)}: {images:,.0f} examples, {images / self.examples:,.1f} times the data"),
-            ("sampling", f"{self.drawn:,.2f} samples/s by {self.how}"),
+            *([("sampling", f"{self.drawn:,.2f} samples/s by {self.how}")] if self.drawn is not None else []),
             ("how far to trust this", self.trust),
             ("machine", self.machine),
         ]
-
-
-def flop(network: nn.Module, shape: Sequence[int], branches: Sequence[nn.Module] = (), context: Context = NOTHING) -> float:
-    """Floating-point operations of one example (C, *S), under a context, going forward through a network and its control branches, on no device."""
-    network = merge(copy.deepcopy(network))  # a change of weights is made once a pass, not for each example
-    network, *branches = (part.to("meta") for part in (network, *(copy.deepcopy(branch) for branch in branches)))
-    x, t = torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")
-    context = Context(**{key: value.to("meta") for key, value in vars(context).items() if isinstance(value, torch.Tensor)})
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(x, t, context)
-        for branch in branches:
-            branch(x, t, context, torch.empty(1, branch.channels, *shape[1:], device="meta"))
-    return float(counter.get_total_flops())
 
 
 def estimate(
@@ -101,9 +84,8 @@ def estimate(
     if parts.chosen:
         print(parts.chosen, file=sys.stderr)
     settings, model, place = parts.settings, parts.model, parts.accelerator.device
-    network, *branches = model.networks()
     with torch.no_grad():
-        work = flop(network, model.latent_shape, branches, model.context(1, model.with_defaults(1, {})))
+        work = parts.objective.flop()
     stream = feed(parts.data, Plan(len(parts.data), settings.batch), 0, place, parts.flip, settings.workers)
     parts.gradient.micro_batches = 1
     reset_peak(place)
@@ -128,25 +110,31 @@ def estimate(
     optimized = sum(v.numel() for state in parts.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor))
     count, learnt = (sum(p.numel() for p in those) for those in (model.parameters(), parts.parameters))
     peak = peak_memory(place)
-    second, name, sampling = statistics.median(times), machine(place), model.sampling
+    second, name = statistics.median(times), machine(place)
     whole = second * settings.batch / rows + updated
-    left, walked = seconds - (_now(place) - began), 0.0
-    if 2 * second < left:  # else: a way forward is a third of a gradient
-        next(model.trajectory(rows))  # what a new shape costs once
-        began = _now(place)
-        next(model.trajectory(rows))
-        walked = _now(place) - began
-    drawn = rows / sampling.steps / (walked or second / 3 * (2 if sampling.guidance != 1 else 1))
-    how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
+    drawn, how, walked = _drawing(parts, rows, second, seconds - (_now(place) - began)) if parts.objective.draw else (None, "", True)
     run_seconds = settings.total * whole / settings.batch if settings.total else 60 * settings.minutes
     said = {
         f"gradients of one example and an update took {duration(first)}, longer than --seconds {seconds:g}": first > seconds,
         f"measured with {rows:,} at once; of {most:,} each takes less time": 4 * rows <= most,
     }
-    trust = "; ".join([*(words for words, holds in said.items() if holds), _trust(times, compiled and seconds < COMPILED, bool(walked))])
+    trust = "; ".join([*(words for words, holds in said.items() if holds), _trust(times, compiled and seconds < COMPILED, walked)])
     return Estimate(parameters=count, flop=work, fixed=4 * (count + 2 * learnt + optimized), peak=peak, rows=rows, batch=settings.batch, seconds=whole,
                     run_seconds=run_seconds, examples=len(parts.data), drawn=drawn, how=how, trust=trust,
                     machine=f"{name['machine']}, {name['threads']} threads, torch {name['torch']}")  # fmt: skip
+
+
+def _drawing(parts: Setup, rows: int, second: float, left: float) -> tuple[float, str, bool]:
+    """(samples a second, how they are drawn, whether that was measured); `second`: of the gradients of so many rows, of which a way forward is a third."""
+    sampling, draw, place = parts.model.sampling, parts.objective.draw, parts.accelerator.device
+    step, measured = second / 3 * (2 if sampling.guidance != 1 else 1), 2 * second < left
+    if measured:
+        draw(rows)  # what a new shape costs once
+        began = _now(place)
+        draw(rows)
+        step = _now(place) - began
+    how = f"{sampling.sampler} in {sampling.steps} steps" + (f", guidance {sampling.guidance:g}" if sampling.guidance != 1 else "")
+    return rows / sampling.steps / step, how, measured
 
 
 def _measured(gradient: Callable[[int], float], update: Callable[[], float], seconds: float, most: int) -> tuple[int, list[float], float, float]:

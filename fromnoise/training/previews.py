@@ -94,7 +94,7 @@ class Reconstructions:
     def grid(self, path: Path, rows: int, seconds: float, least: int) -> int:
         """The first held-out examples, or where there are none those of training; how many rows. It costs next to nothing, so it is always drawn."""
         data, columns = self.monitor.parts.test or self.monitor.parts.data, 2 * STEP
-        if len(self.model.shape) != 3:
+        if len(self.model.shape) < 2:
             return 0
         n = min(rows * columns, len(data))
         x = data.get(torch.arange(n) * len(data) // n)["x"].to(self.model.device)

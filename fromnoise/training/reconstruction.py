@@ -1,5 +1,6 @@
 """What the run of an autoencoder learns, and is measured by."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from ..draws import Draws
 from ..errors import Usage
 from ..model import Autoencoding, build_autoencoder
 from .denoising import Made, seeded
+from .flop import counted
 from .previews import Reconstructions
 from .settings import Part, Settings
 
@@ -64,6 +66,13 @@ class Reconstruction:
     settings: AutoencoderSettings
     accelerator: Accelerator
 
+    draw: ClassVar[None] = None  # it draws no samples
+
+    def flop(self) -> float:
+        """Floating-point operations of one example going there and back."""
+        autoencoder = copy.deepcopy(self.model.autoencoder).to("meta")
+        return counted(lambda: autoencoder(torch.empty(1, *self.model.shape, device="meta")))
+
     @staticmethod
     def check(recipe: Recipe) -> None:
         """Raises Usage where the recipe says what has no part in an autoencoder's run."""
@@ -80,6 +89,8 @@ class Reconstruction:
             raise Usage("train.discriminator is for pictures, and the examples are points; leave it out")
         with seeded(recipe):
             model = build_autoencoder(recipe, make and make(data.shape[0], len(data.shape) - 1))
+        if settings.named("distance") is bce and not model.autoencoder.bounded:
+            raise Usage(f"train.distance=bce is of probabilities, and {recipe.autoencoder['name']} decodes to any number; choose mse or l1, or conv_vae or mlp_vae")
         return Made(recipe, model, data, test)
 
     def drawn(self, batch: Mapping[str, Any], draws: Draws, done: float) -> dict[str, Any]:

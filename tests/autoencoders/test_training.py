@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 import fromnoise
+from fromnoise import editing
 from fromnoise.autoencoders import DISCRIMINATORS, Measure, loss
 from fromnoise.autoencoders.conv_ae import ConvAE
 from fromnoise.autoencoders.conv_vae import ConvVAE
@@ -14,7 +15,9 @@ from fromnoise.autoencoders.discriminator import balance, hinge, verdict
 from fromnoise.autoencoders.losses import bce, transformed
 from fromnoise.draws import Draws
 from fromnoise.errors import Problem, Usage
+from fromnoise.model import in_latents
 from fromnoise.runs import Run
+from fromnoise.training.estimate import estimate
 from fromnoise.training.loop import train
 from tests.training.test_length import cut_at
 from tests.training.test_train import same
@@ -186,6 +189,7 @@ def test_first_stages_that_cannot_be(trained, tmp_path, change, says):
         ({"train": {"steps": 1, "weight": "edm"}}, "no setting 'weight'"),
         ({"train": {"steps": 1, "kl": -1}}, "kl is a finite number from 0"),
         ({"autoencoder": {"name": "conv_ae", "widths": []}}, "conv_ae"),
+        ({"autoencoder": "conv_ae", "train": {"steps": 1, "distance": "bce"}}, "bce is of probabilities, and conv_ae decodes to any number"),
         ({"data": "moons", "autoencoder": "conv_ae"}, "axes|points"),
     ],
 )
@@ -207,3 +211,46 @@ def test_a_run_of_an_autoencoder_draws_nothing_and_one_of_diffusion_encodes_noth
         fromnoise.load(run.path)
     config.write_text(config.read_text().replace(str(tmp_path / "gone"), str(tmp_path / "moved")))
     assert fromnoise.load(run.path, "cpu").sample(1).shape == (1, 1, 8, 8)
+
+
+def test_what_an_autoencoders_training_takes_is_estimated_without_samples():
+    """A convolution of k taps a side from i to o channels computes 2 i o k² for each of its places."""
+    found = estimate(recipe({"name": "conv_vae", "widths": [8], "latent": 3}), 0.2)
+    places, small = 64, 16
+    work = 2 * (8 * 16 * small + 8 * 9 * 6 * small + 3 * 9 * 8 * small + 8 * 9 * 1 * places)
+    assert found.flop == work and found.drawn is None and not any(what == "sampling" for what, _ in found.lines())
+
+
+def test_pictures_that_a_latent_model_is_conditioned_on_are_encoded_by_its_autoencoder(trained, tmp_path):
+    run = train(latent(trained, conditions=[{"name": "image", "hint": "grey"}]), tmp_path / "run", quiet=True)
+    model, picture = fromnoise.load(run.path, "cpu"), torch.rand(2, 1, 8, 8) * 2 - 1
+    beside = model.context(2, {"image": picture}).concat
+    assert torch.equal(beside, model.autoencoder.encode(picture)) and beside.shape == (2, 3, 2, 2)
+    assert model.sample(2, image=picture).shape == (2, 1, 8, 8)
+
+
+def test_a_control_branch_reads_hints_in_pixels_and_steers_latents(trained, tmp_path):
+    network = {"name": "unet", "width": 8, "levels": [1, 1], "blocks": 1}
+    base = train(latent(trained, network=network), tmp_path / "base", quiet=True)
+    own = {"steps": 2, "batch": 8, "evals": 1, "warmup": 0}
+    settings = {"base": str(base.path), "conditions": [{"name": "control", "hint": "edges"}], "train": own, "data": {"name": "tests.parts:blobs"}}
+    run = train(settings, tmp_path / "run", quiet=True)
+    model = fromnoise.load(run.path, "cpu")
+    assert model.conditions["edges"].branch.patch == 4 and model.latent_shape == (3, 2, 2)
+    hint = torch.ones(2, 1, 8, 8)
+    assert model.sample(2, edges=hint, label=1).shape == (2, 1, 8, 8)
+
+
+def test_edits_of_a_latent_model_speak_pixels(trained, tmp_path):
+    """What is known stays, bit for bit; an inversion has the shape of the latents, and leads back."""
+    model = fromnoise.load(train(latent(trained), tmp_path / "run", quiet=True).path, "cpu")
+    known, mask = torch.rand(1, 1, 8, 8) * 2 - 1, torch.zeros(1, 1, 8, 8)
+    mask[..., 4:] = 1
+    made = editing.inpaint(model, known, mask, 2, model.sampling, label=1)
+    assert made.shape == (2, 1, 8, 8) and torch.equal(made[..., :4], known[..., :4].expand(2, -1, -1, -1))
+    z, holes = in_latents(model, known, mask)
+    assert z.shape == (1, 3, 2, 2) and holes[0, 0].tolist() == [[0, 1], [0, 1]]
+    assert editing.invert(model, known).shape == (1, 3, 2, 2)
+    assert model.sample(1, init=known, strength=0.5).shape == (1, 1, 8, 8)
+    steered = editing.steer(model, torch.tensor([0, 1]), lambda x: torch.stack([x.flatten(1).mean(1), -x.flatten(1).mean(1)], 1))
+    assert steered.shape == (2, 1, 8, 8)

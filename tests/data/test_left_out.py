@@ -127,7 +127,7 @@ def test_kinds_of_files_that_are_read_and_those_that_are_not(tmp_path):
         (tmp_path / name).write_bytes(b"0")
     data = folder(tmp_path)
     assert len(data) == 4 and data.classes == ("cat", "dog")
-    assert data.left_out == ("3 files that are not read as pictures (2 .heic, 1 README)", "1 folders hold no picture that is read (cow)")
+    assert data.left_out == ("3 files that are not read as pictures (2 .heic, 1 README)", "1 folders hold no pictures that are read (cow)")
     moved = next(feed(data.to("cpu"), Plan(4, 2)))
     assert len(moved["x"]) == 2 and data.to("meta").left_out == data.left_out  # a set on the device still knows
 

@@ -59,9 +59,9 @@ def test_signals_videos_and_odd_channels_are_drawn(shape):
 
 
 def test_a_video_is_its_middle_frame():
-    video = torch.full((1, 1, 5, 8, 8), -1.0)
+    video = torch.full((1, 3, 5, 8, 8), -1.0)
     video[:, :, 2] = 1
-    assert tiles(video)[0].getcolors() == [(64 * 64, 255)]
+    assert tiles(video)[0].getcolors() == [(64 * 64, (255, 255, 255))]
 
 
 def test_a_point_is_where_it_says():

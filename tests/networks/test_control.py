@@ -8,7 +8,7 @@ from torch import nn
 
 from fromnoise.errors import Usage
 from fromnoise.networks import NETWORKS, Branch, Context, ControlHint, lay_weights_last, recompute
-from tests.parts import stirred
+from tests.parts import shaped, stirred
 
 SMALL = {
     "unet": {"width": 8, "levels": (1, 2), "blocks": 1, "attention": [1]},
@@ -43,7 +43,7 @@ def controlled(network: nn.Module, context: Context, x: torch.Tensor, t: torch.T
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_has_all_of_the_control_part_or_says_that_it_has_none(name):
-    network = NETWORKS[name](**NETWORKS[name].fitting((2, 6, 7)), **SMALL.get(name, {}))
+    network = NETWORKS[name](**NETWORKS[name].fitting(shaped(name, (2, 6, 7))), **SMALL.get(name, {}))
     if "control" in network.ways:
         features, _ = network.encode(torch.randn(1, 2, 6, 7), torch.rand(1), Context())
         assert len(features) == len(network.zero_convs()) and network.width > 0 and network.patch > 0

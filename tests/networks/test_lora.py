@@ -10,7 +10,7 @@ from torch import nn
 from fromnoise import config
 from fromnoise.errors import Usage
 from fromnoise.networks import ADAPTERS, NETWORKS, Compat, DoRA, LoRA, UNet, changes, lay_weights_last, merge, recompute
-from tests.parts import built, stirred
+from tests.parts import built, shaped, stirred
 
 SMALL = {
     "unet": {"width": 8, "levels": [1, 2], "blocks": 1, "attention": [1]},
@@ -21,13 +21,18 @@ SMALL = {
     "mlp": {"width": 16, "depth": 2},
     "two_linear": {"width": 32, "vector": 8},
     "conv": {"width": 8},
+    "set_transformer": {"width": 16, "depth": 2, "heads": 2, "induced": 4},
 }
 X, T = torch.randn(3, 2, 6, 7, generator=torch.Generator().manual_seed(1)), torch.tensor([0.1, 0.5, 0.9])
 
 
+def x_for(name: str) -> torch.Tensor:
+    return X.reshape(len(X), *shaped(name, tuple(X.shape[1:])))
+
+
 def network(name: str) -> nn.Module:
     torch.manual_seed(0)
-    return NETWORKS[name](**NETWORKS[name].fitting(X.shape[1:]), **SMALL[name])
+    return NETWORKS[name](**NETWORKS[name].fitting(x_for(name).shape[1:]), **SMALL[name])
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)
@@ -37,20 +42,20 @@ class TestEveryNetwork:
     def test_a_fresh_adapter_changes_no_bit(self, name, kind, fresh):
         plain = network(name) if fresh else stirred(network(name))  # a fresh one has layers that are zero
         with_adapter = ADAPTERS[kind](pattern="", rank=2).attach(copy.deepcopy(plain))
-        assert torch.equal(with_adapter(X, T), plain(X, T))
+        assert torch.equal(with_adapter(x_for(name), T), plain(x_for(name), T))
 
     def test_it_alone_is_trained_and_merged_it_answers_alike(self, name, kind):
         plain = stirred(network(name))
         model = ADAPTERS[kind](pattern="", rank=2).attach(copy.deepcopy(plain))
         stirred_changes(model)
-        answer = model(X, T)
+        answer = model(x_for(name), T)
         answer.square().sum().backward()
         names = {name for name, p in model.named_parameters() if p.grad is not None}
         assert names == {name for name, _ in model.named_parameters() if ".change." in name} and names
-        assert not torch.allclose(answer, plain(X, T), atol=1e-3)
+        assert not torch.allclose(answer, plain(x_for(name), T), atol=1e-3)
         assert merge(model).state_dict().keys() == plain.state_dict().keys() and type(model) is type(plain)
         assert {type(m) for m in model.modules()} == {type(m) for m in plain.modules()}
-        assert torch.equal(model(X, T), answer)
+        assert torch.equal(model(x_for(name), T), answer)
 
 
 def stirred_changes(model: nn.Module, much: float = 0.3) -> nn.Module:

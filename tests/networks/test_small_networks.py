@@ -4,7 +4,7 @@ from torch import nn
 
 from fromnoise.errors import Usage
 from fromnoise.networks import MLP, NETWORKS, NOTHING, Context, Conv, TwoLinear
-from tests.parts import label_of
+from tests.parts import label_of, shaped
 
 
 def count(*modules: nn.Module) -> int:
@@ -100,8 +100,9 @@ def test_fresh_networks_with_a_zero_layer_answer_zero(network):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_each_network_fits_itself_to_pictures(name):
-    network = NETWORKS[name](**NETWORKS[name].fitting((2, 6, 7)))
-    assert network(torch.randn(1, 2, 6, 7), torch.rand(1)).shape == (1, 2, 6, 7)
+    shape = shaped(name, (2, 6, 7))
+    network = NETWORKS[name](**NETWORKS[name].fitting(shape))
+    assert network(torch.randn(1, *shape), torch.rand(1)).shape == (1, *shape)
     assert isinstance(network.dim, int)
 
 

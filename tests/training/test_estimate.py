@@ -8,7 +8,8 @@ import torch
 
 from fromnoise.errors import Usage
 from fromnoise.networks import NETWORKS, PRESETS
-from fromnoise.training.estimate import estimate, flop
+from fromnoise.training.estimate import estimate
+from fromnoise.training.flop import flop
 from tests.training.test_train import recipe
 
 

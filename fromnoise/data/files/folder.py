@@ -87,9 +87,9 @@ def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[
 
 
 def headers_of(listing: Listing, skip: bool | None) -> tuple[dict[str, Header], dict[str, str]]:
-    """The headers of all pictures that have one, by name, and why the others have none; raises Problem as `_report_broken` does."""
+    """The headers of all pictures that have one, by name, and why the others have none; raises Problem as `report_broken` does."""
     found, broken = in_threads(header, listing, "reading headers")
-    _report_broken(broken, len(found), skip)
+    report_broken(broken, len(found), skip)
     return found, broken
 
 
@@ -98,21 +98,21 @@ def unread(headers: Mapping[str, Header], broken: Mapping[str, str] = MappingPro
     stacks, deep = [h.pages for h in headers.values() if h.pages > 1], sum(h.unapplied for h in headers.values())
     lines = [f"{sum(stacks) - len(stacks):,} pages after the first of {len(stacks):,} stacks or films are not read"] if stacks else []
     lines += [f"{deep:,} pictures of more than 8 bits have a colour profile of tables, which is not applied"] if deep else []
-    return lines + ([f"{len(broken):,} pictures are broken and skipped ({_named(broken)})"] if broken else [])
+    return lines + ([f"{len(broken):,} pictures are broken and skipped ({named(broken)})"] if broken else [])
 
 
-def _named(broken: Mapping[str, str]) -> str:
+def named(broken: Mapping[str, str]) -> str:
     """The first few, and why."""
     more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
     return "; ".join(f"{word(name)}: {reason}" for name, reason in [*broken.items()][:NAMED]) + more
 
 
-def _report_broken(broken: Mapping[str, str], good: int, skip: bool | None) -> None:
-    """Raises Problem where pictures are broken and not to be skipped (None: cannot be), or nothing else is left."""
+def report_broken(broken: Mapping[str, str], good: int, skip: bool | None, what: str = "pictures") -> None:
+    """Raises Problem where files are broken and not to be skipped (None: cannot be), or nothing else is left."""
     if not broken or (skip and good):
         return
     cure = "remove them" + SKIPPING[skip is not None and good > 0]
-    raise Problem(f"{len(broken)} of {len(broken) + good} pictures cannot be read ({_named(broken)}); {cure}")
+    raise Problem(f"{len(broken)} of {len(broken) + good} {what} cannot be read ({named(broken)}); {cure}")
 
 
 def look_of(headers: Sequence[Header], size: Any, fit: str, channels: str | None, background: Any) -> Look:
@@ -153,7 +153,7 @@ def decoded(listing: Listing, look: Look, skip: bool | None) -> Tensors:
         return True
 
     found, broken = in_threads(one, replace(listing, files=tuple(first.values())), "decoding pictures")
-    _report_broken(broken, len(found), skip)
+    report_broken(broken, len(found), skip)
     if broken or len(first) < len(paths):
         good = [i for i, path in enumerate(paths) if first[path] in found]
         x, listing = x[[place[paths[i]] for i in good]], listing.at(good)

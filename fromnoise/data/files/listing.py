@@ -19,6 +19,18 @@ TRAIN, HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "va
 YEAR = re.compile(r"[-_ ]?(19|20)\d\d$")  # after such a name, as in train2017
 HIDDEN = (".", "__MACOSX", "@eaDir")  # what names begin with that systems make for themselves
 NAMED = 5  # of what is left out
+WITHIN = "folders within class folders are no classes of their own"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The files that are examples, by the endings of their names, and what they are called."""
+
+    endings: tuple[str, ...]
+    words: str
+
+
+PICTURES = Kind(ENDINGS, "pictures")
 
 
 @dataclass(frozen=True)
@@ -62,19 +74,19 @@ class Found:
     unseen: list[str]
 
 
-def listed(path: str | Path, labels: bool = True, depth: int | None = None, above: Sequence[str] = ()) -> Listing:
-    """The pictures in the folder `path`: labels from class sub-folders or metadata, captions from metadata or texts beside the pictures.
+def listed(path: str | Path, labels: bool = True, depth: int | None = None, above: Sequence[str] = (), kind: Kind = PICTURES) -> Listing:
+    """The pictures (or files of another kind) in the folder `path`: labels from class sub-folders or metadata, captions from metadata or texts beside the pictures.
 
     The class sub-folders are `depth` folders down, or where the pictures' paths first differ. `above`: metadata that lies in a folder above.
     Raises Problem where there is no folder, no picture, a row of metadata without its file, or pictures beside class folders.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
-        raise Problem(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}; set data.path to the folder that holds the pictures")
-    found = _walk(root)
+        raise Problem(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}; set data.path to the folder that holds the {kind.words}")
+    found = _walk(root, kind=kind)
     if not found.files:
         there = (f", only {found.others[0]} and the like" if found.others else "") + "".join(f"; {line}" for line in found.unseen)
-        raise Problem(f"no pictures in {root}{there}; {', '.join(ending[1:] for ending in ENDINGS)} are read, in sub-folders too")
+        raise Problem(f"no {kind.words} in {root}{there}; {', '.join(ending[1:] for ending in kind.endings)} are read, in sub-folders too")
     listing, others = Listing(root, tuple(found.files)), found.others
     if metadata := found.metadata or above:
         listing = _with_rows(listing, *described(root, found.files, metadata), os.path.basename(metadata[0]))
@@ -82,17 +94,17 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
         listing = replace(listing, left_out=(*listing.left_out, f"{os.path.basename(above[0])} above, since there is one in {root.name}"))
     if listing.text is None and 2 * len(found.texts) >= len(found.files):
         text = beside(root, listing.files, found.texts)
-        without = _line(text.count(""), "pictures have no words beside them: their caption is empty")
+        without = _line(text.count(""), f"{kind.words} have no words beside them: their caption is empty")
         listing = replace(listing, text=text, left_out=(*listing.left_out, *without))
     elif listing.text is None:
-        few = _line(len(found.texts), "texts beside pictures are not taken for captions, since most pictures have none")
+        few = _line(len(found.texts), f"texts beside {kind.words} are not taken for captions, since most {kind.words} have none")
         listing = replace(listing, left_out=(*listing.left_out, *few))
     else:
         others = [*others, *found.texts.values()]
-    listing = replace(listing, left_out=(*listing.left_out, *_unread(others), *found.unseen))
+    listing = replace(listing, left_out=(*listing.left_out, *_unread(others, kind), *found.unseen))
     if not labels:
         return replace(listing, label=None, classes=())
-    return listing if listing.label is not None else _by_folder(listing, depth)
+    return listing if listing.label is not None else _by_folder(listing, depth, kind)
 
 
 def _line(count: int, what: str, names: Iterable[str] = ()) -> list[str]:
@@ -102,37 +114,50 @@ def _line(count: int, what: str, names: Iterable[str] = ()) -> list[str]:
     return [f"{count:,} {what}{shown}"] if count else []
 
 
-def _unread(others: Sequence[str]) -> list[str]:
+def _unread(others: Sequence[str], kind: Kind = PICTURES) -> list[str]:
     """Files that are not read, counted by their endings."""
     kinds = Counter(os.path.splitext(name)[1].lower() or os.path.basename(name) for name in others)
-    return _line(len(others), "files that are not read as pictures", [f"{n:,} {kind}" for kind, n in kinds.most_common()])
+    return _line(len(others), f"files that are not read as {kind.words}", [f"{n:,} {ending}" for ending, n in kinds.most_common()])
 
 
-def split_listing(path: str | Path, labels: bool, split: str, held_out: float) -> tuple[Listing, Listing]:
+def split_listing(path: str | Path, labels: bool, split: str, held_out: float, kind: Kind = PICTURES) -> tuple[Listing, Listing]:
     """(all pictures that the split's decisions rest on, those of the split).
 
     Folders named train and test (or training, testing, val, valid, validation, eval, dev, in any case, with a year or without) are the splits
-    where they exist, in `path` or in the one folder below it that holds all pictures; otherwise `held_out` of the files are the test split,
-    chosen by a hash of their names, so that the choice is the same when files are added.
+    where they exist, in `path` or in the one folder below it that holds all pictures, or in every class folder; otherwise `held_out` of the files are the test
+    split, chosen by a hash of their names, so that the choice is the same when files are added.
     """
     check_split(split, held_out)
     root = Path(path).expanduser()
-    if splits := _splits(root):
+    if splits := _splits(root, kind):
         home, held = splits
-        train = listed(home, labels, above=_above(root, home))
-        test = listed(held, train.label is not None, _shared(train.files), _above(root, held))
+        train = listed(home, labels, above=_above(root, home), kind=kind)
+        test = listed(held, train.label is not None, _shared(train.files), _above(root, held), kind)
         used = [os.path.normpath(place / name) for place in splits for name in _above(root, place)]
-        train = replace(train, left_out=(*train.left_out, *(f"{held.name}: {line}" for line in test.left_out), *outside(root, splits, used)))
+        train = replace(train, left_out=(*train.left_out, *(f"{held.name}: {line}" for line in test.left_out), *outside(root, splits, used, kind)))
         return train, train if split == "train" else _as_in(test, train)
-    return divided(listed(root, labels), split, held_out)
+    whole = listed(root, labels, kind=kind)
+    if inner := _inner_splits(whole):
+        whole = replace(whole, left_out=tuple(line for line in whole.left_out if WITHIN not in line))
+        return whole, whole.at([i for i, names in enumerate(inner) if names == (TRAIN if split == "train" else HELD_OUT)])
+    return divided(whole, split, held_out)
 
 
-def outside(root: Path, homes: tuple[Path, Path], used: Collection[str] = ()) -> list[str]:
+def _inner_splits(whole: Listing) -> list[tuple[str, ...]]:
+    """TRAIN or HELD_OUT for each file, where all of them lie in folders of such names within class folders, as ModelNet's do, and both occur; else []."""
+    depth = _shared(whole.files) + 1
+    names = [YEAR.sub("", (name.split("/")[:-1][depth:] or [""])[0].lower()) for name in whole.files]
+    found = [next((kind for kind in (TRAIN, HELD_OUT) if name in kind), ()) for name in names]
+    return found if {*found} == {TRAIN, HELD_OUT} else []
+
+
+def outside(root: Path, homes: tuple[Path, Path], used: Collection[str] = (), kind: Kind = PICTURES) -> list[str]:
     """What lies below `root` in neither of two folders, in words, but for the files in use."""
-    found = _walk(root, homes)
-    idle = _line(len(found.files), f"pictures are neither in {homes[0].name} nor in {homes[1].name}", dict.fromkeys(n.split("/")[0] for n in found.files))
+    found = _walk(root, homes, kind)
+    words = f"{kind.words} are neither in {homes[0].name} nor in {homes[1].name}"
+    idle = _line(len(found.files), words, dict.fromkeys(n.split("/")[0] for n in found.files))
     others = [name for name in (*found.others, *found.metadata, *found.texts.values()) if os.path.normpath(root / name) not in used]
-    return idle + _unread(others) + found.unseen
+    return idle + _unread(others, kind) + found.unseen
 
 
 def divided(whole: Listing, split: str, held_out: float) -> tuple[Listing, Listing]:
@@ -149,7 +174,7 @@ def divided(whole: Listing, split: str, held_out: float) -> tuple[Listing, Listi
     return whole, whole.at(rows)
 
 
-def _splits(root: Path) -> tuple[Path, Path] | None:
+def _splits(root: Path, kind: Kind) -> tuple[Path, Path] | None:
     """The folders of training and held-out pictures, where there are both; else those in the one folder that all pictures lie in."""
     if not root.is_dir():
         return None
@@ -158,8 +183,8 @@ def _splits(root: Path) -> tuple[Path, Path] | None:
     train, held = (next((known[name] for name in names if name in known), None) for names in (TRAIN, HELD_OUT))
     if train and held:
         return train, held
-    files = _walk(root).files
-    return _splits(root.joinpath(*files[0].split("/")[: _shared(files)])) if files and _shared(files) else None
+    files = _walk(root, kind=kind).files
+    return _splits(root.joinpath(*files[0].split("/")[: _shared(files)]), kind) if files and _shared(files) else None
 
 
 def _above(root: Path, home: Path) -> list[str]:
@@ -216,7 +241,7 @@ def _as_in(test: Listing, train: Listing) -> Listing:
     return _labelled(test, [test.classes[i] for i in test.label], train.classes)
 
 
-def _walk(root: Path, without: Collection[Path] = ()) -> Found:
+def _walk(root: Path, without: Collection[Path] = (), kind: Kind = PICTURES) -> Found:
     """Links to folders are followed once, and none to those above; hidden ones, and those in `without`, are not looked into."""
     files, metadata, others, folders, hidden, again, closed, seen, top = [], [], [], [], [], [], [], set(), os.path.realpath(root)
     for home, inside, names in os.walk(root, followlinks=True, onerror=lambda error: closed.append(os.path.relpath(error.filename, root))):
@@ -226,15 +251,15 @@ def _walk(root: Path, without: Collection[Path] = ()) -> Found:
             again.append(place.as_posix())
             continue
         seen.add(real)
-        there = inside + [name for name in names if name.lower().endswith(ENDINGS)]
+        there = inside + [name for name in names if name.lower().endswith(kind.endings)]
         hidden += [(place / name).as_posix() for name in sorted(there) if name.startswith(HIDDEN)]
         inside[:] = sorted(name for name in inside if not name.startswith(HIDDEN) and Path(home, name) not in without)
         names = sorted(name for name in names if not name.startswith(HIDDEN))
         folders.append(place)
         described_by = _metadata_of(Path(home), names)
         for name in names:
-            kind = files if name.lower().endswith(ENDINGS) else metadata if name in described_by else others
-            kind.append((place / name).as_posix())
+            among = files if name.lower().endswith(kind.endings) else metadata if name in described_by else others
+            among.append((place / name).as_posix())
     apart = [name for name in metadata if Path(name).parent.name == ANNOTATIONS]
     if len(apart) < len(metadata):  # what lies beside the pictures is nearer to them
         others, metadata = others + apart, [name for name in metadata if name not in apart]
@@ -242,7 +267,7 @@ def _walk(root: Path, without: Collection[Path] = ()) -> Found:
     texts = {bare(name): name for name in sorted(others) if name.lower().endswith(BESIDE) and bare(name) in pictured}
     used = {Path(name).parent for name in metadata}
     empty = [place.as_posix() for place in folders if place not in full | used and place.parent in full]
-    unseen = _line(len(empty), "folders hold no picture that is read", empty) + _line(len(hidden), "hidden files and folders are not looked into", hidden)
+    unseen = _line(len(empty), f"folders hold no {kind.words} that are read", empty) + _line(len(hidden), "hidden files and folders are not looked into", hidden)
     unseen += _line(len(again), "links to folders that are read already, or lie above", again) + _line(len(closed), "folders may not be read", closed)
     return Found(sorted(files), sorted(metadata), texts, sorted(set(others).difference(texts.values())), unseen)
 
@@ -260,7 +285,7 @@ def _shared(files: Sequence[str]) -> int:
     return len(os.path.commonprefix([name.split("/")[:-1] for name in files]))
 
 
-def _by_folder(listing: Listing, depth: int | None) -> Listing:
+def _by_folder(listing: Listing, depth: int | None, kind: Kind) -> Listing:
     """Labels from the sub-folders `depth` down, or below the deepest folder that holds everything; none where there are none there."""
     parts = [name.split("/") for name in listing.files]
     shared = _shared(listing.files) if depth is None else depth
@@ -268,10 +293,10 @@ def _by_folder(listing: Listing, depth: int | None) -> Listing:
         return listing
     loose = [name for name, p in zip(listing.files, parts, strict=True) if len(p) <= shared + 1]
     if loose:
-        beside = f"{len(loose)} picture{' lies' if len(loose) == 1 else 's lie'} beside the class folders of {listing.root} ({loose[0]})"
+        beside = f"{len(loose)} of the {kind.words} lie beside the class folders of {listing.root} ({loose[0]})"
         raise Problem(f"{beside}; move into a class folder, or set data.labels=false")
     within = list(dict.fromkeys("/".join(p[: shared + 2]) for p in parts if len(p) > shared + 2))
-    listing = replace(listing, left_out=(*listing.left_out, *_line(len(within), "folders within class folders are no classes of their own", within)))
+    listing = replace(listing, left_out=(*listing.left_out, *_line(len(within), WITHIN, within)))
     names = [word(p[shared]) for p in parts]
     return _labelled(listing, names, sorted(set(names), key=_in_order))
 
