@@ -108,7 +108,7 @@ class Denoising:
         copies = 1 if base or device.type != "cpu" else 5  # of all weights: gradients, two averages of Adam's, EMA
         model = _model(recipe, base, test or data, copies, trust)
         if isinstance(stage := model.autoencoder, FirstStage):
-            recipe, data = replace(recipe, autoencoder=stage.node), through(model, data, flip, device)
+            recipe, data = replace(recipe, autoencoder=stage.node), through(model, data, flip, device, measure=base is None)
         return Made(recipe, model, data, test, chosen)
 
     def drawn(self, batch: Mapping[str, Any], draws: Draws, done: float) -> dict[str, Any]:
@@ -145,17 +145,19 @@ def classes_of(base: Base, data: Dataset) -> tuple[str, ...]:
     return theirs if labelled and (len(data.classes) <= 1 or set(data.classes) <= set(theirs)) else ()
 
 
-def through(model: Model, data: Dataset, flip: bool, device: torch.device) -> Dataset:
-    """The data through the model's first stage, which takes its mean and std from it: the latents from the cache, or where a condition or the source
-    is made of pictures, the data as it is, which is then encoded batch by batch."""
+def through(model: Model, data: Dataset, flip: bool, device: torch.device, measure: bool) -> Dataset:
+    """The data through the model's first stage: the latents from the cache, or where a condition or the source is made of pictures, the data as it is,
+    which is then encoded batch by batch. The first stage takes its mean and std from it where they are to be measured: a base's network knows its own."""
     stage, rows = model.autoencoder.to(device), spread(min(MEASURED, len(data)), len(data))
     if model.source.key is None and all(condition.source in ("label", "text") for condition in model.conditions.values()):
         with PartialState().main_process_first():
             data = cached(data, moments_of(stage, device), stage.node["digest"], flip, device)
         batch = data.take(rows)
-        stage.measure([(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)])
+        found = [(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)]
     else:
-        stage.measure([moments_of(stage, device)(data.get(part)["x"]) for part in rows.split(AT_ONCE)])
+        found = [moments_of(stage, device)(data.get(part)["x"]) for part in rows.split(AT_ONCE)] if measure else []
+    if measure:
+        stage.measure(found)
     return data
 
 

@@ -15,7 +15,7 @@ from fromnoise.autoencoders.discriminator import balance, hinge, verdict
 from fromnoise.autoencoders.losses import bce, transformed
 from fromnoise.draws import Draws
 from fromnoise.errors import Problem, Usage
-from fromnoise.model import in_latents
+from fromnoise.model import FirstStage, in_latents
 from fromnoise.runs import Run
 from fromnoise.training.estimate import estimate
 from fromnoise.training.loop import train
@@ -229,14 +229,17 @@ def test_pictures_that_a_latent_model_is_conditioned_on_are_encoded_by_its_autoe
     assert model.sample(2, image=picture).shape == (2, 1, 8, 8)
 
 
-def test_a_control_branch_reads_hints_in_pixels_and_steers_latents(trained, tmp_path):
+def test_a_control_branch_reads_hints_in_pixels_and_steers_latents(trained, tmp_path, monkeypatch):
     network = {"name": "unet", "width": 8, "levels": [1, 1], "blocks": 1}
     base = train(latent(trained, network=network), tmp_path / "base", quiet=True)
     own = {"steps": 2, "batch": 8, "evals": 1, "warmup": 0}
+    monkeypatch.setattr(FirstStage, "measure", lambda self, moments: pytest.fail("the base's network knows its own"))
     settings = {"base": str(base.path), "conditions": [{"name": "control", "hint": "edges"}], "train": own, "data": {"name": "tests.parts:blobs"}}
     run = train(settings, tmp_path / "run", quiet=True)
     model = fromnoise.load(run.path, "cpu")
     assert model.conditions["edges"].branch.patch == 4 and model.latent_shape == (3, 2, 2)
+    bases = fromnoise.load(base.path, "cpu").autoencoder
+    assert torch.equal(model.autoencoder.mean, bases.mean) and torch.equal(model.autoencoder.std, bases.std)
     hint = torch.ones(2, 1, 8, 8)
     assert model.sample(2, edges=hint, label=1).shape == (2, 1, 8, 8)
 
