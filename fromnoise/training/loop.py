@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -176,8 +176,7 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
                 save(run, state, parts)
                 saved = time.perf_counter()
             if signalled:
-                monitor.stopped(int(signalled))
-                raise Stopped(run, int(signalled))
+                _stop(run, monitor, accelerator, int(signalled))
         parts.ema.update(parts.parameters, state.images)
         save(run, state, parts)
         abandoned = 0
@@ -187,9 +186,15 @@ def _train(run: Run, parts: Setup, fresh: bool, quiet: bool) -> Run:
             abandoned = noted[0]
         abandoned = int(_agreed(accelerator, abandoned)[0])  # the other processes wait here while the main one draws, and end as it does
         if abandoned:
-            monitor.stopped(abandoned)
-            raise Stopped(run, abandoned)
+            _stop(run, monitor, accelerator, abandoned)
     return run
+
+
+def _stop(run: Run, monitor: Monitor, accelerator: Accelerator, number: int) -> NoReturn:
+    """Ends the run as a signal asks, all processes at a time: one that goes while another still writes its report may take that down."""
+    monitor.stopped(number)
+    accelerator.wait_for_everyone()
+    raise Stopped(run, number)
 
 
 def _agreed(accelerator: Accelerator, *numbers: float) -> list[float]:

@@ -343,17 +343,17 @@ def test_what_cannot_be_is_one_line_and_leaves_all_as_it_is(run, tmp_path, monke
     ("words", "says"),
     [
         ("estimate digits network.width=8 predict=builtins:int --seconds 0.1", "with parts of your own (builtins:int), TypeError: "),
-        ("sample RUN -n 2 --trust --sampler mine:fails", "(mine:fails), KeyError: 'of mine' ("),
+        ("sample RUN -n 2 --trust --sampler failing:fails", "(failing:fails), KeyError: 'of mine' ("),
         ("show interpolate RUN -n 2 --rows 1 --steps 2 --trust --way json:loads", "(json:loads), TypeError: "),
     ],
 )
 def test_a_part_of_ones_own_that_fails_is_one_line_unless_all_of_it_is_wanted(run, tmp_path, monkeypatch, capsys, words, says):
-    (tmp_path / "mine.py").write_text("def fails(denoise, x, levels):\n    raise KeyError('of mine')\n    yield\n")
+    (tmp_path / "failing.py").write_text("def fails(denoise, x, levels):\n    raise KeyError('of mine')\n    yield\n")
     monkeypatch.chdir(tmp_path)
     words = [str(run) if word == "RUN" else word for word in words.split()]
     code, _, err = call(monkeypatch, capsys, *words)
     assert code == 1 and says in err and "FROMNOISE_TRACEBACK=1 shows all of it" in err and err.count("\n") == 1
-    assert "mine:fails" not in err or "mine.py, line 2)" in err
+    assert "failing:fails" not in err or "failing.py, line 2)" in err
     monkeypatch.setenv("FROMNOISE_TRACEBACK", "1")
     with pytest.raises((TypeError, KeyError)):
         call(monkeypatch, capsys, *words)
