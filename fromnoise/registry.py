@@ -25,7 +25,7 @@ def lookup(table: Mapping[str, Any], name: Any, what: str) -> Any:
         module, _, thing = name.partition(":")
         try:
             found = getattr(importlib.import_module(module), thing)
-            OWN.update({name: None})
+            OWN[name] = None
         except (ImportError, AttributeError) as error:
             raise Usage(f"{what}: cannot import {name}: {error}; is it installed, or in the folder you are in?") from error
         except (Exception, SystemExit) as error:  # its own code is run

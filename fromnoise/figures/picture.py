@@ -136,14 +136,14 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None) 
             np.savez_compressed(temporary, *arrays, *([] if labels is None else [labels]))
     elif path.suffix == "":
         for i, picture in enumerate(pictures(images) if images.ndim == 4 else tiles(images)):
-            write(picture, path / f"{number(i, labels)}.png")
+            write(picture, path / f"{stem(i, labels)}.png")
     else:
         single = len(images) == 1 and images.ndim == 4
         write(pictures(images)[0] if single else grid(images), path)
     return path
 
 
-def number(i: int, labels: Any = None) -> str:
+def stem(i: int, labels: Any = None) -> str:
     """What the i-th sample's file is called, without its ending."""
     return f"{i:06d}" if labels is None else f"{i:06d}_{int(labels[i])}"
 

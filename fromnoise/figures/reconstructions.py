@@ -3,6 +3,7 @@
 from PIL import Image
 from torch import Tensor
 
+from ..evaluation import psnr
 from .picture import tiles
 from .space import in_space
 from .strip import strip
@@ -15,10 +16,9 @@ def reconstructions(x: Tensor, x_hat: Tensor, columns: int) -> Image.Image:
 
     Shapes in space have no row of differences, which would be none themselves.
     """
-    psnr = 10 * (4 / (x - x_hat).double().square().flatten(1).mean(1)).log10()
     shown = {"input": x, "reconstruction": x_hat} | ({} if in_space(x.shape[1:]) else {f"difference\n{LOUDER} times": (LOUDER * (x_hat - x)).clamp(-1, 1)})
-    parts = [tiles(part) for part in shown.values()]
+    quality, parts = psnr(x, x_hat).tolist(), [tiles(part) for part in shown.values()]
     starts = range(0, len(x), columns)
     rows = [row for i in starts for row in (*(part[i : i + columns] for part in parts), None)]
-    words = [line for i in starts for line in ((), [f"{value:.1f} dB" for value in psnr[i : i + columns].tolist()], *[()] * (len(parts) - 2))]
+    words = [line for i in starts for line in ((), [f"{value:.1f} dB" for value in quality[i : i + columns]], *[()] * (len(parts) - 2))]
     return strip(rows[:-1], [*shown] * len(starts), captions=words)

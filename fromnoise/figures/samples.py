@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import Recipe
-from .picture import even, grid, number, save, tiles, write
+from .picture import even, grid, save, stem, tiles, write
 from .strip import strip
 from .written import WRITERS, endings
 
@@ -59,7 +59,7 @@ def write_samples(
         return WRITERS[path.suffix](images, path, recipe)
     if path.suffix == "" and own:
         for i in range(len(images)):
-            WRITERS[own[0]](images[i : i + 1], path / f"{number(i, labels)}{own[0]}", recipe)
+            WRITERS[own[0]](images[i : i + 1], path / f"{stem(i, labels)}{own[0]}", recipe)
         return path
     if len(images) == 1 or path.suffix in ("", ".npz"):
         return save(images, path, None if labels is None else labels.tolist())

@@ -12,7 +12,8 @@ from ..autoencoders import Autoencoder
 from ..config import Recipe
 from ..device import best
 from ..errors import Problem, Usage
-from ..runs import Run, digest
+from ..runs import Run
+from ..runs import digest as name_of
 from .autoencoding import Autoencoding, build_autoencoder
 
 
@@ -83,15 +84,10 @@ def first_stage(path: str, weights: str = "last", digest: str | None = None, tru
     if not Path(path).is_dir():
         raise Problem(f"the autoencoder {path} is not there; train it first, or set autoencoder.path to where it is now (in config.yaml of a trained run)")
     trained = load_autoencoder(path, "cpu", trust, weights)
-    found = digest_of(trained.autoencoder)
+    found = name_of(trained.autoencoder.state_dict())
     if digest not in (None, found):
         raise Problem(f"the autoencoder {path} holds other weights than the ones this run began with; restore those")
     return FirstStage(trained, {"name": "run", "path": str(Path(path).resolve()), "weights": weights, "digest": found})
-
-
-def digest_of(autoencoder: Autoencoder) -> str:
-    """A short name of an autoencoder's weights."""
-    return digest(autoencoder.state_dict())
 
 
 def load_autoencoder(path: str | Path, device: str | torch.device | None = None, trust: bool = False, weights: str = "last") -> Autoencoding:

@@ -1,4 +1,4 @@
-"""The pictures that a diffusion run draws of itself while it goes on, and at its end."""
+"""The pictures that a run draws of itself while it goes on, and at its end: samples, or reconstructions."""
 
 import shutil
 import time

@@ -16,6 +16,7 @@ from ..data import Dataset
 from ..diffusion import DISTANCES
 from ..draws import Draws
 from ..errors import Usage
+from ..evaluation import psnr
 from ..model import Autoencoding, build_autoencoder
 from .denoising import Made, seeded
 from .flop import counted
@@ -106,5 +107,5 @@ class Reconstruction:
         x, draws = batch["x"], Draws.fixed(len(batch["x"]), seed)
         parts, plain = [slice(i, i + most) for i in range(0, len(x), most)], Measure(self.settings.error, self.settings.kl)
         value = torch.cat([self.model({"x": x[part]}, draws.part(part), plain) for part in parts]).mean()
-        error = torch.cat([(self.model.reconstruct(x[part]) - x[part]).double().square().flatten(1).mean(1) for part in parts])
-        return float(value), {"psnr": round(float((10 * (4 / error).log10()).clamp(max=100).mean()), 3)}
+        quality = torch.cat([psnr(self.model.reconstruct(x[part]), x[part]) for part in parts]).mean()
+        return float(value), {"psnr": round(float(quality), 3)}

@@ -7,14 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from fromnoise.data import DATASETS
+from fromnoise.data.files.surface import read, surface, voxels
 from fromnoise.errors import Problem, Usage
-
-trimesh = pytest.importorskip("trimesh")
-pytest.importorskip("skimage")
-
-from fromnoise.data.files.surface import read, surface, voxels  # noqa: E402
 
 
 def meshes(path, **settings):

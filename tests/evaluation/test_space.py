@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from trimesh import creation
 
 from fromnoise.errors import Problem
 from fromnoise.evaluation.metrics.space import chamfer, coverage, watertight
@@ -32,7 +33,6 @@ def test_coverage_counts_the_real_shapes_that_are_met():
 
 
 def test_the_share_of_closed_meshes():
-    creation = pytest.importorskip("trimesh").creation
     box = creation.box()
     opened = box.copy()
     opened.update_faces([True] * (len(box.faces) - 1) + [False])

@@ -7,21 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 from typer.testing import CliRunner
 
 from fromnoise.cli.main import app
 from fromnoise.config import Recipe
+from fromnoise.data import DATASETS
+from fromnoise.data.files.surface import surface
 from fromnoise.errors import Problem, Usage
 from fromnoise.figures import check, endings, reconstructions, tiles, write_samples
 from fromnoise.figures.space import GROUND, HALF, VIEW
 from fromnoise.runs import Run
 from tests.parts import built
-
-trimesh = pytest.importorskip("trimesh")
-pytest.importorskip("skimage")
-
-from fromnoise.data import DATASETS  # noqa: E402
-from fromnoise.data.files.surface import surface  # noqa: E402
 
 
 def ball(radius: float, side: int = 24, at: tuple[float, float, float] = (0, 0, 0)) -> torch.Tensor:
