@@ -1,15 +1,19 @@
-"""Files that are either wholly there or not at all."""
+"""Files that are either wholly there or not at all, and the names of what they hold."""
 
+import hashlib
 import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import Problem
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HALF = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+)?")  # what `replacing` calls a file that is being written
 
@@ -64,3 +68,14 @@ def vacant(path: str | Path) -> Path:
 def cache() -> Path:
     """$FROMNOISE_CACHE, or ~/.cache/fromnoise."""
     return Path(os.environ.get("FROMNOISE_CACHE") or Path.home() / ".cache" / "fromnoise").expanduser()
+
+
+def digest(tensors: "Mapping[str, Tensor]") -> str:
+    """A short name of these tensors, wherever they lie."""
+    import torch
+
+    content = hashlib.sha256()
+    for name in sorted(tensors):
+        content.update(name.encode())
+        content.update(tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return content.hexdigest()[:16]

@@ -22,15 +22,7 @@ class ConvAE(EncoderDecoder):
     standardise  z of each example, over all its values, has mean 0 and variance 1: no cost and no scale are needed to diffuse it
     """
 
-    def __init__(
-        self,
-        channels: int = 3,
-        axes: int = 2,
-        widths: Sequence[int] = (32, 64, 128),
-        latent: int = 8,
-        groups: int = 8,
-        standardise: bool = True,
-    ):
+    def __init__(self, channels: int = 3, axes: int = 2, widths: Sequence[int] = (32, 64, 128), latent: int = 8, groups: int = 8, standardise: bool = True):
         super().__init__()
         at_least(1, "conv_ae", widths=min(widths, default=0), latent=latent)
         self.latent, self.factor, self.standardise = latent, 2 ** (len(widths) - 1), standardise

@@ -26,9 +26,7 @@ class MLPVAE(EncoderDecoder):
         at_least(1, "mlp_vae", hidden=hidden, latent=latent)
         self.shape, self.latent, values = tuple(shape), latent, math.prod(shape)
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(values, hidden), nn.Tanh(), nn.Linear(hidden, 2 * latent))
-        self.decoder = nn.Sequential(
-            nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, values), nn.Tanh(), nn.Unflatten(1, self.shape)
-        )
+        self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, values), nn.Tanh(), nn.Unflatten(1, self.shape))
 
     @classmethod
     def fitting(cls, shape: Sequence[int]) -> dict[str, Any]:
@@ -36,9 +34,7 @@ class MLPVAE(EncoderDecoder):
 
     def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         if tuple(shape) != self.shape:
-            raise Usage(
-                f"mlp_vae: this one is for examples of shape {self.shape}, not {tuple(shape)}; choose conv_vae, which takes any size"
-            )
+            raise Usage(f"mlp_vae: this one is for examples of shape {self.shape}, not {tuple(shape)}; choose conv_vae, which takes any size")
         return (self.latent,)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:

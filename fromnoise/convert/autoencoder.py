@@ -90,9 +90,7 @@ def read(path: str | Path) -> Taken:
     place = next((Path(path) / part for part in PLACES if _is_autoencoder(Path(path) / part / FILE)), None)
     if place is None:
         known = ", ".join(KINDS)
-        raise Usage(
-            f"{path} holds no autoencoder: no {FILE} there, or in {', '.join(PLACES[1:])}, is of a class that fromnoise has; known are {known}"
-        )
+        raise Usage(f"{path} holds no autoencoder: no {FILE} there, or in {', '.join(PLACES[1:])}, is of a class that fromnoise has; known are {known}")
     config = weights.read_json(place / FILE)
     kind = KINDS[config["_class_name"]]
     c = checked(FILE, config, kind.fields, ())
@@ -117,13 +115,7 @@ def write(path: str | Path, node: Mapping[str, Any], channels: int, tensors: Map
         raise Problem(f"diffusers has no counterpart of the autoencoder {node['name']}; exported can be kl, tiny, vq")
     exportable(node, {"axes": 2}, kind.name)
     autoencoder = built(kind, node, channels)
-    config = {
-        "_class_name": kind.name,
-        "in_channels": channels,
-        "out_channels": channels,
-        **kind.config(autoencoder),
-        **scaled(kind, scale),
-    }
+    config = {"_class_name": kind.name, "in_channels": channels, "out_channels": channels, **kind.config(autoencoder), **scaled(kind, scale)}
     named, path = to_theirs(kind.rows(autoencoder), tensors), vacant(path)
     weights.write_json(path / FILE, config)
     weights.write(path / f"{weights.NAME}.safetensors", named)
@@ -154,9 +146,7 @@ def scaled(kind: Kind, scale: Scale) -> dict[str, Any]:
         fields = {"scaling_factor": 1 / std[0]} | ({"shift_factor": mean[0]} if mean[0] else {})
     else:
         many = max(len(mean), len(std))
-        fields = {"scaling_factor": 1.0} | {
-            f"latents_{name}": list(part) * (many // len(part)) for name, part in (("mean", mean), ("std", std))
-        }
+        fields = {"scaling_factor": 1.0} | {f"latents_{name}": list(part) * (many // len(part)) for name, part in (("mean", mean), ("std", std))}
     if lacking := [key for key in fields if key not in kind.fields]:
         raise Problem(f"diffusers' {kind.name} has no {', '.join(lacking)}; scale its latents by one standard deviation alone to export it")
     return fields
@@ -169,15 +159,8 @@ def _levels(c: Config) -> dict[str, Any]:
     refuse_if(odd, c, "block_out_channels down_block_types up_block_types", "are of different numbers of levels; restore the file")
     attention, groups = [i for i, kind in enumerate(down) if kind in ATTENDS], c["norm_num_groups"]
     other = [i for i, kind in enumerate(reversed(up)) if kind in ATTENDS] != attention
-    refuse_if(
-        other, c, "down_block_types up_block_types", "other levels attend on the way down than on the way up, as none do in fromnoise"
-    )
-    refuse_if(
-        any(wide % groups for wide in widths),
-        c,
-        "norm_num_groups block_out_channels",
-        "the groups do not divide the channels; restore the file",
-    )
+    refuse_if(other, c, "down_block_types up_block_types", "other levels attend on the way down than on the way up, as none do in fromnoise")
+    refuse_if(any(wide % groups for wide in widths), c, "norm_num_groups block_out_channels", "the groups do not divide the channels; restore the file")
     return {
         "width": widths[0], "levels": [wide / widths[0] if wide % widths[0] else wide // widths[0] for wide in widths],
         "blocks": c["layers_per_block"], "attention": attention, "middle": c["mid_block_add_attention"], "groups": groups,
@@ -195,15 +178,10 @@ def _vq(c: Config) -> dict[str, Any]:
 
 
 def _tiny(c: Config) -> dict[str, Any]:
-    widths, (before, behind) = (
-        [*c["encoder_block_out_channels"], *c["decoder_block_out_channels"]],
-        (c[f"num_{s}coder_blocks"] for s in ("en", "de")),
-    )
+    widths, (before, behind) = ([*c["encoder_block_out_channels"], *c["decoder_block_out_channels"]], (c[f"num_{s}coder_blocks"] for s in ("en", "de")))
     sides = "encoder_block_out_channels decoder_block_out_channels"
     refuse_if(len(set(widths)) > 1, c, sides, "fromnoise's tiny is equally wide throughout")
-    refuse_if(
-        list(before) != list(behind)[::-1], c, "num_encoder_blocks num_decoder_blocks", "fromnoise's tiny decodes in the reverse order"
-    )
+    refuse_if(list(before) != list(behind)[::-1], c, "num_encoder_blocks num_decoder_blocks", "fromnoise's tiny decodes in the reverse order")
     refuse_if(len(widths) != 2 * len(before), c, f"{sides} num_encoder_blocks", "are of different numbers of levels; restore the file")
     return {"name": "tiny", "width": widths[0], "blocks": list(before), "latent": c["latent_channels"]}
 

@@ -55,6 +55,11 @@ class Dataset(ABC):
     folder: str = ""  # the one that all examples lie in, where they have no labels and there is one
     left_out: Sequence[str] = ()  # what lies beside the examples and is not used, in words
 
+    @property
+    def stamp(self) -> str:
+        """What changes when a file does that a set reads as it goes; "" of one in memory."""
+        return ""
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -89,6 +94,10 @@ class Wrapped(Dataset):
         self.base, self.name, self.shape, self.classes, self.keys = base, base.name, base.shape, base.classes, base.keys
         self.image_shape, self.in_memory, self.text, self.left_out = base.image_shape, base.in_memory, base.text, base.left_out
         self.folder = base.folder
+
+    @property
+    def stamp(self) -> str:
+        return self.base.stamp
 
     def labels(self, indices: Tensor) -> Tensor:
         return self.base.labels(indices)

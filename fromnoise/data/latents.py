@@ -1,7 +1,8 @@
 """Latents of a dataset, kept on disk, so that each example is encoded once: means and log-variances, of which every batch is drawn anew."""
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -11,41 +12,47 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import Problem
-from ..files import cache, replacing
+from ..files import cache, digest, parse_json, replacing
 from ..progress import track
 from .dataset import Dataset, Wrapped, scaled
 
 SHARD = 4096  # examples of a file
 AT_ONCE = 32  # ... that are encoded together
-SAMPLED = 1024  # ... whose content names the data, beside their number
+SAMPLED = 1024  # ... of a set that streams, whose content names it
 FLIPPED = " flipped"  # after the name of what belongs to the mirrored example
 Moments = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # x (B, C, *S) -> mean and log-variance (B, C', *S')
 
 
 @final
 class Latents(Wrapped):
-    """A dataset whose examples are latents: `take` gives mean and, where the autoencoder has one, log_variance (B, C', *S') in place of x."""
+    """A dataset whose examples are latents: `take` gives mean and, where the autoencoder has one, log_variance (B, C', *S') in place of x.
+
+    Labels and captions are those that the examples had when they were encoded: a set that skips a broken picture gives another in its place.
+    """
 
     in_memory = True
 
-    def __init__(self, base: Dataset, tensors: dict[str, Tensor]):
+    def __init__(self, base: Dataset, tensors: dict[str, Tensor], text: Sequence[str] | None = None):
         super().__init__(base)
-        self.tensors, self.in_memory = tensors, True
+        self.tensors, self.text, self.in_memory = tensors, text, True
 
     def take(self, indices: Tensor) -> dict[str, Any]:
-        here = indices.to(next(iter(self.tensors.values())).device)
-        said = {"label": self.base.labels(indices)} if "label" in self.keys and "label" not in self.tensors else {}
+        here = indices.to(self.tensors["mean"].device)
         text = {"text": [self.text[i] for i in indices.tolist()]} if self.text is not None else {}
-        return {key: value.index_select(0, here) for key, value in self.tensors.items()} | said | text
+        return {key: value.index_select(0, here) for key, value in self.tensors.items()} | text
 
     def to(self, device: torch.device | str) -> "Latents":
-        return Latents(self.base, {key: value.to(device) for key, value in self.tensors.items()})
+        return Latents(self.base, {key: value.to(device) for key, value in self.tensors.items()}, self.text)
 
 
 def named(data: Dataset, autoencoder: str, flip: bool) -> str:
-    """A name for the latents of a dataset under an autoencoder of this digest: another for other weights, examples, or transforms of them."""
-    rows = torch.linspace(0, len(data) - 1, min(SAMPLED, len(data)), dtype=torch.float64).round().long()
-    found = hashlib.sha256(repr((autoencoder, data.name, len(data), tuple(data.shape), data.classes, flip)).encode())
+    """A name for the latents of a dataset under an autoencoder of this digest: another for other weights, examples, or transforms of them.
+
+    All examples of a set in memory are looked at; of one that streams from files some, and of every file when it was changed (`Dataset.stamp`).
+    """
+    count = len(data) if getattr(data, "in_memory", False) else min(SAMPLED, len(data))
+    rows = torch.linspace(0, len(data) - 1, count, dtype=torch.float64).round().long()
+    found = hashlib.sha256(repr((autoencoder, data.name, len(data), tuple(data.shape), data.classes, flip, getattr(data, "stamp", ""))).encode())
     for part in rows.split(256):
         found.update(data.take(part)["x"].cpu().contiguous().numpy().tobytes())
     return found.hexdigest()[:16]
@@ -58,33 +65,39 @@ def cached(data: Dataset, moments: Moments, autoencoder: str, flip: bool = False
     """
     folder = cache() / "latents" / named(data, autoencoder, flip)
     whole: dict[str, list[Tensor]] = {}
+    text: list[str] = []
     for first in track(starts := range(0, len(data), SHARD), f"latents of {data.name}", len(starts)):
         file = folder / f"{first // SHARD:05d}.safetensors"
         count = min(SHARD, len(data) - first)
-        shard = _read(file, count) or _encoded(data, moments, range(first, first + count), flip, torch.device(device), file)
-        for key, value in shard.items():
+        tensors, words = _read(file, count) or _encoded(data, moments, range(first, first + count), flip, torch.device(device), file)
+        text += words
+        for key, value in tensors.items():
             whole.setdefault(key, []).append(value)
-    return Latents(data, {key: torch.cat(parts) for key, parts in whole.items()})
+    return Latents(data, {key: torch.cat(parts) for key, parts in whole.items()}, text or None)
 
 
-def _read(file: Path, count: int) -> dict[str, Tensor] | None:
-    """A shard; None where there is none of so many examples, or it is damaged."""
+def _read(file: Path, count: int) -> tuple[dict[str, Tensor], list[str]] | None:
+    """(the tensors, the captions) of a shard; None where there is none of so many examples, or it is damaged."""
     try:
         with safe_open(file, "pt") as content:
             words = content.metadata() or {}
-            tensors = {key: content.get_tensor(key) for key in content.keys()}
-    except (OSError, SafetensorError, UnicodeDecodeError):
+            tensors, text = {key: content.get_tensor(key) for key in content.keys()}, parse_json(words["text"])
+    except (OSError, SafetensorError, UnicodeDecodeError, KeyError, json.JSONDecodeError):
         return None
-    whole = words.get("digest") == _digest(tensors) and all(len(value) == count for value in tensors.values()) and "mean" in tensors
-    return tensors if whole else None
+    whole = words.get("digest") == digest(tensors) and all(len(value) == count for value in tensors.values()) and "mean" in tensors
+    return (tensors, text) if whole and len(text) in (0, count) else None
 
 
-def _encoded(data: Dataset, moments: Moments, rows: range, flip: bool, device: torch.device, file: Path) -> dict[str, Tensor]:
-    """The shard of these examples, written."""
+def _encoded(data: Dataset, moments: Moments, rows: range, flip: bool, device: torch.device, file: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """(the tensors, the captions) of the shard of these examples, written."""
     parts: dict[str, list[Tensor]] = {}
+    text: list[str] = []
     for part in torch.arange(rows.start, rows.stop).split(AT_ONCE):
         batch = data.take(part)
         x = scaled(batch["x"].to(device))
+        text += batch.get("text", [])
+        if "label" in batch:
+            parts.setdefault("label", []).append(batch["label"].cpu())
         for turned, end in ((x, ""), *([(x.flip(-1), FLIPPED)] if flip else [])):
             for key, value in zip(("mean", "log_variance"), moments(turned), strict=True):
                 if value is not None:
@@ -94,13 +107,6 @@ def _encoded(data: Dataset, moments: Moments, rows: range, flip: bool, device: t
         raise Problem(f"the {bad} of latents of {data.name} is not finite; train the autoencoder again, with a lower train.lr or train.precision=fp32")
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
-        save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, {"format": "fromnoise", "digest": _digest(tensors)})
-    return tensors
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    found = hashlib.sha256()
-    for key in sorted(tensors):
-        found.update(key.encode())
-        found.update(tensors[key].contiguous().flatten().view(torch.uint8).numpy())
-    return found.hexdigest()[:16]
+        words = {"format": "fromnoise", "digest": digest(tensors), "text": json.dumps(text)}
+        save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, words)
+    return tensors, text

@@ -1,6 +1,5 @@
 """The run folder: everything that a run leaves, described by itself."""
 
-import hashlib
 import json
 import secrets
 import zipfile
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from ..config import Recipe, read
 from ..errors import Problem, Usage
-from ..files import parse_json, replacing
+from ..files import digest, parse_json, replacing
 from .log import Entry, entries, finite
 from .plugins import import_plugins, keep_plugins
 
@@ -210,15 +209,6 @@ def read_tensors(file: Path, cure: str) -> tuple[dict[str, Tensor], dict[str, st
     if words.pop("digest", found := digest(tensors)) != found:
         raise Problem(f"{file} is damaged, it holds other numbers than were written; {cure}")
     return tensors, words
-
-
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """A short name of these tensors, wherever they lie."""
-    content = hashlib.sha256()
-    for name in sorted(tensors):
-        content.update(name.encode())
-        content.update(tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return content.hexdigest()[:16]
 
 
 def misfit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str | None:

@@ -1,6 +1,6 @@
 """Training: a run, from its recipe to its last checkpoint."""
 
-from .denoising import encode
+from .encoding import encode
 from .estimate import estimate, speed
 from .loop import Stopped, train
 from .reconstruction import AutoencoderSettings

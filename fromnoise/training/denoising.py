@@ -1,52 +1,27 @@
 """What a diffusion run learns, and is measured by: the loss of denoising at levels that cover the schedule."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..config import Recipe
 from ..data import Dataset, in_classes
 from ..data.dataset import InClasses
-from ..data.examples import examples
-from ..data.latents import AT_ONCE, Moments, cached, named
-from ..device import best
 from ..diffusion import Level
-from ..draws import Draws, mixed
-from ..errors import Usage
+from ..draws import Draws
 from ..evaluation.examples import example_conditions, spread
-from ..files import cache
-from ..model import Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, stage_of, with_high
-from ..progress import byte_size
+from ..model import Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
+from .encoding import through
 from .flop import flop
+from .objective import Made, seeded
 from .previews import Samples
 from .settings import TrainSettings
 
-MEASURED = 1024  # examples whose latents say what mean and std are
 TIMES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # where on the schedule the held-out loss is taken
-
-
-@dataclass(frozen=True)
-class Made:
-    """What an objective makes of a recipe: the recipe with all that was found out, the model before its first step, its data, and what was chosen."""
-
-    recipe: Recipe
-    model: Any
-    data: Dataset
-    test: Dataset | None
-    chosen: str | None = None
-
-
-@contextmanager
-def seeded(recipe: Recipe) -> Iterator[None]:
-    """Within it random numbers are those of the recipe's first weights; the caller's are left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(mixed("weights", recipe.seed))
-        yield
 
 
 def stratified(draws: Draws) -> Tensor:
@@ -143,45 +118,6 @@ def classes_of(base: Base, data: Dataset) -> tuple[str, ...]:
     """The classes of a labelled base, where the data has none, one, or some of those; () where it has others, which then take their numbers."""
     theirs, labelled = base.recipe.classes, any(node["name"] == "label" for node in base.recipe.conditions or [])
     return theirs if labelled and (len(data.classes) <= 1 or set(data.classes) <= set(theirs)) else ()
-
-
-def through(model: Model, data: Dataset, flip: bool, device: torch.device, measure: bool) -> Dataset:
-    """The data through the model's first stage: the latents from the cache, or where a condition or the source is made of pictures, the data as it is,
-    which is then encoded batch by batch. The first stage takes its mean and std from it where they are to be measured: a base's network knows its own."""
-    stage, rows = model.autoencoder.to(device), spread(min(MEASURED, len(data)), len(data))
-    if model.source.key is None and all(condition.source in ("label", "text") for condition in model.conditions.values()):
-        with PartialState().main_process_first():
-            data = cached(data, moments_of(stage, device), stage.node["digest"], flip, device)
-        batch = data.take(rows)
-        found = [(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)]
-    else:
-        found = [moments_of(stage, device)(data.get(part)["x"]) for part in rows.split(AT_ONCE)] if measure else []
-    if measure:
-        stage.measure(found)
-    return data
-
-
-def moments_of(stage: FirstStage, device: torch.device) -> Moments:
-    """x (B, C, *S) -> the autoencoder's own mean and log-variance (B, C', *S')."""
-
-    @torch.no_grad()
-    def moments(x: Tensor) -> tuple[Tensor, Tensor | None]:
-        return stage.inner.moments(x.to(device))
-
-    return moments
-
-
-def encode(recipe: Recipe, device: str | None = None, trust: bool = False) -> list[tuple[str, str]]:
-    """Puts the latents of a recipe's data into the cache, as training on them does; (what, how much) in words. Raises Usage where it has no first stage."""
-    stage, place = stage_of(recipe.autoencoder, trust), best(device)
-    if not isinstance(stage, FirstStage):
-        raise Usage(f"there is nothing to encode with: autoencoder is {recipe.autoencoder['name']}; name a run, as in autoencoder=runs/mine")
-    data, flip = examples(recipe.data, "train"), bool(recipe.data.get("flip"))
-    shape = stage.to(place).latent_shape(data.shape)
-    found = cached(data, moments_of(stage, place), stage.node["digest"], flip, place)
-    size = sum(value.nbytes for value in found.tensors.values())
-    return [("examples", f"{len(data):,} of {data.name} {data.shape}{', mirrored as well' if flip else ''}"), ("latents", f"{shape}, {byte_size(size)}"),
-            ("kept in", str(cache() / "latents" / named(data, stage.node["digest"], flip)))]  # fmt: skip
 
 
 def _model(recipe: Recipe, base: Base | None, held_out: Dataset, copies: int, trust: bool) -> Model:

@@ -18,8 +18,8 @@ from ..draws import Draws
 from ..errors import Usage
 from ..evaluation import psnr
 from ..model import Autoencoding, build_autoencoder
-from .denoising import Made, seeded
 from .flop import counted
+from .objective import Made, seeded
 from .previews import Reconstructions
 from .settings import Part, Settings
 

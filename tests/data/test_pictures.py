@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from fromnoise.data import DATASETS
-from fromnoise.data.files.pictures import Broken, Look, colour, header
+from fromnoise.data.files.header import Broken, header
+from fromnoise.data.files.pictures import Look, colour
 from fromnoise.data.files.profile import exact
 from fromnoise.errors import Usage
 
@@ -405,7 +406,7 @@ def test_a_profile_that_more_than_eight_bits_carry_is_applied_or_named(tmp_path,
         made = (Look((6, 8), "grey", deep=True)(tmp_path / "a.png") + 1) * 127.5 if deep else Look((6, 8), "grey")(tmp_path / "a.png")
         assert np.abs(made[0] - encoded(values / 257)).max() < (1e-3 if deep else 0.51)
     assert DATASETS["folder"](str(tmp_path), held_out=0.0).left_out == ()
-    monkeypatch.setattr("fromnoise.data.files.pictures.exact", lambda *given: None)
+    monkeypatch.setattr("fromnoise.data.files.profile.exact", lambda *given: None)
     left_out = DATASETS["folder"](str(tmp_path), held_out=0.0).left_out
     assert left_out == ("1 pictures of more than 8 bits have a colour profile of tables, which is not applied",)
 

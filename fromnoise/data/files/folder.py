@@ -1,5 +1,6 @@
 """Any folder of pictures, or of pairs of them (an input and what is to be made of it), as a dataset."""
 
+import hashlib
 import os
 import warnings
 from collections import Counter
@@ -17,9 +18,10 @@ from torch import Tensor
 from ...errors import Problem, Usage
 from ...progress import console, track
 from ..dataset import Dataset, Tensors, Wrapped
+from .header import Broken, Header, header
 from .listing import Listing, divided, outside, partners, split_listing
 from .metadata import word
-from .pictures import Broken, Header, Look, check, colour, half_box, header
+from .pictures import Look, check, colour, half_box
 
 T = TypeVar("T")
 IN_MEMORY = 1 << 30  # bytes of decoded pictures up to which a set lives in memory
@@ -171,6 +173,14 @@ class Streamed(Dataset):
         self.name, self.shape, self.classes, self.text = "folder", look.shape, listing.classes, listing.text
         self.left_out, self.skipped = listing.left_out, set[str]()
         self.keys = tuple(key for key in ("label", "text") if getattr(listing, key) is not None)
+
+    @property
+    def stamp(self) -> str:
+        found = hashlib.sha256(repr((self.listing.files, self.listing.label, self.listing.text, self.look)).encode("utf-8", "surrogateescape"))
+        for name in self.listing.files:
+            about = os.stat(self.listing.root / name)
+            found.update(f"{about.st_size} {about.st_mtime_ns} ".encode())
+        return found.hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.listing)

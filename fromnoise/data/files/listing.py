@@ -12,8 +12,8 @@ from typing import Any
 
 from ...errors import Problem
 from ..dataset import check_left, check_split
+from .header import ENDINGS
 from .metadata import ANNOTATIONS, BESIDE, METADATA, Row, bare, beside, column, described, is_about_pictures, word
-from .pictures import ENDINGS
 
 TRAIN, HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "validation", "eval", "dev")  # folders that are splits, the best first
 YEAR = re.compile(r"[-_ ]?(19|20)\d\d$")  # after such a name, as in train2017

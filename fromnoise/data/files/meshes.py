@@ -97,18 +97,11 @@ def chosen_of(listing: Listing, classes: Sequence[str] | None) -> Listing:
     if isinstance(classes, str) or not classes:
         raise Usage(f"data.classes are names in brackets, such as [chair], not {classes!r}")
     if unknown := [name for name in classes if name not in listing.classes]:
-        raise Usage(
-            f"there is no class {unknown[0]!r} in {listing.root}"
-            + (nearest(unknown[0], listing.classes) if listing.classes else ": it has none")
-        )
+        raise Usage(f"there is no class {unknown[0]!r} in {listing.root}" + (nearest(unknown[0], listing.classes) if listing.classes else ": it has none"))
     others, label = [name for name in listing.classes if name not in classes], listing.label or ()
     rows = [i for i, number in enumerate(label) if listing.classes[number] in classes]
     found = replace(listing.at(rows), label=tuple(list(classes).index(listing.classes[label[i]]) for i in rows), classes=tuple(classes))
-    line = (
-        (f"{len(listing) - len(rows):,} shapes of other classes ({', '.join(others[:5])}{', …' if len(others) > 5 else ''})",)
-        if others
-        else ()
-    )
+    line = (f"{len(listing) - len(rows):,} shapes of other classes ({', '.join(others[:5])}{', …' if len(others) > 5 else ''})",) if others else ()
     return replace(found, left_out=(*listing.left_out, *line))
 
 
@@ -124,9 +117,7 @@ def _of_files(listing: Listing, up: str | None, skip: bool, made: Made, *, hollo
     lines = [f"{len(broken):,} meshes cannot be read and are skipped ({named(broken)})"] if broken else []
     if hollow and (wide := [name for name, (_, closed) in found.items() if not closed]):
         names = ", ".join(wide[:NAMED]) + (", …" if len(wide) > NAMED else "")
-        lines.append(
-            f"the inside of {len(wide):,} meshes that are not closed, where it is open ({names}): close them, or draw points (data.points=2048)"
-        )
+        lines.append(f"the inside of {len(wide):,} meshes that are not closed, where it is open ({names}): close them, or draw points (data.points=2048)")
     listing = without(listing, broken)
     return np.stack([found[name][0] for name in listing.files]), replace(listing, left_out=(*listing.left_out, *lines))
 
@@ -143,11 +134,7 @@ def _arrays(path: Path, split: str, held_out: float) -> tuple[dict[str, np.ndarr
     except DAMAGE as error:
         raise Problem(f"{path} is no .npz of plain arrays, or cut short; {cure}") from error
     for name, array in arrays.items():
-        if (
-            array.dtype not in (np.uint8, np.bool_)
-            or not (array.ndim == 2 or (array.ndim == 4 and len(set(array.shape[1:])) == 1))
-            or not array.size
-        ):
+        if array.dtype not in (np.uint8, np.bool_) or not (array.ndim == 2 or (array.ndim == 4 and len(set(array.shape[1:])) == 1)) or not array.size:
             raise Problem(f"{path}: {name} is {array.dtype} {array.shape}, no occupancy grids; {cure}")
     if len(sides := {name: side_of(array) for name, array in arrays.items()}) == 0 or len({*sides.values()}) > 1:
         raise Problem(f"{path} holds {'grids of different sides: ' + str(sides) if sides else 'nothing'}; {cure}")
@@ -173,9 +160,7 @@ def _of_grids(arrays: dict[str, np.ndarray], listing: Listing, side: int, made: 
     """The examples of grids, filled, and those that are not empty; a voxel that is made of several is inside where one of them is."""
     own = side_of(next(iter(arrays.values())))
     if own % side:
-        raise Usage(
-            f"{listing.root} holds grids of side {own}, which does not divide into {side}; give data.side={own}, or a divisor of it"
-        )
+        raise Usage(f"{listing.root} holds grids of side {own}, which does not divide into {side}; give data.side={own}, or a divisor of it")
     found = {}
     for file in track(listing.files, "reading grids", len(listing)):
         name, number = file.rsplit("/", 1)

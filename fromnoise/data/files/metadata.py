@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import Problem
 from ...files import parse_json
-from .pictures import ENDINGS
+from .header import ENDINGS
 
 METADATA = tuple(f"{name}.{ending}" for name in ("metadata", "captions") for ending in ("jsonl", "csv", "json"))  # the best first
 COLUMNS = {"file_name": ("file_name", "filename", "file", "image", "path"), "text": ("text", "caption", "prompt", "captions"), "label": ("label", "class")}

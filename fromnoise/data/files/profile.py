@@ -1,13 +1,64 @@
-"""Colour profiles of curves and a matrix, applied in floating point, which Pillow's transforms do to 8 bits alone. ICC.1:2022, sections 8.3, 10.6 and 10.18."""
+"""Colour profiles of pictures, applied: by Pillow to 8 bits, and those of curves and a matrix in floating point. ICC.1:2022, sections 8.3, 10.6 and 10.18."""
 
+import io
 import struct
 from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
 SRGB = ImageCms.createProfile("sRGB")
+
+
+def grey(image: Image.Image) -> bool:
+    """Whether an image is of one channel of light."""
+    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+
+
+def inked(image: Image.Image) -> str:
+    """The mode in which an image's colour profile speaks of it: grey, ink, or red, green and blue."""
+    return "L" if grey(image) else "CMYK" if image.mode == "CMYK" else "RGB"
+
+
+@lru_cache(maxsize=64)
+def to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What brings colours of a mode to sRGB; None where they are there already, or the profile is of no use."""
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+        if not profile or "sRGB" in ImageCms.getProfileDescription(own):
+            return None
+        flags = ImageCms.Flags.NOCACHE | ImageCms.Flags.BLACKPOINTCOMPENSATION  # no cache: threads share it
+        if mode == "L":
+            flags |= ImageCms.Flags.NOOPTIMIZE  # what is dark is off by 10 levels with its tables
+        return ImageCms.buildTransform(own, SRGB, mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, flags)
+    except (ImageCms.PyCMSError, OSError):
+        return None
+
+
+def in_srgb(image: Image.Image) -> Image.Image:
+    """The image (8 bits a channel) in sRGB, by the colour profile that it carries; as it is where it carries none."""
+    mode = inked(image)
+    transform = to_srgb(image.info.get("icc_profile"), mode)
+    if transform is None:
+        return image
+    whole = image.convert("RGBA") if image.has_transparency_data else None
+    made = transform.apply(image.convert(mode))
+    if whole is not None:
+        made.putalpha(whole.getchannel("A"))
+    return made
+
+
+def exact_of(image: Image.Image) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What brings the image's colours to sRGB with all their bits; None where they are there already, or only `in_srgb` can."""
+    profile = image.info.get("icc_profile")
+    return exact(profile, grey(image)) if image.mode != "CMYK" and to_srgb(profile, inked(image)) else None
+
+
+def deep_in_srgb(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Pixels (H, W, C) of an image of more than 8 bits in sRGB, as far as its profile is one of curves and a matrix."""
+    bring, body = exact_of(image), 1 if grey(image) else 3
+    return pixels if bring is None else np.concatenate([bring(pixels[..., :body]), pixels[..., body:]], -1)
 
 
 @lru_cache(maxsize=64)

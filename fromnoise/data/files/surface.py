@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import Problem
-from .pictures import Broken
+from .header import Broken
 
 Mesh = Any  # trimesh.Trimesh, which is imported where it is needed alone
 UP = {".obj": "y", ".glb": "y", ".gltf": "y", ".off": "z", ".stl": "z", ".ply": "z"}  # glTF's by its standard, the others' by custom

@@ -13,8 +13,9 @@ import numpy as np
 from ...errors import Problem, check_text
 from ..dataset import Tensors, check_left
 from ..files.folder import in_threads, unread, without
+from ..files.header import Header, header
 from ..files.listing import split_listing
-from ..files.pictures import Header, Look, header
+from ..files.pictures import Look
 from ..sets import arrays, cifar, idx
 
 HELD_OUT = 0.05  # as `folder` does unless it is said

@@ -1,0 +1,59 @@
+"""A run's data as latents: from the cache, or encoded batch by batch; and their mean and std."""
+
+import torch
+from accelerate import PartialState
+from torch import Tensor
+
+from ..config import Recipe, coerce
+from ..data import Dataset
+from ..data.examples import examples
+from ..data.feed import check_flip
+from ..data.latents import AT_ONCE, Moments, cached, named
+from ..device import best
+from ..errors import Usage
+from ..evaluation.examples import spread
+from ..files import cache
+from ..model import FirstStage, Model, stage_of
+from ..progress import byte_size
+
+MEASURED = 1024  # examples whose latents say what mean and std are
+
+
+def through(model: Model, data: Dataset, flip: bool, device: torch.device, measure: bool) -> Dataset:
+    """The data through the model's first stage: the latents from the cache, or where a condition or the source is made of pictures, the data as it is,
+    which is then encoded batch by batch. The first stage takes its mean and std from it where they are to be measured: a base's network knows its own."""
+    stage, rows = model.autoencoder.to(device), spread(min(MEASURED, len(data)), len(data))
+    if model.source.key is None and all(condition.source in ("label", "text") for condition in model.conditions.values()):
+        with PartialState().main_process_first():
+            data = cached(data, moments_of(stage, device), stage.node["digest"], flip, device)
+        batch = data.take(rows)
+        found = [(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)]
+    else:
+        found = [moments_of(stage, device)(data.get(part)["x"]) for part in rows.split(AT_ONCE)] if measure else []
+    if measure:
+        stage.measure(found)
+    return data
+
+
+def moments_of(stage: FirstStage, device: torch.device) -> Moments:
+    """x (B, C, *S) -> the autoencoder's own mean and log-variance (B, C', *S')."""
+
+    @torch.no_grad()
+    def moments(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        return stage.inner.moments(x.to(device))
+
+    return moments
+
+
+def encode(recipe: Recipe, device: str | None = None, trust: bool = False) -> list[tuple[str, str]]:
+    """Puts the latents of a recipe's data into the cache, as training on them does; (what, how much) in words. Raises Usage where it has no first stage."""
+    stage, place = stage_of(recipe.autoencoder, trust), best(device)
+    if not isinstance(stage, FirstStage):
+        raise Usage(f"there is nothing to encode with: autoencoder is {recipe.autoencoder['name']}; name a run, as in autoencoder=runs/mine")
+    data, flip = examples(recipe.data, "train"), coerce(recipe.data.get("flip", False), bool, "data: flip", {})
+    check_flip(data, flip)
+    shape = stage.to(place).latent_shape(data.shape)
+    found = cached(data, moments_of(stage, place), stage.node["digest"], flip, place)
+    size = sum(value.nbytes for value in found.tensors.values())
+    return [("examples", f"{len(data):,} of {data.name} {data.shape}{', mirrored as well' if flip else ''}"), ("latents", f"{shape}, {byte_size(size)}"),
+            ("kept in", str(cache() / "latents" / named(data, stage.node["digest"], flip)))]  # fmt: skip
