@@ -26,7 +26,7 @@ Film = Annotated[bool, Option("--gif", help=f"Also write the reverse process, of
 def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png"), gif: Film = False) -> None:
     """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
     recipe = draw.run.recipe
-    lib.figures.check(out, "", ".npz", ".gif", *lib.figures.endings(recipe.shape))
+    lib.figures.check(out, "", ".npz", ".gif", *lib.figures.endings(recipe.shape, recipe.medium))
     if out.suffix == ".gif":
         unused("--out is that film", gif=gif)
         if n > MOST:
@@ -43,4 +43,6 @@ def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png")
     with bar("sampling", n) as advance:
         images = model.sample(n, how, progress=advance, **given).cpu().float()
     lib.figures.write_samples(images, out, model.with_defaults(n, given), model.classes, recipe)
+    if printed := lib.figures.medium_of(model.shape, model.medium).printed:
+        print(*printed(images, recipe), sep="\n")
     print(f"{out}: {n:,} samples in {duration(time.perf_counter() - began)}")

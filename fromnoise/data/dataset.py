@@ -52,6 +52,7 @@ class Dataset(ABC):
     image_shape: tuple[int, ...] = ()  # (C', *S) of its image, where it has one
     in_memory: bool = False
     text: Sequence[str] | None = None  # all captions, where there are some
+    medium: str | None = None  # how its examples are shown and written, a name of figures.MEDIA, where their shape does not say
     folder: str = ""  # the one that all examples lie in, where they have no labels and there is one
     left_out: Sequence[str] = ()  # what lies beside the examples and is not used, in words
 
@@ -93,7 +94,7 @@ class Wrapped(Dataset):
     def __init__(self, base: Dataset):
         self.base, self.name, self.shape, self.classes, self.keys = base, base.name, base.shape, base.classes, base.keys
         self.image_shape, self.in_memory, self.text, self.left_out = base.image_shape, base.in_memory, base.text, base.left_out
-        self.folder = base.folder
+        self.folder, self.medium = base.folder, base.medium
 
     @property
     def stamp(self) -> str:

@@ -7,7 +7,8 @@ from .curves import curves
 from .edited import edited, inverted
 from .interpolate import interpolate, latent_walk
 from .latents import latents
-from .picture import check, grid, save, tiles, to_uint8, write
+from .media import MEDIA, Medium, endings, grid, medium_of, save, tiles
+from .picture import check, to_uint8, write
 from .process import estimate, fitting, forward, moments, reverse, reverse_gif
 from .progress import progress
 from .reconstructions import reconstructions
@@ -16,4 +17,3 @@ from .samples import MOST, samples, write_samples
 from .schedules import schedules
 from .strip import strip
 from .tradeoff import tradeoff
-from .written import endings

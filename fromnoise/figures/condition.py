@@ -14,7 +14,7 @@ from ..errors import Usage
 from ..evaluation.examples import read_conditions
 from ..model import Model, Sampling
 from ..samplers import draws_noise
-from .picture import tiles
+from .media import tiles
 from .process import examples
 from .samples import wrapped
 from .strip import strip
@@ -43,9 +43,9 @@ def input_pictures(model: Model, n: int, conditions: Mapping[str, Any], source: 
     return found
 
 
-def alternating(inputs: Tensor, samples: Tensor, columns: int) -> Image.Image:
+def alternating(inputs: Tensor, samples: Tensor, columns: int, medium: str | None = None) -> Image.Image:
     """Rows of inputs (n, C', *S), each with the row of the samples (n, C, *S) made from them below."""
-    above, below = tiles(inputs), tiles(samples)
+    above, below = tiles(inputs, None, medium), tiles(samples, None, medium)
     starts = range(0, len(below), columns)
     rows = [row for i in starts for row in (above[i : i + columns], below[i : i + columns], None)]
     return strip(rows[:-1], ["input", "sample"] * len(starts))
@@ -76,7 +76,7 @@ def condition(model: Model, data: Dataset, n: int | None = None, rows: int | Non
         noisiest = model.sampling_schedule(sampling)(torch.ones(()))
         sampling = replace(sampling, start=(noisiest.sigma * source.double()).float())  # as `Model.start` scales its own
     samples = [model.sample(count, replace(sampling, seed=sampling.seed + i), **conditions).float().cpu() for i in range(n)]
-    columns = [tiles(part) for part in (*inputs.values(), *samples, batch["x"].cpu())]
+    columns = [tiles(part, None, model.medium) for part in (*inputs.values(), *samples, batch["x"].cpu())]
     over = [*inputs, *(f"sample {i + 1}" for i in range(n)), "truth"]
     names = [data.classes[i] for i in batch["label"].tolist()] if "label" in batch and data.classes else []
     if "text" in batch:

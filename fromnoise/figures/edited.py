@@ -6,7 +6,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..diffusion import Level
-from .picture import even, tiles
+from .media import tiles
+from .picture import even
 from .process import unit_variance
 from .strip import strip
 

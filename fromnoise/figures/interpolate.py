@@ -10,7 +10,8 @@ from torch import Tensor
 from ..editing import Blend, between, slerp
 from ..model import Model, Sampling
 from .animation import gif
-from .picture import sheet, tiles
+from .media import tiles
+from .picture import sheet
 from .samples import said
 from .strip import strip, titled
 
@@ -23,7 +24,7 @@ def interpolate(
     of the first row. blend, sampling and conditions as in `editing.between`."""
     noises = noises[:, :1] if square else noises
     found = between(model, noises, n, square, blend, sampling, **conditions).float().cpu()
-    columns = [tiles(x) for x in found]
+    columns = [tiles(x, None, model.medium) for x in found]
     names = said(model.with_defaults(noises.shape[1], conditions), model.classes) if len(model.shape) > 1 else []
     if square:
         words = (*(" – ".join(pair) for pair in (ends[:2], ends[2:]) if ends), *(" ".join(name.split()) for name in names))
@@ -38,4 +39,4 @@ def latent_walk(
 ) -> Path:  # fmt: skip
     """The way through noises (k, rows, C, *S) as a GIF of n frames, each a sheet of all rows; returns the path."""
     frames = between(model, noises, n, False, blend, sampling, **conditions).float().cpu()
-    return gif([sheet(tiles(x)) for x in frames], path, seconds)
+    return gif([sheet(tiles(x, None, model.medium)) for x in frames], path, seconds)

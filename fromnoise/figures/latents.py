@@ -35,4 +35,4 @@ def latents(model: Autoencoding, data: Dataset, page: LatentPage) -> Image.Image
     if len(model.shape) < 2:
         return below
     x = data.get(spread(min(SHOWN, len(data)), len(data)))["x"]
-    return joined(reconstructions(x, model.reconstruct(x.to(model.device)).cpu(), SHOWN), below, down=True)
+    return joined(reconstructions(x, model.reconstruct(x.to(model.device)).cpu(), SHOWN, model.medium), below, down=True)

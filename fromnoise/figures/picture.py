@@ -1,7 +1,7 @@
 """Tensors as pictures: one decision of how a sample looks, and everything that is laid out from it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..errors import Usage
 from ..files import replacing, vacant
-from .space import in_space, views
 
 EDGE = 64  # pixels: tiles smaller than this are enlarged, so that an 8 x 8 digit can be seen
 PANEL = 144  # pixels: the edge of a scatter or a line panel
@@ -40,25 +39,20 @@ def pictures(x: Tensor) -> list[Image.Image]:
     return [Image.fromarray(a[..., 0] if a.shape[-1] == 1 else a) for a in to_uint8(x)]
 
 
-def tiles(x: Tensor, scale: int | None = None) -> list[Image.Image]:
-    """What a batch looks like, as opaque tiles (L or RGB) of one size.
-
-    Points (N, D) are one scatter of their first two coordinates, clouds (N, 3, L) of points in space and volumes (N, 1, D, H, W) a view of each,
-    other signals (N, C, L) a line panel each, pictures (N, C, H, W) a tile each, enlarged by the whole factor `scale` (by default until EDGE pixels are
-    reached), videos (N, C, T, H, W) their middle frame.
-    """
-    if len(x) == 0:
-        raise Usage(NOTHING)
-    if in_space(x.shape[1:]):
-        return views(x, scale or 1)
-    if x.ndim < 4:
-        return (_scatter if x.ndim == 2 else _lines)(x, scale or 1)
-    x = x if x.ndim == 4 else x[:, :, x.shape[2] // 2]
+def enlarged(x: Tensor, scale: int) -> list[Image.Image]:
+    """A tile of each picture (N, C, H, W), enlarged by the whole factor `scale`; 0: until EDGE pixels are reached."""
     scale = scale or max(1, round(EDGE / max(x.shape[-2:])))
     return [opaque(p).resize((p.width * scale, p.height * scale), Image.Resampling.NEAREST) for p in pictures(x)]
 
 
-def _scatter(x: Tensor, scale: int) -> list[Image.Image]:
+def frames(x: Tensor, scale: int) -> list[Image.Image]:
+    """The middle frame of each video (N, C, T, H, W)."""
+    return enlarged(x[:, :, x.shape[2] // 2], scale)
+
+
+def scatter(x: Tensor, scale: int) -> list[Image.Image]:
+    """One scatter of the first two coordinates of points (N, D)."""
+    scale = scale or 1
     edge, radius = PANEL * scale * FINE, FINE * 1.3 * scale
     points = torch.nan_to_num(x.detach().float().cpu()[:, :2], nan=1e6)
     if points.shape[1] == 1:
@@ -71,7 +65,9 @@ def _scatter(x: Tensor, scale: int) -> list[Image.Image]:
     return [panel.reduce(FINE)]
 
 
-def _lines(x: Tensor, scale: int) -> list[Image.Image]:
+def lines(x: Tensor, scale: int) -> list[Image.Image]:
+    """A panel of each signal (N, C, L), a line a channel."""
+    scale = scale or 1
     width, height = PANEL * scale * FINE, PANEL // 2 * scale * FINE
     panels = []
     for signal in torch.nan_to_num(x.detach().float().cpu()).clamp(-1.2, 1.2):
@@ -114,33 +110,6 @@ def sheet(tiles: Sequence[Image.Image], columns: int | None = None, pad: int = 2
     for i, tile in enumerate(tiles):
         canvas.paste(tile, (pad + i % columns * (width + pad), pad + i // columns * (height + pad)))
     return canvas
-
-
-def grid(images: Tensor, columns: int | None = None, pad: int = 2, scale: int | None = None) -> Image.Image:
-    """A batch as one picture: (N, C, H, W) as a sheet of tiles, points (N, 2) as one large scatter. See `tiles` for `scale`."""
-    return sheet(tiles(images, scale or (2 if images.ndim == 2 else None)), columns, pad)
-
-
-def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None) -> Path:
-    """Writes samples as the ending of `path` says, wholly or not at all, and returns the path.
-
-    `.npz`: `arr_0` uint8 (N, H, W, C) and, with labels, `arr_1` int64 (N,), as the ADM evaluation suite reads them; floats where the
-    samples are not pictures. No suffix: a folder with one PNG each, in the sample's own size and mode. Any other suffix: one picture,
-    the sample itself for N = 1 and a grid for more. Raises Usage where Pillow does not know the suffix.
-    """
-    path = Path(path)
-    labels = None if labels is None else np.asarray(list(labels), dtype=np.int64)
-    if path.suffix == ".npz":
-        arrays = [to_uint8(images) if images.ndim == 4 else images.detach().float().cpu().numpy()]
-        with replacing(path) as temporary:
-            np.savez_compressed(temporary, *arrays, *([] if labels is None else [labels]))
-    elif path.suffix == "":
-        for i, picture in enumerate(pictures(images) if images.ndim == 4 else tiles(images)):
-            write(picture, path / f"{stem(i, labels)}.png")
-    else:
-        single = len(images) == 1 and images.ndim == 4
-        write(pictures(images)[0] if single else grid(images), path)
-    return path
 
 
 def stem(i: int, labels: Any = None) -> str:

@@ -13,7 +13,8 @@ from ..diffusion import Level, Schedule, Seeded, Table
 from ..errors import Usage
 from ..model import Model, Sampling
 from .animation import gif
-from .picture import sheet, tiles
+from .media import tiles
+from .picture import sheet
 from .samples import said
 from .strip import joined, strip, titled
 
@@ -86,14 +87,14 @@ def forward(data: Dataset | Tensor, schedule: Schedule, times: int | Iterable[fl
     """
     times = torch.linspace(0, 1, times).tolist() if isinstance(times, int) else list(times)
     levels = [schedule(torch.tensor(t, dtype=torch.float64)) for t in times]
-    x0 = examples(data, n)["x"].cpu()
+    x0, medium = examples(data, n)["x"].cpu(), getattr(data, "medium", None)
     crowd = examples(data, CLOUD if x0.ndim == 2 else CROWD)["x"].cpu()
     eps, noise = (Seeded(seed, range(len(x)))(x) for x in (x0, crowd))
     if x0.ndim == 2:  # points are a cloud: all of them in one panel, the mean is seen by eye
-        clouds = [tiles(unit_variance(level.mix(crowd, noise), level))[0] for level in levels]
+        clouds = [tiles(unit_variance(level.mix(crowd, noise), level), None, medium)[0] for level in levels]
         return strip([clouds], columns=_over(schedule, times, levels))
-    columns = [tiles(unit_variance(level.mix(x0, eps), level)) for level in levels]
-    mean = [tiles(unit_variance(level.mix(crowd, noise).mean(0, keepdim=True), level))[0] for level in levels]
+    columns = [tiles(unit_variance(level.mix(x0, eps), level), None, medium) for level in levels]
+    mean = [tiles(unit_variance(level.mix(crowd, noise).mean(0, keepdim=True), level), None, medium)[0] for level in levels]
     rows = [*zip(*columns, strict=True)]
     names = [f"x{i + 1}".translate(LOWERED) for i in range(len(rows))] if len(rows) > 1 else ["x"]
     return strip([*rows, None, mean], [*names, f"mean\nof {len(crowd)}"], _over(schedule, times, levels))
@@ -130,7 +131,7 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
     n: 3 by default, or a cloud of points. See `blended` for how x is drawn. Where the model's source is data, the walk begins at its examples.
     """
     walk = list(moments(model, number(model.shape, n, 3), snapshots, sampling, **conditions))
-    noisy, clean = ([tiles(decoded(model, z)) for z in part] for part in ([blended(model, m.x, m.level) for m in walk], [m.x0 for m in walk]))
+    noisy, clean = ([tiles(decoded(model, z), None, model.medium) for z in part] for part in ([blended(model, m.x, m.level) for m in walk], [m.x0 for m in walk]))
     pairs = zip(zip(*noisy, strict=True), zip(*clean, strict=True), strict=True)
     rows = [row for x, x0 in pairs for row in (x, x0, None)]
     schedule = model.sampling_schedule(sampling)
@@ -152,7 +153,7 @@ def reverse_gif(
     schedule, frames = model.sampling_schedule(sampling), []
     scale = max(1, round(SMALL / max(model.shape[-2:]))) if len(model.shape) == 3 else None
     for m in moments(model, number(model.shape, n, fitting(model)), FRAMES, sampling, **conditions):
-        left, right = (sheet(tiles(decoded(model, z), scale)) for z in (blended(model, m.x, m.level), m.x0))
+        left, right = (sheet(tiles(decoded(model, z), scale, model.medium)) for z in (blended(model, m.x, m.level), m.x0))
         words = named(schedule, m.level).replace("\n", "   ")
         frames.append(joined(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
     return gif(frames, path, seconds)
@@ -183,7 +184,7 @@ def estimate(
         x = level.mix(x0, eps)
         with torch.no_grad():
             found = denoise(x, level)
-        columns.append([tiles(decoded(model, part))[0] for part in (x0, eps, blended(model, x, level), *found)])
+        columns.append([tiles(decoded(model, part), None, model.medium)[0] for part in (x0, eps, blended(model, x, level), *found)])
         errors.append([f"l1 {float((part - true).abs().mean()):.3f}" for part, true in zip(found, (x0, eps), strict=True)])
     true, estimated = (list(zip(*(column[part] for column in columns), strict=True)) for part in (slice(3), slice(3, 5)))
     names, captions = ["x₀", "ε", "xₜ", "estimate of x₀", "estimate of ε"], [(), (), (), *zip(*errors, strict=True)]

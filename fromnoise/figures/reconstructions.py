@@ -4,20 +4,21 @@ from PIL import Image
 from torch import Tensor
 
 from ..evaluation import psnr
-from .picture import tiles
-from .space import in_space
+from .media import medium_of, tiles
 from .strip import strip
 
 LOUDER = 4  # times, so that a difference can be seen
 
 
-def reconstructions(x: Tensor, x_hat: Tensor, columns: int) -> Image.Image:
+def reconstructions(x: Tensor, x_hat: Tensor, columns: int, medium: str | None = None) -> Image.Image:
     """Rows of pictures (n, C, *S), each with their reconstructions below, the PSNR of each in dB, and the difference, grey where there is none.
 
-    Shapes in space have no row of differences, which would be none themselves.
+    Where the difference of two examples is none itself (`Medium.differs`), as of shapes in space, it has no row.
     """
-    shown = {"input": x, "reconstruction": x_hat} | ({} if in_space(x.shape[1:]) else {f"difference\n{LOUDER} times": (LOUDER * (x_hat - x)).clamp(-1, 1)})
-    quality, parts = psnr(x, x_hat).tolist(), [tiles(part) for part in shown.values()]
+    shown = {"input": x, "reconstruction": x_hat}
+    if medium_of(x.shape[1:], medium).differs:
+        shown[f"difference\n{LOUDER} times"] = (LOUDER * (x_hat - x)).clamp(-1, 1)
+    quality, parts = psnr(x, x_hat).tolist(), [tiles(part, None, medium) for part in shown.values()]
     starts = range(0, len(x), columns)
     rows = [row for i in starts for row in (*(part[i : i + columns] for part in parts), None)]
     words = [line for i in starts for line in ((), [f"{value:.1f} dB" for value in quality[i : i + columns]], *[()] * (len(parts) - 2))]

@@ -9,11 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import Recipe
-from .picture import even, grid, save, stem, tiles, write
+from .media import NONE, endings, grid, save, tiles
+from .picture import even, write
 from .strip import strip
-from .written import WRITERS, endings
 
-NONE = Recipe()
 MOST, LETTERS = 16, 14  # classes that have a column each; letters of a line under a tile, but more under wide ones
 
 
@@ -30,7 +29,7 @@ def said(conditions: Mapping[str, Any], classes: Sequence[str] = ()) -> list[str
     return [classes[i] if i < len(classes) else str(i) for i in labels.tolist()] if isinstance(labels, Tensor) else []
 
 
-def samples(images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str] = (), columns: int | None = None) -> Image.Image:
+def samples(images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str] = (), columns: int | None = None, medium: str | None = None) -> Image.Image:
     """Samples (N, C, *S) of {key: values} with their captions or classes: a column a class where these come in full rows, else words under each tile.
 
     Points (N, D), and samples of which all were asked the same, are a plain grid.
@@ -38,8 +37,8 @@ def samples(images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str
     text, names = conditions.get("text"), said({"label": conditions.get("label")}, classes)
     turn = len(dict.fromkeys(names))
     if images.ndim == 2 or (turn < 2 and text is None):
-        return grid(images, columns)
-    shown = tiles(images)
+        return grid(images, columns, medium=medium)
+    shown = tiles(images, None, medium)
     if text is None and turn <= MOST and len(names) % turn == 0 and all(name == names[i % turn] for i, name in enumerate(names)):
         return strip([shown[i : i + turn] for i in range(0, len(shown), turn)], columns=names[:turn])
     letters = max(LETTERS, shown[0].width // 6)
@@ -49,18 +48,9 @@ def samples(images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str
     return strip([shown[i : i + columns] for i in starts], captions=[words[i : i + columns] for i in starts])
 
 
-def write_samples(
-    images: Tensor, path: Path, conditions: Mapping[str, Any], classes: Sequence[str] = (), recipe: Recipe = NONE
-) -> Path:  # fmt: skip
-    """Writes samples as the ending of `path` says, by WRITERS (and so each in a folder, where their shape has an ending there); an archive, a folder of
-    pictures or one sample as `save` does, else one picture with its words; the path."""
-    labels, own = conditions.get("label"), endings(images.shape[1:])
-    if path.suffix in own:
-        return WRITERS[path.suffix](images, path, recipe)
-    if path.suffix == "" and own:
-        for i in range(len(images)):
-            WRITERS[own[0]](images[i : i + 1], path / f"{stem(i, labels)}{own[0]}", recipe)
-        return path
-    if len(images) == 1 or path.suffix in ("", ".npz"):
-        return save(images, path, None if labels is None else labels.tolist())
-    return write(samples(images, conditions, classes), path)
+def write_samples(images: Tensor, path: Path, conditions: Mapping[str, Any], classes: Sequence[str] = (), recipe: Recipe = NONE) -> Path:
+    """Writes samples as `save` does where the ending is not that of a picture, or there is one sample, else as one picture with its words; the path."""
+    labels = conditions.get("label")
+    if len(images) == 1 or path.suffix in ("", ".npz", *endings(images.shape[1:], recipe.medium)):
+        return save(images, path, None if labels is None else labels.tolist(), recipe)
+    return write(samples(images, conditions, classes, medium=recipe.medium), path)

@@ -10,7 +10,7 @@ from ..data import Dataset
 from ..diffusion import Schedule, Seeded, Table
 from ..errors import Usage
 from .figure import COLOURS, PLAIN, dress, figure, raster
-from .picture import tiles
+from .media import tiles
 from .process import examples, timed, unit_variance
 from .strip import joined, strip
 
@@ -55,9 +55,9 @@ def schedules(compared: Mapping[str, Schedule], data: Dataset | Tensor | None = 
     if data is None:
         return raster(made)
     x0 = examples(data, 400 if (data.ndim == 2 if isinstance(data, Tensor) else len(data.shape) == 1) else 1)["x"].cpu()
-    eps = Seeded(seed, range(len(x0)))(x0)
+    eps, medium = Seeded(seed, range(len(x0)))(x0), getattr(data, "medium", None)
     at = torch.linspace(0, 1, times, dtype=torch.float64)
     first = next((schedule for schedule in compared.values() if isinstance(schedule, Table)), None) if len(steps) == 1 else None
     under = [f"t {t:.2f}" if first is None else timed(first, t, first(torch.tensor(t, dtype=torch.float64))) for t in at.tolist()]
-    rows = [[tiles(unit_variance(level.mix(x0, eps), level))[0] for level in map(schedule, at)] for schedule in compared.values()]
+    rows = [[tiles(unit_variance(level.mix(x0, eps), level), None, medium)[0] for level in map(schedule, at)] for schedule in compared.values()]
     return joined(raster(made), strip(rows, list(compared), under), gap=4, down=True)

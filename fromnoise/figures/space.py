@@ -1,7 +1,6 @@
 """Shapes in space as small pictures: seen from above in front, lit from the left, without perspective."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,19 +17,9 @@ COLOUR, GROUND = torch.tensor([92.0, 160.0, 220.0]), torch.tensor([246.0, 248.0,
 FINE = 3  # clouds are drawn so much larger and reduced
 
 
-def in_space(shape: Sequence[int]) -> bool:
-    """Whether examples of this shape, (C, *S), are shapes in space: clouds of points (3, L), or volumes (1, D, H, W)."""
-    return bool(shape) and (len(shape), shape[0]) in ((2, 3), (4, 1))
-
-
-def views(x: Tensor, scale: int = 1) -> list[Image.Image]:
-    """A picture of each cloud (N, 3, L) or volume (N, 1, D, H, W), VIEW times `scale` pixels a side."""
-    return (clouds if x.ndim == 3 else volumes)(x, scale)
-
-
-def volumes(x: Tensor, scale: int = 1) -> list[Image.Image]:
+def volumes(x: Tensor, scale: int = 0) -> list[Image.Image]:
     """A picture of each volume (N, 1, D, H, W): the surface of where it is above 0, found along each pixel's ray."""
-    edge, largest = VIEW * scale, max(x.shape[2:])
+    edge, largest = VIEW * (scale or 1), max(x.shape[2:])
     across = ((torch.arange(edge) + 0.5) / edge * 2 - 1) * HALF
     reach = math.sqrt(3)
     depth = torch.linspace(reach, -reach, math.ceil(1.2 * largest * reach))  # from the viewer on, a little less than a voxel a step
@@ -57,9 +46,9 @@ def volumes(x: Tensor, scale: int = 1) -> list[Image.Image]:
     return [one(torch.nan_to_num(volume.detach().float().cpu(), nan=-1.0).clamp(-1, 1)[None]) for volume in x]
 
 
-def clouds(x: Tensor, scale: int = 1) -> list[Image.Image]:
+def clouds(x: Tensor, scale: int = 0) -> list[Image.Image]:
     """A picture of each cloud of points (N, 3, L): the nearer, the darker."""
-    edge = VIEW * scale * FINE
+    edge = VIEW * (scale or 1) * FINE
     radius = edge / 110 * min(2, (4000 / x.shape[-1]) ** 0.5)
     made = []
     for cloud in torch.nan_to_num(x.detach().float().cpu(), nan=1e6).mT:

@@ -18,12 +18,13 @@ from ..registry import lookup
 class Autoencoding(nn.Module):
     """An autoencoder in training, and afterwards: encode, decode, reconstruct.
 
-    shape  (C, *S) of the examples that it was trained on;  classes  their names, if any;  discriminator  None where it has none
+    shape  (C, *S) of the examples that it was trained on;  classes  their names, if any;  medium  see `Model`;  discriminator  None where it has none
     """
 
     def __init__(self, autoencoder: Autoencoder, shape: Sequence[int], classes: Sequence[str] = (), discriminator: nn.Module | None = None):
         super().__init__()
         self.autoencoder, self.discriminator, self.shape, self.classes = autoencoder, discriminator, tuple(shape), tuple(classes)
+        self.medium: str | None = None
         self.autocast: torch.dtype | None = None  # the reduced precision that networks run in
         self.conditions = nn.ModuleDict()
         self.unsaved = frozenset(name for name in self.state_dict() if name.startswith("discriminator."))  # of training alone: in last.ckpt
@@ -68,4 +69,6 @@ def build_autoencoder(recipe: Recipe, discriminator: nn.Module | None = None) ->
     kind = lookup(AUTOENCODERS, recipe.autoencoder["name"], "autoencoder")
     fitting = getattr(kind, "fitting", Autoencoder.fitting)(recipe.shape)
     made = held(lambda: make(AUTOENCODERS, recipe.autoencoder, "autoencoder", kind=Autoencoder, **fitting))
-    return Autoencoding(made, recipe.shape, recipe.classes, discriminator)
+    model = Autoencoding(made, recipe.shape, recipe.classes, discriminator)
+    model.medium = recipe.medium
+    return model

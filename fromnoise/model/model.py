@@ -26,6 +26,7 @@ class Model(nn.Module):
     autoencoder  what lies between examples and what is diffused, z of `latent_shape`
     source    what data is blended with in training, and what samples start from
     sampling  how samples are drawn unless it is said otherwise
+    medium    how examples are shown and written, a name of figures.MEDIA, where their shape does not say
     unsaved   the names of weights that are another run's, its base's or its autoencoder's, and stay as they are
     source_values     examples of the source (k, C, *S) that samples start from in turn, where it is data itself
     """
@@ -45,6 +46,7 @@ class Model(nn.Module):
         self.conditions = nn.ModuleDict({condition.key: condition for condition in conditions})
         self.shape, self.classes = tuple(shape), tuple(classes)
         self.latent_shape = tuple(self.autoencoder.latent_shape(self.shape))
+        self.medium: str | None = None
         self.unsaved: frozenset[str] = frozenset()
         self.source_values: Tensor | None = None
 

@@ -15,6 +15,7 @@ from ..model import FirstStage
 from .state import FORWARD
 
 STEP, LAST = 4, 8  # rows of a grid, and of the last one
+KEPT = 16  # samples beside a grid, of a medium that is heard or read
 FEW = 64  # held-out examples of the first page
 
 
@@ -66,9 +67,13 @@ class Samples:
             drawn = monitor.within_memory(lambda most: model.sample(n, seed=seed, batch=min(most, model.sampling.batch), **conditions).cpu().float())
             if drawn is not None:
                 self.cost = (time.perf_counter() - began) / n
-                plain = pictures is None
-                picture = figures.samples(drawn, conditions, model.classes, columns) if plain else figures.alternating(pictures[:n], drawn, 2 * columns)
-                figures.write(picture, path)
+                medium = model.medium
+                if pictures is None:
+                    figures.write(figures.samples(drawn, conditions, model.classes, columns, medium), path)
+                else:
+                    figures.write(figures.alternating(pictures[:n], drawn, 2 * columns, medium), path)
+                if kept := figures.medium_of(model.shape, medium).kept:
+                    figures.save(drawn[:KEPT], path.with_suffix(kept), recipe=monitor.parts.recipe)
         return rows
 
     def finals(self, left: Callable[[float], float]) -> None:
@@ -76,7 +81,8 @@ class Samples:
         monitor, model, folder = self.monitor, self.model, self.monitor.run.path / "samples"
         drawn = monitor.grid.is_file()
         if not self.grid(folder / "final.png", LAST, left(0.75), 0 if drawn else 1) and drawn:
-            shutil.copyfile(monitor.grid, folder / "final.png")  # there is no time for a larger one
+            for ending in filter(None, (".png", figures.medium_of(model.shape, model.medium).kept)):
+                shutil.copyfile(monitor.grid.with_suffix(ending), folder / f"final{ending}")  # there is no time for a larger one
         sampling, most = replace(model.sampling, seed=monitor.parts.recipe.seed), max(1, min(figures.fitting(model), self.drawable(left(1))))
         with monitor.drawing(), monitor.abandonable():
             monitor.within_memory(lambda within: figures.reverse_gif(model, folder / "reverse.gif", min(most, within), sampling=sampling))
@@ -101,7 +107,7 @@ class Reconstructions:
         with self.monitor.abandonable():
             made = self.monitor.within_memory(lambda most: torch.cat([self.model.reconstruct(part).cpu() for part in x.split(most)]))
             if made is not None:
-                figures.write(figures.reconstructions(x.cpu(), made, columns), path)
+                figures.write(figures.reconstructions(x.cpu(), made, columns, self.model.medium), path)
         return rows
 
     def finals(self, left: Callable[[float], float]) -> None:

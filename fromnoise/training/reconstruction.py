@@ -84,7 +84,7 @@ class Reconstruction:
     @staticmethod
     def made(recipe: Recipe, settings: AutoencoderSettings, data: Dataset, test: Dataset | None, flip: bool, trust: bool, device: torch.device) -> Made:
         """The autoencoder of a recipe, and the discriminator that it is trained against."""
-        recipe = replace(recipe.with_defaults(), shape=data.shape, classes=data.classes)
+        recipe = replace(recipe.with_defaults(), shape=data.shape, medium=data.medium, classes=data.classes)
         make = settings.parts["discriminator"]
         if make and len(data.shape) < 2:
             raise Usage("train.discriminator is for pictures, and the examples are points; leave it out")

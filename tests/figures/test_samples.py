@@ -6,7 +6,7 @@ import torch
 
 from fromnoise.figures import samples, write_samples
 from fromnoise.figures import strip as strips
-from fromnoise.figures.picture import grid
+from fromnoise.figures.media import grid
 
 IMAGES = torch.linspace(-1, 1, 12)[:, None, None, None].expand(12, 1, 8, 8)
 

@@ -18,6 +18,7 @@ from ...runs.log import Log, read
 from ..animation import gif
 from ..curves import MEASURED, held_out, loss, measured
 from ..figure import figure, short, svg
+from ..media import MEDIA
 from ..process import evenly
 from ..progress import grids
 from . import page
@@ -117,6 +118,9 @@ def _samples(run: Path, parts: Mapping[str, Any]) -> str:
         "samples/final.png": page.picture(run / "samples" / "final.png", "Samples from fixed noise, at the end of training.", PICTURE),
         "samples/reverse.gif": _animation(run / "samples" / "reverse.gif", words),
     }
+    medium = MEDIA.get(str(parts.get("medium")))
+    if medium and medium.player and (file := run / "samples" / f"final{medium.kept}").is_file():
+        found[f"samples/{file.name}"] = medium.player(file)
     drawn = "".join(part for part in found.values() if part)
     gone = ", ".join(name for name, part in found.items() if not part)
     note = page.missing(f"Missing, since drawn when training finishes: {gone}.") if gone else ""

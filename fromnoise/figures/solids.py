@@ -1,7 +1,6 @@
-"""What samples are written as beside pictures and archives, by the ending of the file."""
+"""Samples of shapes in space as files of meshes."""
 
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,8 @@ from ..data.files.surface import UP, surface, trimesh
 from ..errors import Problem
 from ..files import replacing
 from .picture import even
-from .space import in_space
 
-Writer = Callable[[Tensor, Path, Recipe], Path]  # (samples, path, the recipe of their run) -> path
 APART = 2.2  # between the middles of shapes that are 2 across
-
-
-def endings(shape: Sequence[int]) -> tuple[str, ...]:
-    """The endings of WRITERS under which samples of this shape, (C, *S), can be written; the first is that of single files in a folder."""
-    return () if not in_space(shape) else (".ply",) if len(shape) == 2 else (".obj", ".glb", ".stl", ".ply")
 
 
 def shapes(x: Tensor, path: Path, recipe: Recipe) -> Path:
@@ -50,6 +42,3 @@ def shapes(x: Tensor, path: Path, recipe: Recipe) -> Path:
 def upright(vertices: np.ndarray, up: str) -> np.ndarray:
     """Places (n, 3) whose third axis is up, in a file whose axis `up` is: (x, y, z) -> (x, z, -y) where that is y."""
     return vertices[:, [0, 2, 1]] * np.array([1, 1, -1]) if up == "y" else vertices
-
-
-WRITERS: dict[str, Writer] = dict.fromkeys((".obj", ".glb", ".stl", ".ply"), shapes)

@@ -1,0 +1,107 @@
+"""How examples of each kind are shown, and what samples are written as."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..config import Recipe
+from ..errors import Usage
+from ..files import replacing
+from ..registry import lookup
+from . import picture, solids, space
+from .picture import NOTHING, pictures, sheet, stem, to_uint8, write
+
+NONE = Recipe()
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What examples of a kind are to somebody who looks at them.
+
+    tiles     (x (N, C, *S), scale or 0) -> opaque pictures of one size
+    endings   under which samples are written beside pictures and archives, the first that of single files in a folder, by
+    writer    (x (N, C, *S), path, the recipe of their run)
+    differs   whether the difference of two examples can be looked at like one
+    kept      the ending under which a run keeps samples beside their grid, for its report, and
+    player    (that file) -> its HTML
+    printed   (x, the recipe) -> a line for each, of what is read rather than looked at
+    """
+
+    tiles: Callable[[Tensor, int], list[Image.Image]]
+    endings: tuple[str, ...] = ()
+    writer: Callable[[Tensor, Path, Recipe], object] | None = None
+    differs: bool = True
+    kept: str = ""
+    player: Callable[[Path], str] | None = None
+    printed: Callable[[Tensor, Recipe], list[str]] | None = None
+
+
+MEDIA: dict[str, Medium] = {
+    "points": Medium(picture.scatter),
+    "signals": Medium(picture.lines),
+    "pictures": Medium(picture.enlarged),
+    "videos": Medium(picture.frames),
+    "clouds": Medium(space.clouds, (".ply",), solids.shapes, differs=False),
+    "volumes": Medium(space.volumes, (".obj", ".glb", ".stl", ".ply"), solids.shapes, differs=False),
+}
+USUAL = {1: "points", 2: "signals", 3: "pictures", 4: "videos"}  # by the length of (C, *S), where the data does not say
+
+
+def medium_of(shape: Sequence[int], name: str | None = None) -> Medium:
+    """The medium of this name; where there is none, what examples of this shape, (C, *S) or (D,), usually are: three channels along one axis a cloud of points
+    in space, one channel on three axes a volume."""
+    usual = {(2, 3): "clouds", (4, 1): "volumes"}.get((len(shape), *shape[:1]), USUAL.get(len(shape), "pictures"))
+    return lookup(MEDIA, name or usual, "medium")
+
+
+def endings(shape: Sequence[int], medium: str | None = None) -> tuple[str, ...]:
+    """The endings of files under which samples of this shape, (C, *S), can be written beside pictures and archives."""
+    return medium_of(shape, medium).endings
+
+
+def tiles(x: Tensor, scale: int | None = None, medium: str | None = None) -> list[Image.Image]:
+    """What a batch looks like, as opaque tiles (L or RGB) of one size, by its medium.
+
+    Points (N, D) are one scatter of their first two coordinates, clouds (N, 3, L) of points in space and volumes (N, 1, D, H, W) a view of each,
+    other signals (N, C, L) a line panel each, pictures (N, C, H, W) a tile each, enlarged by the whole factor `scale` (by default until EDGE pixels are
+    reached), videos (N, C, T, H, W) their middle frame.
+    """
+    if len(x) == 0:
+        raise Usage(NOTHING)
+    return medium_of(x.shape[1:], medium).tiles(x, scale or 0)
+
+
+def grid(images: Tensor, columns: int | None = None, pad: int = 2, scale: int | None = None, medium: str | None = None) -> Image.Image:
+    """A batch as one picture: (N, C, H, W) as a sheet of tiles, points (N, 2) as one large scatter. See `tiles` for `scale`."""
+    return sheet(tiles(images, scale or (2 if images.ndim == 2 else None), medium), columns, pad)
+
+
+def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, recipe: Recipe = NONE) -> Path:
+    """Writes samples as the ending of `path` says, wholly or not at all, and returns the path.
+
+    An ending of their medium: as that writes them. `.npz`: `arr_0` uint8 (N, H, W, C) and, with labels, `arr_1` int64 (N,), as the ADM evaluation suite reads
+    them; floats where the samples are not pictures. No suffix: a folder with one file each, of their medium, or a PNG in the sample's own size and mode. Any
+    other suffix: one picture, the sample itself for N = 1 and a grid for more. Raises Usage where Pillow does not know the suffix.
+    """
+    path, medium = Path(path), medium_of(images.shape[1:], recipe.medium)
+    labels = None if labels is None else np.asarray(list(labels), dtype=np.int64)
+    if medium.writer and path.suffix in medium.endings:
+        medium.writer(images, path, recipe)
+    elif medium.writer and path.suffix == "":
+        for i in range(len(images)):
+            medium.writer(images[i : i + 1], path / f"{stem(i, labels)}{medium.endings[0]}", recipe)
+    elif path.suffix == ".npz":
+        arrays = [to_uint8(images) if images.ndim == 4 else images.detach().float().cpu().numpy()]
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, *arrays, *([] if labels is None else [labels]))
+    elif path.suffix == "":
+        for i, one in enumerate(pictures(images) if images.ndim == 4 else tiles(images, None, recipe.medium)):
+            write(one, path / f"{stem(i, labels)}.png")
+    else:
+        single = len(images) == 1 and images.ndim == 4
+        write(pictures(images)[0] if single else grid(images, medium=recipe.medium), path)
+    return path
