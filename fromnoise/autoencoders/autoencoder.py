@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..draws import Draws
+from ..networks.layers.axes import resized
 
 
 class Coded(NamedTuple):
@@ -23,12 +24,14 @@ class Autoencoder(nn.Module, ABC):
 
     factor  places a side of x that are one of z;  latent  channels of z;  variational  whether z has a variance, which is kept near 1 at a cost
     bounded  whether what is decoded lies within [-1, 1], as probabilities do
+    fixed  whether nothing of it is trained: a formula, which is a first stage by its own name
     """
 
     factor: int = 1
     latent: int
     variational: ClassVar[bool] = False
     bounded: ClassVar[bool] = False
+    fixed: ClassVar[bool] = False
     last_layer: Tensor  # the decoder's last weight, by which an adversarial loss is balanced
 
     @classmethod
@@ -47,6 +50,10 @@ class Autoencoder(nn.Module, ABC):
     def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape (C', *S') of z for examples of shape (C, *S)."""
         return (self.latent, *(-(-side // self.factor) for side in shape[1:]))
+
+    def holes(self, mask: Tensor, size: Sequence[int]) -> Tensor:
+        """The places *S' = `size` of z in whose part of x a mask (B, 1, *S) of 0 and 1 has a 1: (B, 1, *S') of 0 and 1."""
+        return (resized(mask, size) > 0).to(mask)
 
     def encode(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """z of x: its mean, or with `draws` a draw around it."""

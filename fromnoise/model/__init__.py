@@ -5,7 +5,7 @@ from .build import Base, build, expanded, inherited, network_class, stage_of, wi
 from .compose import add_control, base_digest, composed, control_key, controls, write_merged
 from .draw import NotFinite, check_images, guided_denoiser, in_latents, inference_mode
 from .exchange import export_adapter, export_run, import_run
-from .first_stage import FirstStage, load_autoencoder
+from .first_stage import FirstStage, is_fixed, load_autoencoder
 from .load import example_of, from_foreign, load, read_base
 from .model import Model
 from .sampling import CLIPS, WORDS, Guide, Sampling, schedule

@@ -17,7 +17,7 @@ from ..errors import Problem, Usage
 from ..networks import ADAPTERS, NETWORKS, PRESETS, Adapter, Network, held
 from ..registry import PLUGIN, lookup
 from ..runs import misfit
-from .first_stage import first_stage
+from .first_stage import first_stage, fixed_stage, is_fixed
 from .model import Model
 from .sampling import Sampling, schedule
 
@@ -40,7 +40,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None, copies: in
     """
     recipe = with_high(recipe)
     noise, node = schedule(recipe.noise), expanded(recipe.network)
-    autoencoder = stage_of(recipe.autoencoder, trust)
+    autoencoder = stage_of(recipe.autoencoder, example.shape, trust)
     example = replace(example, autoencoder=None if isinstance(autoencoder, Identity) else autoencoder)
     kind = network_class(node)
     conditions = [make(CONDITIONS, part, "conditions", kind=Condition) for part in recipe.conditions or []]
@@ -66,14 +66,18 @@ def build(recipe: Recipe, example: Example, base: Base | None = None, copies: in
     return model
 
 
-def stage_of(node: Mapping[str, Any], trust: bool = False) -> Autoencoder:
-    """The first stage that a node of a recipe names: nothing, the autoencoder of a run (in short its folder), or one of somebody's own."""
+def stage_of(node: Mapping[str, Any], shape: Sequence[int], trust: bool = False) -> Autoencoder:
+    """The first stage that a node of a recipe names for examples of a shape: nothing, the autoencoder of a run (in short its folder), one with nothing to
+    train, or one of somebody's own."""
     name = node["name"]
+    if (name in AUTOENCODERS or PLUGIN.fullmatch(name)) and is_fixed(name):
+        return fixed_stage(node, shape)
     if name in AUTOENCODERS and name not in FIRST:
         raise Usage(f"autoencoder: {name} is not trained; train it by a recipe of its own, without network, and then name its run: autoencoder=runs/mine")
     if name not in FIRST and not PLUGIN.fullmatch(name):  # the folder itself
         node = {**node, "name": "run", "path": name}
     return make({"identity": Identity, "run": first_stage}, node, "autoencoder", kind=Autoencoder, trust=trust).requires_grad_(False)
+
 
 def with_high(recipe: Recipe) -> Recipe:
     """The recipe with its noise ended at `HIGH`, where it says nothing of an end, its prediction is blind at the whole schedule's, and that is the cure."""

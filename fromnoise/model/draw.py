@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..diffusion import Bound, Denoise, Seeded, guided, inpainted
 from ..errors import Problem, Usage, nearest
-from ..networks.layers.axes import resized
 from ..samplers import stepper
 from .sampling import Sampling
 
@@ -111,8 +110,7 @@ def in_latents(model: Any, known: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]
         return known, mask
     with torch.no_grad():
         z = model.autoencoder.encode(known.to(model.device).float())
-    holes = resized(mask.to(z).amax(1, keepdim=True), z.shape[2:]) > 0
-    return z, holes.to(z)
+    return z, model.autoencoder.holes(mask.to(z).amax(1, keepdim=True), z.shape[2:])
 
 
 def check_images(shape: Sequence[int], images: Tensor, n: int) -> None:

@@ -1,39 +1,50 @@
-"""The first stage of latent diffusion: an autoencoder that is trained already, and stays as it is."""
+"""The first stage of latent diffusion: an autoencoder that is trained already or has nothing to train, and stays as it is."""
 
+import hashlib
+import inspect
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import convert
-from ..autoencoders import Autoencoder
+from ..autoencoders import AUTOENCODERS, Autoencoder
 from ..config import Recipe
+from ..config import build as make
 from ..device import best
 from ..errors import Problem, Usage
+from ..registry import lookup
 from ..runs import Run
 from ..runs import digest as name_of
 from .autoencoding import Autoencoding, build_autoencoder
 
 
 class FirstStage(Autoencoder):
-    """An autoencoder of another run, frozen, whose latents are brought to mean 0 and standard deviation 1 in each channel: z = (z' - mean) / std.
+    """An autoencoder of another run, frozen, or one with nothing to train, whose latents are brought to mean 0 and standard deviation 1 in each channel,
+    or in all together where nothing of it was learnt, so that its channels keep their scales: z = (z' - mean) / std.
 
     mean, std  (C',) of its latents on the data that is diffused, measured once (`measure`) and kept with the model (Rombach et al. 2022, appendix G)
+    node       how a recipe names it;  digest  what changes when its latents do;  trained  what it was trained as, where it was
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, trained: Autoencoding, node: dict[str, str]):
+    def __init__(self, inner: Autoencoder, shape: Sequence[int], node: Mapping[str, Any], digest: str, *trained: Autoencoding):
         super().__init__()
-        inner = trained.autoencoder
-        self.trained = (trained,)  # in a tuple, as its weights are there already
-        self.inner, self.shape, self.node = inner.requires_grad_(False).eval(), trained.shape, node
+        self.trained = trained  # in a tuple, as its weights are there already
+        self.inner, self.shape, self.node, self.digest = inner.requires_grad_(False).eval(), tuple(shape), dict(node), digest
         self.factor, self.latent, self.variational = inner.factor, inner.latent, inner.variational
         self.register_buffer("mean", torch.zeros(inner.latent))
         self.register_buffer("std", torch.ones(inner.latent))
+
+    @property
+    def title(self) -> str:
+        """What it is called: its folder, or its name."""
+        return self.node.get("path", self.node["name"]) if self.trained else self.node["name"]
 
     def train(self, mode: bool = True) -> "FirstStage":
         """It stays in evaluation mode."""
@@ -52,9 +63,12 @@ class FirstStage(Autoencoder):
         shift, scale = (part[..., *[None] * (z.ndim - 2)] for part in (self.mean, self.std))
         return self.inner.decode(z * scale + shift, size)
 
+    def holes(self, mask: Tensor, size: Sequence[int]) -> Tensor:
+        return self.inner.holes(mask, size)
+
     def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         if len(shape) != len(self.shape) or shape[0] != self.shape[0]:
-            what = f"the autoencoder {self.node['path']} is of examples of {self.shape[0]} channels and {len(self.shape) - 1} axes, and these are {tuple(shape)}"
+            what = f"the autoencoder {self.title} is of examples of {self.shape[0]} channels and {len(self.shape) - 1} axes, and these are {tuple(shape)}"
             raise Usage(f"{what}; train one on such data, or bring the data to its channels (data.channels)")
         return self.inner.latent_shape(shape)
 
@@ -62,15 +76,19 @@ class FirstStage(Autoencoder):
     def measure(self, moments: Iterable[tuple[Tensor, Tensor | None]]) -> None:
         """Takes mean and std of latents from the autoencoder's own moments of examples: Var[z] = Var[mean] + E[variance]. Raises Problem where a
         channel is not a number or never changes."""
-        means, variances = zip(*[(m.movedim(1, -1).flatten(0, -2).double(), None if v is None else v.movedim(1, -1).flatten(0, -2).double().exp())
+        places = -2 if self.trained else -1
+        means, variances = zip(*[(m.movedim(1, -1).flatten(0, places).double(), None if v is None else v.movedim(1, -1).flatten(0, places).double().exp())
                                  for m, v in moments], strict=True)  # fmt: skip
         mean, noise = torch.cat(means), 0.0 if variances[0] is None else torch.cat(variances).mean(0)
         std = (mean.var(0, correction=0) + noise).sqrt()
         if not bool(std.isfinite().all()):
-            raise Problem(f"latents of the autoencoder {self.node['path']} are not finite; train it again, with a lower train.lr or train.precision=fp32")
+            cure = "train it again, with a lower train.lr or train.precision=fp32" if self.trained else "check the data"
+            raise Problem(f"latents of the autoencoder {self.title} are not finite; {cure}")
         if bool((std < 1e-6).any()):
+            if not self.trained:
+                raise Problem(f"the latents of {self.title} are one number everywhere; check the data")
             dead = [i for i, value in enumerate(std.tolist()) if value < 1e-6]
-            what = f"channel {dead[0]} of the latents of {self.node['path']} never changes ({len(dead)} of {len(std)} do not)"
+            what = f"channel {dead[0]} of the latents of {self.title} never changes ({len(dead)} of {len(std)} do not)"
             raise Problem(f"{what}; train it longer, or with fewer channels")
         self.mean.copy_(mean.mean(0))
         self.std.copy_(std)
@@ -87,7 +105,23 @@ def first_stage(path: str, weights: str = "last", digest: str | None = None, tru
     found = name_of(trained.autoencoder.state_dict())
     if digest not in (None, found):
         raise Problem(f"the autoencoder {path} holds other weights than the ones this run began with; restore those")
-    return FirstStage(trained, {"name": "run", "path": str(Path(path).resolve()), "weights": weights, "digest": found})
+    node = {"name": "run", "path": str(Path(path).resolve()), "weights": weights, "digest": found}
+    return FirstStage(trained.autoencoder, trained.shape, node, found, trained)
+
+
+def is_fixed(name: Any) -> bool:
+    """Whether an autoencoder's name, or one's own `module:Name`, is of one with nothing to train."""
+    return getattr(lookup(AUTOENCODERS, name, "autoencoder"), "fixed", False)
+
+
+def fixed_stage(node: Mapping[str, Any], shape: Sequence[int]) -> FirstStage:
+    """The autoencoder with nothing to train that a node names, for examples of this shape; its digest is of its settings, defaults among them."""
+    kind = lookup(AUTOENCODERS, node["name"], "autoencoder")
+    fitting = kind.fitting(shape)
+    inner = make(AUTOENCODERS, node, "autoencoder", kind=Autoencoder, **fitting)
+    usual = {key: p.default for key, p in inspect.signature(kind).parameters.items()}
+    own = sorted({**usual, **{key: value for key, value in fitting.items() if key in usual}, **node}.items())
+    return FirstStage(inner, shape, node, hashlib.sha256(repr(own).encode()).hexdigest()[:16])
 
 
 def load_autoencoder(path: str | Path, device: str | torch.device | None = None, trust: bool = False, weights: str = "last") -> Autoencoding:

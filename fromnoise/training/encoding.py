@@ -25,7 +25,7 @@ def through(model: Model, data: Dataset, flip: bool, device: torch.device, measu
     stage, rows = model.autoencoder.to(device), spread(min(MEASURED, len(data)), len(data))
     if model.source.key is None and all(condition.source in ("label", "text") for condition in model.conditions.values()):
         with PartialState().main_process_first():
-            data = cached(data, moments_of(stage, device), stage.node["digest"], flip, device)
+            data = cached(data, moments_of(stage, device), stage.digest, flip, device)
         batch = data.take(rows)
         found = [(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)]
     else:
@@ -47,13 +47,13 @@ def moments_of(stage: FirstStage, device: torch.device) -> Moments:
 
 def encode(recipe: Recipe, device: str | None = None, trust: bool = False) -> list[tuple[str, str]]:
     """Puts the latents of a recipe's data into the cache, as training on them does; (what, how much) in words. Raises Usage where it has no first stage."""
-    stage, place = stage_of(recipe.autoencoder, trust), best(device)
+    data, flip = examples(recipe.data, "train"), coerce(recipe.data.get("flip", False), bool, "data: flip", {})
+    stage, place = stage_of(recipe.autoencoder, data.shape, trust), best(device)
     if not isinstance(stage, FirstStage):
         raise Usage(f"there is nothing to encode with: autoencoder is {recipe.autoencoder['name']}; name a run, as in autoencoder=runs/mine")
-    data, flip = examples(recipe.data, "train"), coerce(recipe.data.get("flip", False), bool, "data: flip", {})
     check_flip(data, flip)
     shape = stage.to(place).latent_shape(data.shape)
-    found = cached(data, moments_of(stage, place), stage.node["digest"], flip, place)
+    found = cached(data, moments_of(stage, place), stage.digest, flip, place)
     size = sum(value.nbytes for value in found.tensors.values())
     return [("examples", f"{len(data):,} of {data.name} {data.shape}{', mirrored as well' if flip else ''}"), ("latents", f"{shape}, {byte_size(size)}"),
-            ("kept in", str(cache() / "latents" / named(data, stage.node["digest"], flip)))]  # fmt: skip
+            ("kept in", str(cache() / "latents" / named(data, stage.digest, flip)))]  # fmt: skip

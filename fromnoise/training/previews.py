@@ -29,11 +29,11 @@ class Samples:
     def first(self) -> None:
         """Before diffusion in latents begins: the page of them on a few held-out examples, and a line on what holds it back first."""
         stage, monitor = self.model.autoencoder, self.monitor
-        if not isinstance(stage, FirstStage) or monitor.parts.test is None:
+        if not isinstance(stage, FirstStage) or not stage.trained or monitor.parts.test is None:
             return
         trained, test = stage.trained[0], monitor.parts.test
         page = latent_page(trained, test, FEW)
-        said = f"latents {self.model.latent_shape} of {stage.node['path']}: {page.psnr:.1f} dB; what holds diffusion back first: {page.bottleneck}"
+        said = f"latents {self.model.latent_shape} of {stage.title}: {page.psnr:.1f} dB; what holds diffusion back first: {page.bottleneck}"
         monitor.console.print(said, soft_wrap=True)
         figures.write(figures.latents(trained, test, page), monitor.run.path / "samples" / "latents.png")
 

@@ -17,7 +17,7 @@ from ..diffusion import DISTANCES
 from ..draws import Draws
 from ..errors import Usage
 from ..evaluation import psnr
-from ..model import Autoencoding, build_autoencoder
+from ..model import Autoencoding, build_autoencoder, is_fixed
 from .flop import counted
 from .objective import Made, seeded
 from .previews import Reconstructions
@@ -76,7 +76,10 @@ class Reconstruction:
 
     @staticmethod
     def check(recipe: Recipe) -> None:
-        """Raises Usage where the recipe says what has no part in an autoencoder's run."""
+        """Raises Usage where the recipe says what has no part in an autoencoder's run, or there is nothing to train."""
+        name = recipe.autoencoder["name"]
+        if is_fixed(name):
+            raise Usage(f"the autoencoder {name} has nothing to train: it is the first stage of a network; add one, as in network=dit")
         if said := [key for key in NONE_OF_IT if getattr(recipe, key)]:
             cure = "leave it out; or name the run of one that is trained, as in autoencoder=runs/mine"
             raise Usage(f"the recipe trains an autoencoder ({recipe.autoencoder['name']}), in which {said[0]} has no part: {cure}")
