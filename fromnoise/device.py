@@ -85,11 +85,17 @@ def memory(device: torch.device) -> int | None:
 
 def check_memory(what: str, size: int) -> None:
     """Raises Problem where so many bytes are more than Linux has to give: it would promise them, and end the process that uses them."""
+    left = memory_left()
+    if left is not None and size > left:
+        needed, there = (f"{number / 2**30:,.1f} GiB" for number in (size, left))
+        raise Problem(f"the memory does not hold this: {what} takes {needed}, and {there} are left; choose a smaller one")
+
+
+def memory_left() -> int | None:
+    """The bytes of its own memory that the machine has to give; None where it does not say."""
     with suppress(OSError), open("/proc/meminfo") as info:
-        left = next((1024 * int(line.split()[1]) for line in info if line.startswith("MemAvailable")), size)
-        if size > left:
-            needed, there = (f"{number / 2**30:,.1f} GiB" for number in (size, left))
-            raise Problem(f"the memory does not hold this: {what} takes {needed}, and {there} are left; choose a smaller one")
+        return next((1024 * int(line.split()[1]) for line in info if line.startswith("MemAvailable")), None)
+    return None
 
 
 def reset_peak(device: torch.device) -> None:

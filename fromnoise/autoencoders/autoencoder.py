@@ -24,7 +24,7 @@ class Autoencoder(nn.Module, ABC):
 
     factor  places a side of x that are one of z;  latent  channels of z;  variational  whether z has a variance, which is kept near 1 at a cost
     bounded  whether what is decoded lies within [-1, 1], as probabilities do
-    fixed  whether nothing of it is trained: a formula, which is a first stage by its own name
+    fixed  whether nothing of it is trained: a formula, which is a first stage by its own name;  released  whether it can decode alone
     """
 
     factor: int = 1
@@ -32,6 +32,7 @@ class Autoencoder(nn.Module, ABC):
     variational: ClassVar[bool] = False
     bounded: ClassVar[bool] = False
     fixed: ClassVar[bool] = False
+    released: bool = False
     last_layer: Tensor  # the decoder's last weight, by which an adversarial loss is balanced
 
     @classmethod
@@ -54,6 +55,9 @@ class Autoencoder(nn.Module, ABC):
     def holes(self, mask: Tensor, size: Sequence[int]) -> Tensor:
         """The places *S' = `size` of z in whose part of x a mask (B, 1, *S) of 0 and 1 has a 1: (B, 1, *S') of 0 and 1."""
         return (resized(mask, size) > 0).to(mask)
+
+    def release_encoder(self) -> None:
+        """Frees the memory of what only encodes, where that is a part of its own."""
 
     def encode(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """z of x: its mean, or with `draws` a draw around it."""

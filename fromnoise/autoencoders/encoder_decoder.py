@@ -29,6 +29,9 @@ class EncoderDecoder(Autoencoder):
     def decode(self, z: Tensor, size: Sequence[int] | None = None) -> Tensor:
         return cropped(self.decoder(z), size)
 
+    def release_encoder(self) -> None:
+        self.encoder, self.released = nn.Identity(), True
+
     @property
     def last_layer(self) -> Tensor:
         """The weight of the decoder's last layer, at which an adversarial loss is weighed against the others (Esser et al. 2021, eq. 7)."""

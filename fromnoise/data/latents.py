@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -11,10 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..device import memory_left
 from ..errors import Problem
 from ..files import cache, digest, parse_json, replacing
 from ..progress import track
-from .dataset import Dataset, Wrapped, scaled
+from .dataset import SHARE, Dataset, Wrapped, scaled
 
 SHARD = 4096  # examples of a file
 AT_ONCE = 32  # ... that are encoded together
@@ -30,19 +32,32 @@ class Latents(Wrapped):
     Labels and captions are those that the examples had when they were encoded: a set that skips a broken picture gives another in its place.
     """
 
-    in_memory = True
-
-    def __init__(self, base: Dataset, tensors: dict[str, Tensor], text: Sequence[str] | None = None):
+    def __init__(self, base: Dataset, tensors: Mapping[str, "Tensor | Shards"], text: Sequence[str] | None = None):
         super().__init__(base)
-        self.tensors, self.text, self.in_memory = tensors, text, True
+        self.tensors, self.text, self.in_memory = tensors, text, all(isinstance(value, Tensor) for value in tensors.values())
 
     def take(self, indices: Tensor) -> dict[str, Any]:
-        here = indices.to(self.tensors["mean"].device)
         text = {"text": [self.text[i] for i in indices.tolist()]} if self.text is not None else {}
-        return {key: value.index_select(0, here) for key, value in self.tensors.items()} | text
+        return {key: value.index_select(0, indices.to(value.device)) for key, value in self.tensors.items()} | text
 
     def to(self, device: torch.device | str) -> "Latents":
-        return Latents(self.base, {key: value.to(device) for key, value in self.tensors.items()}, self.text)
+        return Latents(self.base, {key: value.to(device) for key, value in self.tensors.items()}, self.text) if self.in_memory else self
+
+
+@final
+class Shards:
+    """One tensor of a cache that memory does not hold: its rows are read from the files when they are wanted."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, files: Sequence[Path], key: str):
+        self.slices, self.nbytes = [safe_open(file, "pt").get_slice(key) for file in files], 0
+        for part in self.slices:
+            self.nbytes += math.prod(part.get_shape()) * part[:1].element_size()
+
+    def index_select(self, _: int, rows: Tensor) -> Tensor:
+        """The rows at these indices."""
+        return torch.stack([self.slices[i // SHARD][i % SHARD] for i in rows.tolist()])
 
 
 def named(data: Dataset, autoencoder: str, flip: bool) -> str:
@@ -65,15 +80,17 @@ def cached(data: Dataset, moments: Moments, autoencoder: str, flip: bool = False
     """
     folder = cache() / "latents" / named(data, autoencoder, flip)
     whole: dict[str, list[Tensor]] = {}
-    text: list[str] = []
+    text, files, size, most = list[str](), list[Path](), 0, SHARE * (memory_left() or math.inf)
     for first in track(starts := range(0, len(data), SHARD), f"latents of {data.name}", len(starts)):
         file = folder / f"{first // SHARD:05d}.safetensors"
         count = min(SHARD, len(data) - first)
         tensors, words = _read(file, count) or _encoded(data, moments, range(first, first + count), flip, torch.device(device), file)
         text += words
+        files.append(file)
+        size += sum(value.nbytes for value in tensors.values())
         for key, value in tensors.items():
-            whole.setdefault(key, []).append(value)
-    return Latents(data, {key: torch.cat(parts) for key, parts in whole.items()}, text or None)
+            whole.setdefault(key, []).append(value) if size <= most else whole.setdefault(key, []).clear()
+    return Latents(data, {key: torch.cat(parts) if size <= most else Shards(files, key) for key, parts in whole.items()}, text or None)
 
 
 def _read(file: Path, count: int) -> tuple[dict[str, Tensor], list[str]] | None:

@@ -107,8 +107,7 @@ def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
         if base and partly and name in learnt - base.tensors.keys():  # such as a new condition's under an adapter: no base has trained it
             parameter.requires_grad_(True)
     frozen = (name for name, parameter in model.named_parameters() if not parameter.requires_grad)
-    theirs = frozenset(name for name in model.state_dict() if name.startswith("autoencoder.inner."))  # the first stage's, which its run keeps
-    model.unsaved = theirs | (frozenset(frozen) if recipe.base else frozenset())
+    model.unsaved = frozenset(frozen) if recipe.base else frozenset()
 
 
 def expanded(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +27,37 @@ class FirstStage(Autoencoder):
     or in all together where nothing of it was learnt, so that its channels keep their scales: z = (z' - mean) / std.
 
     mean, std  (C',) of its latents on the data that is diffused, measured once (`measure`) and kept with the model (Rombach et al. 2022, appendix G)
-    node       how a recipe names it;  digest  what changes when its latents do;  trained  what it was trained as, where it was
+    node       how a recipe names it;  digest  what changes when its latents do
+    trained    () -> what it was trained as, read from its run; None where nothing of it was
+
+    Its own weights are those of its run, which keeps them: they are in no state_dict of this.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, inner: Autoencoder, shape: Sequence[int], node: Mapping[str, Any], digest: str, *trained: Autoencoding):
+    def __init__(self, inner: Autoencoder, shape: Sequence[int], node: Mapping[str, Any], digest: str,
+                 trained: Callable[[], Autoencoding] | None = None):  # fmt: skip
         super().__init__()
-        self.trained = trained  # in a tuple, as its weights are there already
-        self.inner, self.shape, self.node, self.digest = inner.requires_grad_(False).eval(), tuple(shape), dict(node), digest
+        self._inner, self.trained = (inner.requires_grad_(False).eval(),), trained  # in a tuple, which is no part of a module
+        self.shape, self.node, self.digest = tuple(shape), dict(node), digest
         self.factor, self.latent, self.variational = inner.factor, inner.latent, inner.variational
         self.register_buffer("mean", torch.zeros(inner.latent))
         self.register_buffer("std", torch.ones(inner.latent))
+
+    @property
+    def inner(self) -> Autoencoder:
+        """The autoencoder itself."""
+        return self._inner[0]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "FirstStage":
+        self.inner._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def release_encoder(self) -> None:
+        """Frees the memory of what encodes, which training from a cache needs for held-out examples alone; it is then read from its run for each of them."""
+        if self.trained:
+            self.inner.release_encoder()
 
     @property
     def title(self) -> str:
@@ -51,8 +69,8 @@ class FirstStage(Autoencoder):
         return super().train(False)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        mean, log_variance = self.inner.moments(x)
-        return self.normalised(mean, log_variance)
+        inner = self.trained().autoencoder.to(x.device) if self.trained and self.inner.released else self.inner
+        return self.normalised(*inner.moments(x))
 
     def normalised(self, mean: Tensor, log_variance: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The autoencoder's own moments as those of z."""
@@ -106,7 +124,7 @@ def first_stage(path: str, weights: str = "last", digest: str | None = None, tru
     if digest not in (None, found):
         raise Problem(f"the autoencoder {path} holds other weights than the ones this run began with; restore those")
     node = {"name": "run", "path": str(Path(path).resolve()), "weights": weights, "digest": found}
-    return FirstStage(trained.autoencoder, trained.shape, node, found, trained)
+    return FirstStage(trained.autoencoder, trained.shape, node, found, lambda: load_autoencoder(path, "cpu", trust, weights))
 
 
 def is_fixed(name: Any) -> bool:

@@ -27,7 +27,7 @@ class Model(nn.Module):
     source    what data is blended with in training, and what samples start from
     sampling  how samples are drawn unless it is said otherwise
     medium    how examples are shown and written, a name of figures.MEDIA, where their shape does not say
-    unsaved   the names of weights that are another run's, its base's or its autoencoder's, and stay as they are
+    unsaved   the names of weights that are its base's, and stay as they are
     source_values     examples of the source (k, C, *S) that samples start from in turn, where it is data itself
     """
 

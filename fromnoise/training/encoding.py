@@ -26,6 +26,7 @@ def through(model: Model, data: Dataset, flip: bool, device: torch.device, measu
     if model.source.key is None and all(condition.source in ("label", "text") for condition in model.conditions.values()):
         with PartialState().main_process_first():
             data = cached(data, moments_of(stage, device), stage.digest, flip, device)
+        stage.release_encoder()
         batch = data.take(rows)
         found = [(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)]
     else:

@@ -31,7 +31,7 @@ class Samples:
         stage, monitor = self.model.autoencoder, self.monitor
         if not isinstance(stage, FirstStage) or not stage.trained or monitor.parts.test is None:
             return
-        trained, test = stage.trained[0], monitor.parts.test
+        trained, test = stage.trained().to(self.model.device), monitor.parts.test
         page = latent_page(trained, test, FEW)
         said = f"latents {self.model.latent_shape} of {stage.title}: {page.psnr:.1f} dB; what holds diffusion back first: {page.bottleneck}"
         monitor.console.print(said, soft_wrap=True)

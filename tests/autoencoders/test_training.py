@@ -16,13 +16,14 @@ from fromnoise.autoencoders.conv_vae import ConvVAE
 from fromnoise.autoencoders.discriminator import balance, hinge, verdict
 from fromnoise.autoencoders.losses import bce, transformed
 from fromnoise.data import DATASETS, Tensors
-from fromnoise.data.latents import cached, named
+from fromnoise.data.latents import Shards, cached, named
 from fromnoise.draws import Draws
 from fromnoise.errors import Problem, Usage
 from fromnoise.model import FirstStage, in_latents
 from fromnoise.runs import Run
 from fromnoise.training.estimate import estimate
 from fromnoise.training.loop import train
+from fromnoise.training.setup import setup
 from tests.training.test_length import cut_at
 from tests.training.test_train import same
 
@@ -294,3 +295,29 @@ def test_labels_and_captions_are_those_of_the_pictures_that_were_encoded(tmp_pat
         found = cached(data, lambda x: (x, None), "a").take(torch.arange(len(data)))
         light = ((found["mean"].mean((1, 2, 3)) + 1) * 127.5).round().long()
         assert found["label"].tolist() == (light // 20).tolist() and found["text"] == [f"{'abc'[v // 20]} {v % 20}" for v in light.tolist()]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_cache_that_memory_does_not_hold_is_read_row_by_row(trained, tmp_path, monkeypatch, flip):
+    """To the same bit, whatever is in memory."""
+    settings = latent(trained, data={"name": "tests.parts:blobs", "flip": flip})
+    monkeypatch.setattr("fromnoise.data.latents.SHARD", 64)
+    whole = train(settings, tmp_path / "whole", quiet=True)
+    monkeypatch.setattr("fromnoise.data.latents.memory_left", lambda: 1000)
+    parts = setup(settings)
+    assert all(isinstance(value, Shards) for value in parts.data.tensors.values()) and not parts.data.in_memory
+    read = train(settings, tmp_path / "read", quiet=True)
+    assert same(read.path, whole.path)
+
+
+def test_training_from_the_cache_holds_no_encoder_and_keeps_no_weights_of_the_autoencoders(trained, tmp_path):
+    parts = setup(latent(trained))
+    stage, x = parts.model.autoencoder, torch.rand(2, 1, 8, 8) * 2 - 1
+    whole = fromnoise.load_autoencoder(trained, "cpu").autoencoder
+    assert stage.inner.released and not any(p.numel() for p in stage.inner.encoder.parameters())
+    mean, log_variance = whole.moments(x)
+    assert all(torch.equal(a, b) for a, b in zip(stage.moments(x), stage.normalised(mean, log_variance), strict=True))
+    assert torch.equal(stage.inner.decode(mean), whole.decode(mean))
+    run = train(latent(trained), tmp_path / "run", quiet=True)
+    kept = [*torch.load(run.checkpoint, weights_only=True)["model"], *load_file(run.weights)]
+    assert [name for name in kept if name.startswith("autoencoder.")] == ["autoencoder.mean", "autoencoder.std"] * 2
