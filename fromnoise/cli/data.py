@@ -22,13 +22,14 @@ def inspect(path: Data, minutes: Minutes = 10.0, out: Annotated[Path | None, Opt
     """Count, measure and check data, and propose a recipe that trains on it as it is, in the time that there is; this machine is measured for it."""
     from ..data.inspect.report import report
 
-    recipe = report(path, minutes, lib.training.speed)
-    if out is not None:
-        if out.exists():
-            raise Problem(f"{out} is there already; choose another --out, or remove it")
-        with lib.files.replacing(out) as temporary:
+    recipes = report(path, minutes, lib.training.speed, name=out and out.stem)
+    files = {out.with_stem(name): recipe for name, recipe in recipes.items()} if out else {}
+    if there := next((file for file in files if file.exists()), None):
+        raise Problem(f"{there} is there already; choose another --out, or remove it")
+    for file, recipe in files.items():
+        with lib.files.replacing(file) as temporary:
             temporary.write_text(recipe)
-        print(f"{out}: train it with  fromnoise train {out}")
+        print(f"{file}: train it with  fromnoise train {file}")
 
 
 @command(data_app, "data hint photo.jpg edges --size 32 -o edges.png")

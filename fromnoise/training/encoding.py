@@ -1,15 +1,20 @@
 """A run's data as latents: from the cache, or encoded batch by batch; and their mean and std."""
 
+from collections.abc import Iterable
+
 import torch
 from accelerate import PartialState
 from torch import Tensor
 
+from ..conditions import CONDITIONS, Condition
 from ..config import Recipe, coerce
+from ..config import build as make
 from ..data import Dataset
 from ..data.examples import examples
 from ..data.feed import check_flip
 from ..data.latents import AT_ONCE, Moments, cached, named
 from ..device import best
+from ..diffusion import SOURCES, Source
 from ..errors import Usage
 from ..evaluation.examples import spread
 from ..files import cache
@@ -23,7 +28,7 @@ def through(model: Model, data: Dataset, flip: bool, device: torch.device, measu
     """The data through the model's first stage: the latents from the cache, or where a condition or the source is made of pictures, the data as it is,
     which is then encoded batch by batch. The first stage takes its mean and std from it where they are to be measured: a base's network knows its own."""
     stage, rows = model.autoencoder.to(device), spread(min(MEASURED, len(data)), len(data))
-    if model.source.key is None and all(condition.source in ("label", "text") for condition in model.conditions.values()):
+    if from_cache(model.source, model.conditions.values()):
         with PartialState().main_process_first():
             data = cached(data, moments_of(stage, device), stage.digest, flip, device)
         stage.release_encoder()
@@ -34,6 +39,11 @@ def through(model: Model, data: Dataset, flip: bool, device: torch.device, measu
     if measure:
         stage.measure(found)
     return data
+
+
+def from_cache(source: Source, conditions: Iterable[Condition]) -> bool:
+    """Whether training needs no pictures beside their latents: nothing that it is conditioned on, or starts from, is made of them."""
+    return source.key is None and all(condition.source in ("label", "text") for condition in conditions)
 
 
 def moments_of(stage: FirstStage, device: torch.device) -> Moments:
@@ -53,6 +63,9 @@ def encode(recipe: Recipe, device: str | None = None, trust: bool = False) -> li
     if not isinstance(stage, FirstStage):
         raise Usage(f"there is nothing to encode with: autoencoder is {recipe.autoencoder['name']}; name a run, as in autoencoder=runs/mine")
     check_flip(data, flip)
+    conditions = [make(CONDITIONS, node, "conditions", kind=Condition) for node in recipe.conditions or []]
+    if not from_cache(make(SOURCES, recipe.source or {"name": "gaussian"}, "source", kind=Source), conditions):
+        raise Usage("there is nothing to keep: conditions or a source that are made of pictures want these at every step, so training encodes batch by batch")
     shape = stage.to(place).latent_shape(data.shape)
     found = cached(data, moments_of(stage, place), stage.digest, flip, place)
     size = sum(value.nbytes for value in found.tensors.values())

@@ -2,6 +2,7 @@
 
 import math
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,12 +16,14 @@ from fromnoise.autoencoders.conv_ae import ConvAE
 from fromnoise.autoencoders.conv_vae import ConvVAE
 from fromnoise.autoencoders.discriminator import balance, hinge, verdict
 from fromnoise.autoencoders.losses import bce, transformed
+from fromnoise.config import Recipe
 from fromnoise.data import DATASETS, Tensors
 from fromnoise.data.latents import Shards, cached, named
 from fromnoise.draws import Draws
 from fromnoise.errors import Problem, Usage
 from fromnoise.model import FirstStage, in_latents
 from fromnoise.runs import Run
+from fromnoise.training.encoding import encode
 from fromnoise.training.estimate import estimate
 from fromnoise.training.loop import train
 from fromnoise.training.setup import setup
@@ -321,3 +324,21 @@ def test_training_from_the_cache_holds_no_encoder_and_keeps_no_weights_of_the_au
     run = train(latent(trained), tmp_path / "run", quiet=True)
     kept = [*torch.load(run.checkpoint, weights_only=True)["model"], *load_file(run.weights)]
     assert [name for name in kept if name.startswith("autoencoder.")] == ["autoencoder.mean", "autoencoder.std"] * 2
+
+
+def test_encode_puts_latents_where_training_finds_them(trained, tmp_path, monkeypatch):
+    settings = latent(trained)
+    said = dict(encode(Recipe.of(settings), "cpu"))
+    kept = list(Path(said["kept in"]).glob("*.safetensors"))
+    assert said["latents"].startswith("(3, 2, 2)") and kept and all(is_shard(file) for file in kept)
+    monkeypatch.setattr(ConvVAE, "moments", lambda *_: pytest.fail("all latents are there"))
+    assert setup(settings | {"train": {"steps": 1, "batch": 8, "evals": 0}}).data.tensors
+    for change in ({"conditions": [{"name": "image", "hint": "grey"}]}, {"source": "paired"}):
+        with pytest.raises(Usage, match="nothing to keep"):
+            encode(Recipe.of(settings | change), "cpu")
+    with pytest.raises(Usage, match="nothing to encode with"):
+        encode(Recipe.of(settings | {"autoencoder": "identity"}), "cpu")
+
+
+def is_shard(file):
+    return {"mean", "log_variance", "label"} <= load_file(file).keys()

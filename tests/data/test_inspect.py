@@ -3,6 +3,8 @@
 import io
 import json
 import re
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ import yaml
 from PIL import Image
 
 from fromnoise.data import DATASETS
-from fromnoise.data.inspect.inspect import inspect
+from fromnoise.data.inspect.inspect import Inspection, inspect
+from fromnoise.data.inspect.propose import proposals
 from fromnoise.data.inspect.propose import propose as proposed
 from fromnoise.data.inspect.report import report
 from fromnoise.errors import Problem
 from fromnoise.progress import console
+from fromnoise.training import speed, train
 
 
 def machine(flops):
@@ -147,13 +151,62 @@ def test_what_so_many_pictures_allow(tmp_path, count, words, dropout):
 
 def test_the_proposal_trains(photographs, tmp_path_factory):
     """With this machine's own speed, of the parts that it was measured with."""
-    from fromnoise.training import speed, train
-
     config = yaml.safe_load(propose(inspect(photographs), 10.0, lambda recipe, shape, classes: speed(recipe, (3, 16, 16), classes, 0.05)))
     config["data"]["size"], config["train"] = 16, {**config["train"], "minutes": None, "steps": 2, "evals": 0}
     config["sample"]["steps"] = 1
     run = train(config, tmp_path_factory.mktemp("runs") / "run", quiet=True)
     assert (run.path / "samples" / "final.png").is_file()
+
+
+def large(count, side=300):
+    """What inspecting so many large photographs would find."""
+    return Inspection(Path("/photos"), "folder", Counter({(side, side): count}), Counter({"RGB": count}), Counter({8: count}), True, False, 0.0, 1.0, 0.5)
+
+
+def rates(autoencoder, network):
+    """A machine that trains autoencoders at so many pixels a second, and networks on so many latents of 64 x 64."""
+    return lambda recipe, shape, classes: autoencoder / shape[1] / shape[2] if "autoencoder" in recipe else network * 64**2 / shape[1] / shape[2]
+
+
+def test_large_pictures_are_diffused_in_latents_where_there_is_time_for_both():
+    """60 million pixels of the autoencoder in a third of the time, 100,000 latents of the network in the rest, 0.85 of the minutes being spent on training."""
+    found = proposals(large(3000), 30.0, rates(120_000, 100.0), "mine")
+    first, last = (yaml.safe_load(text) for text in found.values())
+    assert [*found] == ["mine_ae", "mine"] and first["data"] == last["data"] and first["data"]["size"] == 256
+    assert first["train"]["minutes"] == 10 and last["train"]["minutes"] == 20 and last["autoencoder"] == "runs/mine_ae"
+    assert "network" not in first and last["network"]["patch"] in (2, 4) and "6 times fewer numbers" in found["mine"]
+    smaller = proposals(large(3000), 30.0, rates(120_000, 97.0), "mine")  # 64 x 64 latents are too slow, 32 x 32 four times as fast
+    assert yaml.safe_load(smaller["mine"])["data"]["size"] == 128
+
+
+@pytest.mark.parametrize(
+    ("found", "speed", "says"),
+    [
+        (large(499), rates(1e9, 1e9), "499 pictures are too few"),
+        (large(3000), rates(60e6 / (0.85 * 600) - 50, 1e9), "128 px an autoencoder would want 30 minutes in all"),
+        (large(3000), rates(1e9, 24.0), r"97,920 latents of 128 px would be seen here, of the 100,000 that should be \(31 minutes"),
+        (large(3000, 100), rates(1e9, 1e9), None),
+    ],
+)
+def test_pixels_are_proposed_where_latents_would_want_more(found, speed, says):
+    (recipe,) = proposals(found, 30.0, speed, "mine").values()
+    assert "autoencoder" not in yaml.safe_load(recipe)
+    assert re.search(says, recipe) if says else "latents" not in recipe
+
+
+def test_both_recipes_of_latents_train(tmp_path, monkeypatch):
+    """By one command each, in the order in which they are named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fromnoise.data.inspect.latents.FEW", 5)
+    for i in range(8):
+        picture(tmp_path / "photos" / f"{i}.png", i, (130, 128))
+    for name, text in proposals(inspect(tmp_path / "photos"), 30.0, rates(1e9, 1e9), "mine").items():
+        config = yaml.safe_load(text)
+        config["data"]["size"], config["train"] = 16, {**config["train"], "minutes": None, "steps": 2, "evals": 0, "batch": 4}
+        if "network" in config:
+            config["network"]["patch"], config["sample"]["steps"] = 1, 1
+        train(config, tmp_path / "runs" / name, quiet=True)
+    assert (tmp_path / "runs/mine/samples/final.png").is_file()
 
 
 def test_transparent_ones_are_laid_on_white(tmp_path):
@@ -240,9 +293,9 @@ def test_published_sets(tmp_path, name):
 
 def test_the_report_prints_and_returns_the_recipe(photographs):
     out = io.StringIO()
-    recipe = report(photographs, 10.0, LAPTOP, console(file=out, width=100))
+    recipes = report(photographs, 10.0, LAPTOP, console(file=out, width=100), "mine")
     said = out.getvalue()
-    assert recipe == propose(inspect(photographs)) and recipe in said
+    assert recipes == {"mine": propose(inspect(photographs))} and recipes["mine"] in said
     assert re.search(r"pictures +45", said) and re.search(r"labels +2 classes: cat 42, dog 3", said)
 
 

@@ -3,19 +3,20 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from .inspect import Inspection
+from .latents import AUTOENCODER, TRAINING, Speed, Way, weighed
 
-Speed = Callable[[Mapping[str, Any], tuple[int, ...], int], float]  # (recipe without data, shape of a picture, classes) -> images a second
 SIDES = (32, 64, 128, 256)
 ON_CPU, ON_GPU = 64, 256  # the largest side proposed
 NETWORKS = (  # (side of the grid that the first level works on, width, levels that attend, images that it should see at least)
     (16, 32, [], 0), (32, 32, [], 60_000), (32, 64, [1], 200_000), (64, 64, [1, 2], 1_000_000),
 )  # fmt: skip
+SMALLEST = {"name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 1}
 STEPS, BATCHES = 1_200, (16, 32, 64, 128)  # at least so many steps, of the largest batch that leaves them
 SPENT = 0.85  # of the minutes, on training itself; the rest goes to looks and to the end
 COPIES, FEW = 400, 100  # times that a picture is seen, above which it comes back as it is, or may
@@ -23,10 +24,31 @@ NOT_WORDS = ("true", "false", "null", "yes", "no", "on", "off")  # in YAML
 SIDEWAYS = re.compile(r"\b(left|right|leftwards?|rightwards?|clockwise|counterclockwise|anticlockwise)\b", re.IGNORECASE)
 
 
-def propose(found: Inspection, minutes: float, speed: Speed) -> str:
-    """The recipe for what was found, as YAML, with the reasons as comments; `speed` measures networks, the cheapest first, until one is too slow."""
-    reasons: list[str] = []
-    data, shape = _data(found, reasons)
+def proposals(found: Inspection, minutes: float, speed: Speed, name: str) -> dict[str, str]:
+    """The recipes for what was found, by name, as YAML: one of pictures as they are; or, where these are large, many, and there is time, one of an autoencoder
+    first, and then one of its latents."""
+    way, why = weighed(found, minutes, speed, SMALLEST)
+    if way is None:
+        return {name: propose(found, minutes, speed, [why] * bool(why))}
+    stage = f"{name}_ae"
+    reasons, notes = [why], [f"train this first: the latents of {name} are its"]
+    data, _ = _data(found, notes, way.side)
+    train = {"minutes": way.minutes, **TRAINING, "warmup": min(50 * TRAINING["batch"], way.images // 20)}
+    first = "\n".join([
+        "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {note}" for note in notes),
+        f"data:        {_flow(data)}", f"autoencoder: {_flow(AUTOENCODER)}", f"train:       {_flow(train)}", "seed: 0\n",
+    ])  # fmt: skip
+    return {stage: first, name: propose(found, round(minutes - way.minutes, 1), speed, reasons, (f"runs/{stage}", way))}
+
+
+def propose(found: Inspection, minutes: float, speed: Speed, reasons: Sequence[str] = (), through: tuple[str, Way] | None = None) -> str:
+    """The recipe for what was found, as YAML, with the reasons as comments; `speed` measures networks, the cheapest first, until one is too slow.
+
+    through: the run of an autoencoder, and the way through its latents.
+    """
+    reasons = list(reasons)
+    data, shape = _data(found, reasons, through[1].side if through else None)
+    shape = through[1].latent if through else shape
     labels = len(found.labels) if len(found.labels) > 1 else 0
     network, rate = _network(shape, labels, found.count, minutes, speed, reasons)
     images = max(1, int(SPENT * 60 * minutes * rate))
@@ -41,19 +63,19 @@ def propose(found: Inspection, minutes: float, speed: Speed) -> str:
         reasons.append("guidance: 5 makes classes plain, at some cost in variety; 2 to 3 once it has trained for hours")
     return "\n".join([
         "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
-        f"data:       {_flow(data)}", f"network:    {_flow(network)}",
+        f"data:       {_flow(data)}", *([f"autoencoder: {through[0]}"] if through else []), f"network:    {_flow(network)}",
         *(["conditions: [{name: label, drop: 0.1}]"] if labels else []), "predict:    x0", "noise:      {name: cosine}",
         f"train:      {_flow({'minutes': minutes, **train})}",
         f"sample:     {{name: unipc, steps: 20{guided}}}", "seed: 0\n",
     ])  # fmt: skip
 
 
-def _data(found: Inspection, reasons: list[str]) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """(the data of the recipe, the shape of an example)."""
+def _data(found: Inspection, reasons: list[str], side: int | None = None) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """(the data of the recipe, the shape of an example), at the side that is said, or the largest that is not slow."""
     data: dict[str, Any] = {"name": found.kind, ("path" if found.kind in ("folder", "npz") else "root"): str(found.path)}
     sides, channels = [*next(iter(found.sizes))[::-1]], (3 if found.colour else 1) + (found.alpha and found.kind != "folder")  # [height, width]
     if found.kind == "folder":
-        sides = _sides(found.sizes, found.short_side, reasons)
+        sides = [side, side] if side else _sides(found.sizes, found.short_side, reasons)
         data |= {"size": sides if sides[0] != sides[1] else sides[0], "fit": _fit(found.sizes, sides, found.alpha, reasons)}
         if found.alpha:
             data, channels = data | {"channels": "rgb", "background": "white"}, 3

@@ -8,13 +8,17 @@ from rich.table import Table
 
 from ... import progress
 from .inspect import Inspection, inspect
-from .propose import Speed, propose
+from .latents import Speed
+from .propose import proposals
 
 SHOWN = 12  # classes listed by name
 
 
-def report(path: str | Path, minutes: float, speed: Speed, console: Console | None = None) -> str:
-    """Inspects `path`, prints what it holds, and returns the recipe proposed for so many minutes of training (YAML)."""
+def report(path: str | Path, minutes: float, speed: Speed, console: Console | None = None, name: str | None = None) -> dict[str, str]:
+    """Inspects `path`, prints what it holds, and returns the recipes proposed for so many minutes of training, {name: YAML}, in the order of their training.
+
+    name: of the last one; that of the folder unless it is said.
+    """
     found, console = inspect(path), console or progress.console()
     rows = Table(show_header=False, box=None, pad_edge=False)
     rows.add_column(style="bold", no_wrap=True)
@@ -24,9 +28,10 @@ def report(path: str | Path, minutes: float, speed: Speed, console: Console | No
     console.print(rows)
     for warning in found.warnings():
         console.print(f"! {warning}", style="yellow", soft_wrap=True)
-    recipe = propose(found, minutes, speed)
-    console.print(f"\n{recipe}", soft_wrap=True, end="")
-    return recipe
+    recipes = proposals(found, minutes, speed, name or found.path.stem)
+    for recipe in recipes.values():
+        console.print(f"\n{recipe}", soft_wrap=True, end="")
+    return recipes
 
 
 def _rows(found: Inspection) -> list[tuple[str, str]]:
