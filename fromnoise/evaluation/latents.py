@@ -146,7 +146,7 @@ def spectrum(x: Tensor) -> Tensor:
     power = torch.fft.fftn(x.double(), dim=axes).abs().square().mean(1).flatten(1)
     grids = torch.meshgrid(*(torch.fft.fftfreq(side, device=x.device) for side in x.shape[2:]), indexing="ij")
     radius = torch.stack(grids).square().sum(0).sqrt().flatten()
-    band = (radius / 0.5 * bins - 0.5).round().long().clamp(0, bins - 1)
+    band = ((radius / 0.5 * bins + 0.5).floor().long() - 1).clamp(0, bins - 1)  # band i about (i + 1) / bins of the highest
     power[:, 0] = 0
     shares = torch.zeros(len(x), bins, dtype=power.dtype, device=x.device).index_add(1, band, power)
     return shares / shares.sum(1, keepdim=True).clamp(min=1e-12)
