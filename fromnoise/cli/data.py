@@ -14,6 +14,7 @@ Minutes = Annotated[float, Option("--minutes", "-m", help="How long training may
 Picture = Annotated[Path, Argument(help="A picture file.")]
 Hint = Annotated[str, Argument(metavar="HINT", help=f"{names('conditions.hints.HINTS')}.")]
 Size = Annotated[str | None, Option("--size", help="WIDTHxHEIGHT, or a side: cropped and resized to it first; as it is unless said.")]
+Column = Annotated[str | None, Option(help="The column; found by its usual names unless said.")]
 Channels = Annotated[str, Option("--channels", help="How the picture is read: rgb or grey.")]
 
 
@@ -30,6 +31,15 @@ def inspect(path: Data, minutes: Minutes = 10.0, out: Annotated[Path | None, Opt
         with lib.files.replacing(file) as temporary:
             temporary.write_text(recipe)
         print(f"{file}: train it with  fromnoise train {file}")
+
+
+@command(data_app, "data unpack train-00000-of-00001.parquet photos/", "data unpack celeba-parquet/ celeba/ && fromnoise train celeba64 data.path=celeba")
+def unpack(source: Annotated[Path, Argument(help="A .parquet file, or a folder of them.")], folder: Annotated[Path, Argument(help="The folder to write.")],
+           image: Column = None, label: Column = None, text: Column = None) -> None:  # fmt: skip
+    """Lay out pictures that are published as parquet tables as a folder, bytes as they are: classes as sub-folders, captions in metadata.jsonl."""
+    from ..data.files import parquet
+
+    print(*parquet.unpack(source, folder, image, label, text), sep="\n")
 
 
 @command(data_app, "data hint photo.jpg edges --size 32 -o edges.png")
