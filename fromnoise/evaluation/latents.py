@@ -87,8 +87,8 @@ class LatentPage(Table):
 
 @torch.no_grad()
 def latent_page(model: Autoencoding, data: Dataset, n: int = 1000, progress: Callable[[int, int], Any] | None = None) -> LatentPage:
-    """The page of an autoencoder on n examples (all there are, where they are fewer). Raises Problem where they are of another shape."""
-    if tuple(data.shape) != model.shape:
+    """The page of an autoencoder on n examples (all there are, where they are fewer). Raises Problem where they have other channels or axes."""
+    if len(data.shape) != len(model.shape) or data.shape[0] != model.shape[0]:
         raise Problem(f"the autoencoder was trained on examples of shape {model.shape}, the data has {tuple(data.shape)}; name the data that it was trained on")
     stage, n = model.autoencoder, min(n, len(data))
     gathered: dict[str, list[Tensor]] = {}

@@ -342,3 +342,10 @@ def test_encode_puts_latents_where_training_finds_them(trained, tmp_path, monkey
 
 def is_shard(file):
     return {"mean", "log_variance", "label"} <= load_file(file).keys()
+
+
+def test_pictures_of_a_size_that_the_autoencoder_was_not_trained_on(trained, tmp_path):
+    """10 is padded to 12, three latents of four pixels, and cut again."""
+    run = train(latent(trained, data={"name": "digits", "size": 10}), tmp_path / "run", quiet=True)
+    model = fromnoise.load(run.path, "cpu")
+    assert model.latent_shape == (3, 3, 3) and model.sample(1).shape == (1, 1, 10, 10) and (run.path / "samples" / "latents.png").is_file()
