@@ -42,10 +42,10 @@ def loss(autoencoder: Autoencoder, discriminator: nn.Module | None, x: Tensor, d
     if equivariant:
         mean, log_variance = autoencoder.moments(x)
         cost, (z, x) = kl(mean, log_variance), transformed(autoencoder, mean, x, draws)
-        x_hat = autoencoder.decode(z, x.shape[2:])
+        x_hat, error = autoencoder.decode(z, x.shape[2:]), None
     else:
-        x_hat, _, cost = autoencoder(x, draws.of("latent"))
-    error = measure.error(x_hat.float(), x) + (measure.kl / x[0].numel() if autoencoder.variational else 1) * cost.float()
+        x_hat, _, cost, error = autoencoder(x, draws.of("latent"))
+    error = (measure.error(x_hat.float(), x) if error is None else error) + (measure.kl / x[0].numel() if autoencoder.variational else 1) * cost.float()
     if discriminator is None or not torch.is_grad_enabled():
         return error
     against = verdict(discriminator, x_hat.float())

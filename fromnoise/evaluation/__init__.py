@@ -19,7 +19,7 @@ from .features import (
 from .latents import LatentPage, latent_page, score_reconstructions
 from .likelihood import Likelihood, likelihood
 from .metrics.distances import distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
-from .metrics.pictures import psnr
+from .metrics.pictures import psnr, returned
 from .pairs import Pairs, score_pairs
 from .protocol import EvaluateSettings, Protocol, evaluate
 from .results import is_evaluated, last_step, measured_of, result_file, write_result
