@@ -38,7 +38,7 @@ class Measure:
 
 def loss(autoencoder: Autoencoder, discriminator: nn.Module | None, x: Tensor, draws: Draws, measure: Measure, done: float = 0.0) -> Tensor:
     """(B,) of examples x (B, C, *S), `done` being the share of the run that is done: error + kl cost + the discriminator's two terms."""
-    equivariant = bool(measure.equivariance) and _chance(draws) < measure.equivariance
+    equivariant = bool(measure.equivariance) and draws.chance("equivariance") < measure.equivariance
     if equivariant:
         mean, log_variance = autoencoder.moments(x)
         cost, (z, x) = kl(mean, log_variance), transformed(autoencoder, mean, x, draws)
@@ -51,11 +51,6 @@ def loss(autoencoder: Autoencoder, discriminator: nn.Module | None, x: Tensor, d
     against = verdict(discriminator, x_hat.float())
     share = measure.against * balance(error, against, autoencoder.last_layer) if done >= measure.start else 0 * error.detach().mean()
     return error + share * against + hinge(discriminator, x, x_hat.float())
-
-
-def _chance(draws: Draws) -> float:
-    """One number in [0, 1) for the whole batch."""
-    return float(Draws((*draws.key, "equivariance"), range(1), 1).rand())
 
 
 def transformed(autoencoder: Autoencoder, z: Tensor, x: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:

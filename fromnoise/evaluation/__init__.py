@@ -23,6 +23,6 @@ from .metrics.pictures import psnr, returned
 from .pairs import Pairs, score_pairs
 from .protocol import EvaluateSettings, Protocol, evaluate
 from .results import is_evaluated, last_step, measured_of, result_file, write_result
-from .score import score_pictures, score_points
+from .score import card_of, score_pictures, score_points, score_text
 from .speed import Comparison, Timed, count_calls, parse_samplers, time_sampling
 from .sweep import Sweep, parse_scales, parse_steps

@@ -23,7 +23,7 @@ from .objective import Made, seeded
 from .previews import Reconstructions
 from .settings import Part, Settings
 
-NONE_OF_IT = ("adapter", "conditions", "predict", "noise", "clock", "frame", "data_std", "source", "sample")
+NONE_OF_IT = ("adapter", "conditions", "predict", "noise", "clock", "frame", "data_std", "self_condition", "source", "sample")
 NO_DISTANCE = ("distance", "penalty", "equivariance", "discriminator")  # ... where the autoencoder has an error of its own
 Share = Annotated[float, Within(0, 1)]
 
