@@ -127,7 +127,7 @@ def wrapped(text: str, length: int) -> list[str]:
     pieces: list[str] = []
     for part in text.split(" "):
         longer = f"{pieces[-1]} {part}" if pieces else part
-        if pieces and len(longer.encode()) <= length:
+        if pieces and _size(longer) <= length:
             pieces[-1] = longer
         else:
             pieces.append(part)
@@ -136,20 +136,23 @@ def wrapped(text: str, length: int) -> list[str]:
 
 def _unique(pieces: Iterator[Line], length: int, root: Path) -> tuple[list[Line], list[str]]:
     """The lines that fit, each once; what is left out, in words. Raises Problem where none fits."""
-    found, long, again = dict[str, Line](), list[str](), 0
+    found, long, again, left_out = dict[str, Line](), list[str](), 0, list[str]()
     for line in pieces:
-        if len(line.text.encode()) > length:
+        if _size(line.text) > length:
             long.append(line.text)
         elif line.text in found:
             again += 1
         else:
             found[line.text] = line
+    longest = max(map(_size, long), default=0)
     if not found:
-        longest = max(len(text.encode()) for text in long)
         raise Problem(f"all {len(long):,} lines of {root} are longer than {length} bytes; set data.length={longest}, or data.wrap=true to break them at words")
-    shown = f" ({', '.join(text[:20] for text in long[:NAMED])}{', …' if len(long) > NAMED else ''})"
-    lines = [f"{len(long):,} lines longer than {length} bytes{shown}; data.wrap=true breaks them at words, data.length={max(map(_size, long))} fits all"] * bool(long)
-    return [*found.values()], lines + [f"{again:,} lines that occur again"] * bool(again)
+    if long:
+        shown = f"{', '.join(text[:20] for text in long[:NAMED])}{', …' if len(long) > NAMED else ''}"
+        left_out.append(f"{len(long):,} lines longer than {length} bytes ({shown}); data.wrap=true breaks them at words, data.length={longest} fits all")
+    if again:
+        left_out.append(f"{again:,} lines that occur again")
+    return [*found.values()], left_out
 
 
 def _size(text: str) -> int:
