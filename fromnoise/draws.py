@@ -50,6 +50,10 @@ class Draws:
         """Standard normal, (rows, *shape)."""
         return self._drawn(torch.randn, (self.total, *shape), device)
 
+    def chance(self, *what: int | str) -> float:
+        """One number in [0, 1) for the whole batch, however it is cut or shared: for something of it."""
+        return float(Draws((*self.key, *what), range(1), 1).rand())
+
     def randperm(self) -> Tensor:
         """A permutation of the whole batch, (rows,) of it."""
         return self._drawn(torch.randperm, self.total)

@@ -10,6 +10,7 @@ from torch import nn
 from fromnoise.conditions import Example, Label
 from fromnoise.config import Recipe
 from fromnoise.data import Tensors
+from fromnoise.data.files.lines import encoded
 from fromnoise.diffusion import Source
 from fromnoise.model import Model, build
 from fromnoise.networks import Network
@@ -212,6 +213,11 @@ def stand_in(like: str, split: str = "train") -> Tensors:
     generator = torch.Generator().manual_seed(len(like) + (split == "test"))
     if like in ("volumes", "clouds"):
         return Tensors(like, torch.rand(64, *((1, 8, 8, 8) if like == "volumes" else (3, 32)), generator=generator) * 2 - 1)
+    if like == "lines":
+        words = [["red", "green", "blue", "grey"], ["fox", "cat", "dog", "owl"]]
+        made = Tensors(like, encoded([f"{words[0][i % 4]} {words[1][i // 4 % 4]} {i}" for i in torch.randperm(640, generator=generator)[:64].tolist()], 12))
+        made.medium = "text"
+        return made
     channels = 1 if "mnist" in like else 3
     size = 16 if like == "pairs" else 8  # as large as the recipe's levels call for
     x = torch.randint(256, (64, channels, size, size), generator=generator, dtype=torch.uint8)

@@ -12,11 +12,13 @@ from ..networks.layers.axes import resized
 
 
 class Coded(NamedTuple):
-    """What an autoencoder makes of a batch in training: x_hat like x, z (B, C', *S'), and what z costs beside the error, (B,), in nats or as its paper says."""
+    """What an autoencoder makes of a batch in training: x_hat like x, z (B, C', *S'), what z costs beside the error, (B,), in nats or as its paper says,
+    and where the autoencoder is `scored` its own error, (B,)."""
 
     x_hat: Tensor
     z: Tensor
     cost: Tensor
+    error: Tensor | None = None
 
 
 class Autoencoder(nn.Module, ABC):
@@ -25,6 +27,7 @@ class Autoencoder(nn.Module, ABC):
     factor  places a side of x that are one of z;  latent  channels of z;  variational  whether z has a variance, which is kept near 1 at a cost
     bounded  whether what is decoded lies within [-1, 1], as probabilities do
     fixed  whether nothing of it is trained: a formula, which is a first stage by its own name;  released  whether it can decode alone
+    scored  whether it has an error of its own, the cross-entropy of what x can be, in place of a distance: x is then of bytes, which come back exactly or not
     """
 
     factor: int = 1
@@ -33,6 +36,7 @@ class Autoencoder(nn.Module, ABC):
     bounded: ClassVar[bool] = False
     fixed: ClassVar[bool] = False
     released: bool = False
+    scored: ClassVar[bool] = False
     last_layer: Tensor  # the decoder's last weight, by which an adversarial loss is balanced
 
     @classmethod

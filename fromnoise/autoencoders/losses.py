@@ -38,24 +38,19 @@ class Measure:
 
 def loss(autoencoder: Autoencoder, discriminator: nn.Module | None, x: Tensor, draws: Draws, measure: Measure, done: float = 0.0) -> Tensor:
     """(B,) of examples x (B, C, *S), `done` being the share of the run that is done: error + kl cost + the discriminator's two terms."""
-    equivariant = bool(measure.equivariance) and _chance(draws) < measure.equivariance
+    equivariant = bool(measure.equivariance) and draws.chance("equivariance") < measure.equivariance
     if equivariant:
         mean, log_variance = autoencoder.moments(x)
         cost, (z, x) = kl(mean, log_variance), transformed(autoencoder, mean, x, draws)
-        x_hat = autoencoder.decode(z, x.shape[2:])
+        x_hat, error = autoencoder.decode(z, x.shape[2:]), None
     else:
-        x_hat, _, cost = autoencoder(x, draws.of("latent"))
-    error = measure.error(x_hat.float(), x) + (measure.kl / x[0].numel() if autoencoder.variational else 1) * cost.float()
+        x_hat, _, cost, error = autoencoder(x, draws.of("latent"))
+    error = (measure.error(x_hat.float(), x) if error is None else error) + (measure.kl / x[0].numel() if autoencoder.variational else 1) * cost.float()
     if discriminator is None or not torch.is_grad_enabled():
         return error
     against = verdict(discriminator, x_hat.float())
     share = measure.against * balance(error, against, autoencoder.last_layer) if done >= measure.start else 0 * error.detach().mean()
     return error + share * against + hinge(discriminator, x, x_hat.float())
-
-
-def _chance(draws: Draws) -> float:
-    """One number in [0, 1) for the whole batch."""
-    return float(Draws((*draws.key, "equivariance"), range(1), 1).rand())
 
 
 def transformed(autoencoder: Autoencoder, z: Tensor, x: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:

@@ -59,9 +59,9 @@ class MeasureOptions:
             unused("--sweep-steps names them", steps=sampling.steps if self.sweep_steps else None)
         if "text" not in model.conditions:
             unused("it measures captions, and this run has none", clip_model=self.clip_model)
-        if len(model.shape) == 1:
-            unused("points are measured by where they lie, through no network", features=self.features)
-            unused("points are measured through no network", "give a smaller -n", quick=self.quick)
+        if lib.evaluation.card_of(model.shape, model.medium):
+            unused("these examples are measured as they are, through no network", features=self.features)
+            unused("these examples are measured through no network", "give a smaller -n", quick=self.quick)
 
     def protocol(self, own: Any, seed: int, device: str | None) -> "lib.evaluation.Protocol":
         """The protocol, `own` being the `evaluate` of the run's recipe."""

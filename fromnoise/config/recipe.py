@@ -17,7 +17,7 @@ PARTS = ("data", "adapter", "autoencoder", "network", "noise", "source", "sample
 MADE = ("shape", "medium", "classes", "image", "version", "id")  # what a run adds, so that sampling needs no data
 SEED = Annotated[int, Within(-(2**63), 2**64 - 1)]  # as torch takes them
 SIDE = Annotated[int, Within(1, 2**20)]  # channels, or pixels
-TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6, 10**6)], "seed": SEED, "train": dict, "evaluate": dict,
+TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6, 10**6)], "self_condition": bool, "seed": SEED, "train": dict, "evaluate": dict,
          "shape": list[SIDE], "medium": str, "classes": list[str], "image": list[SIDE], "version": int, "id": str}  # fmt: skip
 FIRST = ("identity", "run")  # autoencoders that are there already: nothing, and that of another run
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
@@ -38,7 +38,7 @@ class Recipe:
     """What a run is made from, every part as it is written in YAML: a name, and the settings that go with it.
 
     base, adapter     the run to begin with, and how its weights change;  data, autoencoder, network, conditions, noise, source  parts by name
-    predict, clock, frame, data_std  how the network is read as a denoiser (`Denoiser`);  train, sample, evaluate  settings of each;  seed
+    predict, clock, frame, data_std, self_condition  how the network is read as a denoiser (`Denoiser`);  train, sample, evaluate  settings of each;  seed
     shape, medium, classes, image, version, id   what a run adds: of its examples, so that sampling needs no data; and which run it is
     A part that is None was not named: it is the base's, or else the default (`with_defaults`).
     """
@@ -54,6 +54,7 @@ class Recipe:
     clock: Any = None
     frame: str | None = None
     data_std: float | None = None
+    self_condition: bool | None = None
     source: dict[str, Any] | None = None
     train: dict[str, Any] = field(default_factory=dict)
     sample: dict[str, Any] | None = None

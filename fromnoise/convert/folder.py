@@ -178,7 +178,7 @@ def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor])
     part = NETWORKS.get(str(node.get("name")))
     if part is None:
         raise Problem(f"diffusers has no counterpart of the network {node.get('name')}; exported can be {', '.join(NETWORKS)}")
-    for key, only in (("frame", "vp"), ("data_std", 1.0), ("clock", None)):
+    for key, only in (("frame", "vp"), ("data_std", 1.0), ("clock", None), ("self_condition", False)):
         if (value := config.get(key, only)) != only:
             what = f"the schedule's own {key}" if only is None else f"{key}={only}"
             raise Problem(f"diffusers' networks have {what}, this run has {key}={value}; train with that to export")

@@ -17,7 +17,7 @@ def _both(strong: Denoise, weak: Denoise):
     """What both denoisers predict; in one pass where they are one network under two contexts."""
     if not (isinstance(strong, Bound) and isinstance(weak, Bound) and strong.denoiser is weak.denoiser and _alike(strong.context, weak.context)):
         return lambda x, level: (strong(x, level), weak(x, level))
-    pair = Bound(strong.denoiser, strong.context and strong.context.cat(weak.context))
+    pair = Bound(strong.denoiser, strong.context and strong.context.cat(weak.context), strong.last)
 
     def one_pass(x: Tensor, level: Level):
         level = Level(level.alpha.repeat(2), level.sigma.repeat(2)) if level.alpha.ndim else level

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .. import samplers
+from ..diffusion import Last
 from ..errors import Usage
 from ..model import Model, Sampling, check_images, guided_denoiser, inference_mode
 from .interpolate import slerp
@@ -32,8 +33,8 @@ def invert(model: Model, x0: Tensor, sampling: Sampling | None = None, iteration
         raise Usage(f"each step of the inversion takes at least 1 iteration, not {iterations}")
     n = len(x0)
     check_images(model.shape, x0, n)
-    denoise = guided_denoiser(model, n, sampling, model.with_defaults(n, model.unconditional(**conditions)))
-    denoise = sampling.clip_x0(sampling.guide(denoise, range(n)) if sampling.guide else denoise)
+    denoise = guided_denoiser(model, n, sampling, model.with_defaults(n, model.unconditional(**conditions)), last := Last())
+    denoise = last.of(sampling.clip_x0(sampling.guide(denoise, range(n)) if sampling.guide else denoise))
     levels = model.sampling_schedule(sampling).levels(sampling.steps)
     with torch.no_grad():
         x = model.autoencoder.encode(x0.to(model.device, torch.float32))

@@ -19,10 +19,10 @@ from .features import (
 from .latents import LatentPage, latent_page, score_reconstructions
 from .likelihood import Likelihood, likelihood
 from .metrics.distances import distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
-from .metrics.pictures import psnr
+from .metrics.pictures import psnr, returned
 from .pairs import Pairs, score_pairs
 from .protocol import EvaluateSettings, Protocol, evaluate
 from .results import is_evaluated, last_step, measured_of, result_file, write_result
-from .score import score_pictures, score_points
+from .score import card_of, score_pictures, score_points, score_text
 from .speed import Comparison, Timed, count_calls, parse_samplers, time_sampling
 from .sweep import Sweep, parse_scales, parse_steps

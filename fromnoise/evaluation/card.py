@@ -51,12 +51,12 @@ class Row:
     floor: float | None = None
     error: float | None = None  # a standard deviation, where the metric has one
     floor_error: float | None = None
-    better: Literal["lower", "higher"] = "lower"
+    better: Literal["lower", "higher", "near"] = "lower"  # near: to that of real examples
 
     @property
     def ratio(self) -> float | None:
-        """value / floor of a distance, 1 for a perfect model; None for shares, and where the floor is lost in its own error."""
-        if self.better == "higher" or self.floor is None or self.floor <= (self.floor_error or 0):
+        """value / floor of a distance, 1 for a perfect model; None for what is no distance, and where the floor is lost in its own error."""
+        if self.better != "lower" or self.floor is None or self.floor <= (self.floor_error or 0):
             return None
         return self.value / self.floor
 
@@ -91,7 +91,7 @@ class Card(Table):
     def cells(self) -> Cells:
         rows = []
         for row in self.rows:
-            arrow, ratio = {"lower": "↓", "higher": "↑"}[row.better], "" if row.ratio is None else f"{row.ratio:.2f}"
+            arrow, ratio = {"lower": "↓", "higher": "↑", "near": "≈"}[row.better], "" if row.ratio is None else f"{row.ratio:.2f}"
             rows.append((f"{row.metric} {arrow}", figure(row.value, row.error), figure(row.floor, row.floor_error), ratio))
         caption = "\n".join([self.protocol, *(f"Note: {note}" for note in self.notes)])
         return self.title, caption, ("metric", "samples", "real data", "ratio"), rows

@@ -17,13 +17,14 @@ from ..model import Autoencoding
 from .card import Card, Cells, Table
 from .examples import spread
 from .features import load_features
-from .metrics.pictures import psnr
+from .metrics.pictures import psnr, returned
 from .protocol import Protocol
 from .score import check_counts, score_pictures
 
 AT_ONCE = 32  # examples through the autoencoder
 DEAD = 0.01  # of the mean spread of channels: below, one carries next to nothing
 BLUR, NOISY, UNEVEN = 22.0, 0.15, 8.0  # dB; share of variance; dB: from which on each is named as what holds diffusion back
+EXACT = 0.99  # of bytes: below, ...
 BINS = 16  # of a spectrum, at most
 
 
@@ -32,6 +33,7 @@ class LatentPage(Table):
     """What was found of n held-out examples.
 
     psnr, ssim  of reconstructions from the latents' means (dB; 1 at best, None for what is no picture)
+    exact       the share of values, and of whole examples, that come back exactly, where they are bytes of which the autoencoder names one each; else None
     turned      PSNR in dB of what shrunken and turned latents are decoded to, against the examples shrunken and turned; None for latents without sides
     mean, std   of each channel of the latents;  noise  the share of each channel's variance that is sampling noise, None where nothing is drawn
     spectrum    share of the latents' power by frequency, from 0 to the highest, its mean over channels;  pixels  the same of the examples
@@ -49,6 +51,12 @@ class LatentPage(Table):
     spectrum: tuple[float, ...]
     pixels: tuple[float, ...]
     values: tuple[int, int]
+    exact: tuple[float, float] | None = None
+
+    @property
+    def kept(self) -> str:
+        """What reconstructions keep, in a word."""
+        return f"{self.psnr:.1f} dB" if self.exact is None else f"{self.exact[0]:.2%} of bytes exact"
 
     @property
     def dead(self) -> list[int]:
@@ -62,7 +70,8 @@ class LatentPage(Table):
         noise = sum(self.noise) / len(self.noise) if self.noise else 0.0
         found = {
             f"{len(self.dead)} of {len(self.std)} channels carry nothing: train longer, or take fewer (autoencoder.latent), or less train.kl": bool(self.dead),
-            f"reconstructions ({self.psnr:.1f} dB): samples can be no sharper; train longer, take more latent channels or a smaller factor": self.psnr < BLUR,
+            f"reconstructions ({self.kept}): samples can be no sharper; train longer, take more latent channels or a smaller factor":
+                self.psnr < BLUR if self.exact is None else self.exact[0] < EXACT,
             f"sampling noise, {noise:.0%} of the latents' variance, which no denoiser can predict: less train.kl": noise > NOISY,
             f"latents that are not smooth ({self.turned or 0:.1f} dB turned and shrunken, {self.psnr:.1f} as they are): train.equivariance=0.25":
                 self.turned is not None and self.psnr - self.turned > UNEVEN,
@@ -70,12 +79,15 @@ class LatentPage(Table):
         return next((words for words, holds in found.items() if holds), "the diffusion model: the latents keep what matters, and are smooth")
 
     def cells(self) -> Cells:
-        rows: list[Any] = [("PSNR of reconstructions", f"{self.psnr:.2f} dB")]
+        rows: list[Any] = [("PSNR of reconstructions", f"{self.psnr:.2f} dB")] if self.exact is None else []
+        if self.exact is not None:
+            rows += [("bytes that come back exactly", f"{self.exact[0]:.3%}"), ("whole examples that do", f"{self.exact[1]:.2%}")]
         if self.ssim is not None:
             rows.append(("SSIM", f"{self.ssim:.4f}"))
         if self.turned is not None:
             rows.append(("PSNR from turned, shrunken latents", f"{self.turned:.2f} dB"))
-        rows.append(("values of an example, of its latent", f"{self.values[0]:,}, {self.values[1]:,} ({self.values[0] / self.values[1]:.3g} times fewer)"))
+        few, many = sorted(self.values)
+        rows.append(("values of an example, of its latent", f"{self.values[0]:,}, {self.values[1]:,} ({many / few:.3g} times {'fewer' if few == self.values[1] else 'more'})"))
         rows.append(("channels that carry nothing", str(len(self.dead))))
         rows.append(None)
         noise = self.noise or [None] * len(self.mean)
@@ -96,12 +108,14 @@ def latent_page(model: Autoencoding, data: Dataset, n: int = 1000, progress: Cal
         x = data.get(rows)["x"].to(model.device)
         mean, log_variance = stage.moments(x)
         x_hat = stage.decode(mean, x.shape[2:]).clamp(-1, 1)
-        found = {"psnr": psnr(x, x_hat), "mean": mean, "pixels": spectrum(x)}
+        found = {"psnr": psnr(x, x_hat), "mean": mean, "pixels": spectrum(x)} | ({"exact": returned(x, x_hat)} if stage.scored else {})
         if x.ndim == 4:
             found["ssim"] = 1 - ssim(x_hat, x)
         if log_variance is not None:
             found["variance"] = log_variance.exp()
-        if mean.ndim > 2:
+        if mean.ndim > 2 and stage.scored:
+            found["spectrum"] = spectrum(mean)
+        elif mean.ndim > 2:
             z, turned = transformed(stage, mean, x, Draws(("page", i), range(len(x)), len(x)))
             found |= {"turned": psnr(turned, stage.decode(z, turned.shape[2:]).clamp(-1, 1)), "spectrum": spectrum(mean)}
         for key, value in found.items():
@@ -119,10 +133,11 @@ def latent_page(model: Autoencoding, data: Dataset, n: int = 1000, progress: Cal
     def averaged(key: str) -> float | None:
         return float(whole[key].mean()) if key in whole else None
 
-    values = x[0].numel(), whole["mean"][0].numel()
+    values, exact = (x[0].numel(), whole["mean"][0].numel()), whole.get("exact")
+    kept = None if exact is None else (float(exact.mean()), float((exact == 1).double().mean()))
     return LatentPage(f"Latents of {n:,} held-out examples of {data.name}", n, float(whole["psnr"].mean()), averaged("ssim"), averaged("turned"),
                       listed(mean.mean(0)), listed(total.sqrt()), None if noise is None else listed(noise / total.clamp(min=1e-12)),
-                      listed(whole["spectrum"].mean(0) if "spectrum" in whole else None), listed(whole["pixels"].mean(0)), values)  # fmt: skip
+                      listed(whole["spectrum"].mean(0) if "spectrum" in whole else None), listed(whole["pixels"].mean(0)), values, kept)  # fmt: skip
 
 
 def score_reconstructions(model: Autoencoding, train: Dataset, test: Dataset, protocol: Protocol) -> Card:

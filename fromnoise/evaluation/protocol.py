@@ -15,7 +15,7 @@ from .card import Card
 from .examples import check_data, example_conditions, spread
 from .features import QUICK, ClipScore, FeatureNet, load_features
 from .metrics.scenes import JUDGES
-from .score import check_counts, proportional, score_pictures, score_points, with_captions, with_clip
+from .score import card_of, check_counts, proportional, score_pictures, with_captions, with_clip
 from .speed import Comparison, Timed, count_calls, time_sampling
 from .sweep import Sweep, guided_by, ways
 
@@ -81,7 +81,7 @@ def evaluate(
         check_data(model, data)
     if protocol.clip and ("text" not in model.conditions or not test.text):
         raise Usage("a CLIP score is of pictures and their captions; this run has none, so leave --clip-model out")
-    if len(model.shape) > 1:
+    if not card_of(model.shape, test.medium):
         check_counts(protocol.n, test)
     n, measure = protocol.n, measuring(model, train, test, protocol)
     given = example_conditions(model, test, n)
@@ -107,8 +107,8 @@ def evaluate(
 
 def measuring(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -> Callable[[Tensor, Mapping[str, Any]], Card]:
     """(samples, their conditions) -> Card; networks, and the figures of real captions, are made once."""
-    if len(train.shape) == 1:
-        return lambda samples, conditions: score_points(samples, train, test, protocol.seed)
+    if card := card_of(train.shape, test.medium):
+        return lambda samples, conditions: card(samples, train, test, protocol.seed)
     net = load_features(protocol.features, train, test, model.device)
     judge, clip, few = JUDGES.get(test.name) if "text" in model.conditions else None, protocol.clip, min(protocol.n, len(test))
     real = test.get(spread(few, len(test))) if judge or clip else {}

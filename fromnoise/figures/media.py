@@ -12,7 +12,7 @@ from ..config import Recipe
 from ..errors import Usage
 from ..files import replacing
 from ..registry import lookup
-from . import picture, solids, space
+from . import picture, solids, space, text
 from .picture import NOTHING, pictures, sheet, stem, to_uint8, write
 
 NONE = Recipe()
@@ -25,6 +25,7 @@ class Medium:
     tiles     (x (N, C, *S), scale or 0) -> opaque pictures of one size
     endings   under which samples are written beside pictures and archives, the first that of single files in a folder, by
     writer    (x (N, C, *S), path, the recipe of their run)
+    likeness  (x, x_hat) -> a word for each, of how near a reconstruction is
     differs   whether the difference of two examples can be looked at like one
     kept      the ending under which a run keeps samples beside their grid, for its report, and
     player    (that file) -> its HTML
@@ -38,6 +39,7 @@ class Medium:
     kept: str = ""
     player: Callable[[Path], str] | None = None
     printed: Callable[[Tensor, Recipe], list[str]] | None = None
+    likeness: Callable[[Tensor, Tensor], list[str]] = picture.decibels
 
 
 MEDIA: dict[str, Medium] = {
@@ -46,6 +48,7 @@ MEDIA: dict[str, Medium] = {
     "pictures": Medium(picture.enlarged),
     "videos": Medium(picture.frames),
     "clouds": Medium(space.clouds, (".ply",), solids.shapes, differs=False),
+    "text": Medium(text.tiles, (".txt",), text.write, False, ".txt", text.player, text.printed, text.likeness),
     "volumes": Medium(space.volumes, (".obj", ".glb", ".stl", ".ply"), solids.shapes, differs=False),
 }
 USUAL = {1: "points", 2: "signals", 3: "pictures", 4: "videos"}  # by the length of (C, *S), where the data does not say

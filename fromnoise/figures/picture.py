@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..errors import Usage
+from ..evaluation import psnr
 from ..files import replacing, vacant
 
 EDGE = 64  # pixels: tiles smaller than this are enlarged, so that an 8 x 8 digit can be seen
@@ -110,6 +111,11 @@ def sheet(tiles: Sequence[Image.Image], columns: int | None = None, pad: int = 2
     for i, tile in enumerate(tiles):
         canvas.paste(tile, (pad + i % columns * (width + pad), pad + i // columns * (height + pad)))
     return canvas
+
+
+def decibels(x: Tensor, x_hat: Tensor) -> list[str]:
+    """The PSNR of each reconstruction in dB."""
+    return [f"{value:.1f} dB" for value in psnr(x, x_hat).tolist()]
 
 
 def stem(i: int, labels: Any = None) -> str:

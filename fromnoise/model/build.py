@@ -21,7 +21,7 @@ from .first_stage import first_stage, fixed_stage, is_fixed
 from .model import Model
 from .sampling import Sampling, schedule
 
-INHERITED = ("autoencoder", "network", "predict", "noise", "clock", "frame", "data_std", "source", "sample")
+INHERITED = ("autoencoder", "network", "predict", "noise", "clock", "frame", "data_std", "self_condition", "source", "sample")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def build(recipe: Recipe, example: Example, base: Base | None = None, copies: in
     keys = [condition.key for condition in conditions]
     if len(set(keys)) < len(keys):
         raise Usage(f"two conditions are called {max(keys, key=keys.count)}; each needs a key of its own")
-    settings = planned(node, [condition.plan(kind, example) for condition in conditions])
+    plans = [condition.plan(kind, example) for condition in conditions]
+    settings = planned(node, [*plans, *([self_conditioned(kind, example)] if recipe.self_condition else [])])
     network = held(lambda: make(NETWORKS, settings, "network", **kind.fitting(example.diffused)), copies)
     if base:
         fill(network, base, "denoiser.network.")
@@ -55,7 +56,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None, copies: in
         condition.init_layers(network, example)
     clock = recipe.clock if recipe.clock is not None else noise
     clock = schedule(clock) if isinstance(clock, Mapping) else clock
-    shared = {"predict": recipe.predict, "frame": recipe.frame, "data_std": recipe.data_std}
+    shared = {"predict": recipe.predict, "frame": recipe.frame, "data_std": recipe.data_std, "self_condition": bool(recipe.self_condition)}
     denoiser = call(Denoiser, shared, "the recipe", None, network=network, clock=clock)
     source = make(SOURCES, recipe.source, "source", kind=Source)
     model = Model(denoiser, noise, example.shape, conditions, source, Sampling.of(recipe.sample or {}), example.classes, autoencoder)
@@ -145,6 +146,13 @@ def planned(node: Mapping[str, Any], plans: Sequence[Mapping[str, Any]]) -> dict
         if node.get(key) and key not in called:
             raise Usage(f"network: {key} is {node[key]}, but no condition calls for it; leave it out, or add a condition")
     return {**node, **called}
+
+
+def self_conditioned(kind: type[Network], example: Example) -> dict[str, Any]:
+    """The settings of a network that sees its last estimate beside x; raises Usage where it has no place for it."""
+    if "concat" not in kind.ways:
+        raise Usage(f"self_condition: {kind.__name__} takes nothing beside x; leave it out, or choose another network")
+    return {"concat": example.diffused[0]}
 
 
 def fill(module: nn.Module, base: Base, prefix: str = "") -> None:

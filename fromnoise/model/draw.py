@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..diffusion import Bound, Denoise, Seeded, guided, inpainted
+from ..diffusion import Bound, Denoise, Last, Seeded, guided, inpainted
 from ..errors import Problem, Usage, nearest
 from ..samplers import stepper
 from .sampling import Sampling
@@ -47,14 +47,14 @@ def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]
 
 def trajectory(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Steps:
     """(x, x0) after every step of n samples on their way from noise to data, each (n, C, *S)."""
-    numbers = range(sampling.first, sampling.first + n)
+    numbers, last = range(sampling.first, sampling.first + n), Last()
     with _evaluating(model, sampling.weak):
-        denoise = guided_denoiser(model, n, sampling, conditions)
+        denoise = guided_denoiser(model, n, sampling, conditions, last)
     denoise = sampling.clip_x0(sampling.guide(denoise, numbers) if sampling.guide else denoise)
     for key, value in conditions.items():
         given = None if value is None else model.conditions[key].known(value)
         denoise = inpainted(denoise, *in_latents(model, given[0], 1 - given[1])) if given else denoise
-    schedule = model.sampling_schedule(sampling)
+    denoise, schedule = last.of(denoise), model.sampling_schedule(sampling)
     levels, x = schedule.levels(sampling.steps), model.start(n, sampling.seed, sampling.first, schedule)
     if sampling.start is not None:
         x = sampling.start.to(x).expand_as(x)
@@ -81,15 +81,16 @@ def _finite(walk: Steps, model: Any, sampling: Sampling) -> Steps:
         raise NotFinite(f"the samples are not finite after {sampling.steps} steps of {getattr(sampling.sampler, '__name__', sampling.sampler)}; {cause}")
 
 
-def guided_denoiser(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]) -> Denoise:
-    """The denoiser of n samples under conditions, guided away from no conditions, from negative ones, or from another model."""
+def guided_denoiser(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any], last: Last | None = None) -> Denoise:
+    """The denoiser of n samples under conditions, guided away from no conditions, from negative ones, or from another model; all of them see the `last`
+    estimate where they are self-conditioned, and none where there is no walk that has one."""
     if sampling.guidance == 1 and (sampling.negative or sampling.weak is not None):
         raise Usage("guidance leads away from what is negative, or from a weaker model, and at 1 there is none; set it above 1")
     controls = [key for key, condition in model.conditions.items() if not condition.guidable]
     for key in sampling.control:
         if key not in controls:
             raise Usage(f"this model has no control {key!r}" + (nearest(key, controls) if controls else ""))
-    strong = Bound(model.denoiser, model.context(n, conditions).weight_controls(sampling.control))
+    strong = Bound(model.denoiser, model.context(n, conditions).weight_controls(sampling.control), last)
     if sampling.guidance == 1:
         return strong
     weak, kept = sampling.weak, {key: conditions.get(key) for key in controls} | dict(sampling.negative or {})
@@ -101,7 +102,7 @@ def guided_denoiser(model: Any, n: int, sampling: Sampling, conditions: Mapping[
         kept = {key: value for key, value in conditions.items() if key in weak.conditions}
     other = model if weak is None else weak
     context = other.context(n, kept).weight_controls(sampling.control)
-    return guided(strong, Bound(other.denoiser, context), sampling.guidance, sampling.low, sampling.high, sampling.rescale)
+    return guided(strong, Bound(other.denoiser, context, last), sampling.guidance, sampling.low, sampling.high, sampling.rescale)
 
 
 def in_latents(model: Any, known: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

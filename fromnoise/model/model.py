@@ -81,7 +81,20 @@ class Model(nn.Module):
         with self.denoiser.precision(batch["x"].device):
             for condition in self.conditions.values():
                 context = context.merged(condition.train_context(condition.read(batch, draws), draws))
+        if self.denoiser.self_condition:
+            eps = torch.randn_like(batch["z"]) if eps is None else eps
+            context = self._seeing(context, level.mix(batch["z"], eps), level, draws)
         return loss(self.denoiser, batch["z"], level, context, eps, weight, **measure)
+
+    def _seeing(self, context: Context, x: Tensor, level: Level, draws: Draws) -> Context:
+        """The context with the network's own first estimate of x0, of which it learns nothing; in training in half of the batches, else with none (Chen et al.
+        2022, algorithm 1)."""
+        none = self.denoiser.seeing(context, x)
+        if self.training and draws.chance("self-condition") < 0.5:
+            return none
+        with torch.no_grad():
+            x0, _ = self.denoiser(x, level, none)
+        return self.denoiser.seeing(context, x, x0)
 
     @torch.no_grad()
     def latents(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Mapping[str, Any]:

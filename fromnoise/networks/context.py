@@ -74,6 +74,10 @@ class Context:
             concat=_beside(self.concat, other.concat), residuals=_sums(self.residuals, other.residuals), hints={**self.hints, **other.hints},
         )  # fmt: skip
 
+    def with_estimate(self, x0: Tensor) -> "Context":
+        """The context with an estimate of the clean x, like that (B, C, *S), before the channels beside x."""
+        return replace(self, concat=_beside(x0, self.concat))
+
     def weight_controls(self, control: Mapping[str, Sequence[float]]) -> "Context":
         """The context with the weights of its hints set by {key: [weight] or [weight, low, high]}; a weight of 0 leaves a hint out."""
         given = {key: [*control.get(key, [1.0]), 0.0, math.inf][:3] for key in self.hints}

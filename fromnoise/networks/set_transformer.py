@@ -47,18 +47,18 @@ class SetTransformer(Network):
     induced              learned points of each block, through which the others see one another
     """
 
-    ways = {"adaln": {}}
+    ways = {"adaln": {}, "concat": {}}
 
     def __init__(
         self, channels: int = 3, width: int = 256, depth: Depth = 8, heads: int = 4, induced: Annotated[int, Within(1, 4096)] = 32,
-        ratio: float = 4.0, time: Kind = "sinusoidal",
+        ratio: float = 4.0, time: Kind = "sinusoidal", concat: int = 0,
     ):  # fmt: skip
         super().__init__()
         at_least(1, "set_transformer", width=width, depth=depth, heads=heads, induced=induced)
-        at_least(0, "set_transformer", ratio=ratio)
-        self.dim = width
+        at_least(0, "set_transformer", ratio=ratio, concat=concat)
+        self.dim, self.concat = width, concat
         self.time_embedding = TimeEmbedding(width, 256, time)
-        self.proj_in = linear(channels, width)
+        self.proj_in = linear(channels + concat, width)
         self.blocks = nn.ModuleList(InducedBlock(width, heads, induced, ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width, 1e-6, elementwise_affine=False)
         self.modulation = zero(nn.Linear(width, 2 * width))
@@ -72,8 +72,8 @@ class SetTransformer(Network):
         return {"channels": shape[0]}
 
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:
-        emb = self.embedding(t, self.accepted(context))
-        h = self.proj_in(x.mT)
+        context = self.accepted(context)
+        emb, h = self.embedding(t, context), self.proj_in(context.beside(x).mT)
         for block in self.blocks:
             h = block(h, emb)
         shift, scale = self.modulation(F.silu(emb))[:, None].chunk(2, -1)

@@ -49,16 +49,21 @@ class Denoising:
     """The objective of a diffusion run."""
 
     Settings: ClassVar[type] = TrainSettings
-    passes: ClassVar[int] = len(TIMES)  # of a held-out example through the network
     previews: ClassVar[type] = Samples
     model: Model
     settings: TrainSettings
     accelerator: Accelerator
 
+    @property
+    def passes(self) -> int:
+        """How often a held-out example goes through the network."""
+        return len(TIMES) * (1 + self.model.denoiser.self_condition)
+
     def flop(self) -> float:
         """Floating-point operations of one example going forward."""
         network, *branches = self.model.networks()
-        return flop(network, self.model.latent_shape, branches, self.model.context(1, self.model.with_defaults(1, {})))
+        context, x = self.model.context(1, self.model.with_defaults(1, {})), torch.zeros(1, *self.model.latent_shape, device=self.model.device)
+        return flop(network, self.model.latent_shape, branches, self.model.denoiser.seeing(context, x))
 
     def draw(self, rows: int) -> None:
         """A step of drawing so many samples."""

@@ -33,7 +33,7 @@ class Samples:
             return
         trained, test = stage.trained().to(self.model.device), monitor.parts.test
         page = latent_page(trained, test, FEW)
-        said = f"latents {self.model.latent_shape} of {stage.title}: {page.psnr:.1f} dB; what holds diffusion back first: {page.bottleneck}"
+        said = f"latents {self.model.latent_shape} of {stage.title}: {page.kept}; what holds diffusion back first: {page.bottleneck}"
         monitor.console.print(said, soft_wrap=True)
         figures.write(figures.latents(trained, test, page), monitor.run.path / "samples" / "latents.png")
 

@@ -16,14 +16,15 @@ from ..data import Dataset
 from ..diffusion import DISTANCES
 from ..draws import Draws
 from ..errors import Usage
-from ..evaluation import psnr
+from ..evaluation import psnr, returned
 from ..model import Autoencoding, build_autoencoder, is_fixed
 from .flop import counted
 from .objective import Made, seeded
 from .previews import Reconstructions
 from .settings import Part, Settings
 
-NONE_OF_IT = ("adapter", "conditions", "predict", "noise", "clock", "frame", "data_std", "source", "sample")
+NONE_OF_IT = ("adapter", "conditions", "predict", "noise", "clock", "frame", "data_std", "self_condition", "source", "sample")
+NO_DISTANCE = ("distance", "penalty", "equivariance", "discriminator")  # ... where the autoencoder has an error of its own
 Share = Annotated[float, Within(0, 1)]
 
 
@@ -95,6 +96,8 @@ class Reconstruction:
             model = build_autoencoder(recipe, make and make(data.shape[0], len(data.shape) - 1))
         if settings.named("distance") is bce and not model.autoencoder.bounded:
             raise Usage(f"train.distance=bce is of probabilities, and {recipe.autoencoder['name']} decodes to any number; choose mse or l1, or conv_vae or mlp_vae")
+        if model.autoencoder.scored and (said := [key for key in NO_DISTANCE if key in recipe.train]):
+            raise Usage(f"train.{said[0]} would do nothing: {recipe.autoencoder['name']} learns by the cross-entropy of every byte; leave it out")
         return Made(recipe, model, data, test)
 
     def drawn(self, batch: Mapping[str, Any], draws: Draws, done: float) -> dict[str, Any]:
@@ -106,9 +109,11 @@ class Reconstruction:
         return trained(batch, draws, self.settings.measure, float(batch["_done"][0]))
 
     def held_out(self, batch: Mapping[str, Any], seed: int, most: int) -> tuple[float, dict[str, Any]]:
-        """The loss of examples that are never trained on without the discriminator's terms, `most` at a time; and their PSNR in dB."""
+        """The loss of examples that are never trained on without the discriminator's terms, `most` at a time; and their PSNR in dB, or the share of them that
+        comes back exactly, value by value."""
         x, draws = batch["x"], Draws.fixed(len(batch["x"]), seed)
         parts, plain = [slice(i, i + most) for i in range(0, len(x), most)], Measure(self.settings.error, self.settings.kl)
         value = torch.cat([self.model({"x": x[part]}, draws.part(part), plain) for part in parts]).mean()
-        quality = torch.cat([psnr(self.model.reconstruct(x[part]), x[part]) for part in parts]).mean()
-        return float(value), {"psnr": round(float(quality), 3)}
+        name, near, digits = ("exact", returned, 5) if self.model.autoencoder.scored else ("psnr", psnr, 3)
+        quality = torch.cat([near(x[part], self.model.reconstruct(x[part])) for part in parts]).mean()
+        return float(value), {name: round(float(quality), digits)}

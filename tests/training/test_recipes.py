@@ -21,6 +21,8 @@ def alike(node: dict) -> dict:
         return node | {key: alike(node[key]) for key in ("x", "source")}
     if node["name"] == "meshes":
         return {"name": "tests.parts:stand_in", "like": "clouds" if "points" in node else "volumes"}
+    if node["name"] == "lines":
+        return {"name": "tests.parts:stand_in", "like": "lines"}
     flip = {"flip": node["flip"]} if "flip" in node else {}
     return ({"name": node["name"]} if node["name"] in HERE else {"name": "tests.parts:stand_in", "like": node["name"]}) | flip
 

@@ -74,6 +74,16 @@ def _by_last(known: Mapping[str, str]) -> dict[str, str]:
     return {last: file for name, file in known.items() if counts[last := os.path.basename(name)] == 1}
 
 
+def captions(path: Path) -> Iterator[str]:
+    """All texts of a file of metadata, in its order, whatever pictures they are of; raises Problem where a row has none that is one."""
+    for where, row in _rows(path):
+        text = next((row[name] for name in COLUMNS["text"] if row.get(name) is not None), None)
+        for one in text if isinstance(text, list) else [text]:
+            if not isinstance(one, str):
+                raise Problem(f"{where}: {'no text; every row needs one' if one is None else f'a caption is words in quotes, not {str(one)[:40]}'}")
+            yield one
+
+
 def column(rows: Sequence[Row], key: str) -> list[Any] | None:
     """The values of one column, or None where no row has it. Raises Problem where only some have, or a text is none."""
     values = [row[key] for _, _, row in rows]

@@ -16,6 +16,12 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
     return (10 * (4 / (a - b).double().square().flatten(1).mean(1)).log10()).clamp(max=MOST)
 
 
+def returned(a: Tensor, b: Tensor) -> Tensor:
+    """The share of values of examples (n, C, *S) in [-1, 1] that are the same of 256 levels, (n,)."""
+    levels = [x.clamp(-1, 1).add(1).mul(127.5).round() for x in (a, b)]
+    return (levels[0] == levels[1]).double().flatten(1).mean(1)
+
+
 def edge_overlap(a: Tensor, b: Tensor, tolerance: int = TOLERANCE) -> Tensor:
     """Intersection over union of two edge maps (B, 1, *S), an edge where they are above 0; (B,).
 
