@@ -6,6 +6,7 @@ from .dataset import Between, Dataset, Tensors, in_classes
 from .feed import feed
 from .files.folder import Folder, Pairs
 from .files.meshes import Meshes
+from .files.sounds import Sounds
 from .plan import Plan
 from .sets.arrays import npz
 from .sets.cifar import cifar10
@@ -16,5 +17,5 @@ from .sets.toys import checkerboard, digits, mnist_5k, moons, pinwheel, swiss_ro
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits, "mnist_5k": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10, "folder": Folder, "pairs": Pairs,
     "npz": npz, "between": Between, "moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "pinwheel": pinwheel, "shapes": shapes,
-    "shapes_text": shapes_text, "meshes": Meshes,
+    "shapes_text": shapes_text, "meshes": Meshes, "sound": Sounds,
 }  # fmt: skip
