@@ -233,7 +233,7 @@ class Seen(Wrapped):
     def __init__(self, base: Dataset, see: Callable[[Tensor], Tensor]):
         super().__init__(base)
         self.see = see
-        self.shape, self.name = tuple(self.get(torch.zeros(1, dtype=torch.int64))["x"].shape[1:]), f"{base.name}, as {base.seen_as}"
+        self.shape, self.name, self.seen = tuple(see(torch.zeros(1, *base.shape)).shape[1:]), f"{base.name} {base.seen_as}", None
 
     def take(self, indices: Tensor) -> dict[str, Any]:
         batch = self.base.take(indices)

@@ -185,7 +185,7 @@ def test_judges_see_log_mel_spectrograms(tmp_path):
     data = sound(tmp_path)
     seen = Seen(data, data.seen)
     (x,) = seen.get(torch.tensor([0]))["x"][:, 0]
-    assert seen.shape == (1, 64, 32) and seen.name == "sound, as log-mel spectrograms of 64 bands" and x.min() >= -1 and x.max() <= 1
+    assert seen.shape == (1, 64, 32) and seen.name == "sound log-mel" and x.min() >= -1 and x.max() <= 1
     middles = hertz(torch.linspace(0, float(mel(torch.tensor(RATE / 2.0))), 66)[1:-1])
     nearest = int((mel(middles) - mel(torch.tensor(1000.0))).abs().argmin())
     assert x[:, 5:25].argmax(0).eq(nearest).all()
