@@ -64,6 +64,7 @@ class Sounds(Wrapped):
         lines += [f"{len(broken):,} sounds cannot be read and are skipped ({named(broken)})"] if broken else []
         x = np.stack([found[name][0] for name in chosen.files])
         base = Tensors("sound", x, chosen.label if labels else None, chosen.text, chosen.classes if labels else ())
+        base.medium = "sound"
         base.left_out, base.seen, base.seen_as = (*whole.left_out, *lines), partial(spectrogram, rate), "log-mel"
         super().__init__(base)
 
