@@ -212,6 +212,10 @@ def stand_in(like: str, split: str = "train") -> Tensors:
     generator = torch.Generator().manual_seed(len(like) + (split == "test"))
     if like in ("volumes", "clouds"):
         return Tensors(like, torch.rand(64, *((1, 8, 8, 8) if like == "volumes" else (3, 32)), generator=generator) * 2 - 1)
+    if like == "sound":
+        made = Tensors(like, torch.rand(64, 1, 2000, generator=generator) - 0.5, torch.arange(64) % 10, classes=tuple("0123456789"))
+        made.medium = "sound"
+        return made
     channels = 1 if "mnist" in like else 3
     size = 16 if like == "pairs" else 8  # as large as the recipe's levels call for
     x = torch.randint(256, (64, channels, size, size), generator=generator, dtype=torch.uint8)
