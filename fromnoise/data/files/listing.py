@@ -107,6 +107,12 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
     return listing if listing.label is not None else _by_folder(listing, depth, kind)
 
 
+def holds(path: str | Path, kind: Kind) -> int:
+    """How many files of a kind are below a folder; 0 where there is none."""
+    root = Path(path).expanduser()
+    return len(_walk(root, kind=kind).files) if root.is_dir() else 0
+
+
 def _line(count: int, what: str, names: Iterable[str] = ()) -> list[str]:
     """What is left out, in words, where there is some; with the first few names."""
     names = list(names)
