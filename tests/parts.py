@@ -218,6 +218,10 @@ def stand_in(like: str, split: str = "train") -> Tensors:
         made = Tensors(like, encoded([f"{words[0][i % 4]} {words[1][i // 4 % 4]} {i}" for i in torch.randperm(640, generator=generator)[:64].tolist()], 12))
         made.medium = "text"
         return made
+    if like == "sound":
+        made = Tensors(like, torch.rand(64, 1, 2000, generator=generator) - 0.5, torch.arange(64) % 10, classes=tuple("0123456789"))
+        made.medium = "sound"
+        return made
     channels = 1 if "mnist" in like else 3
     size = 16 if like == "pairs" else 8  # as large as the recipe's levels call for
     x = torch.randint(256, (64, channels, size, size), generator=generator, dtype=torch.uint8)

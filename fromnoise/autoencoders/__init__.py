@@ -8,6 +8,7 @@ from .discriminator import DISCRIMINATORS
 from .encoder_decoder import EncoderDecoder
 from .kl import KL
 from .losses import Measure, bce, loss
+from .mel import Mel
 from .mlp_vae import MLPVAE
 from .tiling import Tiled
 from .tiny import Tiny
@@ -16,5 +17,5 @@ from .vq import VQ
 
 AUTOENCODERS: dict[str, type[Autoencoder]] = {
     "identity": Identity, "conv_ae": ConvAE, "mlp_vae": MLPVAE, "conv_vae": ConvVAE, "kl": KL, "tiny": Tiny, "vq": VQ,
-    "tokens": Tokens, "bits": Bits,
+    "tokens": Tokens, "bits": Bits, "mel": Mel,
 }  # fmt: skip

@@ -7,6 +7,7 @@ from .feed import feed
 from .files.folder import Folder, Pairs
 from .files.lines import lines
 from .files.meshes import Meshes
+from .files.sounds import Sounds
 from .plan import Plan
 from .sets.arrays import npz
 from .sets.cifar import cifar10
@@ -17,5 +18,5 @@ from .sets.toys import checkerboard, digits, mnist_5k, moons, pinwheel, swiss_ro
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits, "mnist_5k": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10, "folder": Folder, "pairs": Pairs,
     "npz": npz, "between": Between, "moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "pinwheel": pinwheel, "shapes": shapes,
-    "shapes_text": shapes_text, "meshes": Meshes, "lines": lines,
+    "shapes_text": shapes_text, "meshes": Meshes, "lines": lines, "sound": Sounds,
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """What every dataset is: examples by index, as a dict of x and what is known about it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Any, final
 
@@ -55,6 +55,8 @@ class Dataset(ABC):
     medium: str | None = None  # how its examples are shown and written, a name of figures.MEDIA, where their shape does not say
     folder: str = ""  # the one that all examples lie in, where they have no labels and there is one
     left_out: Sequence[str] = ()  # what lies beside the examples and is not used, in words
+    seen: Callable[[Tensor], Tensor] | None = None  # what judges see of examples (B, C, *S): pictures (B, C', H, W) in [-1, 1]; None: these themselves
+    seen_as: str = ""  # what these are called
 
     @property
     def stamp(self) -> str:
@@ -94,7 +96,7 @@ class Wrapped(Dataset):
     def __init__(self, base: Dataset):
         self.base, self.name, self.shape, self.classes, self.keys = base, base.name, base.shape, base.classes, base.keys
         self.image_shape, self.in_memory, self.text, self.left_out = base.image_shape, base.in_memory, base.text, base.left_out
-        self.folder, self.medium = base.folder, base.medium
+        self.folder, self.medium, self.seen, self.seen_as = base.folder, base.medium, base.seen, base.seen_as
 
     @property
     def stamp(self) -> str:
@@ -222,6 +224,23 @@ class InClasses(Wrapped):
 def in_classes(data: Dataset, classes: Sequence[str]) -> Dataset:
     """The set in these classes, where it has others; as it is where there are none."""
     return InClasses(data, classes) if classes and data.classes != tuple(classes) else data
+
+
+@final
+class Seen(Wrapped):
+    """A set of what judges see of another's examples."""
+
+    def __init__(self, base: Dataset, see: Callable[[Tensor], Tensor]):
+        super().__init__(base)
+        self.see = see
+        self.shape, self.name, self.seen = tuple(see(torch.zeros(1, *base.shape)).shape[1:]), f"{base.name} {base.seen_as}", None
+
+    def take(self, indices: Tensor) -> dict[str, Any]:
+        batch = self.base.take(indices)
+        return batch | {"x": self.see(scaled(batch["x"]))}
+
+    def to(self, device: torch.device | str) -> "Seen":
+        return Seen(self.base.to(device), self.see)
 
 
 @final

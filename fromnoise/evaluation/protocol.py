@@ -5,17 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor
 
 from ..config import Within
 from ..data import Dataset
+from ..data.dataset import Seen
 from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
 from .card import Card
 from .examples import check_data, example_conditions, spread
 from .features import QUICK, ClipScore, FeatureNet, load_features
 from .metrics.scenes import JUDGES
-from .score import card_of, check_counts, proportional, score_pictures, with_captions, with_clip
+from .score import CHUNK, card_of, check_counts, proportional, score_pictures, with_captions, with_clip
 from .speed import Comparison, Timed, count_calls, time_sampling
 from .sweep import Sweep, guided_by, ways
 
@@ -109,13 +111,16 @@ def measuring(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -
     """(samples, their conditions) -> Card; networks, and the figures of real captions, are made once."""
     if card := card_of(train.shape, test.medium):
         return lambda samples, conditions: card(samples, train, test, protocol.seed)
-    net = load_features(protocol.features, train, test, model.device)
+    see = test.seen or (lambda x: x)
+    seen_train, seen_test = (Seen(data, data.seen) if data.seen else data for data in (train, test))
+    net = load_features(protocol.features, seen_train, seen_test, model.device)
     judge, clip, few = JUDGES.get(test.name) if "text" in model.conditions else None, protocol.clip, min(protocol.n, len(test))
     real = test.get(spread(few, len(test))) if judge or clip else {}
     real_tally = judge(real["x"], real["text"]) if judge else None
 
     def measure(samples: Tensor, conditions: Mapping[str, Any]) -> Card:
-        card = score_pictures(samples, conditions.get("label"), train, test, net, protocol.seed)
+        pictures = torch.cat([see(part) for part in samples.split(CHUNK)])
+        card = score_pictures(pictures, conditions.get("label"), seen_train, seen_test, net, protocol.seed)
         if judge and real_tally:
             card = with_captions(card, judge(samples, conditions["text"]), real_tally)
         if clip:

@@ -22,8 +22,8 @@ FEW = 2048  # samples below which a Fréchet distance is mostly bias
 NEIGHBOURS, SUBSETS = 3, 100
 
 PICTURES = (
-    "Reference: {m:,} test images. Real data: {r:,} random training images{alike}, measured like the samples against the same reference. "
-    "Samples rounded to 8 bits like saved files. Features: the penultimate layer of {net}, weights {digest}. "
+    "Reference: {m:,} test {what}. Real data: {r:,} random training {what}{alike}, measured like the samples against the same reference. "
+    "Samples {seen}rounded to 8 bits like saved files. Features: the penultimate layer of {net}, weights {digest}. "
     "KID ± its standard deviation over {subsets} subsets of {size:,}; precision and recall with k = {k}."
 )
 POINTS = (
@@ -61,22 +61,23 @@ def score_pictures(samples: Tensor, labels: Tensor | None, train: Dataset, test:
     whose label the network recognises; beside each that of as many random training images, in the samples' class proportions.
     """
     _check(samples, labels, test)
+    what, seen = ("examples", f"are seen as their {test.seen_as}, ") if test.seen_as else ("images", "")
     draw, n = torch.Generator().manual_seed(seed), len(samples)
     # Without labels the network may still predict something (how far a picture is turned), which is no class.
     labels = None if labels is None or len(test.classes) < 2 else labels.cpu()
     chosen = torch.randperm(len(test), generator=draw)[:LARGEST].sort().values
     real = torch.randperm(len(train), generator=draw)[:n] if labels is None else alike(train, labels, draw)
-    reference, guessed_real = observe(features, _pictures(test, chosen, "measuring test images"))
-    beside, _ = observe(features, _pictures(train, real.sort().values, "measuring training images"))
+    reference, guessed_real = observe(features, _pictures(test, chosen, f"measuring test {what}"))
+    beside, _ = observe(features, _pictures(train, real.sort().values, f"measuring training {what}"))
     found, guessed = observe(features, iter(samples.split(CHUNK)))
     rows = _distances(found, beside, reference, features.name, seed)
     if features.classes in (None, len(test.classes)) and not (labels is None or guessed is None or guessed_real is None):
         rows += _accuracies(guessed == labels, labels, guessed_real, test.labels(chosen), test.classes, features.name)
     size = min(1000, n, len(beside), len(reference))
-    said = {"net": features.name, "digest": features.digest, "size": size, "subsets": SUBSETS, "k": NEIGHBOURS}
+    said = {"net": features.name, "digest": features.digest, "size": size, "subsets": SUBSETS, "k": NEIGHBOURS, "what": what, "seen": seen}
     said["alike"] = "" if labels is None else " with the samples' class proportions"
     protocol = " ".join(filter(None, (PICTURES.format(m=len(reference), r=len(beside), **said), features.note)))
-    return Card(f"{test.name}, {n:,} samples", features.name, n, len(reference), protocol, rows, _notes(found, beside, reference))
+    return Card(f"{test.name}, {n:,} samples", features.name, n, len(reference), protocol, rows, _notes(found, beside, reference, what))
 
 
 def alike(train: Dataset, labels: Tensor, draw: torch.Generator) -> Tensor:
@@ -152,13 +153,13 @@ def _accuracies(right: Tensor, labels: Tensor, guessed: Tensor, truth: Tensor, c
     ]
 
 
-def _notes(found: Tensor, beside: Tensor, reference: Tensor) -> list[str]:
+def _notes(found: Tensor, beside: Tensor, reference: Tensor, what: str) -> list[str]:
     n, dim = found.shape
     notes = {
         f"{n:,} samples cannot fill the {dim} dimensions of the features: a Fréchet distance means little; draw more": n <= dim,
         f"{n:,} samples are few: a Fréchet distance falls as n grows, compare it at one n only; {FEW:,} or more are usual": dim < n < FEW,
-        f"the reference has only {len(reference):,} images, which raises both Fréchet distances": len(reference) < FEW,
-        f"there are only {len(beside):,} training images to compare with, which raises their Fréchet distance": len(beside) < n,
+        f"the reference has only {len(reference):,} {what}, which raises both Fréchet distances": len(reference) < FEW,
+        f"there are only {len(beside):,} training {what} to compare with, which raises their Fréchet distance": len(beside) < n,
     }
     return [note for note, holds in notes.items() if holds]
 

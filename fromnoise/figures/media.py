@@ -12,7 +12,7 @@ from ..config import Recipe
 from ..errors import Usage
 from ..files import replacing
 from ..registry import lookup
-from . import picture, solids, space, text
+from . import picture, solids, sound, space, text
 from .picture import NOTHING, pictures, sheet, stem, to_uint8, write
 
 NONE = Recipe()
@@ -49,6 +49,7 @@ MEDIA: dict[str, Medium] = {
     "videos": Medium(picture.frames),
     "clouds": Medium(space.clouds, (".ply",), solids.shapes, differs=False),
     "text": Medium(text.tiles, (".txt",), text.write, False, ".txt", text.player, text.printed, text.likeness),
+    "sound": Medium(sound.spectrograms, (".wav",), sound.sounds, differs=False, kept=".wav", player=sound.player),
     "volumes": Medium(space.volumes, (".obj", ".glb", ".stl", ".ply"), solids.shapes, differs=False),
 }
 USUAL = {1: "points", 2: "signals", 3: "pictures", 4: "videos"}  # by the length of (C, *S), where the data does not say

@@ -11,14 +11,20 @@ import pytest
 import yaml
 from PIL import Image
 
+from fromnoise.conditions import Example
+from fromnoise.config import Recipe
 from fromnoise.data import DATASETS
+from fromnoise.data.inspect import sounds
 from fromnoise.data.inspect.inspect import Inspection, inspect
 from fromnoise.data.inspect.propose import proposals
 from fromnoise.data.inspect.propose import propose as proposed
 from fromnoise.data.inspect.report import report
 from fromnoise.errors import Problem
+from fromnoise.model import build
 from fromnoise.progress import console
 from fromnoise.training import speed, train
+from tests.data.test_sounds import sine
+from tests.data.test_sounds import write as write_wave
 
 
 def machine(flops):
@@ -307,3 +313,31 @@ def test_nothing_to_inspect(tmp_path):
         inspect(tmp_path)
     with pytest.raises(Problem, match="no such file"):
         inspect(tmp_path / "absent.npz")
+
+
+def test_a_folder_of_sounds_is_heard_and_its_recipe_reads_it(tmp_path):
+    """Words that names begin with may be classes; the length is that of all but the longest, in whole numbers of frames."""
+    for i in range(40):
+        write_wave(tmp_path / f"{'yes' if i % 2 else 'no'}_{i}.wav", sine(300, 0.3 if i else 2.0, 16000), 16000)
+    (tmp_path / "no_bad.wav").write_text("no sound")
+    (recipe,) = report(tmp_path, 5, lambda recipe, shape, classes: 100.0 if (shape, classes) == ((1, 64, 32), 2) else 0.0).values()
+    node = yaml.safe_load(recipe)
+    data = node["data"]
+    assert (data["rate"], data["seconds"], data["skip_broken"], "mono" in data, "resample" in data) == (16000, 32 * 256 / 16000, True, False, False)
+    assert node["autoencoder"] == {"name": "mel", "rate": 16000, "mels": 64, "window": 768, "hop": 256} and node["train"]["minutes"] == 5
+    made = DATASETS["sound"](**{key: value for key, value in data.items() if key != "name"})
+    assert made.classes == ("no", "yes") and made.shape == (1, 8192)
+    assert build(Recipe.of(node).with_defaults(), Example(made.shape, made.classes)).latent_shape == (1, 64, 32)
+
+
+def test_sounds_that_differ_are_resampled_and_mixed(tmp_path):
+    for name, rate, count in (("a/1", 8000, 1), ("a/2", 8000, 2), ("b/1", 22050, 1)):
+        write_wave(tmp_path / f"{name}.wav", np.stack([sine(300, 0.3, rate)] * count), rate)
+    found = sounds.inspect(tmp_path)
+    assert found.labels == {"a": 2, "b": 1} and found.rates == {8000: 2, 22050: 1} and not found.warnings()
+    data = yaml.safe_load(sounds.propose(found, 5, lambda *_: 10.0))["data"]
+    assert (data["rate"], data["resample"], data["mono"], "label_from" in data) == (8000, True, True, False)
+    (tmp_path / "a/1.wav").write_text("x")
+    assert sounds.inspect(tmp_path).warnings() == ["1 broken (a/1.wav: it is cut short, or no such sound): remove them, or data.skip_broken=true"]
+    with pytest.raises(Problem, match="a file, not a folder|not a folder|no such"):
+        sounds.inspect(tmp_path / "b/1.wav")

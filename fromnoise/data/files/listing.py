@@ -107,6 +107,12 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
     return listing if listing.label is not None else _by_folder(listing, depth, kind)
 
 
+def holds(path: str | Path, kind: Kind) -> int:
+    """How many files of a kind are below a folder; 0 where there is none."""
+    root = Path(path).expanduser()
+    return len(_walk(root, kind=kind).files) if root.is_dir() else 0
+
+
 def _line(count: int, what: str, names: Iterable[str] = ()) -> list[str]:
     """What is left out, in words, where there is some; with the first few names."""
     names = list(names)
@@ -311,6 +317,19 @@ def _labelled(listing: Listing, names: Sequence[Any], classes: Sequence[Any]) ->
     """The listing with the class of each picture, by name."""
     number = {name: i for i, name in enumerate(classes)}
     return replace(listing, label=tuple(number[name] for name in names), classes=tuple(map(str, classes)))
+
+
+def by_name(listing: Listing, pattern: re.Pattern[str], kind: Kind, classes: Sequence[str] = ()) -> Listing:
+    """The listing with the class that each file's name says: the pattern's first group where it matches, or all of that; in `classes` where these are named."""
+    found = {name: pattern.search(name) for name in listing.files}
+    if lacking := [name for name, match in found.items() if match is None or (pattern.groups and match[1] is None)]:
+        what = f"{len(lacking)} of {len(found)} {kind.words} have no class in their names by {pattern.pattern}"
+        raise Problem(f"{what} ({', '.join(map(word, lacking[:NAMED]))}{', …' if len(lacking) > NAMED else ''}); change it, or move them away")
+    names = [word(match[1 if pattern.groups else 0]) for match in found.values() if match]
+    classes = classes or sorted(set(names), key=_in_order)
+    if unknown := set(names).difference(classes):
+        raise Problem(f"{listing.root} has the class {sorted(unknown)[0]!r}, of which there is no example to train on; name the files alike")
+    return _labelled(listing, names, classes)
 
 
 def _with_rows(listing: Listing, rows: list[Row], ignored: list[str], absent: int, name: str) -> Listing:

@@ -18,6 +18,7 @@ from ..dataset import Tensors, Wrapped, check_split
 from ..sets.arrays import DAMAGE
 from .folder import NAMED, in_threads, named, report_broken, without
 from .listing import Kind, Listing, divided, split_listing
+from .published import located
 from .surface import UP, Mesh, filled, points_on, read, surface, voxels
 
 MESHES = Kind(tuple(UP), "meshes")
@@ -48,6 +49,7 @@ class Meshes(Wrapped):
         def made(mesh: Mesh, name: str) -> np.ndarray:
             return points_on(mesh, points, mixed("points", name) % 2**32) if points else 255 * voxels(mesh, side)[None].astype(np.uint8)
 
+        path = str(located(path))
         if Path(path).suffix == ".npz":
             if up is not None:
                 raise Usage("data.up is of mesh files, and grids in an .npz have their third axis up; leave it out")

@@ -70,6 +70,13 @@ def homes(root: str | Path | None) -> list[Path]:
     return named + ([cache() / "data"] if root is None else [])
 
 
+def located(path: str | Path) -> Path:
+    """A path as it is; or, where it is relative and nothing is there, what is there below $FROMNOISE_DATA."""
+    home, path = os.environ.get("FROMNOISE_DATA"), Path(path).expanduser()
+    below = Path(home).expanduser() / path if home else path
+    return below if not path.exists() and below.exists() else path
+
+
 class Unreached(Exception):
     """A mirror did not give the file, or not the right one."""
 

@@ -20,6 +20,7 @@ SMALLEST = {"name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 1}
 STEPS, BATCHES = 1_200, (16, 32, 64, 128)  # at least so many steps, of the largest batch that leaves them
 SPENT = 0.85  # of the minutes, on training itself; the rest goes to looks and to the end
 COPIES, FEW = 400, 100  # times that a picture is seen, above which it comes back as it is, or may
+SHOWN = 12  # classes listed by name
 NOT_WORDS = ("true", "false", "null", "yes", "no", "on", "off")  # in YAML
 SIDEWAYS = re.compile(r"\b(left|right|leftwards?|rightwards?|clockwise|counterclockwise|anticlockwise)\b", re.IGNORECASE)
 
@@ -33,10 +34,10 @@ def proposals(found: Inspection, minutes: float, speed: Speed, name: str) -> dic
     stage = f"{name}_ae"
     reasons, notes = [why], [f"train this first: the latents of {name} are its"]
     data, _ = _data(found, notes, way.side)
-    train = {"minutes": way.minutes, **TRAINING, "warmup": min(50 * TRAINING["batch"], way.images // 20)}
+    own = {"minutes": way.minutes, **TRAINING, "warmup": min(50 * TRAINING["batch"], way.images // 20)}
     first = "\n".join([
         "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {note}" for note in notes),
-        f"data:        {_flow(data)}", f"autoencoder: {_flow(AUTOENCODER)}", f"train:       {_flow(train)}", "seed: 0\n",
+        f"data:        {flow(data)}", f"autoencoder: {flow(AUTOENCODER)}", f"train:       {flow(own)}", "seed: 0\n",
     ])  # fmt: skip
     return {stage: first, name: propose(found, round(minutes - way.minutes, 1), speed, reasons, (f"runs/{stage}", way))}
 
@@ -52,10 +53,10 @@ def propose(found: Inspection, minutes: float, speed: Speed, reasons: Sequence[s
     labels = len(found.labels) if len(found.labels) > 1 else 0
     network, rate = _network(shape, labels, found.count, minutes, speed, reasons)
     images = max(1, int(SPENT * 60 * minutes * rate))
-    train = _train(found.count, images, reasons)
+    own = train(found.count, images, reasons)
     if images / found.count > FEW:
         network["dropout"] = 0.1
-    reasons.append(_seen(found.count, images, minutes))
+    reasons.append(seen(found.count, images, minutes))
     if found.captions:
         reasons.append(f"captions: {len(found.captions):,} are there; this recipe does not use them")
     guided = ", guidance: 5, high: 10, rescale: 0.7" if labels else ""
@@ -63,9 +64,9 @@ def propose(found: Inspection, minutes: float, speed: Speed, reasons: Sequence[s
         reasons.append("guidance: 5 makes classes plain, at some cost in variety; 2 to 3 once it has trained for hours")
     return "\n".join([
         "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
-        f"data:       {_flow(data)}", *([f"autoencoder: {through[0]}"] if through else []), f"network:    {_flow(network)}",
+        f"data:       {flow(data)}", *([f"autoencoder: {through[0]}"] if through else []), f"network:    {flow(network)}",
         *(["conditions: [{name: label, drop: 0.1}]"] if labels else []), "predict:    x0", "noise:      {name: cosine}",
-        f"train:      {_flow({'minutes': minutes, **train})}",
+        f"train:      {flow({'minutes': minutes, **own})}",
         f"sample:     {{name: unipc, steps: 20{guided}}}", "seed: 0\n",
     ])  # fmt: skip
 
@@ -96,7 +97,7 @@ def _network(shape: tuple[int, ...], labels: int, count: int, minutes: float, sp
         network |= {"attention": attention} if attention else {}
         if network == chosen[0]:
             continue
-        recipe = {"network": network, "conditions": [{"name": "label"}] if labels else [], "predict": "x0", "train": _train(count, STEPS * BATCHES[-2], [])}
+        recipe = {"network": network, "conditions": [{"name": "label"}] if labels else [], "predict": "x0", "train": train(count, STEPS * BATCHES[-2], [])}
         rate = speed(recipe, shape, labels)
         measured.append(f"{width} wide on {-(-side // patch)} x {-(-side // patch)}: {rate:,.0f} images/s")
         if chosen[0] and SPENT * 60 * minutes * rate < wanted:
@@ -110,21 +111,21 @@ def _network(shape: tuple[int, ...], labels: int, count: int, minutes: float, sp
     return chosen
 
 
-def _train(count: int, images: int, reasons: list[str]) -> dict[str, Any]:
-    """The settings of training on `count` pictures, so many seen in all, but for its length."""
+def train(count: int, images: int, reasons: list[str]) -> dict[str, Any]:
+    """The settings of training on `count` examples, so many seen in all, but for its length."""
     batch = max(1, min(max((b for b in BATCHES if images >= STEPS * b), default=BATCHES[0]), count * 9 // 10))  # no more than a train split holds
     warmup = min(50 * batch, images // 20)
     reasons.append(f"batch: {batch}, so that about {images:,} images make {images // batch:,} steps; warm-up over a twentieth of them, or 50 steps")
     return {"batch": batch, "optimizer": "muon", "lr": 5e-3, "warmup": warmup, "weight": "sigmoid"}
 
 
-def _seen(count: int, images: int, minutes: float) -> str:
+def seen(count: int, images: int, minutes: float, what: str = "picture") -> str:
     """What so many pictures allow."""
     times = images / count
-    often = f"minutes: {minutes:g} show each of {count:,} pictures about {times:,.0f} times"
+    often = f"minutes: {minutes:g} show each of {count:,} {what}s about {times:,.0f} times"
     if times > COPIES:
-        return f"{often}: expect copies of them, not new ones; add pictures, train shorter, or begin with another run (base, adapter: lora)"
-    return often + (": some may come back nearly as they are; dropout is there against it" if times > FEW else ": new pictures, not copies; longer is better")
+        return f"{often}: expect copies of them, not new ones; add {what}s, train shorter, or begin with another run (base, adapter: lora)"
+    return often + (": some may come back nearly as they are; dropout is there against it" if times > FEW else f": new {what}s, not copies; longer is better")
 
 
 def _sides(sizes: Mapping[tuple[int, int], int], short_side: int, reasons: list[str]) -> list[int]:
@@ -161,7 +162,8 @@ def _flip(colour: bool, short_side: int, captions: Sequence[str], reasons: list[
     return True
 
 
-def _flow(section: Mapping[str, Any]) -> str:
+def flow(section: Mapping[str, Any]) -> str:
+    """Settings in YAML's flow style."""
     return "{" + ", ".join(f"{key}: {_scalar(value)}" for key, value in section.items()) + "}"
 
 
@@ -170,3 +172,9 @@ def _scalar(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./-]*", value) and value.lower() not in NOT_WORDS:
         return value
     return json.dumps(value, ensure_ascii=False)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """How often each of the first few things is there."""
+    shown = ", ".join(f"{name} {n:,}" for name, n in list(counts.items())[:SHOWN])
+    return shown + (f", and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")

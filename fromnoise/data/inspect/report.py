@@ -1,17 +1,17 @@
 """An inspection as text for the terminal."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from ... import progress
+from ..files.listing import PICTURES, holds
+from ..files.sounds import SOUNDS
+from . import sounds
 from .inspect import Inspection, inspect
 from .latents import Speed
-from .propose import proposals
-
-SHOWN = 12  # classes listed by name
+from .propose import counted, proposals
 
 
 def report(path: str | Path, minutes: float, speed: Speed, console: Console | None = None, name: str | None = None) -> dict[str, str]:
@@ -19,16 +19,18 @@ def report(path: str | Path, minutes: float, speed: Speed, console: Console | No
 
     name: of the last one; that of the folder unless it is said.
     """
-    found, console = inspect(path), console or progress.console()
+    console = console or progress.console()
+    found = sounds.inspect(path) if holds(path, SOUNDS) > holds(path, PICTURES) else inspect(path)
     rows = Table(show_header=False, box=None, pad_edge=False)
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
-    for question, answer in _rows(found):
+    for question, answer in found.rows() if isinstance(found, sounds.Sounding) else _rows(found):
         rows.add_row(question, answer)
     console.print(rows)
     for warning in found.warnings():
         console.print(f"! {warning}", style="yellow", soft_wrap=True)
-    recipes = proposals(found, minutes, speed, name or found.path.stem)
+    name = name or found.path.stem
+    recipes = {name: sounds.propose(found, minutes, speed)} if isinstance(found, sounds.Sounding) else proposals(found, minutes, speed, name)
     for recipe in recipes.values():
         console.print(f"\n{recipe}", soft_wrap=True, end="")
     return recipes
@@ -45,17 +47,12 @@ def _rows(found: Inspection) -> list[tuple[str, str]]:
         ("size", sizes[0] if len(found.sizes) == 1 else f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"),
         ("most common", f"{width}x{height}, {times / len(sizes):.0%} of them"),
         ("width/height", f"{ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}"),
-        ("mode", _counted(found.modes)),
-        ("bits", _counted({str(depth): n for depth, n in found.depths.items()})),
+        ("mode", counted(found.modes)),
+        ("bits", counted({str(depth): n for depth, n in found.depths.items()})),
         ("values", f"{found.low:.3f} to {found.high:.3f} of full scale, mean {found.mean:.3f}"),
-        ("labels", f"{len(found.labels)} classes: {_counted(found.labels)}" if found.labels else "none"),
+        ("labels", f"{len(found.labels)} classes: {counted(found.labels)}" if found.labels else "none"),
         ("captions", f"{len(found.captions):,}, such as {found.captions[0]!r}" if found.captions else "none"),
         ("broken", str(len(found.broken))),
         ("duplicates", str(sum(len(group) - 1 for group in found.duplicates))),
         ("one colour", str(len(found.constant))),
     ]
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{name} {n:,}" for name, n in list(counts.items())[:SHOWN])
-    return shown + (f", and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")

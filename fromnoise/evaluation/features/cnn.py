@@ -89,7 +89,7 @@ def train_cnn(
     share     of the usual passes over the pictures, at least one;  announce  called after the first steps with how many pictures there are, and about
               how many seconds all will take
     """
-    mirror = train.shape[0] == 3 if mirror is None else mirror
+    mirror = train.shape[0] == 3 and not train.seen_as if mirror is None else mirror
     draw = torch.Generator().manual_seed(seed)
     stored, labels = _kept(train, torch.randperm(len(train), generator=draw)[:KEPT], device)
     size = min(256, len(labels))
