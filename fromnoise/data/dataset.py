@@ -42,6 +42,13 @@ def scaled(x: Tensor) -> Tensor:
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
 
+def usual_medium(shape: Sequence[int]) -> str:
+    """The name in figures.MEDIA of what examples of this shape, (C, *S) or (D,), usually are: three channels along one axis a cloud of points in space, one
+    channel on three axes a volume."""
+    known = {(2, 3): "clouds", (4, 1): "volumes"}.get((len(shape), *shape[:1]))
+    return known or {1: "points", 2: "signals", 3: "pictures", 4: "videos"}.get(len(shape), "pictures")
+
+
 class Dataset(ABC):
     """Examples by index: `get` gives a dict of x and, where the set knows them, label, text, image (the input of a translation) and source (like x)."""
 

@@ -2,6 +2,7 @@
 
 from .adherence import Adherence, control_adherence
 from .card import Card, Row
+from .cards import CARDS, card_of
 from .examples import check_data, example_conditions
 from .features import (
     CNN,
@@ -23,6 +24,8 @@ from .metrics.pictures import psnr, returned
 from .pairs import Pairs, score_pairs
 from .protocol import EvaluateSettings, Protocol, evaluate
 from .results import is_evaluated, last_step, measured_of, result_file, write_result
-from .score import card_of, score_pictures, score_points, score_text
+from .score import score_pictures, score_points
+from .shapes import score_shapes
 from .speed import Comparison, Timed, count_calls, parse_samplers, time_sampling
 from .sweep import Sweep, parse_scales, parse_steps
+from .text import score_text

@@ -87,7 +87,8 @@ class LatentPage(Table):
         if self.turned is not None:
             rows.append(("PSNR from turned, shrunken latents", f"{self.turned:.2f} dB"))
         few, many = sorted(self.values)
-        rows.append(("values of an example, of its latent", f"{self.values[0]:,}, {self.values[1]:,} ({many / few:.3g} times {'fewer' if few == self.values[1] else 'more'})"))
+        less = "fewer" if few == self.values[1] else "more"
+        rows.append(("values of an example, of its latent", f"{self.values[0]:,}, {self.values[1]:,} ({many / few:.3g} times {less})"))
         rows.append(("channels that carry nothing", str(len(self.dead))))
         rows.append(None)
         noise = self.noise or [None] * len(self.mean)

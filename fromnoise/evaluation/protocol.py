@@ -14,10 +14,11 @@ from ..data.dataset import Seen
 from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
 from .card import Card
+from .cards import card_of
 from .examples import check_data, example_conditions, spread
 from .features import QUICK, ClipScore, FeatureNet, load_features
 from .metrics.scenes import JUDGES
-from .score import CHUNK, card_of, check_counts, proportional, score_pictures, with_captions, with_clip
+from .score import CHUNK, check_counts, proportional, score_pictures, with_captions, with_clip
 from .speed import Comparison, Timed, count_calls, time_sampling
 from .sweep import Sweep, guided_by, ways
 

@@ -1,20 +1,18 @@
 """Cards of samples: pictures in features, points by their coordinates; as many real training examples are measured the same way beside them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ..data import Dataset
-from ..data.files.lines import decoded
 from ..errors import Problem
 from ..progress import track
 from .card import Card, Row
 from .features import ClipScore, FeatureNet, observe
 from .metrics.distances import distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
 from .metrics.scenes import ATTRIBUTES, Tally
-from .metrics.text import copied, distinct, entropy, length, real_words, shared_words, words
 
 CHUNK = 500  # images at a time
 LARGEST, MOST_POINTS = 50_000, 10_000  # images, and points, of the reference
@@ -29,11 +27,6 @@ PICTURES = (
 POINTS = (
     "Reference: {m:,} test points. Real data: {r:,} training points, measured like the samples against the same reference. "
     "Sliced Wasserstein-2 over 128 random directions; energy distance 2E|x-y| - E|x-x'| - E|y-y'|."
-)
-
-TEXT = (
-    "Reference: {m:,} held-out lines. A word is real where it is in a training line or a held-out one, of held-out lines in another one. distinct-n: different "
-    "runs of n words over all of them; like different lines, of {few:,} lines each. Copied: the line is one of {r:,} training lines. Entropy: bits a letter, of frequencies alone."
 )
 
 
@@ -109,7 +102,7 @@ def _pictures(dataset: Dataset, indices: Tensor, words: str) -> Iterator[Tensor]
     return (dataset.get(part)["x"] for part in track(parts, words, len(parts)))
 
 
-def _check_shape(samples: Tensor, test: Dataset) -> None:
+def check_shape(samples: Tensor, test: Dataset) -> None:
     if tuple(samples.shape[1:]) != tuple(test.shape):
         raise Problem(f"the samples are {tuple(samples.shape[1:])}, the data {tuple(test.shape)}; evaluate a run on its own data")
 
@@ -124,7 +117,7 @@ def check_counts(n: int, test: Dataset) -> None:
 
 
 def _check(samples: Tensor, labels: Tensor | None, test: Dataset) -> None:
-    _check_shape(samples, test)
+    check_shape(samples, test)
     check_counts(len(samples), test)
     if labels is not None and labels.shape != samples.shape[:1]:
         raise Problem(f"{len(samples)} samples but labels of shape {tuple(labels.shape)}; give one for each")
@@ -166,7 +159,7 @@ def _notes(found: Tensor, beside: Tensor, reference: Tensor, what: str) -> list[
 
 def score_points(samples: Tensor, train: Dataset, test: Dataset, seed: int = 0) -> Card:
     """The card of sampled points (N, D): distance to the data both ways, sliced Wasserstein and energy distance, beside real points."""
-    _check_shape(samples, test)
+    check_shape(samples, test)
     if not samples.isfinite().all():
         raise Problem("some samples are not finite; take more steps or less guidance")
     draw = torch.Generator().manual_seed(seed)
@@ -183,36 +176,3 @@ def score_points(samples: Tensor, train: Dataset, test: Dataset, seed: int = 0) 
     notes = [f"the real figures are of only {len(real):,} points: there are no more to train on"] if len(real) < len(samples) else []
     protocol = POINTS.format(m=len(reference), r=len(real))
     return Card(f"{test.name}, {len(samples):,} samples", "coordinates", len(samples), len(reference), protocol, rows, notes)
-
-
-def score_text(samples: Tensor, train: Dataset, test: Dataset, seed: int = 0) -> Card:
-    """The card of sampled lines (N, 1, L): real words, variety, copies of training lines, letters; beside the same of held-out lines."""
-    _check_shape(samples, test)
-    found, real, learnt = decoded(samples), _lines(test), _lines(train)
-    vocabulary, known = {word for line in learnt for word in words(line)}, {*learnt}
-    few = min(len(found), len(real))
-    rows = [
-        Row("real words", real_words(found, vocabulary | {word for line in real for word in words(line)}), shared_words(real, vocabulary), better="higher"),
-        *(Row(f"distinct-{n}", distinct(found[:few], n), distinct(real[:few], n), better="near") for n in (1, 2)),
-        Row("different lines", len({*found[:few]}) / few, len({*real[:few]}) / few, better="higher"),
-        Row("lines copied from training", copied(found, known), copied(real, known)),
-        Row("entropy of letters", entropy(found), entropy(real), better="near"),
-        Row("letters of a line", length(found), length(real), better="near"),
-    ]
-    empty = sum(not line.strip() for line in found)
-    notes = [f"{empty:,} of {len(found):,} samples are empty lines"] if empty else []
-    protocol = TEXT.format(m=len(real), few=few, r=len(learnt))
-    return Card(f"{test.name}, {len(found):,} samples", "words", len(found), len(real), protocol, rows, notes)
-
-
-def _lines(data: Dataset) -> list[str]:
-    return [line for part in torch.arange(len(data)).split(4096) for line in decoded(data.get(part)["x"])]
-
-
-# Kinds of examples that are measured through no network, and the card of each: by what a data set says its examples are, or by their shape.
-CARDS: dict[str, Callable[[Tensor, Dataset, Dataset, int], Card]] = {"points": score_points, "text": score_text}
-
-
-def card_of(shape: Sequence[int], medium: str | None) -> Callable[[Tensor, Dataset, Dataset, int], Card] | None:
-    """The card of examples of this shape and medium, (samples, training, held-out examples, seed); None where they are seen through a network."""
-    return CARDS.get(medium or ("points" if len(shape) == 1 else ""))

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import Recipe
+from ..data.dataset import usual_medium
 from ..errors import Usage
 from ..files import replacing
 from ..registry import lookup
@@ -52,14 +53,11 @@ MEDIA: dict[str, Medium] = {
     "sound": Medium(sound.spectrograms, (".wav",), sound.sounds, differs=False, kept=".wav", player=sound.player),
     "volumes": Medium(space.volumes, (".obj", ".glb", ".stl", ".ply"), solids.shapes, differs=False),
 }
-USUAL = {1: "points", 2: "signals", 3: "pictures", 4: "videos"}  # by the length of (C, *S), where the data does not say
 
 
 def medium_of(shape: Sequence[int], name: str | None = None) -> Medium:
-    """The medium of this name; where there is none, what examples of this shape, (C, *S) or (D,), usually are: three channels along one axis a cloud of points
-    in space, one channel on three axes a volume."""
-    usual = {(2, 3): "clouds", (4, 1): "volumes"}.get((len(shape), *shape[:1]), USUAL.get(len(shape), "pictures"))
-    return lookup(MEDIA, name or usual, "medium")
+    """The medium of this name; where there is none, the usual one of examples of this shape, (C, *S) or (D,)."""
+    return lookup(MEDIA, name or usual_medium(shape), "medium")
 
 
 def endings(shape: Sequence[int], medium: str | None = None) -> tuple[str, ...]:

@@ -63,7 +63,8 @@ def test_the_card_puts_each_figure_beside_that_of_held_out_lines():
 def test_evaluate_finds_the_card_by_what_the_data_says_it_is():
     assert card_of((1, 12), "text") is score_text and card_of((2,), None) and card_of((1, 12), None) is None and card_of((3, 8, 8), None) is None
     data = stand_in("lines")
-    model = built({"network": {"name": "conv", "width": 8, "kernel": 3}, "sample": {"name": "ddim", "steps": 2}, "autoencoder": "bits", "medium": "text"}, data.shape)
+    network, sample = {"name": "conv", "width": 8, "kernel": 3}, {"name": "ddim", "steps": 2}
+    model = built({"network": network, "sample": sample, "autoencoder": "bits", "medium": "text"}, data.shape)
     card = evaluate(model, data, stand_in("lines", "test"), Protocol(n=5), model.sampling)
     assert card.features == "words" and card.n == 5 and card["lines copied"].value == 0
     with pytest.raises(KeyError, match="no 'Fréchet'"):

@@ -1,7 +1,6 @@
 """Text as examples: lines of files, or captions of pictures, as bytes."""
 
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
