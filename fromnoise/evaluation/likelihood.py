@@ -53,6 +53,7 @@ def likelihood(
     probes    how many random directions estimate each divergence (Hutchinson); 0 is exact. None: 1 for pictures, exact for points
     seed      of the probes, and of the noise that makes a picture's levels continuous. See `diffusion.likelihood.log_likelihood`.
     progress  (done, total) is called before every evaluation of the network
+    A self-conditioned network sees no estimate here, so that what it predicts is a function of x.
     """
     check_data(model, data)
     schedule, steps, pictures = model.sampling_schedule(sampling), sampling.steps, len(model.shape) > 1

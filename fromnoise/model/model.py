@@ -128,7 +128,8 @@ class Model(nn.Module):
                 raise Usage(f"this model has no condition {key!r}{known}")
 
     def denoise(self, n: int, **conditions: Any) -> Denoise:
-        """(x (n, C, *S), level) -> (x0, eps) under conditions, one for all or one for each; none is the unconditional model."""
+        """(x (n, C, *S), level) -> (x0, eps) under conditions, one for all or one for each; none is the unconditional model.
+        A self-conditioned one sees no estimate: that is a walk's (`trajectory`)."""
         return Bound(self.denoiser, self.context(n, conditions))
 
     def with_defaults(self, n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
