@@ -364,3 +364,17 @@ def test_an_npz_that_holds_something_else(tmp_path, arrays):
     (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:60])
     with pytest.raises(Problem, match="cut short"):
         DATASETS["npz"](str(tmp_path / "a.npz"))
+
+
+def test_a_relative_path_may_lie_below_the_folder_of_data(tmp_path, monkeypatch):
+    """As that of published sets does, where there is nothing of that name here."""
+    for name, value in (("data/mine", 10), ("here/mine", 20)):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("L", (4, 4), value).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "data/mine/lines.txt").write_text("one\ntwo\n")
+    monkeypatch.setenv("FROMNOISE_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    assert DATASETS["folder"]("mine", held_out=0).take(torch.arange(1))["x"].max() == 10 and len(DATASETS["lines"]("mine", held_out=0)) == 2
+    monkeypatch.chdir(tmp_path / "here")
+    assert DATASETS["folder"]("mine", held_out=0).take(torch.arange(1))["x"].max() == 20

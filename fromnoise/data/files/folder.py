@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, final
 
@@ -22,6 +21,7 @@ from .header import Broken, Header, header
 from .listing import Listing, divided, outside, partners, split_listing
 from .metadata import word
 from .pictures import Look, check, colour, half_box
+from .published import located
 
 T = TypeVar("T")
 IN_MEMORY = 1 << 30  # bytes of decoded pictures up to which a set lives in memory
@@ -51,7 +51,7 @@ class Folder(Wrapped):
         check(fit, channels)
         if label is not None and not labels:
             raise Usage(f"data.label={label} names the class of all pictures, and data.labels=false leaves classes out; say one of them")
-        whole, chosen = split_listing(path, labels and label is None, split, held_out)
+        whole, chosen = split_listing(located(path), labels and label is None, split, held_out)
         headers, broken = headers_of(whole, skip_broken)
         left_out, look = [*whole.left_out, *unread(headers, broken)], look_of([*headers.values()], size, fit, channels, background)
         if whole.root != chosen.root:  # a folder of held-out pictures
@@ -231,7 +231,7 @@ class Pairs(Wrapped):
         if (image is None) != (target is None) or (image is None) == (halves is None):
             two, one = "data.image=INPUTS data.target=TARGETS, under data.path", "data.halves=left is the input"
             raise Usage(f"pairs are two folders ({two}), or halves of each picture ({one})")
-        root, half = Path(path).expanduser(), halves and OTHER[halves]
+        root, half = located(path), halves and OTHER[halves]
         whole, chosen = split_listing(root / (target or ""), labels, split, held_out)
         theirs, mine = whole, chosen  # both are halves of the same pictures
         if image is not None and target is not None:

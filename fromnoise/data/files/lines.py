@@ -14,6 +14,7 @@ from ...errors import Problem, Within
 from ..dataset import Tensors, check_left, check_split
 from .listing import HELD_OUT, HIDDEN, NAMED, TRAIN, score
 from .metadata import METADATA, captions, is_about_pictures, word
+from .published import located
 
 PAD = 0  # the byte behind a line that is shorter than an example
 
@@ -39,7 +40,7 @@ def lines(
     Raises Problem where there is no text, or it cannot be read, with what to do.
     """
     check_split(split, held_out)
-    root = Path(path).expanduser()
+    root = located(path)
     files, apart = _files(root)
     found, left_out = _unique(_pieces(root, files, length, wrap), length, root)
     names = [_named(root, file) for file in files]
