@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..errors import Usage
@@ -18,6 +19,8 @@ class Text(Condition):
 
     encoder  words: our own, trained along; a pretrained one by name or folder, frozen; or one of your own, `module:Name`
     length   tokens at most, longer captions are cut;  width  of an encoder that is trained along
+    pad      of a pretrained one: every caption is filled up to `length` tokens, all of which count, as in Stable Diffusion
+    norm     a layer norm of the tokens, which pretrained states, of any size, may want;  digest  of a pretrained one's weights, which a run keeps
     The null condition is the empty caption. Where only one vector can enter (adaln, add, concat), it is the mean of the tokens that count.
     """
 
@@ -25,10 +28,12 @@ class Text(Condition):
     ways = ("cross", "token", "adaln", "add", "concat")
 
     def __init__(
-        self, encoder: str | Callable = "words", drop: float = 0.1, enter: str | None = None, length: int | None = None, width: int | None = None
+        self, encoder: str | Callable = "words", drop: float = 0.1, enter: str | None = None, length: int | None = None, width: int | None = None,
+        pad: bool = False, norm: bool = True, digest: str | None = None,
     ):  # fmt: skip
         super().__init__(drop, enter)
-        self.encoder = encoder_of(encoder, length, width)
+        self.encoder, self.normed = encoder_of(encoder, length, width, pad, digest), norm
+        self.register_buffer("here", torch.empty(0), persistent=False)
 
     def width(self, place: str, example: Example) -> int:
         return self.encoder.width if place == "tokens" else CHANNELS
@@ -36,7 +41,9 @@ class Text(Condition):
     def init_layers(self, network: nn.Module, example: Example) -> None:
         super().init_layers(network, example)
         if self.place == "tokens":
-            self.norm = nn.LayerNorm(self.encoder.width)  # pretrained states may be of any size
+            self.norm = nn.LayerNorm(self.encoder.width) if self.normed else nn.Identity()
+        elif not self.normed:
+            raise Usage(f"text: norm is of tokens, and here one vector enters ({self.place}); leave norm out, or enter by cross or token")
         else:
             self.proj = nn.Linear(self.encoder.width, network.dim if self.place == "vector" else CHANNELS)
 
@@ -57,8 +64,7 @@ class Text(Condition):
         return text
 
     def forward(self, value: Sequence[str]) -> Context:
-        device = next(self.parameters()).device
-        tokens, mask = (part.to(device) for part in self.encoder(value))
+        tokens, mask = (part.to(self.here.device) for part in self.encoder(value))
         if self.place == "tokens":
             return Context(tokens=self.norm(tokens), mask=mask)
         counted = mask[..., None].to(tokens.dtype)

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,21 +13,38 @@ from torch import Tensor
 from ..diffusion import Schedule
 from ..errors import Problem, Usage
 from ..files import vacant
-from . import autoencoder, dit, process, scheduler, unet, unet_condition, weights
+from . import autoencoder, dit, process, scheduler, unet, unet_condition, weights, words
 from .field import checked, off, refuse_if
 from .rows import to_ours, to_theirs
 from .weights import read_json, write_json
 
 Settings = Mapping[str, Any]
-KINDS = {unet.CLASS: unet, dit.CLASS: dit}
+KINDS = {unet.CLASS: unet, dit.CLASS: dit, unet_condition.CLASS: unet_condition}
 NETWORKS = {"unet": unet, "dit": dit}  # ours
-PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer"}
+PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer", unet_condition.CLASS: "unet"}
 PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  # of a UNet2DModel; DiTPipeline wants an autoencoder as well
 SCHEDULER = f"scheduler/{scheduler.FILE}"
 ABSENT = (None, False, [None, None])  # what an index says of a part that is not there
-LOOPS = {  # and what they make of a scheduler
-    "DDPMPipeline": None, "DDIMPipeline": "DDIMScheduler", "PNDMPipeline": "PNDMScheduler", "DiTPipeline": None, "LDMPipeline": None
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a pipeline is beside a network, an autoencoder and a scheduler: what it makes of the scheduler's settings, its own parts, those that change no
+    picture or only withhold some and are left out, and how it draws unless it is said."""
+
+    scheduler: Settings = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    sample: Settings = field(default_factory=dict)
+
+
+LOOPS = {
+    "DDPMPipeline": Loop(), "DDIMPipeline": Loop({"_class_name": "DDIMScheduler"}), "PNDMPipeline": Loop({"_class_name": "PNDMScheduler"}),
+    "DiTPipeline": Loop(), "LDMPipeline": Loop(),
+    "StableDiffusionPipeline": Loop({"steps_offset": 1, "clip_sample": False}, tuple(words.PARTS),
+                                    ("safety_checker", "feature_extractor", "image_encoder", "requires_safety_checker"), {"guidance": 7.5}),
 }  # fmt: skip
+PLAIN = Loop()
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ def is_foreign(path: str | Path) -> bool:
 
 def _parts(path: Path) -> list[Path]:
     """Where a folder has networks: in parts of its own, or itself, as older pipelines with all files in one place."""
-    found = [path / part for part in PLACES.values() if (path / part / "config.json").is_file()]
+    found = [path / part for part in dict.fromkeys(PLACES.values()) if (path / part / "config.json").is_file()]
     return found or [path] * (path / "config.json").is_file()
 
 
@@ -64,8 +81,6 @@ def read(path: str | Path) -> Taken:
     place = _place(path, index)
     config = read_json(place / "config.json")
     kind = config.get("_class_name")
-    if kind == unet_condition.CLASS:
-        raise Problem(f"{place} works on an autoencoder's latents, which fromnoise does not read yet; see `convert.unet_condition`")
     if kind not in KINDS:
         raise Problem(f"{place} is a {kind or 'network without a name'}, which fromnoise has not; known are {', '.join(KINDS)}")
     if (named := index.get(place.name)) not in ABSENT and named[-1] != kind:
@@ -86,7 +101,8 @@ def read(path: str | Path) -> Taken:
     shape = [config["in_channels"], *([size, size] if isinstance(size, int) else size)]
     names = own.get("classes") or _names(index, classes)
     conditions = [{"name": "label", "classes": classes, "drop": (own.get("drop") or 0.1) if null else 0.0}] if classes else []
-    drawn["sample"] |= process.recalled(own, settings)
+    conditions += _words(home, index, config)
+    drawn["sample"] |= {**_loop(index).sample, **process.recalled(own, settings)}
     tensors, said = weights.read(place)
     named, stage = to_ours(part.rows(config), tensors), _stage(home, index)
     taken = {"network": network, "conditions": conditions, **drawn, "seed": 0, "shape": shape, "classes": names}
@@ -96,6 +112,21 @@ def read(path: str | Path) -> Taken:
         named |= {f"autoencoder.{name}": torch.tensor(values).expand(stage.latent).clone() for name, values in stage.scale._asdict().items()}
         notes += stage.notes
     return Taken(taken, named, (*notes, *said))
+
+
+def _loop(index: Settings) -> Loop:
+    return LOOPS.get(str(index.get("_class_name")), PLAIN)
+
+
+def _words(home: Path, index: Settings, config: Settings) -> list[dict[str, Any]]:
+    """The text condition of a pipeline, which a network that attends to words wants, and no other has."""
+    node, wide = words.read(home, index), config.get("cross_attention_dim")
+    if wide and not node:
+        raise Problem(f"{home} has a {config['_class_name']}, which attends to words, and no text encoder; give the folder of a StableDiffusionPipeline, whole")
+    if node and words.width(home) != wide:
+        refuse_if(wide, config, "cross_attention_dim", f"is not the width of the text encoder beside it, {words.width(home)}")
+        raise Problem(f"{home}: its {config.get('_class_name')} attends to no words, and there is a text encoder; import the network's folder alone")
+    return [node] * bool(node)
 
 
 def _stage(home: Path, index: Settings) -> "autoencoder.Taken | None":
@@ -108,10 +139,13 @@ def _check_index(path: Path, index: Settings) -> list[str]:
     """Raises Problem where a pipeline is more than a network and a scheduler; a line where it is of a class that may call them otherwise."""
     kind = index.get("_class_name", "this pipeline")
     kind = str(kind[-1] if isinstance(kind, list) and kind else kind)  # [module, class] where it is somebody's own
+    loop, known = LOOPS.get(kind, PLAIN), (*PLACES.values(), *autoencoder.PLACES, "scheduler", "id2label")
     for name, value in index.items():
-        if not (name in (*PLACES.values(), *autoencoder.PLACES, "scheduler", "id2label") or name.startswith("_") or value in ABSENT):
+        if not (name in (*known, *loop.parts, *loop.left) or name.startswith("_") or value in ABSENT):
             raise Problem(f"{path}: {name} {value!r} of {kind} has no counterpart here; take a pipeline of a network and a scheduler alone")
-    return [f"{kind} is none of {', '.join(LOOPS)}; its network and scheduler are taken"] if index and kind not in LOOPS else []
+    left = [name for name in loop.left if isinstance(index.get(name), list) and index[name] not in ABSENT]
+    notes = [f"{', '.join(left)} of {kind} left out: pictures are drawn as they are, and none is withheld"] if left else []
+    return notes + ([f"{kind} is none of {', '.join(LOOPS)}; its network and scheduler are taken"] if index and kind not in LOOPS else [])
 
 
 def _place(path: Path, index: Settings) -> Path:
@@ -137,9 +171,13 @@ def _scheduler(path: Path, index: Settings) -> tuple[dict[str, Any], list[str]]:
         return {}, ["no scheduler is beside it; DDPMScheduler's defaults are taken: epsilon, 1000 even betas from 0.0001 to 0.02"]
     settings = read_json(file)
     own = named[1] if isinstance(named, list) and len(named) == 2 and named[1] else settings.get("_class_name", "DDPMScheduler")
-    made = LOOPS.get(str(index.get("_class_name"))) or own
+    forced = _loop(index).scheduler
+    made = forced.get("_class_name", own)
     notes = [f"its {own} is drawn with as the {made} that {index['_class_name']} makes of it"] if made != own else []
-    return {**settings, "_class_name": made}, notes
+    fields = scheduler.SCHEDULERS[made][1] if made in scheduler.SCHEDULERS else {}
+    forced = {key: value for key, value in forced.items() if key in fields and settings.get(key, fields[key].default) != value}
+    notes += [f"{scheduler.FILE}: {key} is {value}, as {index['_class_name']} makes it" for key, value in forced.items()]
+    return {**settings, **forced, "_class_name": made}, notes
 
 
 def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor], schedule: Schedule) -> str:

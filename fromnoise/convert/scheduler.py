@@ -65,6 +65,12 @@ def _variance(value: Any, config: Config) -> Said:
     return {"sample.options": {"large": True}} if value == "fixed_large" else {}
 
 
+def _skip(value: Any, config: Config) -> Said:
+    if not value:
+        raise refuse("skip_prk_steps", config, "begins with Runge and Kutta's steps, which fromnoise has not; set it to true, or save with DDIMScheduler")
+    return {}
+
+
 def _solver(value: Any, config: Config) -> Said:
     solver = SOLVERS.get((config["algorithm_type"], value))
     if solver is None:
@@ -151,6 +157,11 @@ SCHEDULERS: dict[str, tuple[Said, dict[str, Field]]] = {  # theirs: what it alwa
         "timestep_spacing": word("noise.spacing", {"leading": "leading", "trailing": "trailing"}, "leading"),  # linspace: its steps are not its indices'
         "set_alpha_to_one": flag(True, lambda value, config: {"noise.final_one": value}),
     }),
+    "PNDMScheduler": ({"sample.name": "plms", "sample.steps": 50}, PROCESS | {
+        "prediction_type": word("predict", {"epsilon": "eps"}, "epsilon"),  # of v it averages v, where we average eps
+        "timestep_spacing": word("noise.spacing", {"leading": "leading"}, "leading"),  # of others its steps are not its indices'
+        "set_alpha_to_one": flag(False, lambda value, config: {"noise.final_one": value}), "skip_prk_steps": flag(False, _skip),
+    }),
     "DPMSolverMultistepScheduler": ({"sample.name": "dpmpp_2m", "sample.steps": 20}, SOLVER | {
         "algorithm_type": only("dpmsolver++", "sde-dpmsolver++"), "solver_type": only("midpoint"), "variance_type": only(None),
         "solver_order": Field(2, lambda value: value in (1, 2, 3), _solver, "1, 2 or 3"), "lower_order_final": flag(True), "euler_at_final": flag(False),
@@ -175,7 +186,7 @@ SCHEDULERS: dict[str, tuple[Said, dict[str, Field]]] = {  # theirs: what it alwa
     ),
 }  # fmt: skip
 OLD = {"predict_epsilon": only(True), "tensor_format": only("pt", "np"), "timestep_values": only(None)}  # fields that diffusers once had
-OTHERS = {key for _, fields in SCHEDULERS.values() for key in fields} | {"skip_prk_steps"}  # which a class that has them not does not read, here or there
+OTHERS = {key for _, fields in SCHEDULERS.values() for key in fields}  # which a class that has them not does not read, here or there
 
 READ_BY_ALL = ("sigma_min", "sigma_max")  # by Karras' levels, of every class, whether or not it is a field of that
 

@@ -1,5 +1,6 @@
 """Whole runs from and to the layouts of other libraries."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from .. import convert
@@ -10,6 +11,7 @@ from ..networks import changes, merge
 from ..runs import Run
 from .build import expanded, planned
 from .compose import controls
+from .first_stage import FirstStage
 from .load import example_of, from_foreign, load
 from .model import Model
 
@@ -18,8 +20,11 @@ def import_run(folder: str | Path, out: str | Path) -> Model:
     """Writes a model in diffusers' layout as a run that can be sampled, evaluated and trained on; the model. Raises Problem for what we have no part for."""
     foreign = convert.read(folder)
     model, run = from_foreign(foreign), Run(vacant(Path(out)))
+    recipe = Recipe.of(foreign.config)
+    if isinstance(stage := model.autoencoder, FirstStage):
+        recipe = replace(recipe, autoencoder=stage.node)  # with the digest of its weights
     run.save_weights(model, 0)
-    run.write_recipe(Recipe.of(foreign.config))
+    run.write_recipe(recipe)
     return model
 
 

@@ -10,17 +10,17 @@ from torch import Tensor
 from ..diffusion.level import Level
 from ..errors import Usage, nearest
 from ..registry import lookup
-from .multistep import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, unipc
+from .multistep import dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, plms, unipc
 from .singlestep import Denoise, Randn, Steps, ddim, ddpm, edm, euler, euler_ancestral, heun, iadb, invert, repaint
 
 Sampler = Callable[..., Steps]  # (denoise, x, levels, options …) -> steps
 SAMPLERS: dict[str, Sampler] = {
     "ddpm": ddpm, "ddim": ddim, "euler": euler, "euler_ancestral": euler_ancestral, "heun": heun, "edm": edm, "dpmpp_2m": dpmpp_2m,
-    "dpmpp_3m": dpmpp_3m, "dpmpp_2m_sde": dpmpp_2m_sde, "unipc": unipc, "iadb": iadb, "repaint": repaint,
+    "dpmpp_3m": dpmpp_3m, "dpmpp_2m_sde": dpmpp_2m_sde, "unipc": unipc, "plms": plms, "iadb": iadb, "repaint": repaint,
 }  # fmt: skip
 
 # Order of convergence to the probability-flow ODE; samplers that only follow it in distribution are not listed.
-ORDER: dict[str, int] = {"ddim": 1, "euler": 1, "iadb": 1, "heun": 2, "edm": 2, "dpmpp_2m": 2, "dpmpp_3m": 2, "unipc": 2}
+ORDER: dict[str, int] = {"ddim": 1, "euler": 1, "iadb": 1, "heun": 2, "edm": 2, "dpmpp_2m": 2, "dpmpp_3m": 2, "unipc": 2, "plms": 2}
 
 
 def stepper(sampler: str | Sampler, randn: Randn | None = None, options: Mapping[str, Any] | None = None) -> Sampler:

@@ -76,6 +76,25 @@ def _correction(nxt: Level, trail: list[tuple[Level, Tensor]], curvature: float)
     return w1.to(x0) * d1 + w2.to(x0) * d2
 
 
+ADAMS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))  # Adams and Bashforth's weights, newest first
+
+
+def plms(denoise: Denoise, x: Tensor, levels: Sequence[Level]) -> Steps:
+    """Pseudo linear multistep (Liu et al. 2022, eq. 12): eps extrapolated over even steps from the last four, then DDIM's hop. The first hop is gone
+    twice, the second time with the mean of eps at both its ends, as Stable Diffusion's sampler of that name does; the last as the others."""
+    trail: list[Tensor] = []  # newest first
+    for now, nxt in pairwise(levels):
+        x0, eps = denoise(x, now)
+        trail, better = [eps, *trail[:3]], eps
+        if len(trail) > 1:
+            better = torch.stack([weight * part for weight, part in zip(ADAMS[len(trail) - 1], trail, strict=True)]).sum(0)
+        elif len(levels) > 2 and now.alpha > 0:
+            better = (eps + denoise(nxt.mix(x0, eps), nxt)[1]) / 2
+        moved = (now.sigma / now.alpha).to(x) * (eps - better) if now.alpha > 0 else 0.0
+        x = nxt.mix(x0 + moved, better)
+        yield x, x0
+
+
 def unipc(denoise: Denoise, x: Tensor, levels: Sequence[Level]) -> Steps:
     """UniPC of order 2 with B2(h) = e^h - 1: a predictor like DPM-Solver++(2M), and a corrector of order 3 at no extra evaluation."""
     trail: list[tuple[Level, Tensor, Tensor]] = []  # (level, x, x0), newest first

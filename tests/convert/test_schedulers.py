@@ -17,6 +17,10 @@ from tests.parts import built
 
 SHAPE = (1, 4, 4)
 BETAS = torch.linspace(1e-4, 0.02, 1000).tolist()
+PLMS = {  # Stable Diffusion's sampler, which is PNDM's scheduler without its first steps
+    "steps_offset": [1], "prediction_type": ["v_prediction"], "timestep_spacing": ["trailing", "linspace"], "set_alpha_to_one": [True],
+    "beta_schedule": ["scaled_linear"], "num_train_timesteps": [500],
+}  # fmt: skip
 VALUES = {  # of each field, what is tried beside its default; of fields that speak only beside others, with those
     "num_train_timesteps": [500, 2000],
     "beta_start": [0.001, 0.0, "small"],
@@ -62,6 +66,7 @@ VALUES = {  # of each field, what is tried beside its default; of fields that sp
     "sigma_min": [0.1, {"use_karras_sigmas": True, "sigma_min": 0.1}],
     "sigma_max": [20.0, {"use_karras_sigmas": True, "timestep_spacing": "leading", "sigma_max": 20.0, "sigma_min": 0.05}],
     "shift_terminal": [0.02],
+    "skip_prk_steps": [True] + [{"skip_prk_steps": True, key: value} for key, values in PLMS.items() for value in values],
     "interpolation_type": ["log_linear"],
     "timestep_type": ["continuous", {"timestep_type": "continuous", "prediction_type": "v_prediction"}],
 }
@@ -190,7 +195,7 @@ def test_fields_of_another_class_that_from_config_left_are_as_little_read_as_in_
         read({"_class_name": "HeunDiscreteScheduler", "use_karras_sigmas": True, "sigma_min": 0.1})
 
 
-@pytest.mark.parametrize("kind", ["PNDMScheduler", "FlowMatchEulerDiscreteScheduler", ["DDIMScheduler"]], ids=str)
+@pytest.mark.parametrize("kind", ["LMSDiscreteScheduler", "FlowMatchEulerDiscreteScheduler", ["DDIMScheduler"]], ids=str)
 def test_a_class_that_we_have_not_is_refused_with_a_cure(kind):
     with pytest.raises(Problem, match=r"_class_name .* has no counterpart here; .*DDIMScheduler.from_config"):
         read({"_class_name": kind})

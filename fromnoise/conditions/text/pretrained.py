@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import re
 import sqlite3
 from collections.abc import Sequence
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +20,25 @@ from ...progress import track
 from .encoder import Encoder, rounded
 
 AT_ONCE = 64  # texts
+FILE = re.compile(r"model(?:\.(\w+))?(?:-\d+-of-\d+)?\.safetensors")
 
 
 class Pretrained(Encoder):
     """The last hidden states (n, L, width) of a frozen encoder, by its name or folder; kept on disk by encoder and text, so that each text is read once.
 
-    Its weights are not the run's: the run names it. It reads on the device that it is moved to.
+    Its weights are not the run's: the run names it. It reads on the device that it is moved to. A folder of a pipeline in diffusers' layout has its
+    encoder in text_encoder/, and its tokenizer in tokenizer/.
 
+    pad     every text is filled up to `length` tokens, all of which count and are read, as in Stable Diffusion;  digest  of its weights (`digest_of`)
     Raises Problem where transformers is missing, or the encoder is neither here nor reachable.
     """
 
-    def __init__(self, name: str, length: int | None = None):
+    def __init__(self, name: str, length: int | None = None, pad: bool = False, digest: str | None = None):
         super().__init__()
-        self.name = name
-        config = loaded("AutoConfig", name)
+        self.name, self.pad, self.digest = name, pad, digest
+        parts = [str(Path(name).expanduser() / part) for part in ("text_encoder", "tokenizer")]
+        self.place, self.words = parts if Path(parts[0], "config.json").is_file() else (name, name)
+        config = loaded("AutoConfig", self.place)
         text = getattr(config, "text_config", config)  # CLIP's has a picture's beside it
         self.width = text.hidden_size if hasattr(text, "hidden_size") else text.d_model
         most = getattr(text, "max_position_embeddings", None) or 512
@@ -39,12 +46,17 @@ class Pretrained(Encoder):
             raise Usage(f"the encoder {name} takes 2 to {most} tokens, not {length}")
         self.length = length or min(most, 77)
         self.register_buffer("here", torch.empty(0), persistent=False)  # the network is not of the model, but on its device
-        self._store = _Store(f"{name} {self._fingerprint(config)} {self.length}")
+        self._store = _Store(f"{name} {self._fingerprint(config)} {self.length}{' padded' * pad}")
 
     @cached_property
     def _parts(self) -> tuple[Any, Any]:
         """(tokenizer, network), loaded when a text is met that is not on disk."""
-        tokenizer, whole = loaded("AutoTokenizer", self.name), loaded("AutoModel", self.name, use_safetensors=True)
+        if self.digest and self.digest != digest_of(self.place):
+            raise Problem(f"the text encoder {self.place} holds other weights than the ones this run began with; restore those")
+        variant = _weights(self.place)[1]
+        taken = {"variant": variant} if variant else {}
+        tokenizer, whole = loaded("AutoTokenizer", self.words), loaded("AutoModel", self.place, use_safetensors=True, **taken)
+        self.masks = not self.pad or bool(getattr(whole.config, "use_attention_mask", False))
         network = getattr(whole, "text_model", None) or (whole.get_encoder() if whole.config.is_encoder_decoder else whole)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -52,8 +64,7 @@ class Pretrained(Encoder):
 
     def _fingerprint(self, config: Any) -> str:
         """What changes when the encoder does: its files' sizes and times, or the commit that a name stands for."""
-        here = Path(self.name).expanduser()
-        paths = sorted(here.iterdir()) if here.is_dir() else []
+        paths = [path for here in dict.fromkeys((self.place, self.words)) for path in sorted(Path(here).expanduser().glob("*"))]
         files = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths] or [str(config._commit_hash)]
         return hashlib.sha256(("\n".join(files) + config.to_json_string()).encode()).hexdigest()[:16]
 
@@ -72,11 +83,12 @@ class Pretrained(Encoder):
             if len(ids) > self.length:
                 self.cut(text, len(ids))
         # GPT's tokenizers make nothing of the empty text
-        filled = [text if ids else tokenizer.pad_token for text, ids in zip(texts, every, strict=True)]
-        batch = tokenizer(filled, padding=True, truncation=True, max_length=self.length, return_tensors="pt").to(network.device)
+        filled = [text if ids or self.pad else tokenizer.pad_token for text, ids in zip(texts, every, strict=True)]
+        how = {"padding": "max_length" if self.pad else True, "truncation": True, "max_length": self.length}
+        batch = tokenizer(filled, **how, return_tensors="pt").to(network.device)
         with torch.autocast(network.device.type, enabled=False):  # what is kept does not depend on the precision of whoever reads first
-            states = network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
-        mask = batch["attention_mask"].bool()
+            states = network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"] if self.masks else None).last_hidden_state
+        mask = torch.ones_like(batch["attention_mask"], dtype=torch.bool) if self.pad else batch["attention_mask"].bool()
         self._store.put({text: state[m].float().cpu().numpy() for text, state, m in zip(texts, states, mask, strict=True)})
 
     def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -88,6 +100,24 @@ class Pretrained(Encoder):
         for i, state in enumerate(found):
             tokens[i, : len(state)] = state
         return tokens, torch.arange(tokens.shape[1]) < lengths[:, None]
+
+
+def digest_of(folder: str | Path) -> str | None:
+    """A short name of the weights in a folder of transformers', by their files; None where there are none, as of a name."""
+    content, (files, _) = hashlib.sha256(), _weights(folder)
+    for file in files:
+        with open(file, "rb") as opened:
+            content.update(hashlib.file_digest(opened, "sha256").digest())
+    return content.hexdigest()[:16] if files else None
+
+
+def _weights(folder: str | Path) -> tuple[list[Path], str]:
+    """(the safetensors files of a folder's weights, whole or in shards; their variant, such as fp16, where there are none without one)."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(Path(folder).expanduser().glob("model*.safetensors")):
+        if match := FILE.fullmatch(file.name):
+            found.setdefault(match[1] or "", []).append(file)
+    return min(((files, variant) for variant, files in found.items()), key=itemgetter(1), default=([], ""))
 
 
 def loaded(kind: str, name: str, what: str = "text encoder", instead: str = "use encoder: words", **options: Any) -> Any:
