@@ -85,13 +85,12 @@ def plms(denoise: Denoise, x: Tensor, levels: Sequence[Level]) -> Steps:
     trail: list[Tensor] = []  # newest first
     for now, nxt in pairwise(levels):
         x0, eps = denoise(x, now)
-        trail, better = [eps, *trail[:3]], eps
+        trail, better, blind = [eps, *trail[:3]], eps, bool(now.alpha < 1e-6 * nxt.alpha)  # blind: eps says nothing about x0
         if len(trail) > 1:
             better = torch.stack([weight * part for weight, part in zip(ADAMS[len(trail) - 1], trail, strict=True)]).sum(0)
-        elif len(levels) > 2 and now.alpha > 0:
+        elif len(levels) > 2 and not blind:
             better = (eps + denoise(nxt.mix(x0, eps), nxt)[1]) / 2
-        moved = (now.sigma / now.alpha).to(x) * (eps - better) if now.alpha > 0 else 0.0
-        x = nxt.mix(x0 + moved, better)
+        x = nxt.mix(x0, eps) if blind else nxt.mix(x0 + (now.sigma / now.alpha).to(x) * (eps - better), better)
         yield x, x0
 
 
