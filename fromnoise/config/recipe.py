@@ -96,8 +96,8 @@ class Recipe:
 
     @property
     def reconstructs(self) -> bool:
-        """Whether it is an autoencoder that is trained: one is named that is not there already, and no network, nor a base that has one."""
-        return self.autoencoder is not None and self.autoencoder.get("name") not in FIRST and self.network is None and self.base is None
+        """Whether it is an autoencoder that is trained: one is named that is not there already, and no network; a base is then an autoencoder as well."""
+        return self.autoencoder is not None and self.autoencoder.get("name") not in FIRST and self.network is None
 
     def with_defaults(self) -> "Recipe":
         """The recipe with the default of every part that it does not name, and that has a place in it."""

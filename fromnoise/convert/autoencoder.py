@@ -87,7 +87,7 @@ class Kind:
 
 def read(path: str | Path) -> Taken:
     """The autoencoder of a folder in diffusers' layout, its own or a pipeline's; raises Problem where it is none that we have."""
-    place = next((Path(path) / part for part in PLACES if _is_autoencoder(Path(path) / part / FILE)), None)
+    place = next((Path(path) / part for part in PLACES if is_autoencoder(Path(path) / part)), None)
     if place is None:
         known = ", ".join(KINDS)
         raise Usage(f"{path} holds no autoencoder: no {FILE} there, or in {', '.join(PLACES[1:])}, is of a class that fromnoise has; known are {known}")
@@ -104,7 +104,9 @@ def read(path: str | Path) -> Taken:
     return Taken(place, node, c["in_channels"], named, scale(c), said, autoencoder.latent, autoencoder.factor)
 
 
-def _is_autoencoder(file: Path) -> bool:
+def is_autoencoder(folder: str | Path) -> bool:
+    """Whether a folder has the files of an autoencoder that we have, its own and no part's."""
+    file = Path(folder) / FILE
     return file.is_file() and weights.read_json(file).get("_class_name") in KINDS
 
 

@@ -5,14 +5,14 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from .. import convert
-from ..autoencoders import AUTOENCODERS, Autoencoder
-from ..config import Recipe
+from ..autoencoders import AUTOENCODERS, Autoencoder, Tiled
+from ..config import Recipe, Within
 from ..config import build as make
 from ..device import best
 from ..errors import Problem, Usage
@@ -42,6 +42,7 @@ class FirstStage(Autoencoder):
         self._inner, self.trained = (inner.requires_grad_(False).eval(),), trained  # in a tuple, which is no part of a module
         self.shape, self.node, self.digest = tuple(shape), dict(node), digest
         self.factor, self.latent, self.variational = inner.factor, inner.latent, inner.variational
+        self.through(inner)  # which raises Usage for what cannot go in tiles
         self.register_buffer("mean", torch.zeros(inner.latent))
         self.register_buffer("std", torch.ones(inner.latent))
 
@@ -49,6 +50,10 @@ class FirstStage(Autoencoder):
     def inner(self) -> Autoencoder:
         """The autoencoder itself."""
         return self._inner[0]
+
+    def through(self, autoencoder: Autoencoder) -> Autoencoder:
+        """The autoencoder, in tiles where `node` says so."""
+        return Tiled(autoencoder, self.node["tile"]) if self.node.get("tile") else autoencoder  # type: ignore[arg-type]  # which Tiled checks
 
     def _apply(self, fn: Any, recurse: bool = True) -> "FirstStage":
         self.inner._apply(fn, recurse)
@@ -70,7 +75,7 @@ class FirstStage(Autoencoder):
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         inner = self.trained().autoencoder.to(x.device) if self.trained and self.inner.released else self.inner
-        return self.normalised(*inner.moments(x))
+        return self.normalised(*self.through(inner).moments(x))
 
     def normalised(self, mean: Tensor, log_variance: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The autoencoder's own moments as those of z."""
@@ -79,7 +84,7 @@ class FirstStage(Autoencoder):
 
     def decode(self, z: Tensor, size: Sequence[int] | None = None) -> Tensor:
         shift, scale = (part[..., *[None] * (z.ndim - 2)] for part in (self.mean, self.std))
-        return self.inner.decode(z * scale + shift, size)
+        return self.through(self.inner).decode(z * scale + shift, size)
 
     def holes(self, mask: Tensor, size: Sequence[int]) -> Tensor:
         return self.inner.holes(mask, size)
@@ -112,10 +117,13 @@ class FirstStage(Autoencoder):
         self.std.copy_(std)
 
 
-def first_stage(path: str, weights: str = "last", digest: str | None = None, trust: bool = False) -> FirstStage:
+def first_stage(
+    path: str, weights: str = "last", digest: str | None = None, tile: Annotated[int, Within(8, 2**20)] | None = None, trust: bool = False
+) -> FirstStage:
     """The autoencoder of a run folder, as what lies between pictures and what is diffused.
 
     path  the folder;  weights  last, best, or a name of its weights/;  digest  of these, which a run keeps
+    tile  pixels a side of the tiles in which larger pictures go through it, one at a time (see `Tiled`); null: whole
     """
     if not Path(path).is_dir():
         raise Problem(f"the autoencoder {path} is not there; train it first, or set autoencoder.path to where it is now (in config.yaml of a trained run)")
@@ -124,7 +132,8 @@ def first_stage(path: str, weights: str = "last", digest: str | None = None, tru
     if digest not in (None, found):
         raise Problem(f"the autoencoder {path} holds other weights than the ones this run began with; restore those")
     node = {"name": "run", "path": str(Path(path).resolve()), "weights": weights, "digest": found}
-    return FirstStage(trained.autoencoder, trained.shape, node, found, lambda: load_autoencoder(path, "cpu", trust, weights))
+    node, named = (node | {"tile": tile}, f"{found}-tile{tile}") if tile else (node, found)  # whose latents may be others than without
+    return FirstStage(trained.autoencoder, trained.shape, node, named, lambda: load_autoencoder(path, "cpu", trust, weights))
 
 
 def is_fixed(name: Any) -> bool:
@@ -144,10 +153,9 @@ def fixed_stage(node: Mapping[str, Any], shape: Sequence[int]) -> FirstStage:
 
 def load_autoencoder(path: str | Path, device: str | torch.device | None = None, trust: bool = False, weights: str = "last") -> Autoencoding:
     """The trained autoencoder of a run folder, its averaged weights, ready to encode and decode. Raises Usage where the run is of something else."""
-    if not (Path(path) / "config.yaml").is_file() and (Path(path) / "config.json").is_file():
+    if is_foreign(path):
         return _foreign(path).to(best(device))
-    run = Run(path)
-    recipe = run.recipe(trust)
+    run, recipe = Run(path), recipe_of(path, trust)
     if not recipe.reconstructs:
         raise Usage(f"{path} is the run of a diffusion model, not of an autoencoder; name one that was trained by a recipe with autoencoder and without network")
     if not recipe.shape:
@@ -157,11 +165,22 @@ def load_autoencoder(path: str | Path, device: str | torch.device | None = None,
     return model.to(best(device)).eval()
 
 
+def is_foreign(path: str | Path) -> bool:
+    """Whether a folder is no run's, and has files of its own as diffusers writes an autoencoder or a network alone."""
+    return not (Path(path) / "config.yaml").is_file() and (Path(path) / "config.json").is_file()
+
+
+def recipe_of(path: str | Path, trust: bool = False) -> Recipe:
+    """The recipe of a run folder, or that of an autoencoder in diffusers' layout."""
+    if not is_foreign(path):
+        return Run(path).recipe(trust)
+    found = convert.autoencoder.read(path)
+    return Recipe(autoencoder=found.node, shape=(found.channels, *[found.factor] * 2))  # its sides are of no account
+
+
 def _foreign(path: str | Path) -> Autoencoding:
     """The autoencoder of a folder in diffusers' layout."""
-    found = convert.autoencoder.read(path)
-    recipe = Recipe(autoencoder=found.node, shape=(found.channels, *[found.factor] * 2))  # its sides are of no account
-    model = build_autoencoder(recipe)
+    found, model = convert.autoencoder.read(path), build_autoencoder(recipe_of(path))
     model.autoencoder.load_state_dict(found.tensors)
     for note in found.notes:
         print(f"fromnoise: {note}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..errors import Problem, Usage
 from ..networks import lay_weights_last, merge
 from ..runs import Run, digest, misfit
 from .build import Base, build
+from .first_stage import load_autoencoder, recipe_of
 from .model import Model
 
 
@@ -28,10 +30,10 @@ def load(path: str | Path, device: str | torch.device | None = None, trust: bool
         return ready(from_foreign(convert.read(path)), best(device))
     run = Run(path)
     recipe = run.recipe(trust)
-    base = read_base(recipe.base, trust) if recipe.base else None  # a run keeps what it trained; the rest is its base's
     if recipe.reconstructs:
         what = f"{path} is the run of an autoencoder, which draws nothing; train a model on its latents"
         raise Usage(f"{what} (fromnoise train RECIPE autoencoder={path}), or take it by fromnoise.load_autoencoder")
+    base = read_base(recipe.base, trust) if recipe.base else None  # a run keeps what it trained; the rest is its base's
     model = build(recipe, example_of(recipe), base, trust=trust)
     run.load_weights(model, weights)
     model.set_examples(run.load_examples())
@@ -71,17 +73,46 @@ def read_base(node: Any, trust: bool = False) -> Base:
 
     Raises Problem where it is not there, or is no longer the one that was begun with.
     """
+    path, weights = _place(node)
+    model = load(path, "cpu", trust, weights)
+    recipe = Recipe.of(convert.read(path).config) if convert.is_foreign(path) else Run(path).recipe(trust)
+    found = _checked(node, digest(model.state_dict()))
+    return Base(recipe, {name: tensor.detach() for name, tensor in merge(model).state_dict().items()}, found)
+
+
+def read_autoencoder(node: Any, trust: bool = False) -> Base:
+    """The base of an autoencoder's run, which is an autoencoder: `read_base`, of it alone."""
+    path, weights = _place(node)
+    tensors = load_autoencoder(path, "cpu", trust, weights).autoencoder.state_dict()
+    return Base(recipe_of(path, trust), tensors, _checked(node, digest(tensors)))
+
+
+def of_base(recipe: Recipe, trust: bool = False) -> Recipe:
+    """The recipe, with the autoencoder of its base where that is one, and the recipe names neither an autoencoder nor a network."""
+    if not recipe.base or recipe.autoencoder or recipe.network:
+        return recipe
+    path, _ = _place(recipe.base)
+    if convert.is_foreign(path) and not convert.autoencoder.is_autoencoder(path):
+        return recipe
+    theirs = recipe_of(path, trust)
+    return replace(recipe, autoencoder=theirs.autoencoder) if theirs.reconstructs else recipe
+
+
+def _place(node: Any) -> tuple[Path, str]:
+    """(the folder, which weights) of a base."""
     node = {"run": node} if isinstance(node, str) else node
     if not isinstance(node, Mapping) or not isinstance(node.get("run"), str) or set(node) - {"run", "weights", "digest"}:
         raise Usage(f"base is a run folder, or {{run: FOLDER, weights: best}}, not {node!r}")
-    path, weights = Path(node["run"]), node.get("weights", "last")
+    path = Path(node["run"])
     if not path.exists():
         where = "set base to where it is now (in config.yaml of a run that is trained already)"
         raise Problem(f"the base {path} is not there; restore it, or train it first, or {where}")
-    model = load(path, "cpu", trust, weights)
-    found = digest(model.state_dict())
-    if node.get("digest", found) != found:
+    return path, node.get("weights", "last")
+
+
+def _checked(node: Any, found: str) -> dict[str, str]:
+    """The node of a base whose weights have the digest `found`; raises Problem where it was begun with others."""
+    path, weights = _place(node)
+    if isinstance(node, Mapping) and node.get("digest", found) != found:
         raise Problem(f"the base {path} holds other weights than the ones this run began with; restore those")
-    recipe = Recipe.of(convert.read(path).config) if convert.is_foreign(path) else Run(path).recipe(trust)
-    tensors = {name: tensor.detach() for name, tensor in merge(model).state_dict().items()}
-    return Base(recipe, tensors, {"run": str(path.resolve()), "weights": weights, "digest": found})
+    return {"run": str(path.resolve()), "weights": weights, "digest": found}

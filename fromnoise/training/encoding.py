@@ -51,7 +51,7 @@ def moments_of(stage: FirstStage, device: torch.device) -> Moments:
 
     @torch.no_grad()
     def moments(x: Tensor) -> tuple[Tensor, Tensor | None]:
-        return stage.inner.moments(x.to(device))
+        return stage.through(stage.inner).moments(x.to(device))
 
     return moments
 

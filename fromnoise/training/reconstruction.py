@@ -17,7 +17,7 @@ from ..diffusion import DISTANCES
 from ..draws import Draws
 from ..errors import Usage
 from ..evaluation import psnr, returned
-from ..model import Autoencoding, build_autoencoder, is_fixed
+from ..model import Autoencoding, build_autoencoder, fill, is_fixed, read_autoencoder
 from .flop import counted
 from .objective import Made, seeded
 from .previews import Reconstructions
@@ -88,12 +88,15 @@ class Reconstruction:
     @staticmethod
     def made(recipe: Recipe, settings: AutoencoderSettings, data: Dataset, test: Dataset | None, flip: bool, trust: bool, device: torch.device) -> Made:
         """The autoencoder of a recipe, and the discriminator that it is trained against."""
-        recipe = replace(recipe.with_defaults(), shape=data.shape, medium=data.medium, classes=data.classes)
+        base = read_autoencoder(recipe.base, trust) if recipe.base else None
+        recipe = replace(recipe.with_defaults(), shape=data.shape, medium=data.medium, classes=data.classes, base=base and base.node)
         make = settings.parts["discriminator"]
         if make and len(data.shape) < 2:
             raise Usage("train.discriminator is for pictures, and the examples are points; leave it out")
         with seeded(recipe):
             model = build_autoencoder(recipe, make and make(data.shape[0], len(data.shape) - 1))
+        if base:
+            fill(model.autoencoder, base)
         if settings.named("distance") is bce and not model.autoencoder.bounded:
             raise Usage(f"train.distance=bce is of probabilities, and {recipe.autoencoder['name']} decodes to any number; choose mse or l1, or conv_vae or mlp_vae")
         if model.autoencoder.scored and (said := [key for key in NO_DISTANCE if key in recipe.train]):

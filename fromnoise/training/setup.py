@@ -15,7 +15,7 @@ from ..device import best, compiled, keep_memory, precision
 from ..errors import Usage
 from ..evaluation import EvaluateSettings, find_features
 from ..files import cache
-from ..model import Autoencoding, Model
+from ..model import Autoencoding, Model, of_base
 from ..networks import lay_weights_last, recompute
 from .denoising import Denoising
 from .ema import EMA, Average, Optimizers
@@ -70,6 +70,7 @@ def setup(recipe: Any, device: str | None = None, trust: bool = False, own_proce
     recipe = Recipe.of(recipe)
     if said := [key for key in MADE if getattr(recipe, key)]:
         raise Usage(f"{said[0]} is what a run finds out of its data; leave it out of the recipe")
+    recipe = of_base(recipe, trust)
     kind = Reconstruction if recipe.reconstructs else Denoising
     settings = call(kind.Settings, recipe.train, "train")
     accelerator = _accelerator(device)

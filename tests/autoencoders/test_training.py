@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import fromnoise
 from fromnoise import editing
-from fromnoise.autoencoders import DISCRIMINATORS, Measure, loss
+from fromnoise.autoencoders import DISCRIMINATORS, Measure, Tiled, loss
 from fromnoise.autoencoders.conv_ae import ConvAE
 from fromnoise.autoencoders.conv_vae import ConvVAE
 from fromnoise.autoencoders.discriminator import balance, hinge, verdict
@@ -22,6 +22,7 @@ from fromnoise.data.latents import Shards, cached, named
 from fromnoise.draws import Draws
 from fromnoise.errors import Problem, Usage
 from fromnoise.model import FirstStage, in_latents
+from fromnoise.model.first_stage import first_stage
 from fromnoise.runs import Run
 from fromnoise.training.encoding import encode
 from fromnoise.training.estimate import estimate
@@ -42,7 +43,7 @@ def recipe(autoencoder=SMALL, **more):
 def latent(path, **more):
     """One of diffusion in the latents of a run."""
     own = {"steps": 12, "batch": 16, "evals": 2, "log_every": 4, "warmup": 0, "lr": 1e-3, "held_out": 16}
-    return {"data": {"name": "tests.parts:blobs"}, "autoencoder": str(path), "network": {"name": "conv", "width": 8, "kernel": 3},
+    return {"data": {"name": "tests.parts:blobs"}, "autoencoder": path if isinstance(path, dict) else str(path), "network": {"name": "conv", "width": 8, "kernel": 3},
             "conditions": ["label"], "sample": {"name": "ddim", "steps": 2}, "train": own} | more  # fmt: skip
 
 
@@ -349,3 +350,67 @@ def test_pictures_of_a_size_that_the_autoencoder_was_not_trained_on(trained, tmp
     run = train(latent(trained, data={"name": "digits", "size": 10}), tmp_path / "run", quiet=True)
     model = fromnoise.load(run.path, "cpu")
     assert model.latent_shape == (3, 3, 3) and model.sample(1).shape == (1, 1, 10, 10) and (run.path / "samples" / "latents.png").is_file()
+
+
+def test_a_trained_autoencoder_is_the_base_of_another(trained, tmp_path):
+    """With a recipe of its own kind, or one that names the base alone; the run holds all its weights, and is the base no longer."""
+    before = load_file(trained / "model.safetensors")
+    for own in ({"autoencoder": SMALL}, {}):
+        begun = {"data": {"name": "tests.parts:blobs"}, "base": str(trained), "train": recipe(steps=1, lr=1e-6, ema=1, evals=0)["train"], **own}
+        run = train(begun, tmp_path / f"tuned{len(own)}", quiet=True)
+        after = load_file(run.weights)
+        assert after.keys() == before.keys() and all(torch.allclose(after[name], before[name], atol=1e-4) for name in before)
+        said = run.recipe()
+        assert said.reconstructs and said.base["run"] == str(trained.resolve()) and said.base["digest"] and said.autoencoder == SMALL
+        assert fromnoise.load_autoencoder(run.path, "cpu").reconstruct(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 8, 8)
+    tuned = train(recipe(steps=4) | {"base": str(trained)}, tmp_path / "more", quiet=True)
+    assert any(not torch.equal(load_file(tuned.weights)[name], before[name]) for name in before)
+    assert train(recipe(steps=6) | {"base": str(trained)}, tuned.path, quiet=True).load_checkpoint()["state"]["step"] == 6  # and goes on
+
+
+def test_an_autoencoder_of_diffusers_is_a_base(tmp_path):
+    from diffusers import AutoencoderTiny
+
+    small = {"encoder_block_out_channels": (8, 8), "decoder_block_out_channels": (8, 8), "num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
+    theirs = AutoencoderTiny(**small, in_channels=1, out_channels=1)
+    theirs.save_pretrained(tmp_path / "tiny")
+    begun = {"data": {"name": "tests.parts:blobs"}, "base": str(tmp_path / "tiny"), "train": recipe(steps=1, lr=1e-7, ema=1, evals=0)["train"]}
+    model = fromnoise.load_autoencoder(train(begun, tmp_path / "tuned", quiet=True).path, "cpu")
+    x = torch.rand(2, 1, 8, 8) * 2 - 1
+    with torch.no_grad():
+        expected = theirs.decode(theirs.encode(x).latents).sample
+    assert torch.allclose(model.reconstruct(x), expected, atol=1e-3)
+
+
+def test_a_base_of_another_kind_or_shape_is_named(trained, tmp_path):
+    diffusion = train(latent(trained, train={"steps": 1, "batch": 16, "evals": 0}), tmp_path / "latent", quiet=True).path
+    with pytest.raises(Usage, match="is the run of a diffusion model, not of an autoencoder"):
+        train(recipe() | {"base": str(diffusion)}, tmp_path / "a", quiet=True)
+    with pytest.raises(Problem, match="the base .* is of another network: encoder"):
+        train(recipe({**SMALL, "widths": [8, 16]}) | {"base": str(trained)}, tmp_path / "b", quiet=True)
+    with pytest.raises(Problem, match="the base .*/nowhere is not there"):
+        train(recipe() | {"base": str(tmp_path / "nowhere")}, tmp_path / "c", quiet=True)
+    with pytest.raises(Usage, match="adapter has no part"):
+        train({"data": {"name": "tests.parts:blobs"}, "base": str(trained), "adapter": "lora", "train": recipe()["train"]}, tmp_path / "d", quiet=True)
+
+
+def test_a_first_stage_in_tiles_is_the_same_without_seams(trained, tmp_path):
+    """Convolutions alone: nothing is lost by it, and what is no larger than a tile goes whole."""
+    stages = [first_stage(str(trained), tile=tile) for tile in (None, 40, 400)]
+    assert [stage.node.get("tile") for stage in stages] == [None, 40, 400] and len({stage.digest for stage in stages}) == 3
+    for stage in stages:
+        stage.mean.fill_(0.3), stage.std.fill_(2.0)
+    x = torch.randn(1, 1, 150, 98, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    with torch.no_grad():
+        z, pictures = zip(*((stage.encode(x), stage.decode(stages[0].encode(x), x.shape[2:])) for stage in stages), strict=True)
+    assert (z[1] - z[0]).abs().max() < 1e-5 > (pictures[1] - pictures[0]).abs().max()
+    assert torch.equal(z[2], z[0]) and torch.equal(pictures[2], pictures[0])
+
+
+def test_tiles_are_a_setting_of_a_recipe_that_its_run_keeps(trained, tmp_path):
+    run = train(latent({"name": "run", "path": str(trained), "tile": 64}), tmp_path / "run", quiet=True)
+    model = fromnoise.load(run.path, "cpu")
+    assert run.recipe().autoencoder["tile"] == 64 and isinstance(model.autoencoder.through(model.autoencoder.inner), Tiled)
+    assert not any(".inner" in name for name in model.state_dict())
+    with pytest.raises(Usage, match="tile is a whole number from 8"):
+        train(latent({"name": "run", "path": str(trained), "tile": 2}), tmp_path / "small", quiet=True)
