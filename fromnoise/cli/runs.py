@@ -36,7 +36,8 @@ Alone = Annotated[bool, Option("--adapter", help="Only what the run's adapter ch
 
 @command(app, "import ddpm-cifar10-32/ --out runs/ddpm")
 def import_(folder: Foreign, out: RunFolder) -> None:
-    """Take over a model in diffusers' layout (UNet2DModel, DiTTransformer2DModel) as a run: sample it, evaluate it, with every sampler."""
+    """Take over a model in diffusers' layout (UNet2DModel, DiTTransformer2DModel; LDM, DiT and Stable Diffusion pipelines) as a run: sample it, evaluate it,
+    with every sampler."""
     model = lib.model.import_run(folder, out)
     count = sum(p.numel() for p in model.parameters())
     print(f"{out}: {type(model.denoiser.network).__name__} of {count:,} parameters; draw from it with `fromnoise sample {out}`")
@@ -44,7 +45,7 @@ def import_(folder: Foreign, out: RunFolder) -> None:
 
 @command(app, "export runs/mnist mnist-diffusers/", without=("adapter", "device"))
 def export(run: RunOptions, folder: Annotated[Path, Argument(help="To write.")], to: Layout = "diffusers", alone: Alone = False) -> None:
-    """Write a run in diffusers' layout, which DDPMPipeline or DDIMPipeline read."""
+    """Write a run in diffusers' layout, which its pipelines read: DDPM, DDIM, and in latents LDM, DiT and Stable Diffusion; or an autoencoder's run."""
     if to != "diffusers":
         raise Usage(f"--to is diffusers, not {to!r}")
     how = (run.run, folder, run.trust, run.weights)
@@ -53,7 +54,7 @@ def export(run: RunOptions, folder: Annotated[Path, Argument(help="To write.")],
         print(f"{file}: {count} layers, as PEFT and diffusers name them")
     else:
         kind, notes = lib.model.export_run(*how)
-        place = "" if kind.endswith("Pipeline") else ", subfolder='transformer'"
+        place = ", subfolder='transformer'" if (folder / "transformer").is_dir() and not kind.endswith("Pipeline") else ""
         print(f"{folder}: reads as {kind}.from_pretrained({str(folder)!r}{place}) in diffusers")
         print("\n".join(f"  {note}" for note in notes))
 

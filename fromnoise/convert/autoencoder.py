@@ -85,6 +85,15 @@ class Kind:
     rows: Callable[[Any], list[Row]]
 
 
+class Stage(NamedTuple):
+    """An autoencoder to write beside a network: its node, the examples' channels, its weights, and the scale of what the network works on."""
+
+    node: Mapping[str, Any]
+    channels: int
+    tensors: Mapping[str, Tensor]
+    scale: Scale
+
+
 def read(path: str | Path) -> Taken:
     """The autoencoder of a folder in diffusers' layout, its own or a pipeline's; raises Problem where it is none that we have."""
     place = next((Path(path) / part for part in PLACES if is_autoencoder(Path(path) / part)), None)
@@ -122,6 +131,25 @@ def write(path: str | Path, node: Mapping[str, Any], channels: int, tensors: Map
     weights.write_json(path / FILE, config)
     weights.write(path / f"{weights.NAME}.safetensors", named)
     return kind.name
+
+
+def folded(stage: Stage) -> Stage:
+    """The same latents for a pipeline, which only divides them by scaling_factor: a mean, or a std of each channel, goes into the convolutions of one pixel
+    before and behind them. Raises Problem where there are none, or codes lie between."""
+    (mean, std), tensors = (tuple(map(float, part)) for part in stage.scale), dict(stage.tensors)
+    if not any(mean) and len(set(std)) == 1:
+        return stage._replace(scale=Scale((0.0,), std[:1]))
+    names = {half: f"{half}.quant" for half in ("encoder", "decoder")}
+    if AUTOENCODERS.get(stage.node["name"]) is not KL or any(f"{name}.weight" not in tensors for name in names.values()):
+        what = f"this run's latents, of a {stage.node['name']}, have a mean and std of each channel"
+        raise Problem(f"diffusers' pipelines scale latents by one number, and {what}; train on those of a kl with quant and post_quant to export")
+    many = stage.tensors["decoder.quant.weight"].shape[1]
+    m, s = (torch.tensor(part).expand(many).double() if len(part) == 1 else torch.tensor(part).double() for part in (mean, std))
+    (w, b), (v, c) = ([tensors[f"{name}.{part}"].double() for part in ("weight", "bias")] for name in names.values())
+    ones = [1] * (w.ndim - 1)
+    made = {"encoder.quant.weight": torch.cat([w[:many] / s.view(-1, *ones), w[many:]]), "decoder.quant.weight": v * s.view(1, -1, *ones[1:]),
+            "encoder.quant.bias": torch.cat([(b[:many] - m) / s, b[many:] - 2 * s.log()]), "decoder.quant.bias": c + v.flatten(1) @ m}  # fmt: skip
+    return stage._replace(tensors=tensors | {name: tensor.to(tensors[name]) for name, tensor in made.items()}, scale=UNSCALED)
 
 
 def built(kind: Kind, node: Mapping[str, Any], channels: int) -> EncoderDecoder:

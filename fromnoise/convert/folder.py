@@ -23,6 +23,10 @@ KINDS = {unet.CLASS: unet, dit.CLASS: dit, unet_condition.CLASS: unet_condition}
 NETWORKS = {"unet": unet, "dit": dit}  # ours
 PLACES = {unet.CLASS: "unet", dit.CLASS: "transformer", unet_condition.CLASS: "unet"}
 PIPELINES = {"DDPMScheduler": "DDPMPipeline", "DDIMScheduler": "DDIMPipeline"}  # of a UNet2DModel; DiTPipeline wants an autoencoder as well
+WHOLE = {unet.CLASS: ("LDMPipeline", "vqvae"), dit.CLASS: ("DiTPipeline", "vae"), unet_condition.CLASS: ("StableDiffusionPipeline", "vae")}  # with one
+CLASSES = "classes alone, added to the time embedding"
+CONDITIONED = {unet.CLASS: CLASSES, dit.CLASS: CLASSES, unet_condition.CLASS: "words alone, by cross-attention"}
+GUIDED = ("DiTPipeline", "StableDiffusionPipeline")  # those that guide
 SCHEDULER = f"scheduler/{scheduler.FILE}"
 ABSENT = (None, False, [None, None])  # what an index says of a part that is not there
 
@@ -102,7 +106,7 @@ def read(path: str | Path) -> Taken:
     names = own.get("classes") or _names(index, classes)
     conditions = [{"name": "label", "classes": classes, "drop": (own.get("drop") or 0.1) if null else 0.0}] if classes else []
     conditions += _words(home, index, config)
-    drawn["sample"] |= {**_loop(index).sample, **process.recalled(own, settings)}
+    drawn["sample"] |= {**({} if own else _loop(index).sample), **process.recalled(own, settings)}  # our own says all that is not as usual
     tensors, said = weights.read(place)
     named, stage = to_ours(part.rows(config), tensors), _stage(home, index)
     taken = {"network": network, "conditions": conditions, **drawn, "seed": 0, "shape": shape, "classes": names}
@@ -180,16 +184,19 @@ def _scheduler(path: Path, index: Settings) -> tuple[dict[str, Any], list[str]]:
     return {**settings, **forced, "_class_name": made}, notes
 
 
-def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], tensors: Mapping[str, Tensor], schedule: Schedule) -> str:
+def write(
+    path: str | Path, config: Settings, node: Settings, tensors: Mapping[str, Tensor], schedule: Schedule, stage: "autoencoder.Stage | None" = None
+) -> str:
     """A run in diffusers' layout; the class of the pipeline that reads it, or of the network where there is none.
 
-    config: the run's settings;  node: its network's, written out;  tensors: its weights. Raises Problem where diffusers has no such model.
+    config: the run's settings, with the shape of what is diffused;  node: its network's, written out;  tensors: its weights;  stage: its first stage.
+    Raises Problem where diffusers has no such model.
     """
     path = vacant(path)
     part, theirs, null = counterpart(config, node, tensors)
     noise, _ = process.write(config, schedule)
-    tensors = to_theirs(part.rows(theirs), tensors)
-    pipeline = PIPELINES[noise["_class_name"]] if part is unet else None
+    tensors, pipeline = to_theirs(part.rows(theirs), tensors), pipeline_of(part, noise, stage)
+    stage = stage and autoencoder.folded(stage)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:  # whole, or not at all
         whole = Path(beside) / path.name
@@ -198,24 +205,52 @@ def write(path: str | Path, config: Mapping[str, Any], node: Mapping[str, Any], 
         weights.write(place / f"{weights.NAME}.safetensors", tensors)
         write_json(whole / SCHEDULER, noise)
         write_json(whole / "fromnoise.json", {"null": null, "classes": list(config.get("classes") or ()), **process.remembered(config)})
+        parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
+        if stage:
+            name = WHOLE[part.CLASS][1]
+            parts[name] = ["diffusers", autoencoder.write(whole / name, *stage)]
+        if part is unet_condition:
+            parts |= words.write(words.check(config["conditions"][0], part.CLASS), whole)
+            parts |= {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
         if pipeline:
-            parts = {PLACES[part.CLASS]: ["diffusers", part.CLASS], "scheduler": ["diffusers", noise["_class_name"]]}
             write_json(whole / "model_index.json", {"_class_name": pipeline, **parts})
         whole.replace(path)
     return pipeline or part.CLASS
 
 
-def unsaid(config: Settings, schedule: Schedule) -> list[str]:
+def pipeline_of(part: ModuleType, noise: Settings, stage: Any) -> str | None:
+    """The class of the pipeline that reads a network of this kind with this scheduler, and with an autoencoder where there is one; None where none does."""
+    if stage:
+        return WHOLE[part.CLASS][0]
+    if part is unet_condition:
+        raise Problem("diffusers' StableDiffusionPipeline draws in the latents of an autoencoder, this run in pixels; train with autoencoder=FOLDER to export")
+    return PIPELINES[noise["_class_name"]] if part is unet else None
+
+
+def unsaid(config: Settings, schedule: Schedule, pipeline: str = "") -> list[str]:
     """How the pipeline of an exported run is to be called so that it draws as the run does, and what it does otherwise all the same."""
-    classes = ["its pipeline names no class; give the network class_labels"] if config.get("conditions") else []
-    return process.write(config, schedule)[1] + classes
+    sample = dict(config.get("sample") or {})
+    guidance = sample.pop("guidance", 1.0) if pipeline in GUIDED else None
+    noise, (call, *notes) = process.write({**config, "sample": sample}, schedule)
+    if guidance is not None:
+        call += f", guidance_scale={guidance:g}"
+    if pipeline == "DiTPipeline" and guidance != 1 and len(config["classes"]) != 1000:
+        notes.append(f"it takes class 1000 for none, and this run has {len(config['classes'])}; draw with guidance_scale=1")
+    forced = LOOPS[pipeline].scheduler if pipeline in LOOPS else {}
+    read = scheduler.read(noise)
+    changed = {key: value for key, value in forced.items() if key != "_class_name" and scheduler.read({**noise, key: value}) != read}
+    notes += [f"it draws with {key}={value} whatever its scheduler says, the run with {noise.get(key)}" for key, value in changed.items()]
+    by_class = [node for node in config.get("conditions") or [] if node["name"] == "label"] and pipeline != "DiTPipeline"
+    return [call, *notes] + (["its pipeline names no class; give the network class_labels"] if by_class else [])
 
 
 def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor]) -> tuple[ModuleType, dict[str, Any], bool]:
     """Their network that a run's is: the module of this package that knows it, its config.json, and whether the labels have a row for none."""
-    part = NETWORKS.get(str(node.get("name")))
+    part, conditions = NETWORKS.get(str(node.get("name"))), config.get("conditions") or []
     if part is None:
         raise Problem(f"diffusers has no counterpart of the network {node.get('name')}; exported can be {', '.join(NETWORKS)}")
+    if part is unet and any(c["name"] == "text" for c in conditions):
+        part = unet_condition
     for key, only in (("frame", "vp"), ("data_std", 1.0), ("clock", None), ("self_condition", False)):
         if (value := config.get(key, only)) != only:
             what = f"the schedule's own {key}" if only is None else f"{key}={only}"
@@ -224,11 +259,12 @@ def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor])
     if len(shape) != 3:
         raise Problem(f"diffusers' {part.CLASS} is for pictures (C, H, W), not for examples of shape {tuple(shape)}")
     table = tensors.get("conditions.label.embed.weight")
-    conditions = config.get("conditions") or []
     for c in conditions:
-        if c["name"] != "label" or c.get("enter") not in (None, "add", "adaln"):
-            own = c["name"] if c["name"] != "label" else f"label by {c['enter']}"
-            raise Problem(f"diffusers' {part.CLASS} is conditioned on classes alone, added to the time embedding; this run on {own}")
+        if part is unet_condition and c["name"] == "text" and len(conditions) == 1:
+            words.check(c, part.CLASS)
+        elif part is unet_condition or c["name"] != "label" or c.get("enter") not in (None, "add", "adaln"):
+            own = c["name"] if c["name"] != "label" else f"label by {c['enter']}" if c.get("enter") else "label and text"
+            raise Problem(f"diffusers' {part.CLASS} is conditioned on {CONDITIONED[part.CLASS]}; this run on {own}")
     null = bool(conditions) and conditions[0].get("drop", 0.1) > 0
     return part, part.config(node, shape, 0 if table is None else len(table) - null, null), null
 

@@ -62,7 +62,7 @@ def write(config: Node, schedule: Schedule) -> tuple[dict[str, Any], list[str]]:
 def remembered(config: Node) -> dict[str, Any]:
     """What of a run diffusers' files have no place for: how often it left its label out, and by which sampler, options and steps it draws."""
     sample, drops = config.get("sample") or {}, [node.get("drop", 0.1) for node in config.get("conditions") or []]
-    return {"drop": max(drops, default=0.0), "sample": {key: sample[key] for key in ("name", "steps", "options", "clip") if key in sample}}
+    return {"drop": max(drops, default=0.0), "sample": {key: sample[key] for key in ("name", "steps", "options", "clip", "guidance") if key in sample}}
 
 
 def recalled(own: Node, scheduler: Node) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def config(node: Mapping[str, Any], shape: Sequence[int], classes: int, null: bo
     net = unet.built(node)
     if net.middle[0].attend is None:
         raise Problem(f"diffusers' {CLASS} attends to words in the middle, this network does not; train with network.middle=true to export")
-    plain = unet.config({**node, "context_dim": 0, "heads": None, "head": 2**16, "middle": True}, shape, classes, null)
+    plain = unet.config({**node, "context_dim": 0, "heads": None, "head": 2**16, "middle": True}, shape, 0, False)
     middle = net.middle[0].attend.attention.heads
     heads = [stages[0].attend.attention.heads if stages[0].attend is not None else middle for stages in net.down]
     named = {theirs: ours for ours, theirs in BLOCKS.items()}

@@ -15,7 +15,7 @@ from ..config import Recipe, Within
 from ..data import Dataset
 from ..diffusion import DISTANCES
 from ..draws import Draws
-from ..errors import Usage
+from ..errors import Problem, Usage
 from ..evaluation import psnr, returned
 from ..model import Autoencoding, build_autoencoder, fill, is_fixed, read_autoencoder
 from .flop import counted
@@ -97,6 +97,8 @@ class Reconstruction:
             model = build_autoencoder(recipe, make and make(data.shape[0], len(data.shape) - 1))
         if base:
             fill(model.autoencoder, base)
+            if lacking := sorted(model.autoencoder.state_dict().keys() - base.tensors.keys()):
+                raise Problem(f"the base {base.node['run']} is of another network: it lacks {lacking[0]}; leave autoencoder out, to have the base's")
         if settings.named("distance") is bce and not model.autoencoder.bounded:
             raise Usage(f"train.distance=bce is of probabilities, and {recipe.autoencoder['name']} decodes to any number; choose mse or l1, or conv_vae or mlp_vae")
         if model.autoencoder.scored and (said := [key for key in NO_DISTANCE if key in recipe.train]):
