@@ -15,6 +15,7 @@ from .features import (
     load_classifier,
     load_features,
     load_perceptual,
+    perceptual,
     observe,
 )
 from .latents import LatentPage, latent_page, score_reconstructions

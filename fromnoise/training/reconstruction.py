@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from ..autoencoders import DISCRIMINATORS, Measure, bce
 from ..config import Recipe, Within
 from ..data import Dataset
-from ..diffusion import DISTANCES
+from ..diffusion import DISTANCES, PENALTIES
 from ..draws import Draws
 from ..errors import Problem, Usage
-from ..evaluation import psnr, returned
+from ..evaluation import perceptual, psnr, returned
 from ..model import Autoencoding, build_autoencoder, fill, is_fixed, read_autoencoder
 from .flop import counted
 from .objective import Made, seeded
@@ -33,12 +33,13 @@ class AutoencoderSettings(Settings):
     """The settings of training an autoencoder: those of any run, and
 
     kl                    the weight of the latents' divergence from N(0, 1), in nats, where they have a variance: 1 is Kingma & Welling's bound
+    penalty               ssim, or {name: perceptual, weights: FILE}: the distance in a network's features, of the reconstruction
     equivariance          the share of steps in which latents are turned and shrunken, and are to be decoded as pictures turned and shrunken
     discriminator         a network that tells reconstructions from pictures, to train against, or null: patch
     discriminator_weight  how strongly its verdict pulls, beside the error;  discriminator_start  the share of the run before it does
     """
 
-    PARTS = {**Settings.PARTS, "distance": DISTANCES | {"bce": bce}, "discriminator": DISCRIMINATORS}
+    PARTS = {**Settings.PARTS, "distance": DISTANCES | {"bce": bce}, "penalty": PENALTIES | {"perceptual": perceptual}, "discriminator": DISCRIMINATORS}
     distance: Part = "l1"
     kl: Annotated[float, Within(0, 10**6)] = 1e-6
     equivariance: Share = 0.0
@@ -103,6 +104,8 @@ class Reconstruction:
             raise Usage(f"train.distance=bce is of probabilities, and {recipe.autoencoder['name']} decodes to any number; choose mse or l1, or conv_vae or mlp_vae")
         if model.autoencoder.scored and (said := [key for key in NO_DISTANCE if key in recipe.train]):
             raise Usage(f"train.{said[0]} would do nothing: {recipe.autoencoder['name']} learns by the cross-entropy of every byte; leave it out")
+        if settings.penalty:
+            settings.error(torch.zeros(1, *data.shape), torch.zeros(1, *data.shape))  # its files are read, before the first step
         return Made(recipe, model, data, test)
 
     def drawn(self, batch: Mapping[str, Any], draws: Draws, done: float) -> dict[str, Any]:

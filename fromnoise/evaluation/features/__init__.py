@@ -13,7 +13,7 @@ from .clip import ClipScore
 from .cnn import CNN
 from .inception import Inception
 from .network import FeatureNet, as_saved, observe
-from .perceptual import NAME, SMALLEST, Perceptual, load_perceptual
+from .perceptual import NAME, SMALLEST, Perceptual, load_perceptual, perceptual
 from .resnet import ResNet, resnet_of
 
 Factory = Callable[[Dataset, Dataset, torch.device], FeatureNet]  # (training, held-out examples, where it runs) -> network

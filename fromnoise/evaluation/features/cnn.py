@@ -42,6 +42,14 @@ class CNN(FeatureNet):
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(WIDTHS[-1], classes)
 
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Its maps (B, C, H', W') after each layer."""
+        x, found = shrunk(images).contiguous(memory_format=torch.channels_last), []
+        for layer in self.body:
+            x = layer(x)
+            found += [x] * isinstance(layer, nn.ReLU)
+        return found
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.body(shrunk(images).contiguous(memory_format=torch.channels_last)).mean((2, 3))
         return features, self.head(features)

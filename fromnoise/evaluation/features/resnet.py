@@ -61,9 +61,15 @@ class ResNet(FeatureNet):
         net.load_state_dict({**unseen, **tensors})
         return net
 
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Its maps (B, C, H', W') after the first layer and each of the three stages."""
+        found = [F.relu(self.bn1(self.conv1(((images + 1) / 2 - self.shift) / self.scale)))]
+        for stage in (self.layer1, self.layer2, self.layer3):
+            found.append(stage(found[-1]))
+        return found
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.relu(self.bn1(self.conv1(((images + 1) / 2 - self.shift) / self.scale)))
-        features = self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+        features = self.maps(images)[-1].mean((2, 3))
         return features, self.linear(features)
 
 
