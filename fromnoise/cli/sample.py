@@ -1,5 +1,6 @@
 """`fromnoise sample`."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ FILES = "FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: t
 FILES += "Shapes in space: FILE.obj, .glb, .stl or .ply (clouds: .ply), side by side on one plane; FILE.png: seen from in front."
 Samples = Annotated[Path, Option("--out", "-o", help=FILES)]
 MOST = 64  # samples in a film
+LOOSE = 1e-4  # of train.kl, whose default is less: latents are free of N(0, 1) then
 Film = Annotated[bool, Option("--gif", help=f"Also write the reverse process, of the first {MOST}, as a GIF beside --out.")]
 
 
@@ -24,8 +26,10 @@ Film = Annotated[bool, Option("--gif", help=f"Also write the reverse process, of
     "sample runs/shapes --control runs/control_edges=edges.png --control runs/control_colour=colours.png:0.8:0.5:80",
     "sample runs/mnist --adapter runs/fashion_lora:0.7")  # fmt: skip
 def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png"), gif: Film = False) -> None:
-    """Draw samples from a run: a grid, an archive for evaluation suites, or single files."""
+    """Draw samples from a run: a grid, an archive for evaluation suites, or single files. Of a variational autoencoder's: draws of its prior, decoded."""
     recipe = draw.run.recipe
+    if recipe.reconstructs:
+        return prior(draw, n, out, gif)
     lib.figures.check(out, "", ".npz", ".gif", *lib.figures.endings(recipe.shape, recipe.medium))
     if out.suffix == ".gif":
         unused("--out is that film", gif=gif)
@@ -46,3 +50,16 @@ def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png")
     if printed := lib.figures.medium_of(model.shape, model.medium).printed:
         print(*printed(images, recipe), sep="\n")
     print(f"{out}: {n:,} samples in {duration(time.perf_counter() - began)}")
+
+
+def prior(draw: DrawOptions, n: int, out: Path, gif: bool) -> None:
+    """What an autoencoder decodes from z ~ N(0, 1)."""
+    run, how, recipe = draw.run, draw.sampling, draw.run.recipe
+    walk = {key: value for key, value in vars(how).items() if key not in ("seed", "batch")} | {"gif": gif, "adapter": run.adapter}
+    unused("an autoencoder decodes draws of its prior, in one step and under no conditions", **walk, **vars(draw.conditions), **vars(draw.start))
+    lib.figures.check(out, "", ".npz", *lib.figures.endings(recipe.shape, recipe.medium))
+    if (weight := lib.config.call(lib.training.AutoencoderSettings, recipe.train, "train").kl) <= LOOSE:
+        print(f"fromnoise: {run.run} hardly held its latents to N(0, 1) (train.kl {weight:g}); train a model on them to draw what it has seen", file=sys.stderr)
+    images = lib.model.load_autoencoder(run.run, run.device, run.trust, run.weights).sample(n, how.seed or 0, how.batch or 256).cpu()
+    lib.figures.write_samples(images, out, {}, (), recipe)
+    print(f"{out}: {n:,} draws of the prior, decoded")

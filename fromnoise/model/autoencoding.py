@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from ..autoencoders import AUTOENCODERS, Autoencoder, Measure, loss
 from ..config import Recipe
 from ..config import build as make
+from ..diffusion import Seeded
 from ..draws import Draws
+from ..errors import Usage
 from ..networks import held
 from ..registry import lookup
 
@@ -51,6 +53,20 @@ class Autoencoding(nn.Module):
         """x (B, C, *S) through the means of its latents and back."""
         with self.precision():
             return self.autoencoder.decode(self.autoencoder.encode(x), x.shape[2:]).to(x)
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
+        """n examples (n, C, *S) decoded from z ~ N(0, 1), the prior of a variational autoencoder (Kingma & Welling 2014); z of sample i is a function of
+        (seed, i). Raises Usage where it has no prior."""
+        if not self.autoencoder.variational:
+            raise Usage(f"a {type(self.autoencoder).__name__} has no prior to draw from, as its latents have no variance; train a model on its latents")
+        shape, parts = self.autoencoder.latent_shape(self.shape), []
+        for first in range(0, n, batch):
+            rows = range(first, min(first + batch, n))
+            z = Seeded(seed, rows)(torch.empty(len(rows), *shape)).to(self.device)
+            with self.precision():
+                parts.append(self.autoencoder.decode(z, self.shape[1:]).float().clamp(-1, 1))
+        return torch.cat(parts)
 
     def dry_run(self) -> None:
         """One example there and back; raises Usage where the settings cannot be."""

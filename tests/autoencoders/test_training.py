@@ -414,3 +414,42 @@ def test_tiles_are_a_setting_of_a_recipe_that_its_run_keeps(trained, tmp_path):
     assert not any(".inner" in name for name in model.state_dict())
     with pytest.raises(Usage, match="tile is a whole number from 8"):
         train(latent({"name": "run", "path": str(trained), "tile": 2}), tmp_path / "small", quiet=True)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """`fromnoise` with these words: (exit code, what it says)."""
+    from fromnoise.cli.main import main
+
+    def call(*words):
+        monkeypatch.setattr("sys.argv", ["fromnoise", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out + said.err
+
+    return call
+
+
+def test_draws_of_a_priors_are_normal_numbers_decoded(trained, tmp_path, command):
+    model = fromnoise.load_autoencoder(trained, "cpu")
+    seen = []
+    model.autoencoder.decode = lambda z, size: seen.append(z) or torch.zeros(len(z), 1, *size)
+    assert model.sample(5000, batch=999).shape == (5000, 1, 8, 8)
+    z = torch.cat(seen)
+    assert abs(float(z.mean())) < 0.01 and abs(float(z.std()) - 1) < 0.01 and abs(float(z.pow(4).mean()) - 3) < 0.1
+    model.sample(3, batch=2), model.sample(1, seed=1)
+    assert torch.equal(torch.cat(seen[-3:-1]), z[:3]) and not torch.equal(seen[-1], z[:1])
+
+    code, said = command("sample", trained, "-n", 9, "--out", tmp_path / "prior.png", "--device", "cpu")
+    assert not code and "9 draws of the prior, decoded" in said and "hardly held its latents to N(0, 1) (train.kl 1e-06)" in said
+    assert (tmp_path / "prior.png").is_file()
+    for words, says in {("--steps", 5): "--steps would do nothing", ("--label", 1): "--label", ("--gif",): "--gif", ("--strength", 0.5): "--strength"}.items():
+        code, said = command("sample", trained, *words, "--out", tmp_path / "a.png")
+        assert code and says in said and "Traceback" not in said
+
+
+def test_what_has_no_prior_is_refused(tmp_path, command):
+    run = train(recipe({"name": "conv_ae", "widths": [8, 8]}, steps=1, evals=0), tmp_path / "run", quiet=True)
+    code, said = command("sample", run.path, "--out", tmp_path / "a.png")
+    assert code and "ConvAE has no prior to draw from" in said and "Traceback" not in said
