@@ -249,7 +249,7 @@ def counterpart(config: Settings, node: Settings, tensors: Mapping[str, Tensor])
     part, conditions = NETWORKS.get(str(node.get("name"))), config.get("conditions") or []
     if part is None:
         raise Problem(f"diffusers has no counterpart of the network {node.get('name')}; exported can be {', '.join(NETWORKS)}")
-    if part is unet and any(c["name"] == "text" for c in conditions):
+    if part is unet and any(c["name"] == "text" and c.get("enter") in (None, "cross") for c in conditions):
         part = unet_condition
     for key, only in (("frame", "vp"), ("data_std", 1.0), ("clock", None), ("self_condition", False)):
         if (value := config.get(key, only)) != only:

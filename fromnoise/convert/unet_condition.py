@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import unet
 from ..errors import Problem
+from . import unet
 from .field import Config, Field, checked, flag, only, refuse_if, several, whole
 from .rows import Row, exportable, layer, remade
 

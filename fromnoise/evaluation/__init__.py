@@ -15,8 +15,8 @@ from .features import (
     load_classifier,
     load_features,
     load_perceptual,
-    perceptual,
     observe,
+    perceptual,
 )
 from .latents import LatentPage, latent_page, score_reconstructions
 from .likelihood import Likelihood, likelihood

@@ -15,7 +15,6 @@ from .first_stage import FirstStage, is_foreign, load_autoencoder, recipe_of
 from .load import example_of, from_foreign, load
 from .model import Model
 
-
 MEASURE = "its scaling_factor is 1: what diffuses its latents measures them first, as fromnoise does"
 
 

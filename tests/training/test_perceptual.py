@@ -11,8 +11,8 @@ from fromnoise.config import bound
 from fromnoise.errors import Problem, Usage
 from fromnoise.evaluation.features import CNN, ResNet
 from fromnoise.evaluation.features.perceptual import perceptual
-from fromnoise.training.reconstruction import AutoencoderSettings
 from fromnoise.training.loop import train
+from fromnoise.training.reconstruction import AutoencoderSettings
 from tests.autoencoders.test_training import recipe
 from tests.evaluation.test_pairs import squeezenet
 
