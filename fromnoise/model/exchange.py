@@ -49,6 +49,8 @@ def _stage(model: Model, trust: bool) -> convert.autoencoder.Stage | None:
     """The first stage of a model, as what is written beside its network."""
     if not isinstance(stage := model.autoencoder, FirstStage):
         return None
+    if not stage.trained:
+        raise Problem(f"diffusers has no counterpart of the autoencoder {stage.title}; exported can be kl, tiny, vq")
     node = recipe_of(stage.node["path"], trust).autoencoder or {}
     scale = convert.autoencoder.Scale(tuple(stage.mean.tolist()), tuple(stage.std.tolist()))
     return convert.autoencoder.Stage(node, model.shape[0], stage.inner.state_dict(), scale)

@@ -43,8 +43,8 @@ def recipe(autoencoder=SMALL, **more):
 def latent(path, **more):
     """One of diffusion in the latents of a run."""
     own = {"steps": 12, "batch": 16, "evals": 2, "log_every": 4, "warmup": 0, "lr": 1e-3, "held_out": 16}
-    return {"data": {"name": "tests.parts:blobs"}, "autoencoder": path if isinstance(path, dict) else str(path), "network": {"name": "conv", "width": 8, "kernel": 3},
-            "conditions": ["label"], "sample": {"name": "ddim", "steps": 2}, "train": own} | more  # fmt: skip
+    return {"data": {"name": "tests.parts:blobs"}, "autoencoder": path if isinstance(path, dict) else str(path),
+            "network": {"name": "conv", "width": 8, "kernel": 3}, "conditions": ["label"], "sample": {"name": "ddim", "steps": 2}, "train": own} | more  # fmt: skip
 
 
 @pytest.fixture(scope="module")

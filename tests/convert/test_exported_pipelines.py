@@ -75,7 +75,7 @@ def test_diffusion_in_the_latents_of_a_kl_is_an_ldm_pipeline(tmp_path):
     model, x = fromnoise.load(run, "cpu"), torch.rand(2, 3, 16, 16) * 2 - 1
     with torch.no_grad():
         assert torch.allclose(theirs.vqvae.encode(x).latent_dist.mean, model.autoencoder.encode(x), atol=1e-4)
-        (mean, log_variance), moments = model.autoencoder.moments(x), theirs.vqvae.encode(x).latent_dist
+        (_, log_variance), moments = model.autoencoder.moments(x), theirs.vqvae.encode(x).latent_dist
     assert torch.allclose(moments.logvar, log_variance, atol=1e-4)
     import_run(tmp_path / "ldm", tmp_path / "back")
     assert torch.allclose(fromnoise.load(tmp_path / "back", "cpu").sample(2, seed=3), model.sample(2, seed=3), atol=1e-3)

@@ -131,7 +131,8 @@ def test_files_that_are_not_what_they_should_be_are_one_line_before_the_first_st
     (tmp_path / "torn.safetensors").write_bytes((home / "resnet.safetensors").read_bytes()[:5000])
     np.savez(tmp_path / "other.npz", conv_0_weight=np.zeros((2, 3, 3, 3)))
     for weights, more, says in [
-        (tmp_path / "torn.npz", {}, "train.penalty: .*cut short"), (tmp_path / "torn.safetensors", {}, "cut short"), (tmp_path / "other.npz", {}, "is no SqueezeNet"),
+        (tmp_path / "torn.npz", {}, "train.penalty: .*cut short"),
+        (tmp_path / "torn.safetensors", {}, "cut short"), (tmp_path / "other.npz", {}, "is no SqueezeNet"),
         (tmp_path / "nowhere.npz", {}, "there is no file"), (home / "squeeze.npz", {}, "17 pixels a side or more, these have .8, 8.; take another"),
         (home / "mobile.npz", {"linear": str(home / "cnn.safetensors")}, "no SqueezeNet 1.1 .* or .* is not LPIPS's for it"), ("", {}, "needs a network"),
     ]:  # fmt: skip
