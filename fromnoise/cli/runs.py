@@ -20,7 +20,8 @@ REGISTRIES = {  # what `fromnoise list` prints: where the dict of each lies
     "spacings": "diffusion:SPACINGS", "frames": "diffusion.level:LENGTH", "clocks": "diffusion:CLOCKS", "sources": "diffusion:SOURCES",
     "samplers": "samplers:SAMPLERS", "clips": "model:CLIPS", "weights": "diffusion:WEIGHTS", "distances": "diffusion:DISTANCES",
     "penalties": "diffusion:PENALTIES", "optimizers": "training.optim:OPTIMIZERS", "rates": "training.optim:RATES",
-    "trackers": "training.trackers:TRACKERS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES"}  # fmt: skip
+    "trackers": "training.trackers:TRACKERS", "blends": "editing:BLENDS", "features": "evaluation.features:FEATURES",
+    "media": "figures:MEDIA"}  # fmt: skip
 SETTINGS = {  # and the denoiser's, and those of an autoencoder's training
     "train": "training:TrainSettings", "autoencoder": "training:AutoencoderSettings", "sample": "model:Sampling", "evaluate": "evaluation:EvaluateSettings"
 }  # fmt: skip

@@ -42,6 +42,11 @@ class Medium:
     printed: Callable[[Tensor, Recipe], list[str]] | None = None
     likeness: Callable[[Tensor, Tensor], list[str]] = picture.decibels
 
+    @property
+    def func(self) -> Callable[[Tensor, int], list[Image.Image]]:
+        """What shows them, whose words are those of the medium in a list."""
+        return self.tiles
+
 
 MEDIA: dict[str, Medium] = {
     "points": Medium(picture.scatter),

@@ -22,8 +22,10 @@ SHADES = torch.tensor([GROUND, DOT, INK], dtype=torch.float32)  # from silence t
 
 
 def spectrograms(x: Tensor, scale: int) -> list[Image.Image]:
-    """A picture of each sound (N, C, L), its channels mixed: time to the right, frequency upwards from 0 to half the rate, -RANGE to 0 dB the darker the louder;
-    the waveform below."""
+    """A picture of each sound (N, C, L), its channels mixed: the spectrogram, the darker the louder, above the waveform.
+
+    Time goes to the right, frequency upwards from 0 to half the rate, loudness from -RANGE to 0 dB of full scale.
+    """
     width, height, below = (side * (scale or 1) for side in (WIDTH, HEIGHT, BELOW))
     x = torch.nan_to_num(x.detach().float().cpu()).mean(1)
     hop = max(1, -(-x.shape[-1] // width))
