@@ -112,7 +112,6 @@ def measuring(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -
     """(samples, their conditions) -> Card; networks, and the figures of real captions, are made once."""
     if card := card_of(train.shape, test.medium):
         return lambda samples, conditions: card(samples, train, test, protocol.seed)
-    see = test.seen or (lambda x: x)
     seen_train, seen_test = (Seen(data, data.seen) if data.seen else data for data in (train, test))
     net = load_features(protocol.features, seen_train, seen_test, model.device)
     judge, clip, few = JUDGES.get(test.name) if "text" in model.conditions else None, protocol.clip, min(protocol.n, len(test))
@@ -120,7 +119,7 @@ def measuring(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -
     real_tally = judge(real["x"], real["text"]) if judge else None
 
     def measure(samples: Tensor, conditions: Mapping[str, Any]) -> Card:
-        pictures = torch.cat([see(part) for part in samples.split(CHUNK)])
+        pictures = torch.cat([test.seen(part) for part in samples.split(CHUNK)]) if test.seen else samples
         card = score_pictures(pictures, conditions.get("label"), seen_train, seen_test, net, protocol.seed)
         if judge and real_tally:
             card = with_captions(card, judge(samples, conditions["text"]), real_tally)

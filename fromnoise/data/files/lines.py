@@ -12,9 +12,10 @@ from torch import Tensor
 from ...device import check_memory
 from ...errors import Problem, Within
 from ..dataset import Tensors, check_left, check_split
-from .listing import HELD_OUT, HIDDEN, NAMED, TRAIN, score
-from .metadata import METADATA, captions, is_about_pictures, word
+from .listing import HELD_OUT, TRAIN, score
+from .metadata import METADATA, captions, content_of, is_about_pictures, word
 from .published import located
+from .walk import HIDDEN, NAMED
 
 PAD = 0  # the byte behind a line that is shorter than an example
 
@@ -99,12 +100,7 @@ def _texts(file: Path) -> Iterator[str]:
     if file.name in METADATA:
         yield from captions(file)
         return
-    try:
-        content = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Problem(f"{file} is not UTF-8 text; save it as UTF-8") from error
-    except OSError as error:
-        raise Problem(f"cannot read {file}: {error.strerror}") from error
+    content = content_of(file)
     if "\0" in content:
         raise Problem(f"{file} is no text: it holds byte 0; save it as UTF-8, or leave it out")
     yield from content.splitlines()

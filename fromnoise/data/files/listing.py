@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,25 +11,12 @@ from typing import Any
 
 from ...errors import Problem
 from ..dataset import check_left, check_split
-from .header import ENDINGS
-from .metadata import ANNOTATIONS, BESIDE, METADATA, Row, bare, beside, column, described, is_about_pictures, word
+from .metadata import ANNOTATIONS, Row, bare, beside, column, described, word
+from .walk import NAMED, PICTURES, Kind, line, metadata_of, unread, walk
 
 TRAIN, HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "validation", "eval", "dev")  # folders that are splits, the best first
 YEAR = re.compile(r"[-_ ]?(19|20)\d\d$")  # after such a name, as in train2017
-HIDDEN = (".", "__MACOSX", "@eaDir")  # what names begin with that systems make for themselves
-NAMED = 5  # of what is left out
 WITHIN = "folders within class folders are no classes of their own"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """The files that are examples, by the endings of their names, and what they are called."""
-
-    endings: tuple[str, ...]
-    words: str
-
-
-PICTURES = Kind(ENDINGS, "pictures")
 
 
 @dataclass(frozen=True)
@@ -63,17 +49,6 @@ class Listing:
         return replace(self, files=tuple(self.files[i] for i in rows), label=label, text=text)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What lies in a folder, by relative names: pictures, metadata, captions by the name of their picture, other files; `unseen`, what else, in words."""
-
-    files: list[str]
-    metadata: list[str]
-    texts: dict[str, str]
-    others: list[str]
-    unseen: list[str]
-
-
 def listed(path: str | Path, labels: bool = True, depth: int | None = None, above: Sequence[str] = (), kind: Kind = PICTURES) -> Listing:
     """The pictures (or files of another kind) in the folder `path`: labels from class sub-folders or metadata, captions from metadata or texts beside the pictures.
 
@@ -83,7 +58,7 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
     root = Path(path).expanduser()
     if not root.is_dir():
         raise Problem(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}; set data.path to the folder that holds the {kind.words}")
-    found = _walk(root, kind=kind)
+    found = walk(root, kind=kind)
     if not found.files:
         there = (f", only {found.others[0]} and the like" if found.others else "") + "".join(f"; {line}" for line in found.unseen)
         raise Problem(f"no {kind.words} in {root}{there}; {', '.join(ending[1:] for ending in kind.endings)} are read, in sub-folders too")
@@ -94,14 +69,14 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
         listing = replace(listing, left_out=(*listing.left_out, f"{os.path.basename(above[0])} above, since there is one in {root.name}"))
     if listing.text is None and 2 * len(found.texts) >= len(found.files):
         text = beside(root, listing.files, found.texts)
-        without = _line(text.count(""), f"{kind.words} have no words beside them: their caption is empty")
+        without = line(text.count(""), f"{kind.words} have no words beside them: their caption is empty")
         listing = replace(listing, text=text, left_out=(*listing.left_out, *without))
     elif listing.text is None:
-        few = _line(len(found.texts), f"texts beside {kind.words} are not taken for captions, since most {kind.words} have none")
+        few = line(len(found.texts), f"texts beside {kind.words} are not taken for captions, since most {kind.words} have none")
         listing = replace(listing, left_out=(*listing.left_out, *few))
     else:
         others = [*others, *found.texts.values()]
-    listing = replace(listing, left_out=(*listing.left_out, *_unread(others, kind), *found.unseen))
+    listing = replace(listing, left_out=(*listing.left_out, *unread(others, kind), *found.unseen))
     if not labels:
         return replace(listing, label=None, classes=())
     return listing if listing.label is not None else _by_folder(listing, depth, kind)
@@ -110,20 +85,7 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
 def holds(path: str | Path, kind: Kind) -> int:
     """How many files of a kind are below a folder; 0 where there is none."""
     root = Path(path).expanduser()
-    return len(_walk(root, kind=kind).files) if root.is_dir() else 0
-
-
-def _line(count: int, what: str, names: Iterable[str] = ()) -> list[str]:
-    """What is left out, in words, where there is some; with the first few names."""
-    names = list(names)
-    shown = f" ({', '.join(map(word, names[:NAMED]))}{', …' if len(names) > NAMED else ''})" if names else ""
-    return [f"{count:,} {what}{shown}"] if count else []
-
-
-def _unread(others: Sequence[str], kind: Kind = PICTURES) -> list[str]:
-    """Files that are not read, counted by their endings."""
-    kinds = Counter(os.path.splitext(name)[1].lower() or os.path.basename(name) for name in others)
-    return _line(len(others), f"files that are not read as {kind.words}", [f"{n:,} {ending}" for ending, n in kinds.most_common()])
+    return len(walk(root, kind=kind).files) if root.is_dir() else 0
 
 
 def split_listing(path: str | Path, labels: bool, split: str, held_out: float, kind: Kind = PICTURES) -> tuple[Listing, Listing]:
@@ -159,11 +121,11 @@ def _inner_splits(whole: Listing) -> list[tuple[str, ...]]:
 
 def outside(root: Path, homes: tuple[Path, Path], used: Collection[str] = (), kind: Kind = PICTURES) -> list[str]:
     """What lies below `root` in neither of two folders, in words, but for the files in use."""
-    found = _walk(root, homes, kind)
+    found = walk(root, homes, kind)
     words = f"{kind.words} are neither in {homes[0].name} nor in {homes[1].name}"
-    idle = _line(len(found.files), words, dict.fromkeys(n.split("/")[0] for n in found.files))
+    idle = line(len(found.files), words, dict.fromkeys(n.split("/")[0] for n in found.files))
     others = [name for name in (*found.others, *found.metadata, *found.texts.values()) if os.path.normpath(root / name) not in used]
-    return idle + _unread(others, kind) + found.unseen
+    return idle + unread(others, kind) + found.unseen
 
 
 def divided(whole: Listing, split: str, held_out: float) -> tuple[Listing, Listing]:
@@ -176,7 +138,7 @@ def divided(whole: Listing, split: str, held_out: float) -> tuple[Listing, Listi
     if whole.label is not None:
         trained = {label for label, held_back in zip(whole.label, held_rows, strict=True) if not held_back}
         without = [name for i, name in enumerate(whole.classes) if i not in trained]
-        whole = replace(whole, left_out=(*whole.left_out, *_line(len(without), "classes are held out whole, and not trained on", without)))
+        whole = replace(whole, left_out=(*whole.left_out, *line(len(without), "classes are held out whole, and not trained on", without)))
     return whole, whole.at(rows)
 
 
@@ -189,7 +151,7 @@ def _splits(root: Path, kind: Kind) -> tuple[Path, Path] | None:
     train, held = (next((known[name] for name in names if name in known), None) for names in (TRAIN, HELD_OUT))
     if train and held:
         return train, held
-    files = _walk(root, kind=kind).files
+    files = walk(root, kind=kind).files
     return _splits(root.joinpath(*files[0].split("/")[: _shared(files)]), kind) if files and _shared(files) else None
 
 
@@ -197,8 +159,8 @@ def _above(root: Path, home: Path) -> list[str]:
     """The metadata nearest above a split's folder, by its name relative to that; of several annotations, those that are named after the split."""
     for place in home.parents[: len(home.relative_to(root).parts)]:
         annotations = place / ANNOTATIONS
-        names = [place / name for name in _metadata_of(place, os.listdir(place))]
-        names = names or [annotations / name for name in _metadata_of(annotations, os.listdir(annotations) if annotations.is_dir() else ())]
+        names = [place / name for name in metadata_of(place, os.listdir(place))]
+        names = names or [annotations / name for name in metadata_of(annotations, os.listdir(annotations) if annotations.is_dir() else ())]
         if names:
             return [os.path.relpath(name, home) for name in [name for name in names if home.name.lower() in name.name.lower()] or names]
     return []
@@ -214,15 +176,15 @@ def partners(listing: Listing, root: Path) -> Listing:
     """The pictures under `root` of the listing's names, but for the endings, in its order; raises Problem where one has no counterpart, or several."""
     if not root.is_dir():
         raise Problem(f"{root}: no such folder; it should hold the other picture of each pair")
-    found = _walk(root)
-    ours, theirs = _by_name(listing.root, _walk(listing.root).files), _by_name(root, found.files)
+    found = walk(root)
+    ours, theirs = _by_name(listing.root, walk(listing.root).files), _by_name(root, found.files)
     mine = [name for name in dict.fromkeys(listing.files) if bare(name) not in theirs]
     other = [name for stem, name in theirs.items() if stem not in ours]
     if mine or other:
         parts = [f"{len(names)} only in {place} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
                  for names, place in ((mine, listing.root), (other, root)) if names]  # fmt: skip
         raise Problem(f"these pictures have no counterpart of the same name: {', '.join(parts)}; add what is missing, or remove them")
-    unused = _unread([*found.others, *found.metadata, *found.texts.values()]) + found.unseen
+    unused = unread([*found.others, *found.metadata, *found.texts.values()]) + found.unseen
     return Listing(root, tuple(theirs[bare(name)] for name in listing.files), left_out=tuple(f"{root.name}: {line}" for line in unused))
 
 
@@ -247,45 +209,6 @@ def _as_in(test: Listing, train: Listing) -> Listing:
     return _labelled(test, [test.classes[i] for i in test.label], train.classes)
 
 
-def _walk(root: Path, without: Collection[Path] = (), kind: Kind = PICTURES) -> Found:
-    """Links to folders are followed once, and none to those above; hidden ones, and those in `without`, are not looked into."""
-    files, metadata, others, folders, hidden, again, closed, seen, top = [], [], [], [], [], [], [], set(), os.path.realpath(root)
-    for home, inside, names in os.walk(root, followlinks=True, onerror=lambda error: closed.append(os.path.relpath(error.filename, root))):
-        place, real = Path(home).relative_to(root), os.path.realpath(home)
-        if real in seen or top.startswith(os.path.join(real, "")):
-            inside.clear()
-            again.append(place.as_posix())
-            continue
-        seen.add(real)
-        there = inside + [name for name in names if name.lower().endswith(kind.endings)]
-        hidden += [(place / name).as_posix() for name in sorted(there) if name.startswith(HIDDEN)]
-        inside[:] = sorted(name for name in inside if not name.startswith(HIDDEN) and Path(home, name) not in without)
-        names = sorted(name for name in names if not name.startswith(HIDDEN))
-        folders.append(place)
-        described_by = _metadata_of(Path(home), names)
-        for name in names:
-            among = files if name.lower().endswith(kind.endings) else metadata if name in described_by else others
-            among.append((place / name).as_posix())
-    apart = [name for name in metadata if Path(name).parent.name == ANNOTATIONS]
-    if len(apart) < len(metadata):  # what lies beside the pictures is nearer to them
-        others, metadata = others + apart, [name for name in metadata if name not in apart]
-    pictured, full = {bare(name) for name in files}, {place for name in files for place in Path(name).parents}
-    texts = {bare(name): name for name in sorted(others) if name.lower().endswith(BESIDE) and bare(name) in pictured}
-    used = {Path(name).parent for name in metadata}
-    empty = [place.as_posix() for place in folders if place not in full | used and place.parent in full]
-    unseen = _line(len(empty), f"folders hold no {kind.words} that are read", empty) + _line(len(hidden), "hidden files and folders are not looked into", hidden)
-    unseen += _line(len(again), "links to folders that are read already, or lie above", again) + _line(len(closed), "folders may not be read", closed)
-    return Found(sorted(files), sorted(metadata), texts, sorted(set(others).difference(texts.values())), unseen)
-
-
-def _metadata_of(home: Path, names: Iterable[str]) -> list[str]:
-    """The file of a folder that describes its pictures, the best of those there are, or all captions among annotations; none where there is none."""
-    there = {name.lower(): name for name in sorted(names)}
-    if home.name == ANNOTATIONS:
-        return [name for name in there.values() if name.startswith("captions") and name.endswith(".json")]
-    return [there[name] for name in METADATA if name in there and is_about_pictures(home / there[name])][:1]
-
-
 def _shared(files: Sequence[str]) -> int:
     """How many folders down the paths first differ."""
     return len(os.path.commonprefix([name.split("/")[:-1] for name in files]))
@@ -302,7 +225,7 @@ def _by_folder(listing: Listing, depth: int | None, kind: Kind) -> Listing:
         beside = f"{len(loose)} of the {kind.words} lie beside the class folders of {listing.root} ({loose[0]})"
         raise Problem(f"{beside}; move into a class folder, or set data.labels=false")
     within = list(dict.fromkeys("/".join(p[: shared + 2]) for p in parts if len(p) > shared + 2))
-    listing = replace(listing, left_out=(*listing.left_out, *_line(len(within), WITHIN, within)))
+    listing = replace(listing, left_out=(*listing.left_out, *line(len(within), WITHIN, within)))
     names = [word(p[shared]) for p in parts]
     return _labelled(listing, names, sorted(set(names), key=_in_order))
 
@@ -337,8 +260,8 @@ def _with_rows(listing: Listing, rows: list[Row], ignored: list[str], absent: in
     if not rows:
         return replace(listing, left_out=(f"{name}, which names none of the pictures in {listing.root.name}",))
     text, label, named = column(rows, "text"), column(rows, "label"), tuple(relative for _, relative, _ in rows)
-    left_out = _line(len(set(listing.files).difference(named)), f"pictures have no row in {name} and are not used")
-    left_out += _line(len(ignored), f"columns of {name} are not used", ignored) + _line(absent, f"rows of {name} name pictures that are not there")
+    left_out = line(len(set(listing.files).difference(named)), f"pictures have no row in {name} and are not used")
+    left_out += line(len(ignored), f"columns of {name} are not used", ignored) + line(absent, f"rows of {name} name pictures that are not there")
     listing = Listing(listing.root, named, text=None if text is None else tuple(map(word, text)), left_out=tuple(left_out))
     return listing if label is None else _numbered(listing, label, rows[0][0])
 

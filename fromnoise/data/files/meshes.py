@@ -17,9 +17,10 @@ from ...progress import track
 from ..dataset import Tensors, Wrapped, check_split
 from ..sets.arrays import DAMAGE
 from .folder import NAMED, in_threads, named, report_broken, without
-from .listing import Kind, Listing, divided, split_listing
+from .listing import Listing, divided, split_listing
 from .published import located
 from .surface import UP, Mesh, filled, points_on, read, surface, voxels
+from .walk import Kind
 
 MESHES = Kind(tuple(UP), "meshes")
 SPLIT = re.compile(r"(.*?)[_/-]?(train|test)")  # at the end of an array's name

@@ -101,23 +101,23 @@ def beside(root: Path, files: Sequence[str], texts: Mapping[str, str]) -> tuple[
     found = []
     for name in files:
         text = texts.get(bare(name))
-        try:
-            found.append(" ".join((root / text).read_text(encoding="utf-8-sig").split()) if text else "")
-        except UnicodeDecodeError as error:
-            raise Problem(f"{root / str(text)} is not UTF-8 text; save it as UTF-8") from error
-        except OSError as error:
-            raise Problem(f"cannot read {root / str(text)}: {error.strerror}") from error
+        found.append(" ".join(content_of(root / text).split()) if text else "")
     return tuple(found)
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where, row) of a file of metadata: CSV, JSON objects one a line, or one JSON document."""
+def content_of(path: Path) -> str:
+    """A file's text, which is UTF-8 with a mark of its order or without; raises Problem where it is not, or cannot be read."""
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise Problem(f"{path} is not UTF-8 text; save it as UTF-8") from error
     except OSError as error:
         raise Problem(f"cannot read {path}: {error.strerror}") from error
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, row) of a file of metadata: CSV, JSON objects one a line, or one JSON document."""
+    content = content_of(path)
     if path.suffix.lower() == ".csv":
         return _cells(path, io.StringIO(content, newline=""))
     document = document_of(content) if path.suffix.lower() == ".json" else None

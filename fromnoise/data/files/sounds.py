@@ -16,9 +16,10 @@ from ...networks.layers.spectrum import FLOOR, log_mel, mel_filters
 from ..dataset import Tensors, Wrapped, check_split
 from .folder import NAMED, in_threads, named, report_broken, without
 from .header import Broken
-from .listing import Kind, Listing, by_name, listed, split_listing
+from .listing import Listing, by_name, listed, split_listing
 from .metadata import word
 from .published import located
+from .walk import Kind
 from .waves import ENDINGS, Wave, about, read
 
 SOUNDS = Kind(ENDINGS, "sounds")

@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ... import progress
-from ..files.listing import PICTURES, holds
+from ..files.listing import holds
 from ..files.sounds import SOUNDS
+from ..files.walk import PICTURES
 from . import sounds
 from .inspect import Inspection, inspect
 from .latents import Speed
