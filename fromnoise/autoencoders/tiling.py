@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Usage, at_least
-from ..networks.layers.axes import CONVS, cropped, padded
+from ..networks.layers.axes import CONVS, Fold, Unfold, cropped, padded
 from .autoencoder import Autoencoder
 from .conv_ae import POOLS
 from .encoder_decoder import EncoderDecoder
 
-WINDOWS = (*CONVS.values(), *POOLS.values())  # layers that look at a neighbourhood
+WINDOWS = (*CONVS.values(), *POOLS.values(), Fold)  # layers that look at a neighbourhood
 POINTWISE = (nn.Identity, nn.ReLU, nn.SiLU, nn.Mish, nn.Tanh, nn.GroupNorm)  # the last, where its mean and variance are given
 Span = tuple[int, int]  # from where to where
 Sample = tuple[int, Tensor, Tensor]  # count, mean and variance, the latter (B, groups)
@@ -181,7 +181,7 @@ def reach(network: nn.Module) -> float:
             sizes = (getattr(layer, key) for key in ("kernel_size", "stride", "padding"))
             kernel, step, pad = (n if isinstance(n, int) else n[0] for n in sizes)
             far, stride = far + max(pad, kernel - 1 - pad) * stride, stride * step
-        elif isinstance(layer, nn.Upsample):
+        elif isinstance(layer, (nn.Upsample, Unfold)):
             stride /= float(layer.scale_factor)  # type: ignore[arg-type]  # one for all axes
         elif not (isinstance(layer, POINTWISE) or any(True for _ in layer.children())):
             return math.inf

@@ -14,6 +14,7 @@ EXACT = {  # and a tile that is hardly longer than what neighbours must share
     "tiny": (lambda axes: Tiny(2, axes, 4, (0, 1)), 30),
     "conv_vae": (lambda axes: ConvVAE(2, axes, (4, 6)), 33),
     "conv_ae": (lambda axes: ConvAE(2, axes, (8, 16)), 24),
+    "conv_ae in patches": (lambda axes: ConvAE(2, axes, (8,), patch=2), 24),
     "kl": (lambda axes: KL(2, axes, **KL_SMALL, middle=False), 52),
 }
 SIDES = {1: (171,), 2: (90, 41), 3: (34, 9, 8)}

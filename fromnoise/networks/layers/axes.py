@@ -59,6 +59,28 @@ def unfold(x: Tensor, patch: int, size: tuple[int, ...]) -> Tensor:
     return cropped(x, size)
 
 
+class Fold(nn.Module):
+    """`fold` as a layer of a sequence, with the words of a window of as many pixels: (B, C, *S) -> (B, C patch^axes, *S / patch)."""
+
+    def __init__(self, patch: int):
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = patch, patch, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fold(x, self.stride)
+
+
+class Unfold(nn.Module):
+    """The inverse of `Fold`: (B, C patch^axes, *S) -> (B, C, *S patch)."""
+
+    def __init__(self, patch: int):
+        super().__init__()
+        self.scale_factor = patch
+
+    def forward(self, x: Tensor) -> Tensor:
+        return unfold(x, self.scale_factor, tuple(side * self.scale_factor for side in x.shape[2:]))
+
+
 def resized(x: Tensor, size: Sequence[int]) -> Tensor:
     """x (B, C, *S) at another size: means of pixels where it shrinks, copies of them where it grows."""
     if tuple(size) == tuple(x.shape[2:]):
