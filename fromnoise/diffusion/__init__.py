@@ -1,6 +1,7 @@
 """The mathematics: levels, schedules, prediction types, the loss, guidance. It knows no network."""
 
 from .denoiser import CLOCKS, Bound, Denoise, Denoiser, Last
+from .forcing import forced, times_of_frames
 from .guide import classified, clip, guided, inpainted, log_class, rescale_guidance, threshold
 from .level import Level
 from .loss import DISTANCES, PENALTIES, WEIGHTS, loss

@@ -45,7 +45,7 @@ CLOCKS: dict[str, Clock] = {"angle": angle, "flow": flow, "alpha": alpha, "log":
 class Denoiser(nn.Module):
     """A network with what it predicts, how its input is scaled, and which time it reads.
 
-    forward(x (B, C, *S), level, context) -> (x0, eps), both like x. The network is called as network(c_in x, t (B,), context) -> F, with
+    forward(x (B, C, *S), level, context) -> (x0, eps), both like x. The network is called as network(c_in x, t (B,) or (B, T), context) -> F, with
     c_in = 1 / length of (alpha data_std, sigma) in `frame`: for `vp` one over the standard deviation of x. Only the network runs in
     the reduced precision of `autocast`; the blend stays in x's own.
 
@@ -69,7 +69,8 @@ class Denoiser(nn.Module):
     def raw(self, x: Tensor, level: Level, context: Any = None) -> Tensor:
         """F (B, C, *S): what the network itself predicts."""
         c_in, _ = Level(1 / LENGTH[self.frame](level.alpha * self.data_std, level.sigma), level.sigma).like(x)
-        t = self.clock(level).to(x).expand(len(x))
+        t = self.clock(level).to(x)
+        t = t.expand(len(x), *t.shape[1:])
         with self.precision(x.device):
             if getattr(context, "hints", None):  # control branches see the same input, t and precision
                 context = context.resolve_controls(c_in * x, t, level.sigma / level.alpha)

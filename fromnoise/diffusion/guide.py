@@ -20,7 +20,7 @@ def _both(strong: Denoise, weak: Denoise):
     pair = Bound(strong.denoiser, strong.context and strong.context.cat(weak.context), strong.last)
 
     def one_pass(x: Tensor, level: Level):
-        level = Level(level.alpha.repeat(2), level.sigma.repeat(2)) if level.alpha.ndim else level
+        level = Level(torch.cat([level.alpha] * 2), torch.cat([level.sigma] * 2)) if level.alpha.ndim else level
         x0, eps = pair(torch.cat([x, x]), level)
         return zip(x0.chunk(2), eps.chunk(2), strict=True)
 

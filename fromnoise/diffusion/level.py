@@ -20,7 +20,7 @@ class Level:
     | `vp`  | hypot(alpha, sigma)  | DDPM, DDIM, cosine                                  |
     | `rf`  | alpha + sigma        | rectified flow, flow matching, alpha-blending, SD3  |
 
-    alpha, sigma: float64, () while sampling or (B,) in training.
+    alpha, sigma: float64, () while sampling, (B,) in training, or (B, T) where each frame of clips x (B, C, T, *S) has a level of its own.
     """
 
     alpha: Tensor
@@ -43,7 +43,8 @@ class Level:
 
     def like(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both weights in x's dtype and device, shaped to broadcast over (B, ...)."""
-        shape = (-1,) + (1,) * (x.ndim - 1) if self.alpha.ndim else ()
+        own = self.alpha.shape
+        shape = (*own[:1], *[1] * bool(own), *own[1:], *[1] * (x.ndim - 1 - len(own))) if own else ()  # (), (B, 1, 1, …) or (B, 1, T, 1, …)
         return self.alpha.to(x).reshape(shape), self.sigma.to(x).reshape(shape)
 
     def mix(self, x0: Tensor, eps: Tensor) -> Tensor:

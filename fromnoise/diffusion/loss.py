@@ -78,7 +78,7 @@ def loss(
 ) -> Tensor:  # fmt: skip
     """weight(level) · mean over all but the batch of distance(F, a x0 + b eps), (B,).
 
-    x0 (B, C, *S) clean data; level with (B,) weights; eps like x0, standard normal when it isn't given. `penalty(x0_hat, x0) -> (B,)` is
+    x0 (B, C, *S) clean data; level with (B,) weights, or (B, T) for the frames of clips (B, C, T, *S), each of which is weighed by its own; eps like x0, standard normal when it isn't given. `penalty(x0_hat, x0) -> (B,)` is
     added, in the manner of alpha-blending's fourth term 1 - SSIM. weight, distance and penalty are names of `WEIGHTS`, `DISTANCES` and
     `PENALTIES` or `module:name`, or functions. Raises Usage where one of them gives a tensor of another shape.
     """
@@ -86,12 +86,13 @@ def loss(
     x = level.mix(x0, eps)
     F_hat = denoiser.raw(x, level, context)
     target = predict.target(denoiser.predict, level, x0, eps, denoiser.data_std)
-    error = _shaped(lookup(DISTANCES, distance, "distance")(F_hat, target), F_hat.shape, "distance", distance).flatten(1).mean(1)
+    error = _shaped(lookup(DISTANCES, distance, "distance")(F_hat, target), F_hat.shape, "distance", distance)
+    error = error.flatten(1).mean(1) if level.alpha.ndim < 2 else error.transpose(1, 2).flatten(2).mean(2)  # (B,), or (B, T)
     factor = lookup(WEIGHTS, weight, "weight")(level, predict.c_out(denoiser.predict, level, denoiser.data_std), denoiser.data_std)
-    value = _shaped(factor, level.alpha.shape, "weight", weight).to(error) * error
+    value = (_shaped(factor, level.alpha.shape, "weight", weight).to(error) * error).reshape(len(x0), -1).mean(1)
     if penalty is not None:
         x0_hat = predict.solve(denoiser.predict, level, x, F_hat, denoiser.data_std)[0]
-        value = value + _shaped(lookup(PENALTIES, penalty, "penalty")(x0_hat, x0), error.shape, "penalty", penalty)
+        value = value + _shaped(lookup(PENALTIES, penalty, "penalty")(x0_hat, x0), x0.shape[:1], "penalty", penalty)
     return value
 
 

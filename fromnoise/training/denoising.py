@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..config import Recipe
 from ..data import Dataset, in_classes
 from ..data.dataset import InClasses
-from ..diffusion import Level
+from ..diffusion import Level, times_of_frames
 from ..draws import Draws
 from ..evaluation.examples import example_conditions, spread
 from ..model import Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
@@ -95,7 +95,10 @@ class Denoising:
     def drawn(self, batch: Mapping[str, Any], draws: Draws, done: float) -> dict[str, Any]:
         """The batch with what is drawn for the whole of it before it is cut: its levels, and what it is blended with."""
         batch = self.model.latents(batch, draws.of("latents"))
-        level, eps = self.model.noise(stratified(draws.of("levels"))), noise(self.model, batch, draws.of("noise"), self.accelerator)
+        t, share = stratified(draws.of("levels")), self.settings.forcing
+        if share:
+            t = times_of_frames(t, batch["z"].shape[2], share, draws.of("frames"))
+        level, eps = self.model.noise(t), noise(self.model, batch, draws.of("noise"), self.accelerator)
         dtype = torch.float32 if eps.device.type == "mps" else torch.float64  # MPS has no float64
         return {**batch, "_eps": eps, "_alpha": level.alpha.to(eps.device, dtype), "_sigma": level.sigma.to(eps.device, dtype)}
 

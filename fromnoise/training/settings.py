@@ -124,8 +124,10 @@ class Settings:
 class TrainSettings(Settings):
     """The settings of training a denoiser: those of any run, and
 
-    weight  of each level in the loss (see `diffusion.loss`)
+    weight   of each level in the loss (see `diffusion.loss`)
+    forcing  the share of clips in which each frame has a noise level of its own (diffusion forcing, Chen et al. 2024); such a model goes on from known frames
     """
 
     PARTS = {**Settings.PARTS, "weight": WEIGHTS}
     weight: Part = "flat"
+    forcing: Annotated[float, Within(0, 1)] = 0.0

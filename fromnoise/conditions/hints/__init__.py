@@ -10,6 +10,7 @@ from torch import Tensor
 from ...draws import Draws
 from ...errors import Usage, nearest
 from ...registry import lookup
+from .frames import frames
 from .masks import holed, holes, masked
 from .resolution import low_resolution
 from .sketch import edges, grey, lines, palette, segments
@@ -19,6 +20,7 @@ Hint = Callable[[Tensor, Draws | None], Tensor]  # (B, C, *S) in [-1, 1], what i
 # One that has a method known(value) -> (pixels (B, C, *S), 1 where they are known (B, 1, *S)) fixes these pixels of the samples, as `masked` does.
 HINTS: dict[str, Hint] = {
     "grey": grey, "low_resolution": low_resolution, "masked": masked, "edges": edges, "lines": lines, "segments": segments, "palette": palette,
+    "frames": frames,
 }  # fmt: skip
 
 
