@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ..errors import Usage
+from ..progress import bar
 from . import lib, words
 from .command import command, edit_app, flag
 from .options import DataOptions, DrawOptions, Number, Option, Out, SamplingOptions
@@ -21,6 +22,9 @@ Seeds = Annotated[str | None, Option("--seeds", help="In place of pictures: seed
 Label = Annotated[str, Option("--label", "-l", help="A class of the run's data: number or name; several with commas, in turn.")]
 Scale = Annotated[float, Option("--scale", "-s", help="The classifier's weight; 1 is Bayes' rule.")]
 Features = Annotated[str, Option("--features", help="The classifier: cnn (trained once on the run's data and kept), or weights.")]
+Frames = Annotated[int | None, Option("--frames", help="How long; the model's own length after --example, twice that without, unless said.", min=1, max=100_000)]
+Given = Annotated[int | None, Option("--given", help="How many of the example's first frames are known; half of the model's length unless said.", min=1)]
+Overlap = Annotated[int | None, Option("--overlap", help="How many frames a window knows of the one before; half of its length unless said.", min=1)]
 OTHERS = ("image", "mask", "control", "init", "strength", "source")  # other ways to say what is made of pictures
 INVERTED = {"sampler": "ddim", "options": {}, "clip": "none"}  # what brings an inverted picture back,
 FIXED = (*OTHERS, "sampler", "option", "clip", "interval", "rescale", "against")  # and so is not to be chosen
@@ -32,7 +36,7 @@ class EditOptions(DrawOptions):
 
     run: DataOptions
     files: list[Path] | None = flag("A picture file, cropped and resized to the model's size.", "--image", "-i")
-    example: list[int] | None = flag("In place of --image: a held-out example of the run's data, by its number.")
+    example: list[int] | None = flag("In place of --image, a held-out example of the run's data, by its number.")
 
     def pictures(self, count: int | None = None) -> "lib.torch.Tensor":
         """The pictures named by file and by number, (n, C, H, W) in [-1, 1]; raises Usage where there are none, or not `count` of them."""
@@ -50,11 +54,15 @@ class EditOptions(DrawOptions):
             parts.append(held_out.get(lib.torch.tensor([number]))["x"].float().cpu())
         return lib.torch.cat(parts)
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises Usage where a model's examples cannot be edited."""
+        if len(shape) != 3:
+            raise Usage(f"this model makes examples of shape {shape}, no pictures, so there are none to edit")
+
     def chosen(self, n: int | None, varied: bool = False, **words: Any) -> tuple["lib.model.Sampling", dict[str, Any]]:
         """(how to draw, the conditions of n samples): those that are not given are none, and without any there is nothing to guide by."""
         model = self.run.model
-        if len(model.shape) != 3:
-            raise Usage(f"this model makes examples of shape {model.shape}, no pictures, so there are none to edit")
+        self.check(model.shape)
         if not self.example:
             unused("no held-out example is named", "name one by --example", root=self.run.root)
         how, given = super().chosen(n, True, **words)
@@ -65,6 +73,15 @@ class EditOptions(DrawOptions):
             how = replace(how, guidance=1.0)
         self.sampling.check_used(model, how)
         return how, given
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions(EditOptions):
+    """A trained model of clips or signals, those to go on from, and how samples are drawn."""
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) < 2:
+            raise Usage(f"this model makes examples of shape {shape}, points, which have no frames")
 
 
 @command(edit_app, "edit sdedit runs/mnist --image sketch.png --strength 0.5 --label 3", without=OTHERS)
@@ -145,3 +162,23 @@ def steer(run: DataOptions, sampling: SamplingOptions, label: Label, scale: Scal
     net = lib.evaluation.load_classifier(features, train, test, model.device)
     made = lib.editing.steer(model, labels, lambda x: net(x)[1], scale, sampling=how, **model.unconditional())
     print(lib.figures.write_samples(made.float().cpu(), out, {"label": labels}, train.classes))
+
+
+@command(edit_app, "edit extend runs/moving_digits --frames 64 -n 8 -o long.gif", "edit extend runs/moving_digits --example 0 --given 4 -o goes_on.gif",
+         without=("files", *OTHERS))  # fmt: skip
+def extend(edit: ClipOptions, frames: Frames = None, given: Given = None, overlap: Overlap = None, n: Number = 8, out: Samples = Path("extend.png")) -> None:
+    """Clips that go on from known frames, in windows of the model's own length: the first of a held-out example, or of samples where none is named."""
+    model, recipe = edit.run.model, edit.run.recipe
+    lib.figures.check(out, "", ".npz", *lib.figures.endings(model.shape, recipe.medium))
+    how, said = edit.chosen(n)
+    length, known = model.shape[1], None
+    total, given = frames or (length if edit.example else 2 * length), given or (max(1, length // 2) if edit.example else None)
+    if not edit.example:
+        unused("no held-out example is named, whose first frames they would be", "name one by --example", given=given)
+    elif not given < total or given > length:
+        raise Usage(f"--given is 1 to {min(length, total - 1)} of the example's {length} frames, fewer than --frames ({total}), not {given}")
+    else:
+        known = edit.pictures(1)[:, :, :given]
+    with bar("extending", total) as advance:
+        made = lib.editing.extend(model, known, total, n, overlap, how, advance, **said).float().cpu()
+    print(lib.figures.write_samples(made, out, model.with_defaults(n, said), model.classes, recipe))
