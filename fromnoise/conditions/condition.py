@@ -91,6 +91,11 @@ class Condition(nn.Module, ABC):
         """The entry of the batch that its values are made of."""
         return self.key
 
+    @property
+    def lasting(self) -> bool:
+        """Whether a cache of latents can hold what its values are made of, so that training needs no pictures for it."""
+        return self.source in ("label", "text")
+
     def read(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Any:
         """Its values in a batch of the data; what is chance in them comes from the draws, and is the same every time where there are none."""
         if self.source not in batch:

@@ -11,9 +11,10 @@ from ..errors import Usage
 from ..networks.context import Context
 from ..registry import lookup
 from .condition import Condition, Example
-from .hints import HINTS, hint_of
+from .hints import HINTS, LASTING, hint_of
 
 LARGEST = 20  # beyond it numbers are bytes that somebody forgot to scale
+MEAN = "mean"  # after a condition's key: the entry of a cache that holds its pictures' latents
 HOLE = (-0.76, -0.23, 0.32)  # a blue, where a picture shows that something is to be filled in
 
 
@@ -30,6 +31,7 @@ class Picture(Condition):
         super().__init__(drop, enter)
         if options and hint is None:
             raise Usage(f"the {self.key} condition has options and no hint that they could be of; name it, as in hint: grey")
+        self.options = dict(options or {})
         self.hint, self.make_hint = hint, None if hint is None else hint_of(hint, options)
         self.known_of = None if hint is None else getattr(lookup(HINTS, hint, "hint"), "known", None)  # where there are holes
 
@@ -95,6 +97,7 @@ class Image(Picture):
     def init_layers(self, network: nn.Module, example: Example) -> None:
         super().init_layers(network, example)
         self.stage = (example.autoencoder, example.shape[0])  # in a tuple, as it is no part of this one
+        self.nothing_mean: Tensor | None = None
         self.register_buffer("zeros", torch.zeros((self.width("concat", example), *example.diffused[1:])), persistent=False)
 
     def picture(self, value: Tensor) -> Tensor:
@@ -106,6 +109,35 @@ class Image(Picture):
             return pixels
         return torch.where(counts > 0, pixels, pixels.new_tensor(HOLE).reshape(1, 3, *[1] * (pixels.ndim - 2)))
 
+    @property
+    def lasting(self) -> bool:
+        told_apart = not hasattr(self, "zeros") or tuple(self.zeros.shape) != self.shape  # latents from pictures
+        return told_apart and (self.hint is None or lookup(HINTS, self.hint, "hint") in LASTING)
+
+    def encodable(self, source: Tensor, channels: int) -> Tensor:
+        """The values that pictures (B, C, *S) make, in as many channels as an autoencoder takes; a grey one's are alike."""
+        value = self.made(source)
+        return value.expand(-1, channels, *value.shape[2:])
+
+    def keep_nothing(self, moments: Callable[[Tensor], tuple[Tensor, Tensor | None]]) -> None:
+        """Takes the latents of the null condition from what encodes, while that is there."""
+        self.nothing_mean = moments(self.zeros.new_zeros(1, self.stage[1], *self.shape[1:]))[0]
+
+    def read(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Tensor:
+        """The pictures; of a cache that has them, their latents."""
+        kept = batch.get(f"{self.key} {MEAN}")
+        return super().read(batch, draws) if kept is None else self.stage[0].normalised(kept, None)[0]
+
+    def dropped(self, value: Tensor, chosen: Tensor) -> Tensor:
+        if not self._are_latents(value):
+            return super().dropped(value, chosen)
+        assert self.nothing_mean is not None  # what fills the cache has set it
+        nothing = self.stage[0].normalised(self.nothing_mean.to(value), None)[0]
+        return torch.where(chosen.to(value.device).reshape(-1, *[1] * (value.ndim - 1)), nothing, value)
+
+    def _are_latents(self, value: Tensor) -> bool:
+        return self.stage[0] is not None and tuple(value.shape[1:]) != self.shape
+
     def known(self, value: Tensor) -> tuple[Tensor, Tensor] | None:
         return self.known_of(value) if self.known_of else None
 
@@ -113,7 +145,7 @@ class Image(Picture):
         """The picture itself, or its latents where latents are diffused; a grey one in as many channels as these are of."""
         autoencoder, channels = self.stage
         value = value.to(self.zeros)
-        if autoencoder is not None:
+        if autoencoder is not None and not self._are_latents(value):
             with torch.no_grad():
                 value = autoencoder.encode(value.expand(-1, channels, *value.shape[2:]))
         return Context(concat=value)

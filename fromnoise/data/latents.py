@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -19,15 +20,18 @@ from ..progress import track
 from .dataset import SHARE, Dataset, Wrapped, scaled
 
 SHARD = 4096  # examples of a file
+NONE: Mapping[str, Any] = {}
 AT_ONCE = 32  # ... that are encoded together
 SAMPLED = 1024  # ... of a set that streams, whose content names it
 FLIPPED = " flipped"  # after the name of what belongs to the mirrored example
+Made = Callable[[Tensor], Tensor]  # pictures (B, C, *S) -> those that are made of them
 Moments = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # x (B, C, *S) -> mean and log-variance (B, C', *S')
 
 
 @final
 class Latents(Wrapped):
-    """A dataset whose examples are latents: `take` gives mean and, where the autoencoder has one, log_variance (B, C', *S') in place of x.
+    """A dataset whose examples are latents: `take` gives mean and, where the autoencoder has one, log_variance (B, C', *S') in place of x, and "KEY mean"
+    for each picture beside x.
 
     Labels and captions are those that the examples had when they were encoded: a set that skips a broken picture gives another in its place.
     """
@@ -60,7 +64,16 @@ class Shards:
         return torch.stack([self.slices[i // SHARD][i % SHARD] for i in rows.tolist()])
 
 
-def named(data: Dataset, autoencoder: str, flip: bool) -> str:
+@dataclass(frozen=True)
+class Beside:
+    """Pictures beside x whose latents are kept with those of x: `made` of the entry `source` of a batch; name  what changes when they do."""
+
+    source: str
+    made: Made
+    name: str
+
+
+def named(data: Dataset, autoencoder: str, flip: bool, beside: Mapping[str, Beside] = NONE) -> str:
     """A name for the latents of a dataset under an autoencoder of this digest: another for other weights, examples, or transforms of them.
 
     All examples of a set in memory are looked at; of one that streams from files some, and of every file when it was changed (`Dataset.stamp`).
@@ -68,23 +81,29 @@ def named(data: Dataset, autoencoder: str, flip: bool) -> str:
     count = len(data) if getattr(data, "in_memory", False) else min(SAMPLED, len(data))
     rows = torch.linspace(0, len(data) - 1, count, dtype=torch.float64).round().long()
     found = hashlib.sha256(repr((autoencoder, data.name, len(data), tuple(data.shape), data.classes, flip, getattr(data, "stamp", ""))).encode())
-    for part in rows.split(256):
-        found.update(data.take(part)["x"].cpu().contiguous().numpy().tobytes())
+    found.update(repr(sorted((key, part.source, part.name) for key, part in beside.items())).encode() if beside else b"")
+    sources = dict.fromkeys(["x", *sorted(part.source for part in beside.values())])
+    for some in rows.split(256):
+        batch = data.take(some)
+        for source in sources:
+            found.update(batch[source].cpu().contiguous().numpy().tobytes())
     return found.hexdigest()[:16]
 
 
-def cached(data: Dataset, moments: Moments, autoencoder: str, flip: bool = False, device: torch.device | str = "cpu") -> Latents:
+def cached(
+    data: Dataset, moments: Moments, autoencoder: str, flip: bool = False, device: torch.device | str = "cpu", beside: Mapping[str, Beside] = NONE
+) -> Latents:
     """The latents of a dataset from the cache, encoded and put there first as far as they are not; mirrored examples too where `flip`.
 
     autoencoder  the digest of its weights. What was cut short goes on where it was; files that are not whole, or of another shape, are made anew.
     """
-    folder = cache() / "latents" / named(data, autoencoder, flip)
+    folder = cache() / "latents" / named(data, autoencoder, flip, beside)
     whole: dict[str, list[Tensor]] = {}
     text, files, size, most = list[str](), list[Path](), 0, SHARE * (memory_left() or math.inf)
     for first in track(starts := range(0, len(data), SHARD), f"latents of {data.name}", len(starts)):
         file = folder / f"{first // SHARD:05d}.safetensors"
         count = min(SHARD, len(data) - first)
-        tensors, words = _read(file, count) or _encoded(data, moments, range(first, first + count), flip, torch.device(device), file)
+        tensors, words = _read(file, count) or _encoded(data, moments, range(first, first + count), flip, torch.device(device), file, beside)
         text += words
         files.append(file)
         size += sum(value.nbytes for value in tensors.values())
@@ -105,12 +124,14 @@ def _read(file: Path, count: int) -> tuple[dict[str, Tensor], list[str]] | None:
     return (tensors, text) if whole and len(text) in (0, count) else None
 
 
-def _encoded(data: Dataset, moments: Moments, rows: range, flip: bool, device: torch.device, file: Path) -> tuple[dict[str, Tensor], list[str]]:
+def _encoded(
+    data: Dataset, moments: Moments, rows: range, flip: bool, device: torch.device, file: Path, beside: Mapping[str, Beside]
+) -> tuple[dict[str, Tensor], list[str]]:
     """(the tensors, the captions) of the shard of these examples, written."""
     parts: dict[str, list[Tensor]] = {}
     text: list[str] = []
-    for part in torch.arange(rows.start, rows.stop).split(AT_ONCE):
-        batch = data.take(part)
+    for some in torch.arange(rows.start, rows.stop).split(AT_ONCE):
+        batch = data.take(some)
         x = scaled(batch["x"].to(device))
         text += batch.get("text", [])
         if "label" in batch:
@@ -119,6 +140,10 @@ def _encoded(data: Dataset, moments: Moments, rows: range, flip: bool, device: t
             for key, value in zip(("mean", "log_variance"), moments(turned), strict=True):
                 if value is not None:
                     parts.setdefault(key + end, []).append(value.float().cpu())
+        for key, part in beside.items():
+            picture = scaled(batch[part.source].to(device))
+            for turned, end in ((picture, ""), *([(picture.flip(-1), FLIPPED)] if flip else [])):
+                parts.setdefault(f"{key} mean{end}", []).append(moments(part.made(turned))[0].float().cpu())
     tensors = {key: torch.cat(values) for key, values in parts.items()}
     if bad := next((key for key, value in tensors.items() if not bool(value.isfinite().all())), None):
         raise Problem(f"the {bad} of latents of {data.name} is not finite; train the autoencoder again, with a lower train.lr or train.precision=fp32")

@@ -1,18 +1,19 @@
 """A run's data as latents: from the cache, or encoded batch by batch; and their mean and std."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from accelerate import PartialState
 from torch import Tensor
 
-from ..conditions import CONDITIONS, Condition
+from ..conditions import CONDITIONS, Condition, Image
 from ..config import Recipe, coerce
 from ..config import build as make
 from ..data import Dataset
 from ..data.examples import examples
 from ..data.feed import check_flip
-from ..data.latents import AT_ONCE, Moments, cached, named
+from ..data.latents import AT_ONCE, Beside, Moments, cached, named
 from ..device import best
 from ..diffusion import SOURCES, Source
 from ..errors import Usage
@@ -29,8 +30,11 @@ def through(model: Model, data: Dataset, flip: bool, device: torch.device, measu
     which is then encoded batch by batch. The first stage takes its mean and std from it where they are to be measured: a base's network knows its own."""
     stage, rows = model.autoencoder.to(device), spread(min(MEASURED, len(data)), len(data))
     if from_cache(model.source, model.conditions.values()):
+        beside = pictures_beside(model.conditions.values(), data.shape[0])
+        for key in beside:
+            model.conditions[key].keep_nothing(moments_of(stage, device))
         with PartialState().main_process_first():
-            data = cached(data, moments_of(stage, device), stage.digest, flip, device)
+            data = cached(data, moments_of(stage, device), stage.digest, flip, device, beside)
         stage.release_encoder()
         batch = data.take(rows)
         found = [(batch["mean"].to(device), batch["log_variance"].to(device) if "log_variance" in batch else None)]
@@ -42,8 +46,13 @@ def through(model: Model, data: Dataset, flip: bool, device: torch.device, measu
 
 
 def from_cache(source: Source, conditions: Iterable[Condition]) -> bool:
-    """Whether training needs no pictures beside their latents: nothing that it is conditioned on, or starts from, is made of them."""
-    return source.key is None and all(condition.source in ("label", "text") for condition in conditions)
+    """Whether training needs no pictures beside latents that can be kept: nothing that it is conditioned on, or starts from, is made of them by chance."""
+    return source.key is None and all(condition.lasting for condition in conditions)
+
+
+def pictures_beside(conditions: Iterable[Condition], channels: int) -> dict[str, Beside]:
+    """The pictures that are laid beside x, by the keys of their conditions, for an autoencoder of so many channels."""
+    return {c.key: Beside(c.source, partial(c.encodable, channels=channels), repr((c.hint, c.options))) for c in conditions if isinstance(c, Image)}
 
 
 def moments_of(stage: FirstStage, device: torch.device) -> Moments:
@@ -65,9 +74,10 @@ def encode(recipe: Recipe, device: str | None = None, trust: bool = False) -> li
     check_flip(data, flip)
     conditions = [make(CONDITIONS, node, "conditions", kind=Condition) for node in recipe.conditions or []]
     if not from_cache(make(SOURCES, recipe.source or {"name": "gaussian"}, "source", kind=Source), conditions):
-        raise Usage("there is nothing to keep: conditions or a source that are made of pictures want these at every step, so training encodes batch by batch")
+        raise Usage("there is nothing to keep: a source, or conditions made of pictures by chance, want these at every step, so training encodes batch by batch")
     shape = stage.to(place).latent_shape(data.shape)
-    found = cached(data, moments_of(stage, place), stage.digest, flip, place)
+    beside = pictures_beside(conditions, data.shape[0])
+    found = cached(data, moments_of(stage, place), stage.digest, flip, place, beside)
     size = sum(value.nbytes for value in found.tensors.values())
     return [("examples", f"{len(data):,} of {data.name} {data.shape}{', mirrored as well' if flip else ''}"), ("latents", f"{shape}, {byte_size(size)}"),
-            ("kept in", str(cache() / "latents" / named(data, stage.digest, flip)))]  # fmt: skip
+            ("kept in", str(cache() / "latents" / named(data, stage.digest, flip, beside)))]  # fmt: skip

@@ -16,6 +16,7 @@ from fromnoise.autoencoders.conv_ae import ConvAE
 from fromnoise.autoencoders.conv_vae import ConvVAE
 from fromnoise.autoencoders.discriminator import balance, hinge, verdict
 from fromnoise.autoencoders.losses import bce, transformed
+from fromnoise.conditions.hints import HINTS
 from fromnoise.config import Recipe
 from fromnoise.data import DATASETS, Tensors
 from fromnoise.data.latents import Shards, cached, named
@@ -239,6 +240,32 @@ def test_pictures_that_a_latent_model_is_conditioned_on_are_encoded_by_its_autoe
     assert model.sample(2, image=picture).shape == (2, 1, 8, 8)
 
 
+def grey(x, draws=None):
+    """As the hint of that name, of which nothing says that chance has no part in it."""
+    return HINTS["grey"](x, draws)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_pictures_beside_x_are_encoded_once_where_nothing_of_them_is_chance(trained, tmp_path, monkeypatch, flip):
+    """As good as encoded at every step, and resumed bit for bit."""
+    data, calls, real = {"name": "tests.parts:blobs", "flip": flip}, [], ConvVAE.moments
+    monkeypatch.setattr(ConvVAE, "moments", lambda self, x: calls.append(len(x)) or real(self, x))
+    own = {"steps": 12, "batch": 16, "evals": 0, "warmup": 0, "lr": 1e-2, "precision": "fp32", "log_every": 1}
+    kept = latent(trained, data=data, conditions=[{"name": "image", "hint": "grey", "drop": 0.4}], train=own)
+    whole = train(kept, tmp_path / "whole", quiet=True)
+    first = sum(calls)
+    cut_at(7, monkeypatch, lambda: train(kept, tmp_path / "cut", quiet=True))
+    train(kept, tmp_path / "cut", quiet=True)
+    assert same(whole.path, tmp_path / "cut") and sum(calls) - first < 256, "the second and third life read what the first had encoded"
+    each = latent(trained, data=data, conditions=[{"name": "image", "hint": "tests.autoencoders.test_training:grey", "drop": 0.4}], train=own)
+    anew = train(each, tmp_path / "anew", trust=True, quiet=True)
+    a, b = (load_file(run.weights) for run in (whole, anew))
+    assert a.keys() == b.keys() and all(torch.allclose(a[key], b[key], atol=1e-4) for key in a)
+    other = latent(trained, data=data, conditions=[{"name": "image", "hint": "edges", "drop": 0.4}], train=own)
+    train(other, tmp_path / "other", quiet=True)
+    assert len(list((tmp_path / "cache/latents").iterdir())) == 2, "another hint has another cache"
+
+
 def test_a_control_branch_reads_hints_in_pixels_and_steers_latents(trained, tmp_path, monkeypatch):
     network = {"name": "unet", "width": 8, "levels": [1, 1], "blocks": 1}
     base = train(latent(trained, network=network), tmp_path / "base", quiet=True)
@@ -332,9 +359,12 @@ def test_encode_puts_latents_where_training_finds_them(trained, tmp_path, monkey
     said = dict(encode(Recipe.of(settings), "cpu"))
     kept = list(Path(said["kept in"]).glob("*.safetensors"))
     assert said["latents"].startswith("(3, 2, 2)") and kept and all(is_shard(file) for file in kept)
-    monkeypatch.setattr(ConvVAE, "moments", lambda *_: pytest.fail("all latents are there"))
-    assert setup(settings | {"train": {"steps": 1, "batch": 8, "evals": 0}}).data.tensors
-    for change in ({"conditions": [{"name": "image", "hint": "grey"}]}, {"source": "paired"}):
+    with monkeypatch.context() as patch:
+        patch.setattr(ConvVAE, "moments", lambda *_: pytest.fail("all latents are there"))
+        assert setup(settings | {"train": {"steps": 1, "batch": 8, "evals": 0}}).data.tensors
+    beside = dict(encode(Recipe.of(settings | {"conditions": [{"name": "image", "hint": "grey"}]}), "cpu"))
+    assert beside["kept in"] != said["kept in"]
+    for change in ({"conditions": [{"name": "image", "hint": "tests.autoencoders.test_training:grey"}]}, {"source": "paired"}):
         with pytest.raises(Usage, match="nothing to keep"):
             encode(Recipe.of(settings | change), "cpu")
     with pytest.raises(Usage, match="nothing to encode with"):

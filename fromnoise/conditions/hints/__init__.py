@@ -23,6 +23,8 @@ HINTS: dict[str, Hint] = {
     "frames": frames,
 }  # fmt: skip
 
+LASTING = (grey, low_resolution, edges, lines, segments, palette)  # those that leave nothing to chance: what they make of a picture can be kept
+
 
 def hint_of(name: str | Hint, options: Mapping[str, Any] | None = None) -> Hint:
     """The hint of this name, or your own: a callable (x, draws, **options); with its options set. Raises Usage for an unknown name or option."""
