@@ -98,6 +98,16 @@ def test_vary(run, left, tmp_path, monkeypatch, capsys):
     assert edit(monkeypatch, capsys, *words, "-o", tmp_path / "v.png")[0] == 0
 
 
+def test_extend_goes_on_from_the_first_rows_of_an_example_or_from_a_sample(run, tmp_path, monkeypatch, capsys):
+    """Any axis but that of channels, such as a picture's rows; the bright half of `blobs` is at the left or at the right all the way."""
+    words = ("extend", run, "--example", 0, "--given", 3, "--frames", 21, "--label", "left", "-n", 2, "--steps", 8)
+    assert edit(monkeypatch, capsys, *words, "-o", tmp_path / "x.npz")[0] == 0
+    found = array(tmp_path / "x.npz")
+    assert found.shape == (2, 21, 8) and (found[:, :3, :4] == 220).all() and (found[:, :3, 4:] == 0).all()
+    assert edit(monkeypatch, capsys, "extend", run, "-n", 2, "--steps", 4, "-o", tmp_path / "y.npz")[0] == 0
+    assert array(tmp_path / "y.npz").shape == (2, 16, 8)
+
+
 def test_steer_by_the_judge(run, tmp_path, monkeypatch, capsys):
     words = ("steer", run, "--label", "left,1", "-n", 3, "--steps", 3, "--features", "cnn_quick", "-o", tmp_path / "s.npz")
     assert edit(monkeypatch, capsys, *words)[0] == 0
@@ -138,6 +148,11 @@ def test_steer_by_the_judge(run, tmp_path, monkeypatch, capsys):
         (["vary", "--example", 0, "--strength", 2], "0 <= strength <= 1"),
         (["sdedit", "--example", 0, "-g", 3], "give one by --label or --text"),
         (["invert", "--example", 0, "-g", 3], "give one by --label or --text"),
+        (["extend", "--given", 3], "--given would do nothing"),
+        (["extend", "--example", 0, "--given", 9], "--given is 1 to 7 of the example's 8 frames, fewer than --frames (8), not 9"),
+        (["extend", "--example", 0, "--frames", 4], "fewer than --frames (4), not 4"),
+        (["extend", "--overlap", 8], "1 to 7 of this model's 8, not 8"),
+        (["extend", "-o", "x.pt"], "end it in .png"),
         (["steer", "--label", "lef"], "did you mean 'left'"),
         (["steer", "--label", 2], "the classes 0 to 1"),
         (["steer", "--label", 0, "-n", 0], "greater than or equal to 1"),
