@@ -70,7 +70,7 @@ class Monitor:
         if state.step:
             more = f"finished at step {state.step:,} already; a larger {self.settings.length} goes on"
             self.console.print(more if state.done >= 1 else f"resumed from step {state.step:,}")
-        self.task = self.bar.add_task("", total=1.0, completed=state.done)
+        self.task = self.bar.add_task("", total=1.0, completed=state.share(self.settings))
         self.bar.start()
 
     @property
@@ -151,11 +151,12 @@ class Monitor:
             self._log(loss=loss, loss_ema=state.loss_ema, lr=rate, norm=norm, images_per_second=round(speed, 1))
         line = f"step {state.step:,}  loss {loss if state.loss_ema is None else state.loss_ema:.4f}  {speed:,.0f} images/s"
         if due or now - self.spoke > WAIT:
-            self.bar.update(self.task, completed=state.done, description=line)
+            self.bar.update(self.task, completed=state.share(self.settings), description=line)
         if not self.live and (now - self.spoke > WAIT or state.step == 1):
             self.spoke = now
-            left = f", {state.seconds * (1 - state.done) / state.done / 60:.1f} min left" if state.done else ""
-            self.console.print(f"{line}  {state.done:.0%}{left}")
+            done = state.share(self.settings)
+            left = f", {state.seconds * (1 - done) / done / 60:.1f} min left" if done else ""
+            self.console.print(f"{line}  {done:.0%}{left}")
 
     def _write(self, **entry: Any) -> None:
         self.run.log(step=self.state.step, images=self.state.images, seconds=round(self.state.seconds, 3), **entry)

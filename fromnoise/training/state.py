@@ -51,6 +51,10 @@ class State:
         """How much of the run is done, 0 to 1; 0 until its length is known."""
         return min(1.0, self.images / self.total) if self.total else 0.0
 
+    def share(self, settings: Settings) -> float:
+        """How much of the run is done, as somebody who waits for it is shown: by the clock where minutes are not images yet."""
+        return self.done if self.total or not settings.minutes else min(1.0, self.seconds / (60 * settings.minutes))
+
     def begin(self, settings: Settings) -> str | None:
         """Takes the length from the settings, as far as they say it; a line where that changed what was known."""
         before = self.total

@@ -243,6 +243,7 @@ def test_all_looks_together_take_a_tenth_of_the_run():
     settings = TrainSettings(images=1000, batch=10, evals=10)
     state = State(images=100, total=1000, evals=10, seconds=10.0)
     assert state.seconds_left(settings) == pytest.approx(0.1 * 100 * 0.2)
+    assert State(images=100, total=1000).share(settings) == 0.1 == State(seconds=6.0).share(TrainSettings(minutes=1)), "by the clock until images are known"
     state = State(images=900, total=1000, evals=10, seconds=99.0, evaluating=9.0)
     assert state.seconds_left(settings) == pytest.approx(0.1 * 100 - 9.0)
     assert State(seconds=18.0).seconds_left(TrainSettings(minutes=1.5, evals=10)) == pytest.approx(0.1 * 90 * 0.3)
