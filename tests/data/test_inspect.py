@@ -8,19 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 import yaml
 from PIL import Image
 
 from fromnoise.conditions import Example
 from fromnoise.config import Recipe
 from fromnoise.data import DATASETS
-from fromnoise.data.inspect import sounds
+from fromnoise.data.inspect import meshes, sounds, texts
 from fromnoise.data.inspect.inspect import Inspection, inspect
 from fromnoise.data.inspect.propose import proposals
 from fromnoise.data.inspect.propose import propose as proposed
 from fromnoise.data.inspect.report import report
 from fromnoise.errors import Problem
-from fromnoise.model import build
+from fromnoise.model import build, build_autoencoder
 from fromnoise.progress import console
 from fromnoise.training import speed, train
 from tests.data.test_sounds import sine
@@ -335,9 +336,53 @@ def test_sounds_that_differ_are_resampled_and_mixed(tmp_path):
         write_wave(tmp_path / f"{name}.wav", np.stack([sine(300, 0.3, rate)] * count), rate)
     found = sounds.inspect(tmp_path)
     assert found.labels == {"a": 2, "b": 1} and found.rates == {8000: 2, 22050: 1} and not found.warnings()
-    data = yaml.safe_load(sounds.propose(found, 5, lambda *_: 10.0))["data"]
+    data = yaml.safe_load(sounds.proposals(found, 5, lambda *_: 10.0, "a")["a"])["data"]
     assert (data["rate"], data["resample"], data["mono"], "label_from" in data) == (8000, True, True, False)
     (tmp_path / "a/1.wav").write_text("x")
     assert sounds.inspect(tmp_path).warnings() == ["1 broken (a/1.wav: it is cut short, or no such sound): remove them, or data.skip_broken=true"]
     with pytest.raises(Problem, match="a file, not a folder|not a folder|no such"):
         sounds.inspect(tmp_path / "b/1.wav")
+
+
+def test_lines_of_text_are_counted_and_their_recipe_reads_them(tmp_path):
+    lines = [f"{'a fairly long line of words ' * (i % 3)}number {i}" for i in range(300)]
+    (tmp_path / "poems").mkdir()
+    (tmp_path / "poems/one.txt").write_text("\n".join([*lines, "", "  number 0 "]))
+    found = texts.inspect(tmp_path)
+    assert dict(found.rows())["lines"] == "300, and 1 that occur again" and found.lengths == tuple(sorted(map(len, lines)))
+    assert any("300 lines are few" in line for line in found.warnings())
+    heard = []
+    (recipe,) = report(tmp_path, 5, lambda *words: heard.append(words[1:]) or 50.0).values()
+    node = yaml.safe_load(recipe)
+    made = DATASETS["lines"](**{key: value for key, value in node["data"].items() if key != "name"})
+    assert made.shape == (1, 80) and heard == [((8, 80), 0)] and "wrap" not in node["data"]  # 67 bytes, in whole 16s
+    assert build(Recipe.of(node).with_defaults(), Example(made.shape)).latent_shape == (8, 80)
+    (tmp_path / "alone.txt").write_text("\n".join(["x" * 4] * 3 + [f"{i} " * 200 for i in range(100)]))
+    long = yaml.safe_load(report(tmp_path / "alone.txt", 5, lambda *_: 50.0)["alone"])
+    assert long["data"] == {"name": "lines", "path": str(tmp_path / "alone.txt"), "length": 256, "wrap": True}
+    (tmp_path / "empty.txt").write_text(" \n")
+    with pytest.raises(Problem, match="is empty: it holds no line of text"):
+        report(tmp_path / "empty.txt", 5, SLOW)
+
+
+def test_shapes_are_counted_and_their_two_recipes_read_them(tmp_path):
+    """An .npz of named grids, and a folder of meshes that is larger than the pictures beside them."""
+    grids = np.zeros((40, 32, 32, 32), bool)
+    grids[:, 4:20, 4:20, 4:20] = True
+    np.savez(tmp_path / "solid.npz", cube=grids[:30], box=grids[30:])
+    first, second = report(tmp_path / "solid.npz", 4, lambda recipe, shape, classes: 10.0 if (shape, classes) == ((4, 8, 8, 8), 2) else 0.0).items()
+    assert [name for name, _ in (first, second)] == ["solid_ae", "solid"]
+    stage, node = (yaml.safe_load(text) for _, text in (first, second))
+    assert stage["train"]["minutes"] + node["train"]["minutes"] == 4 and node["autoencoder"] == "runs/solid_ae"
+    made = DATASETS["meshes"](**{key: value for key, value in node["data"].items() if key != "name"})
+    assert made.classes == ("box", "cube") and tuple(build_autoencoder(Recipe.of(stage | {"shape": made.shape})).autoencoder.latent_shape(made.shape)) == (4, 8, 8, 8)
+    found = meshes.inspect(tmp_path / "solid.npz")
+    assert found.count + found.held_out == 40 and found.full == (0.125, 0.125) and not found.warnings()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in "ab":
+        trimesh.creation.box((1, 0.004, 0.004)).export(folder / f"{name}.obj")
+    Image.new("L", (8, 8)).save(folder / "preview.png")
+    (folder / "c.obj").write_text("nothing")
+    assert yaml.safe_load(report(folder, 4, lambda *_: 10.0)["folder"])["data"]["skip_broken"]
+    assert any("the thinnest has fewer" in line for line in meshes.inspect(folder).warnings())

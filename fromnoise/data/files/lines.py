@@ -15,8 +15,9 @@ from ..dataset import Tensors, check_left, check_split
 from .listing import HELD_OUT, TRAIN, score
 from .metadata import METADATA, captions, content_of, is_about_pictures, word
 from .published import located
-from .walk import HIDDEN, NAMED
+from .walk import HIDDEN, NAMED, Kind
 
+TEXTS = Kind((".txt",), "texts")
 PAD = 0  # the byte behind a line that is shorter than an example
 
 
@@ -42,7 +43,7 @@ def lines(
     """
     check_split(split, held_out)
     root = located(path)
-    files, apart = _files(root)
+    files, apart = text_files(root)
     found, left_out = _unique(_pieces(root, files, length, wrap), length, root)
     names = [_named(root, file) for file in files]
     kept = _of_split(found, names, apart, split, held_out)
@@ -70,7 +71,7 @@ def decoded(x: Tensor) -> list[str]:
     return ["".join("\ufffd" if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter for letter in text) for text in texts]
 
 
-def _files(root: Path) -> tuple[list[Path], bool]:
+def text_files(root: Path) -> tuple[list[Path], bool]:
     """The files of text below a path; whether their names are those of splits. Raises Problem where there are none."""
     if not root.exists():
         raise Problem(f"{root}: no such file or folder; set data.path to a .txt file, a folder of them, or one of pictures with metadata.jsonl")
@@ -95,25 +96,24 @@ def _named(root: Path, file: Path) -> str:
     return word(place.relative_to(root).as_posix() if place != root and root in place.parents else place.name)
 
 
-def _texts(file: Path) -> Iterator[str]:
-    """The lines of a file; raises Problem where it is no text."""
+def lines_of(file: Path) -> Iterator[str]:
+    """The lines of a file that are not empty, without blanks at their ends, of several in a row one; raises Problem where it is no text."""
     if file.name in METADATA:
-        yield from captions(file)
-        return
-    content = content_of(file)
-    if "\0" in content:
+        texts = captions(file)
+    elif "\0" in (content := content_of(file)):
         raise Problem(f"{file} is no text: it holds byte 0; save it as UTF-8, or leave it out")
-    yield from content.splitlines()
+    else:
+        texts = content.splitlines()
+    yield from filter(None, (word(" ".join(text.replace("\0", " ").split())) for text in texts))
 
 
 def _pieces(root: Path, files: Sequence[Path], length: int, wrap: bool) -> Iterator[Line]:
     """All lines, and of those that are longer the pieces where they are to be wrapped; raises Problem where there are none."""
     some = False
     for number, file in enumerate(files):
-        for text in _texts(file):
-            if whole := word(" ".join(text.replace("\0", " ").split())):
-                some = True
-                yield from (Line(piece, number, whole) for piece in (wrapped(whole, length) if wrap else [whole]))
+        for whole in lines_of(file):
+            some = True
+            yield from (Line(piece, number, whole) for piece in (wrapped(whole, length) if wrap else [whole]))
     if not some:
         raise Problem(f"{root} is empty: it holds no line of text; write one example on each line")
 

@@ -3,7 +3,7 @@
 import hashlib
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from ..sets import arrays, cifar, idx
 
 HELD_OUT = 0.05  # as `folder` does unless it is said
 SEEN = 2048  # pixels of a side at which larger pictures are measured
+SHOWN = 12  # classes listed by name
 FEW = 20  # examples in a class under which `warnings` names it
 
 
@@ -54,6 +55,27 @@ class Inspection:
     def short_side(self) -> int:
         """The median of the pictures' shorter sides."""
         return round(statistics.median(side for size, n in self.sizes.items() for side in [min(size)] * n))
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What the set holds, a row for each question."""
+        sizes = [f"{width}x{height}" for width, height in sorted(self.sizes.elements(), key=lambda size: size[0] * size[1])]
+        (width, height), times = self.sizes.most_common(1)[0]
+        ratios = sorted(width / height for width, height in self.sizes.elements())
+        return [
+            ("path", f"{self.path} ({self.kind})"),
+            ("pictures", f"{self.count:,}" + (f" and {self.held_out:,} in a test folder" if self.held_out else "")),
+            ("size", sizes[0] if len(self.sizes) == 1 else f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"),
+            ("most common", f"{width}x{height}, {times / len(sizes):.0%} of them"),
+            ("width/height", f"{ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}"),
+            ("mode", counted(self.modes)),
+            ("bits", counted({str(depth): n for depth, n in self.depths.items()})),
+            ("values", f"{self.low:.3f} to {self.high:.3f} of full scale, mean {self.mean:.3f}"),
+            ("labels", f"{len(self.labels)} classes: {counted(self.labels)}" if self.labels else "none"),
+            ("captions", f"{len(self.captions):,}, such as {self.captions[0]!r}" if self.captions else "none"),
+            ("broken", str(len(self.broken))),
+            ("duplicates", str(sum(len(group) - 1 for group in self.duplicates))),
+            ("one colour", str(len(self.constant))),
+        ]
 
     def warnings(self) -> list[str]:
         """What to check before training, one line each."""
@@ -169,5 +191,11 @@ def _whole(names: Iterable[str], found: Sequence[_Facts]) -> dict[str, Any]:
 
 
 def _counts(label: Iterable[int], classes: tuple[str, ...]) -> dict[str, int]:
-    counted = Counter(label)
-    return {name: counted[i] for i, name in enumerate(classes)}
+    times = Counter(label)
+    return {name: times[i] for i, name in enumerate(classes)}
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """How often each of the first few things is there."""
+    shown = ", ".join(f"{name} {n:,}" for name, n in list(counts.items())[:SHOWN])
+    return shown + (f", and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")

@@ -20,7 +20,6 @@ SMALLEST = {"name": "unet", "width": 32, "levels": [1, 2, 2], "blocks": 1}
 STEPS, BATCHES = 1_200, (16, 32, 64, 128)  # at least so many steps, of the largest batch that leaves them
 SPENT = 0.85  # of the minutes, on training itself; the rest goes to looks and to the end
 COPIES, FEW = 400, 100  # times that a picture is seen, above which it comes back as it is, or may
-SHOWN = 12  # classes listed by name
 NOT_WORDS = ("true", "false", "null", "yes", "no", "on", "off")  # in YAML
 SIDEWAYS = re.compile(r"\b(left|right|leftwards?|rightwards?|clockwise|counterclockwise|anticlockwise)\b", re.IGNORECASE)
 
@@ -172,9 +171,3 @@ def _scalar(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w./-]*", value) and value.lower() not in NOT_WORDS:
         return value
     return json.dumps(value, ensure_ascii=False)
-
-
-def counted(counts: Mapping[str, int]) -> str:
-    """How often each of the first few things is there."""
-    shown = ", ".join(f"{name} {n:,}" for name, n in list(counts.items())[:SHOWN])
-    return shown + (f", and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")

@@ -1,18 +1,68 @@
-"""An inspection as text for the terminal."""
+"""An inspection as text for the terminal, and what inspects which kind of files."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
+from zipfile import BadZipFile, ZipFile
 
 from rich.console import Console
 from rich.table import Table
 
 from ... import progress
+from ..files.lines import TEXTS
 from ..files.listing import holds
+from ..files.meshes import MESHES
 from ..files.sounds import SOUNDS
-from ..files.walk import PICTURES
-from . import sounds
-from .inspect import Inspection, inspect
+from ..files.walk import PICTURES, Kind
+from . import inspect, meshes, propose, sounds, texts
 from .latents import Speed
-from .propose import counted, proposals
+
+
+class Found(Protocol):
+    """What an inspection found."""
+
+    path: Path
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What there is, a row for each question."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """What to check before training, one line each."""
+        ...
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """inspect(path) -> what is there; proposals(that, minutes, speed, name) -> the recipes that suit it, {name: YAML}, in the order of their training."""
+
+    inspect: Callable[[str | Path], Any]
+    proposals: Callable[[Any, float, Speed, str], dict[str, str]]
+
+
+INSPECTORS: dict[Kind, Inspector] = {
+    PICTURES: Inspector(inspect.inspect, propose.proposals), SOUNDS: Inspector(sounds.inspect, sounds.proposals),
+    TEXTS: Inspector(texts.inspect, texts.proposals), MESHES: Inspector(meshes.inspect, meshes.proposals),
+}  # fmt: skip
+
+
+def inspector_of(path: str | Path) -> Inspector:
+    """What inspects what lies at a path: a file by its ending, a folder by the files that it holds most of; pictures where that says nothing."""
+    root = Path(path).expanduser()
+    if root.is_file():
+        kind = MESHES if _has_grids(root) else next((kind for kind in INSPECTORS if root.suffix.lower() in kind.endings), PICTURES)
+    else:
+        kind = max(INSPECTORS, key=lambda kind: holds(root, kind))  # the first of several
+    return INSPECTORS[kind]
+
+
+def _has_grids(path: Path) -> bool:
+    """Whether an .npz holds no array without a name, as one of pictures does."""
+    try:
+        return path.suffix == ".npz" and "arr_0.npy" not in ZipFile(path).namelist()
+    except (OSError, BadZipFile):
+        return False
 
 
 def report(path: str | Path, minutes: float, speed: Speed, console: Console | None = None, name: str | None = None) -> dict[str, str]:
@@ -20,40 +70,17 @@ def report(path: str | Path, minutes: float, speed: Speed, console: Console | No
 
     name: of the last one; that of the folder unless it is said.
     """
-    console = console or progress.console()
-    found = sounds.inspect(path) if holds(path, SOUNDS) > holds(path, PICTURES) else inspect(path)
+    console, inspector = console or progress.console(), inspector_of(path)
+    found: Found = inspector.inspect(path)
     rows = Table(show_header=False, box=None, pad_edge=False)
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
-    for question, answer in found.rows() if isinstance(found, sounds.Sounding) else _rows(found):
+    for question, answer in found.rows():
         rows.add_row(question, answer)
     console.print(rows)
     for warning in found.warnings():
         console.print(f"! {warning}", style="yellow", soft_wrap=True)
-    name = name or found.path.stem
-    recipes = {name: sounds.propose(found, minutes, speed)} if isinstance(found, sounds.Sounding) else proposals(found, minutes, speed, name)
+    recipes = inspector.proposals(found, minutes, speed, name or found.path.stem)
     for recipe in recipes.values():
         console.print(f"\n{recipe}", soft_wrap=True, end="")
     return recipes
-
-
-def _rows(found: Inspection) -> list[tuple[str, str]]:
-    """What the set holds, a row for each question."""
-    sizes = [f"{width}x{height}" for width, height in sorted(found.sizes.elements(), key=lambda size: size[0] * size[1])]
-    (width, height), times = found.sizes.most_common(1)[0]
-    ratios = sorted(width / height for width, height in found.sizes.elements())
-    return [
-        ("path", f"{found.path} ({found.kind})"),
-        ("pictures", f"{found.count:,}" + (f" and {found.held_out:,} in a test folder" if found.held_out else "")),
-        ("size", sizes[0] if len(found.sizes) == 1 else f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"),
-        ("most common", f"{width}x{height}, {times / len(sizes):.0%} of them"),
-        ("width/height", f"{ratios[0]:.2f} to {ratios[-1]:.2f}, median {ratios[len(ratios) // 2]:.2f}"),
-        ("mode", counted(found.modes)),
-        ("bits", counted({str(depth): n for depth, n in found.depths.items()})),
-        ("values", f"{found.low:.3f} to {found.high:.3f} of full scale, mean {found.mean:.3f}"),
-        ("labels", f"{len(found.labels)} classes: {counted(found.labels)}" if found.labels else "none"),
-        ("captions", f"{len(found.captions):,}, such as {found.captions[0]!r}" if found.captions else "none"),
-        ("broken", str(len(found.broken))),
-        ("duplicates", str(sum(len(group) - 1 for group in found.duplicates))),
-        ("one colour", str(len(found.constant))),
-    ]

@@ -14,8 +14,9 @@ from ..files.folder import in_threads, named
 from ..files.listing import split_listing
 from ..files.sounds import SOUNDS
 from ..files.waves import about
+from .inspect import counted
 from .latents import Speed
-from .propose import SPENT, counted, flow, seen, train
+from .propose import SPENT, flow, seen, train
 
 HELD_OUT = 0.05  # as `sound` does unless it is said
 FRAME, WINDOWS, MELS = 0.016, 3, 64  # seconds from one window to the next, how many of these a window is long, and bands
@@ -75,8 +76,8 @@ def inspect(path: str | Path) -> Sounding:
     )  # fmt: skip
 
 
-def propose(found: Sounding, minutes: float, speed: Speed) -> str:
-    """The recipe for what was found, as YAML, with the reasons as comments; `speed` measures its network."""
+def proposals(found: Sounding, minutes: float, speed: Speed, name: str) -> dict[str, str]:
+    """The recipe for what was found, {name: YAML}, with the reasons as comments; `speed` measures its network."""
     (rate, _), reasons = found.rates.most_common(1)[0], list[str]()
     hop, usual = max(2, round(FRAME * rate)), found.seconds[int(0.95 * (len(found.seconds) - 1))]
     frames = min(MOST, MULTIPLE * max(1, math.ceil(usual * rate / hop / MULTIPLE)))
@@ -101,10 +102,10 @@ def propose(found: Sounding, minutes: float, speed: Speed) -> str:
     images = max(1, int(SPENT * 60 * minutes * speed({"network": NETWORK, "conditions": conditions, "train": own}, (1, MELS, frames), labels)))
     own = {key: value for key, value in train(count, images, reasons).items() if key != "weight"}  # which is of errors in pictures
     reasons.append(seen(count, images, minutes, "sound"))
-    return "\n".join([
+    return {name: "\n".join([
         "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
         f"data:        {flow(data)}", f"autoencoder: {flow(stage)}", f"network:     {flow(NETWORK)}",
         *(["conditions:  [{name: label, drop: 0.1}]"] if labels else []), "predict:     v", "noise:       {name: cosine}",
         f"train:       {flow({'minutes': minutes, **own})}",
         f"sample:      {{name: unipc, steps: 20{', guidance: 2, rescale: 0.7' if labels else ''}}}", "seed: 0\n",
-    ])  # fmt: skip
+    ])}  # fmt: skip
