@@ -12,11 +12,12 @@ from .plan import Plan
 from .sets.arrays import npz
 from .sets.cifar import cifar10
 from .sets.idx import fashion_mnist, mnist
+from .sets.moving_digits import MovingDigits
 from .sets.shapes import shapes, shapes_text
 from .sets.toys import checkerboard, digits, mnist_5k, moons, pinwheel, swiss_roll
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits, "mnist_5k": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10, "folder": Folder, "pairs": Pairs,
     "npz": npz, "between": Between, "moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "pinwheel": pinwheel, "shapes": shapes,
-    "shapes_text": shapes_text, "meshes": Meshes, "lines": lines, "sound": Sounds,
+    "shapes_text": shapes_text, "meshes": Meshes, "lines": lines, "sound": Sounds, "moving_digits": MovingDigits,
 }  # fmt: skip

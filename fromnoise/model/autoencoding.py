@@ -20,13 +20,14 @@ from ..registry import lookup
 class Autoencoding(nn.Module):
     """An autoencoder in training, and afterwards: encode, decode, reconstruct.
 
-    shape  (C, *S) of the examples that it was trained on;  classes  their names, if any;  medium  see `Model`;  discriminator  None where it has none
+    shape  (C, *S) of the examples that it was trained on;  classes  their names, if any;  medium, rate  see `Model`;  discriminator  None where it has none
     """
 
     def __init__(self, autoencoder: Autoencoder, shape: Sequence[int], classes: Sequence[str] = (), discriminator: nn.Module | None = None):
         super().__init__()
         self.autoencoder, self.discriminator, self.shape, self.classes = autoencoder, discriminator, tuple(shape), tuple(classes)
         self.medium: str | None = None
+        self.rate = 0.0
         self.autocast: torch.dtype | None = None  # the reduced precision that networks run in
         self.conditions = nn.ModuleDict()
         self.unsaved = frozenset(name for name in self.state_dict() if name.startswith("discriminator."))  # of training alone: in last.ckpt
@@ -86,5 +87,5 @@ def build_autoencoder(recipe: Recipe, discriminator: nn.Module | None = None) ->
     fitting = getattr(kind, "fitting", Autoencoder.fitting)(recipe.shape)
     made = held(lambda: make(AUTOENCODERS, recipe.autoencoder, "autoencoder", kind=Autoencoder, **fitting))
     model = Autoencoding(made, recipe.shape, recipe.classes, discriminator)
-    model.medium = recipe.medium
+    model.medium, model.rate = recipe.medium, recipe.rate or 0.0
     return model

@@ -60,7 +60,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None, copies: in
     denoiser = call(Denoiser, shared, "the recipe", None, network=network, clock=clock)
     source = make(SOURCES, recipe.source, "source", kind=Source)
     model = Model(denoiser, noise, example.shape, conditions, source, Sampling.of(recipe.sample or {}), example.classes, autoencoder)
-    model.medium, model.forcing = recipe.medium, float(recipe.train.get("forcing", 0))
+    model.medium, model.rate, model.forcing = recipe.medium, recipe.rate or 0.0, float(recipe.train.get("forcing", 0))
     if base:
         fill(model, base)
     freeze(model, recipe, base)

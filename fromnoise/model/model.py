@@ -26,7 +26,7 @@ class Model(nn.Module):
     autoencoder  what lies between examples and what is diffused, z of `latent_shape`
     source    what data is blended with in training, and what samples start from
     sampling  how samples are drawn unless it is said otherwise
-    medium    how examples are shown and written, a name of figures.MEDIA, where their shape does not say
+    medium    how examples are shown and written, a name of figures.MEDIA, where their shape does not say;  rate  frames a second of clips, 0 where unknown
     forcing   the share of training's clips whose frames had noise levels of their own; 0: none
     unsaved   the names of weights that are its base's, and stay as they are
     source_values     examples of the source (k, C, *S) that samples start from in turn, where it is data itself
@@ -48,7 +48,7 @@ class Model(nn.Module):
         self.shape, self.classes = tuple(shape), tuple(classes)
         self.latent_shape = tuple(self.autoencoder.latent_shape(self.shape))
         self.medium: str | None = None
-        self.forcing = 0.0
+        self.rate = self.forcing = 0.0
         self.unsaved: frozenset[str] = frozenset()
         self.source_values: Tensor | None = None
 

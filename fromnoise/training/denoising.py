@@ -84,8 +84,8 @@ class Denoising:
         chosen = None if recipe == whole else f"{recipe.predict} says nothing about x0 in pure noise, so noise.high is {recipe.noise['high']}"  # type: ignore[index]
         if base and (classes := classes_of(base, data)):
             data, test = in_classes(data, classes), test and in_classes(test, classes)
-        recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, medium=data.medium, classes=data.classes,
-                         image=data.image_shape)  # fmt: skip
+        recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, medium=data.medium, rate=data.rate or None,
+                         classes=data.classes, image=data.image_shape)  # fmt: skip
         copies = 1 if base or device.type != "cpu" else 5  # of all weights: gradients, two averages of Adam's, EMA
         model = _model(recipe, base, test or data, copies, trust)
         if isinstance(stage := model.autoencoder, FirstStage):
