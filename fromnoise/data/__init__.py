@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from .dataset import Between, Dataset, Tensors, in_classes
 from .feed import feed
+from .files.clips import Clips
 from .files.folder import Folder, Pairs
 from .files.lines import lines
 from .files.meshes import Meshes
@@ -19,5 +20,5 @@ from .sets.toys import checkerboard, digits, mnist_5k, moons, pinwheel, swiss_ro
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits, "mnist_5k": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10, "folder": Folder, "pairs": Pairs,
     "npz": npz, "between": Between, "moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "pinwheel": pinwheel, "shapes": shapes,
-    "shapes_text": shapes_text, "meshes": Meshes, "lines": lines, "sound": Sounds, "moving_digits": MovingDigits,
+    "shapes_text": shapes_text, "meshes": Meshes, "lines": lines, "sound": Sounds, "moving_digits": MovingDigits, "clips": Clips,
 }  # fmt: skip

@@ -61,7 +61,7 @@ def listed(path: str | Path, labels: bool = True, depth: int | None = None, abov
     found = walk(root, kind=kind)
     if not found.files:
         there = (f", only {found.others[0]} and the like" if found.others else "") + "".join(f"; {line}" for line in found.unseen)
-        raise Problem(f"no {kind.words} in {root}{there}; {', '.join(ending[1:] for ending in kind.endings)} are read, in sub-folders too")
+        raise Problem(f"no {kind.words} in {root}{there}; {kind.reads} are read, in sub-folders too")
     listing, others = Listing(root, tuple(found.files)), found.others
     if metadata := found.metadata or above:
         listing = _with_rows(listing, *described(root, found.files, metadata), os.path.basename(metadata[0]))

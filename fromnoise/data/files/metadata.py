@@ -29,7 +29,7 @@ def word(name: str) -> str:
 
 def bare(name: str) -> str:
     """A file's name without its ending, in one Unicode form."""
-    return unicodedata.normalize("NFC", name.rpartition(".")[0])
+    return unicodedata.normalize("NFC", os.path.splitext(name)[0])
 
 
 def described(root: Path, files: Iterable[str], metadata: Iterable[str]) -> tuple[list[Row], list[str], int]:

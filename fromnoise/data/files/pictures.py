@@ -58,7 +58,11 @@ class Look:
     def __call__(self, path: str | Path) -> np.ndarray:
         """The picture (C, H, W): uint8, or float32 in [-1, 1] where the set is deep. Raises Broken."""
         with opened(path) as image:
-            return _deep(self, image, path) if self.deep else _plain(self, image)
+            return _deep(self, image, path) if self.deep else self.of(image)
+
+    def of(self, image: Image.Image) -> np.ndarray:
+        """An image that is open, such as a frame of a film, (C, H, W) uint8."""
+        return _plain(self, image)
 
 
 def colour(name: str | list[int] | tuple[int, ...]) -> tuple[int, int, int]:

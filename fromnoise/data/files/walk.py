@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,21 @@ NAMED = 5  # of what is left out
 
 @dataclass(frozen=True)
 class Kind:
-    """The files that are examples, by the endings of their names, and what they are called."""
+    """The files that are examples, by the endings of their names, and what they are called.
+
+    gathered: (examples, files that are none) of the files (root, names) of these endings, where a folder of several may be one example; read: what is
+    read, in words, where the endings do not say it
+    """
 
     endings: tuple[str, ...]
     words: str
+    gathered: Callable[[Path, list[str]], tuple[list[str], list[str]]] | None = None
+    read: str = ""
+
+    @property
+    def reads(self) -> str:
+        """What is read, in words."""
+        return self.read or ", ".join(ending[1:] for ending in self.endings)
 
 
 PICTURES = Kind(ENDINGS, "pictures")
@@ -54,10 +65,12 @@ def walk(root: Path, without: Collection[Path] = (), kind: Kind = PICTURES) -> F
         for name in names:
             among = files if name.lower().endswith(kind.endings) else metadata if name in described_by else others
             among.append((place / name).as_posix())
+    files, none = kind.gathered(Path(root), files) if kind.gathered else (files, [])
+    others += none
     apart = [name for name in metadata if Path(name).parent.name == ANNOTATIONS]
     if len(apart) < len(metadata):  # what lies beside the pictures is nearer to them
         others, metadata = others + apart, [name for name in metadata if name not in apart]
-    pictured, full = {bare(name) for name in files}, {place for name in files for place in Path(name).parents}
+    pictured, full = {bare(name) for name in files}, {place for name in files for place in (Path(name), *Path(name).parents)}
     texts = {bare(name): name for name in sorted(others) if name.lower().endswith(BESIDE) and bare(name) in pictured}
     used = {Path(name).parent for name in metadata}
     empty = [place.as_posix() for place in folders if place not in full | used and place.parent in full]

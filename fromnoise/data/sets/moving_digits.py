@@ -134,7 +134,7 @@ class MovingDigits(Dataset):
             draw = np.random.Generator(np.random.PCG64(mixed("moving_digits", self.seed, self.split, i)))
             which.append(draw.integers(len(self.base), size=self.digits))
             start.append(draw.random((self.digits, 2)))
-            turn, speed = 2 * math.pi * draw.random(self.digits), draw.uniform(*self.speed, self.digits)
+            turn, speed = 2 * math.pi * draw.random(self.digits), draw.uniform(self.speed[0], self.speed[1], self.digits)
             velocity.append(np.stack([speed * np.cos(turn), speed * np.sin(turn)], 1))
         return tuple(torch.from_numpy(np.stack(values)) for values in (which, start, velocity))  # type: ignore[return-value]
 
