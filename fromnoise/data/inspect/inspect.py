@@ -114,6 +114,8 @@ def inspect(path: str | Path) -> Inspection:
     check_text("the folder", str(path))
     if path.suffix == ".npz":
         images, labels, left_out = arrays.read(path)
+        if images.ndim == 5:
+            raise Problem(f"{path} holds clips or volumes, {images.shape}, which are not inspected; train on them: data={{name: npz, path: {path.name}}}")
         check_left(len(images) - 1, len(images), "test", HELD_OUT)  # refused where training would be
         numbers, classes = (None, ()) if labels is None else arrays.numbered(labels)
         return replace(_tensors(path, "npz", Tensors("npz", images.transpose(0, 3, 1, 2), numbers, classes=classes)), left_out=left_out)
