@@ -21,7 +21,7 @@ from .walk import HIDDEN, Kind
 
 VIDEOS = (".mp4", ".webm", ".mov", ".avi", ".mkv", ".m4v", ".mpg", ".mpeg")
 MARKS = {".png": b"acTL", ".apng": b"acTL", ".webp": b"ANIM", ".avif": b"avis"}  # of a picture with several frames, among its first bytes
-FIRST = 4096
+FIRST, END = 4096, b";"  # bytes; the last one of a GIF
 SHORTEST, USUAL = 0.01, 0.1  # seconds: delays no longer than the one are shown as the other, as browsers do
 UNEVEN = 0.25  # of the mean delay, by which one may differ where a film is even: containers round times to milliseconds
 COLOURED = 12  # levels between the channels of a pixel that is not grey
@@ -90,17 +90,16 @@ def _reader(path: Path) -> tuple[Callable[[Path], Film], Read]:
 
 
 def moves(path: Path) -> bool:
-    """Whether a picture's file holds several frames, or is a GIF that cannot be read."""
-    if path.suffix.lower() == ".gif":
-        try:
-            with opened(path) as image:
-                return getattr(image, "is_animated", False)
-        except Broken:
-            return True
-    mark = MARKS.get(path.suffix.lower())
+    """Whether a picture's file holds several frames, or is a GIF that is cut short or cannot be read, which may have held some."""
+    ending = path.suffix.lower()
     try:
+        if ending == ".gif":
+            with opened(path) as image:
+                return getattr(image, "is_animated", False) or path.read_bytes()[-1:] != END
         with open(path, "rb") as file:
-            return mark is not None and mark in file.read(FIRST)
+            return ending in MARKS and MARKS[ending] in file.read(FIRST)
+    except Broken:
+        return True
     except OSError:
         return False
 

@@ -83,7 +83,7 @@ def _data(found: Inspection, reasons: list[str], side: int | None = None) -> tup
         if found.broken:
             data["skip_broken"] = True
             reasons.append("skip_broken: some files cannot be read and are left out")
-    data["flip"] = _flip(found.colour, found.short_side, found.captions, reasons)
+    data["flip"] = mirrored(found.colour, found.short_side, found.captions, reasons)
     return data, (channels, *sides)
 
 
@@ -150,7 +150,8 @@ def _fit(sizes: Mapping[tuple[int, int], int], sides: list[int], alpha: bool, re
     return "crop"
 
 
-def _flip(colour: bool, short_side: int, captions: Sequence[str], reasons: list[str]) -> bool:
+def mirrored(colour: bool, short_side: int, captions: Sequence[str], reasons: list[str]) -> bool:
+    """Whether mirrored pictures are as good, so that a set of them doubles."""
     if not colour and short_side <= 64:
         reasons.append("flip: false, since small grey pictures may be digits or letters; set it to true for anything else")
         return False

@@ -1,0 +1,272 @@
+"""What a folder of films holds, and a recipe that suits it: clips of a length, a rate and a size that a network learns in the minutes that there are."""
+
+import hashlib
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ...errors import Problem
+from ..files.films import CLIPS, COLOURED, Film, film, read
+from ..files.folder import in_threads, named, without
+from ..files.header import ENDINGS, Broken
+from ..files.listing import holds, split_listing
+from ..files.pictures import Look
+from ..files.walk import walk
+from .latents import Speed
+from .propose import SPENT, STEPS, counted, flow, mirrored, seen
+
+HELD_OUT = 0.05  # as `clips` does unless it is said
+SEEN, SIDE = 8, 32  # frames of a film that are looked at, and their side
+STILL = 0.004  # of full scale, by which the frames of a film differ on average that hardly moves
+FILM = 0.75  # of the difference between pictures of a folder that are far apart, what successive ones of a film at most differ by
+PAIRS = 24  # of pictures that are compared
+FRAMES, LEAST, RATE = 16, 4, 8.0  # of a clip, at least, and how many a second where films are long enough
+SIDES, ON_CPU, ON_GPU = (16, 32, 64), 32, 64
+MANY = 2_000  # clips, of which fewer overlap: one begins every quarter of its length
+NETWORKS = ((16, 32, 0), (32, 32, 40_000), (32, 64, 150_000))  # (side of the grid of the first level, width, clips that it should see at least)
+BATCHES = (8, 16, 32)
+
+
+class Among(NamedTuple):
+    """How many films and how many single pictures a folder holds; pictures in numbered folders that are no films are single."""
+
+    films: int
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What a folder of films holds."""
+
+    path: Path
+    films: Mapping[str, Film]
+    coloured: bool
+    labels: Mapping[str, int] = field(default_factory=dict)
+    captions: Sequence[str] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+    duplicates: Sequence[Sequence[str]] = ()  # groups of names whose frames are the same
+    still: Sequence[str] = ()  # films that hardly move
+    pictures: int = 0  # that are beside them
+    left_out: Sequence[str] = ()
+    held_out: int = 0  # films in a test folder of their own
+
+    @property
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """(width, height) -> films."""
+        return Counter((about.head.width, about.head.height) for about in self.films.values())
+
+    @property
+    def rates(self) -> list[float]:
+        """The rates of films that have one, rising."""
+        return sorted(about.rate for about in self.films.values() if about.rate)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What it holds, a row for each question."""
+        lengths, sizes = sorted(map(len, self.films.values())), sorted(self.sizes.elements(), key=lambda size: size[0] * size[1])
+        seconds = sorted(about.end for about in self.films.values() if about.timed)
+        kinds = Counter("folders of frames" if "." not in Path(name).name else Path(name).suffix.lower() for name in self.films)
+        uneven = sum(about.timed and not about.even for about in self.films.values())
+        spans = f"{seconds[0]:.2f} to {seconds[-1]:.2f}, median {statistics.median(seconds):.2f}" if seconds else "not known of numbered frames"
+        return [
+            ("path", f"{self.path} (clips)"),
+            ("films", f"{len(self.films):,} ({counted(kinds)})" + (f" and {self.held_out:,} in a test folder" if self.held_out else "")),
+            ("frames", f"{lengths[0]} to {lengths[-1]}, median {statistics.median(lengths):g}; {sum(lengths):,} in all"),
+            ("seconds", spans),
+            ("rate", counted({f"{rate:.3g} a second": n for rate, n in Counter(round(rate, 1) for rate in self.rates).most_common()}) or "not known"),
+            ("uneven", f"{uneven} films show some frames longer than others"),
+            ("size", f"{sizes[0][0]}x{sizes[0][1]}" + (f" to {sizes[-1][0]}x{sizes[-1][1]}" if len(self.sizes) > 1 else "")),
+            ("colour", "yes" if self.coloured else "grey"),
+            ("labels", f"{len(self.labels)} classes: {counted(self.labels)}" if self.labels else "none"),
+            ("captions", f"{len(self.captions):,}, such as {self.captions[0]!r}" if self.captions else "none"),
+            ("broken", str(len(self.broken))),
+            ("duplicates", str(sum(len(group) - 1 for group in self.duplicates))),
+            ("hardly move", str(len(self.still))),
+        ]
+
+    def warnings(self) -> list[str]:
+        """What to check before training, one line each."""
+        lines = [f"left out: {line}" for line in self.left_out]
+        if self.pictures:
+            lines.append(f"{self.pictures:,} single pictures lie beside the films and are not read; inspect them in a folder of their own")
+        if self.broken:
+            lines.append(f"{len(self.broken)} broken ({named(self.broken)}): remove them, or data.skip_broken=true")
+        if self.duplicates:
+            extra = sum(len(group) - 1 for group in self.duplicates)
+            lines.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
+        if self.still:
+            lines.append(f"{len(self.still)} hardly move (such as {self.still[0]}): a network learns stillness from them")
+        return lines
+
+
+class _Facts(NamedTuple):
+    """What one film holds."""
+
+    about: Film
+    digest: bytes
+    change: float
+    coloured: bool
+
+
+def among(path: str | Path) -> Among:
+    """What a folder holds of films and of pictures; none of both where it is no folder."""
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        return Among(0, 0)
+    found = walk(root, kind=CLIPS)
+    pictures, films = sum(name.lower().endswith(ENDINGS) for name in found.others), len(found.files)
+    for folder in (root / name for name in found.files if (root / name).is_dir()):
+        if not _is_film(folder):
+            films, pictures = films - 1, pictures + len(film(folder))
+    return Among(films, pictures)
+
+
+def _is_film(folder: Path) -> bool:
+    """Whether numbered pictures change less from one to the next than between those that are far apart, as frames of a film do."""
+    look = Look((SIDE, SIDE), "grey", "resize")
+    try:
+        about = film(folder)
+        first = np.unique(np.linspace(0, len(about) - 2, PAIRS).round().astype(int))
+        here, following, far = (read(folder, about, rows, look).astype(float) for rows in (first, first + 1, np.sort((first + len(about) // 2) % len(about))))
+    except Broken:
+        return True  # what is wrong is said when it is read
+    order = np.argsort((first + len(about) // 2) % len(about), kind="stable")
+    apart = np.abs(here[order] - far).mean()
+    return bool(np.abs(here - following).mean() <= max(FILM * apart, 255 * STILL))
+
+
+def inspect(path: str | Path) -> Footage:
+    """What the films in a folder are, some frames of each decoded. Raises Problem where none can be read."""
+    path = Path(path).expanduser().absolute()
+    alone = holds(path, CLIPS) == 1
+    whole, test = split_listing(path, True, "train" if alone else "test", 0.0 if alone else HELD_OUT, CLIPS)
+    found, broken = in_threads(_examined, whole, "reading films")
+    if not found:
+        raise Problem(f"none of the {len(broken)} films in {path} can be read ({named(broken)}); replace them")
+    groups: dict[bytes, list[str]] = defaultdict(list)
+    for name, facts in found.items():
+        groups[facts.digest].append(name)
+    kept = without(whole, broken)
+    labels = {} if kept.label is None else {name: kept.label.count(i) for i, name in enumerate(kept.classes)}
+    return Footage(
+        path, {name: facts.about for name, facts in found.items()}, any(facts.coloured for facts in found.values()), labels, kept.text or (), broken,
+        [group for group in groups.values() if len(group) > 1], [name for name, facts in found.items() if facts.change < STILL],
+        among(path).pictures, whole.left_out, len(test) if test.root != whole.root else 0,
+    )  # fmt: skip
+
+
+def _examined(file: str) -> _Facts:
+    about = film(file)
+    frames = read(file, about, np.unique(np.linspace(0, len(about) - 1, SEEN).round().astype(int)), Look((SIDE, SIDE), "rgb", "resize")).astype(np.int16)
+    change = max((float(np.abs(frames[i] - frames[0]).mean()) / 255 for i in range(1, len(frames))), default=0.0)
+    digest = hashlib.blake2b(frames.tobytes() + repr((len(about), about.head.width, about.head.height)).encode(), digest_size=12).digest()
+    return _Facts(about, digest, change, bool((frames.max(1) - frames.min(1)).max() > COLOURED))
+
+
+def propose(found: Footage, minutes: float, speed: Speed) -> str:
+    """The recipe for what was found, as YAML, with the reasons as comments; `speed` measures networks, the cheapest first, until one is too slow."""
+    reasons: list[str] = []
+    data, count = _cut(found, reasons)
+    data = {"name": "clips", "path": str(found.path), **data}
+    sides = _sides(found, reasons)
+    data |= {"size": sides if sides[0] != sides[1] else sides[0]}
+    if len(found.sizes) > 1 or list(next(iter(found.sizes)))[::-1] != sides:
+        data["fit"] = "crop"
+        reasons.append("fit: crop cuts the ends off frames of another shape; pad would show all of them, with bars")
+    data["channels"] = "rgb" if found.coloured else "grey"
+    if found.broken:
+        data["skip_broken"] = True
+        reasons.append("skip_broken: some films cannot be read and are left out")
+    data["flip"] = mirrored(found.coloured, min(sides), found.captions, reasons)
+    labels = len(found.labels) if len(found.labels) > 1 else 0
+    network, rate = _network((3 if found.coloured else 1, data["frames"], *sides), labels, count, minutes, speed, reasons)
+    clips = max(1, int(SPENT * 60 * minutes * rate))
+    own = _training(count, clips)
+    reasons.append(f"batch: {own['batch']}, so that about {clips:,} clips make {clips // own['batch']:,} steps")
+    reasons.append(seen(count, clips, minutes, "clip"))
+    if found.captions:
+        reasons.append(f"captions: {len(found.captions):,} are there; this recipe does not use them")
+    return "\n".join([
+        "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
+        f"data:       {flow(data)}", f"network:    {flow(network)}",
+        *(["conditions: [{name: label, drop: 0.1}]"] if labels else []), "predict:    x0", "noise:      {name: cosine}",
+        f"train:      {flow({'minutes': minutes, **own})}",
+        f"sample:     {{name: unipc, steps: 20{', guidance: 2, rescale: 0.7' if labels else ''}}}", "seed: 0\n",
+    ])  # fmt: skip
+
+
+def _cut(found: Footage, reasons: list[str]) -> tuple[dict[str, Any], int]:
+    """(how films become clips, how many these are)."""
+    films, rates = [*found.films.values()], found.rates
+    middle = rates[len(rates) // 2] if rates else 0.0
+    alike = not rates or (rates[-1] - rates[0] <= 0.1 * middle and all(about.even for about in films) and len(rates) == len(films))
+    strides = range(max(1, round(middle / RATE)), 0, -1)
+    stride = next((n for n in strides if _usual([len(about) // n for about in films]) >= FRAMES), 1)
+    cut = {"stride": stride} if alike else {"rate": round(middle / stride, 2)}
+    lengths = [len(about.numbers(**cut)) for about in films]
+    usual = _usual(lengths)
+    frames = FRAMES if usual >= FRAMES else max(min(LEAST, max(lengths)), usual // LEAST * LEAST)
+    reasons.append(f"frames: {frames}; nine films of ten have {usual} or more" + (" at this rate" if stride > 1 or not alike else ""))
+    if alike and stride > 1:
+        reasons.append(f"stride: one frame of every {stride}, for {middle / stride:.3g} a second rather than {middle:.3g}: a clip shows more of what happens")
+    elif not alike:
+        reasons.append(f"rate: films have {rates[0]:.3g} to {rates[-1]:.3g} frames a second, or uneven ones; {cut['rate']:g} brings them to one")
+    hop = frames
+    if sum(1 + (length - frames) // frames for length in lengths if length >= frames) < MANY:
+        hop = max(1, frames // 4)
+        reasons.append(f"hop: a clip begins every {hop} frames, since there are few films: clips of one film overlap")
+    settings: dict[str, Any] = {"frames": frames, **{key: value for key, value in cut.items() if value != 1}, **({"hop": hop} if hop != frames else {})}
+    if short := sum(length < frames for length in lengths):
+        settings["skip_broken"] = True
+        reasons.append(f"skip_broken: {short:,} films are shorter than a clip and are left out")
+    return settings, sum(1 + (length - frames) // hop for length in lengths if length >= frames)
+
+
+def _usual(lengths: Sequence[int]) -> int:
+    """What nine of ten reach."""
+    return sorted(lengths)[len(lengths) // 10]
+
+
+def _sides(found: Footage, reasons: list[str]) -> list[int]:
+    """[height, width] to train at."""
+    most, sizes = ON_GPU if torch.cuda.is_available() else ON_CPU, found.sizes
+    if len(sizes) == 1 and max(next(iter(sizes))) <= most:
+        width, height = next(iter(sizes))
+        reasons.append(f"size: all films are {width}x{height}, and stay so")
+        return [height, width]
+    short = round(statistics.median(min(size) for size in sizes.elements()))
+    side = max((side for side in SIDES if side <= min(short, most)), default=max(8, short // 4 * 4))
+    capped = f"; more than {most} is slow{' without a GPU' if most == ON_CPU else ''}" if short > most else ""
+    reasons.append(f"size: {side}, the largest of {', '.join(map(str, SIDES))} not above the median short side {short}{capped}")
+    return [side, side]
+
+
+def _network(shape: tuple[int, ...], labels: int, count: int, minutes: float, speed: Speed, reasons: list[str]) -> tuple[dict[str, Any], float]:
+    """(the largest network that sees enough clips in the minutes that there are, clips a second)."""
+    side, chosen, measured = max(shape[2:]), ({}, 0.0), []
+    for grid, width, wanted in NETWORKS:
+        patch = 2 ** max(0, round(math.log2(side / grid)))
+        network = {"name": "unet", "width": width, "levels": [1, 2, 2] if side // patch >= 16 else [1, 2], "blocks": 1, "patch": patch, "temporal": True}
+        if network == chosen[0]:
+            continue
+        recipe = {"network": network, "conditions": [{"name": "label"}] if labels else [], "predict": "x0", "train": _training(count, STEPS * BATCHES[0])}
+        rate = speed(recipe, shape, labels)
+        measured.append(f"{width} wide on {-(-side // patch)} x {-(-side // patch)}: {rate:,.1f} clips/s")
+        if chosen[0] and SPENT * 60 * minutes * rate < wanted:
+            break
+        chosen = network, rate
+    reasons.append(f"network: the largest of these that sees enough clips in {minutes:g} minutes, as measured here: {'; '.join(measured)}")
+    reasons.append("temporal: a network of pictures with layers between frames, which may begin with one that has learnt pictures (base)")
+    return chosen
+
+
+def _training(count: int, clips: int) -> dict[str, Any]:
+    """The settings of training on `count` clips, so many seen in all, but for its length."""
+    batch = max(1, min(max((b for b in BATCHES if clips >= STEPS * b), default=BATCHES[0]), count * 9 // 10))
+    return {"batch": batch, "optimizer": "muon", "lr": 5e-3, "warmup": min(50 * batch, clips // 20), "weight": "sigmoid"}
