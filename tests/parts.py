@@ -222,6 +222,10 @@ def stand_in(like: str, split: str = "train") -> Tensors:
         made = Tensors(like, torch.rand(64, 1, 2000, generator=generator) - 0.5, torch.arange(64) % 10, classes=tuple("0123456789"))
         made.medium = "sound"
         return made
+    if like == "moving_digits":
+        made = Tensors(like, torch.rand(64, 1, 4, 8, 8, generator=generator) * 2 - 1, torch.arange(64) % 10, classes=tuple("0123456789"))
+        made.medium, made.rate = "videos", 8.0
+        return made
     channels = 1 if "mnist" in like else 3
     size = 16 if like == "pairs" else 8  # as large as the recipe's levels call for
     x = torch.randint(256, (64, channels, size, size), generator=generator, dtype=torch.uint8)

@@ -14,7 +14,9 @@ POOLS: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.Avg
 
 
 class ConvAE(EncoderDecoder):
-    """Two convolutions a level with group norm and Mish, means of pixels between levels; x (B, channels, *S) <-> z (B, latent, *S / factor), factor = patch 2^(levels - 1).
+    """Two convolutions a level with group norm and Mish, means of pixels between levels.
+
+    x (B, channels, *S) <-> z (B, latent, *S / factor), factor = patch 2^(levels - 1)
 
     widths       channels of each level; (32, 64, 128) has 575,627 parameters with three channels and a factor of 4
     latent       channels of z
@@ -23,7 +25,10 @@ class ConvAE(EncoderDecoder):
     standardise  z of each example, over all its values, has mean 0 and variance 1: no cost and no scale are needed to diffuse it
     """
 
-    def __init__(self, channels: int = 3, axes: int = 2, widths: Sequence[int] = (32, 64, 128), latent: int = 8, groups: int = 8, standardise: bool = True, patch: int = 1):
+    def __init__(
+        self, channels: int = 3, axes: int = 2, widths: Sequence[int] = (32, 64, 128), latent: int = 8, groups: int = 8, standardise: bool = True,
+        patch: int = 1,
+    ):  # fmt: skip
         super().__init__()
         at_least(1, "conv_ae", widths=min(widths, default=0), latent=latent, patch=patch)
         self.latent, self.factor, self.standardise = latent, patch * 2 ** (len(widths) - 1), standardise

@@ -78,9 +78,9 @@ def loss(
 ) -> Tensor:  # fmt: skip
     """weight(level) · mean over all but the batch of distance(F, a x0 + b eps), (B,).
 
-    x0 (B, C, *S) clean data; level with (B,) weights, or (B, T) for the frames of clips (B, C, T, *S), each of which is weighed by its own; eps like x0, standard normal when it isn't given. `penalty(x0_hat, x0) -> (B,)` is
-    added, in the manner of alpha-blending's fourth term 1 - SSIM. weight, distance and penalty are names of `WEIGHTS`, `DISTANCES` and
-    `PENALTIES` or `module:name`, or functions. Raises Usage where one of them gives a tensor of another shape.
+    x0 (B, C, *S) clean data; level with (B,) weights, or (B, T) for the frames of clips (B, C, T, *S), each of which is weighed by its own; eps like x0,
+    standard normal when it isn't given. `penalty(x0_hat, x0) -> (B,)` is added, in the manner of alpha-blending's fourth term 1 - SSIM. weight, distance
+    and penalty are names of `WEIGHTS`, `DISTANCES` and `PENALTIES` or `module:name`, or functions. Raises Usage where one gives a tensor of another shape.
     """
     eps = torch.randn_like(x0) if eps is None else eps
     x = level.mix(x0, eps)

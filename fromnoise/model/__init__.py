@@ -7,5 +7,5 @@ from .draw import NotFinite, check_images, guided_denoiser, in_latents, inferenc
 from .exchange import export_adapter, export_run, import_run
 from .first_stage import FirstStage, is_fixed, load_autoencoder
 from .load import example_of, from_foreign, load, of_base, read_autoencoder, read_base
-from .model import Model
+from .model import STILLS, Model
 from .sampling import CLIPS, WORDS, Guide, Sampling, schedule

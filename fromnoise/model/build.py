@@ -49,7 +49,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None, copies: in
         raise Usage(f"two conditions are called {max(keys, key=keys.count)}; each needs a key of its own")
     plans = [condition.plan(kind, example) for condition in conditions]
     settings = planned(node, [*plans, *([self_conditioned(kind, example)] if recipe.self_condition else [])])
-    network = held(lambda: make(NETWORKS, settings, "network", **kind.fitting(example.diffused)), copies)
+    network = held(lambda: make(NETWORKS, settings, "network", **kind.fitting(spatial(example.diffused, settings))), copies)
     if base:
         fill(network, base, "denoiser.network.")
     for condition in conditions:
@@ -107,6 +107,8 @@ def freeze(model: Model, recipe: Recipe, base: Base | None) -> None:
     for name, parameter in model.named_parameters():
         if base and partly and name in learnt - base.tensors.keys():  # such as a new condition's under an adapter: no base has trained it
             parameter.requires_grad_(True)
+    if partly and not any(parameter.requires_grad for parameter in model.parameters()):
+        raise Usage("nothing is left to be trained: the base has all that this model has; choose another adapter, or name what is trained in adapter.also")
     frozen = (name for name, parameter in model.named_parameters() if not parameter.requires_grad)
     model.unsaved = frozenset(frozen) if recipe.base else frozenset()
 
@@ -128,6 +130,15 @@ def network_class(node: Mapping[str, Any]) -> type[Network]:
     if not (isinstance(thing, type) and issubclass(thing, Network)):
         raise Usage(f"{node['name']} is no network: write it as a subclass of fromnoise.networks.Network")
     return thing
+
+
+def spatial(shape: Sequence[int], settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of what a network's spatial layers see of examples: of clips (C, T, H, W), where it has temporal layers, the frames (C, H, W)."""
+    if not settings.get("temporal"):
+        return tuple(shape)
+    if len(shape) < 4:
+        raise Usage(f"network.temporal is for clips (channels, frames, height, width), not for examples of shape {tuple(shape)}; leave it out")
+    return (*shape[:1], *shape[2:])
 
 
 def planned(node: Mapping[str, Any], plans: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -171,4 +182,6 @@ def inherited(recipe: Recipe, base: Base) -> Recipe:
     own, known = {node["name"]: node for node in mine}, {node["name"] for node in theirs}
     conditions = [own.get(node["name"], node) for node in theirs] + [node for node in mine if node["name"] not in known]
     model = {key: getattr(base.recipe, key) for key in INHERITED if getattr(recipe, key) is None}
+    if recipe.network is not None and "name" not in recipe.network:  # the base's, with other settings
+        model["network"] = {**(base.recipe.network or {}), **recipe.network}
     return replace(recipe, **model, conditions=conditions, base=dict(base.node))

@@ -1,6 +1,7 @@
 """What a model is: denoiser, conditions, schedules and source of noise together."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from ..errors import Usage, nearest
 from ..networks import NOTHING, Context
 from . import draw
 from .sampling import WORDS, Sampling
+
+STILLS = "_stills"  # in a batch: that the frames of its clips are pictures of their own
 
 
 class Model(nn.Module):
@@ -78,7 +81,7 @@ class Model(nn.Module):
         Where the batch has its latents already (`latents`), x is not looked at.
         """
         batch = self.latents(batch)
-        context, n = NOTHING, len(batch["z"])
+        context, n = (replace(NOTHING, stills=True) if STILLS in batch else NOTHING), len(batch["z"])
         draws = draws or Draws(("batch", int(torch.randint(1 << 62, ()))), range(n), n)
         with self.denoiser.precision(batch["x"].device):
             for condition in self.conditions.values():

@@ -1,6 +1,6 @@
 """Networks: network(x (B, C, *S), t (B,), context) -> like x. They know nothing of diffusion; `Network` is what all of them have."""
 
-from .adapters import Adapter, DoRA, LoRA, changes, merge
+from .adapters import Adapter, DoRA, Frozen, LoRA, changes, merge
 from .context import NOTHING, PLACES, Context, ControlHint
 from .control import Branch
 from .conv import Conv
@@ -21,4 +21,4 @@ NETWORKS: dict[str, type[Network]] = {
     "mlp": MLP, "two_linear": TwoLinear, "conv": Conv, "conv_adaln": ConvAdaLN,
     "unet": UNet, "convnext_unet": ConvNeXtUNet, "dit": DiT, "uvit": UViT, "set_transformer": SetTransformer,
 }  # fmt: skip
-ADAPTERS: dict[str, type[Adapter]] = {"lora": LoRA, "dora": DoRA}
+ADAPTERS: dict[str, type[Adapter]] = {"lora": LoRA, "dora": DoRA, "frozen": Frozen}

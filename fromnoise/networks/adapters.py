@@ -56,21 +56,44 @@ def merge(model: Kind) -> Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter(ABC):
-    """How a model is adapted: which layers' weights are changed, and what is trained whole beside them; all else is frozen.
+    """How a trained model is adapted: what of it is learnt anew; all else is frozen.
 
-    pattern  a regular expression: the linear layers and convolutions in whose names it is found (null: see `dense`)
     also     regular expressions: the parameters, by name, that are trained whole, such as "conditions" or "norm"
     """
 
-    pattern: str | None = None
     also: Sequence[str] = ()
+
+    @abstractmethod
+    def attach(self, model: Kind) -> Kind:
+        """The model with as much of it to be trained, in place; raises Usage where a pattern finds nothing."""
+
+
+class Frozen(Adapter):
+    """Nothing of the base is changed: what it does not have is trained alone, such as temporal layers or a new condition."""
+
+    def attach(self, model: Kind) -> Kind:
+        free = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        whole = _found(self.also, free)
+        for name, parameter in free.items():
+            parameter.requires_grad_(name in whole)
+        return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changing(Adapter):
+    """An adapter that changes the weights of layers.
+
+    pattern  a regular expression: the linear layers and convolutions in whose names it is found (null: see `dense`)
+    """
+
+    pattern: str | None = None
 
     @abstractmethod
     def change(self, weight: Tensor) -> nn.Module:
         """A fresh change to a weight (out, in, *taps)."""
 
     def attach(self, model: Kind) -> Kind:
-        """The model with changes to its weights that are zero as yet, in place; raises Usage where a pattern finds nothing."""
+        """The model with changes to its weights that are zero as yet, in place."""
         free = {name: p for name, p in model.named_parameters() if p.requires_grad}
         whole = set(_found(self.also, free))
         layers = [name for name, layer in model.named_modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
@@ -137,7 +160,7 @@ class Redirected(LowRank):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoRA(Adapter):
+class LoRA(Changing):
     """LoRA (Hu et al. 2022): weights change by (alpha / rank) · B A, two thin matrices of this rank; alpha over rank sets how fast, whatever the rank."""
 
     rank: int = 8

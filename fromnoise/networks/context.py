@@ -37,7 +37,7 @@ class ControlHint:
     def residuals(self, x: Tensor, t: Tensor, context: "Context") -> tuple[Tensor, ...]:
         """The branch's residuals times the weights; exactly zero for a sample of weight 0."""
         residuals = self.branch(x, t, context, self.picture.to(x))
-        return tuple(r * self.weight.to(r).reshape(-1, *[1] * (r.ndim - 1)) for r in residuals)
+        return tuple((r.unflatten(0, (len(self.weight), -1)) * self.weight.to(r).reshape(-1, *[1] * r.ndim)).flatten(0, 1) for r in residuals)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,8 @@ class Context:
     concat     (B, C', *S)  laid beside x before the first layer
     residuals  one for each of the network's features, added to them
     hints      control branches and their inputs, by key; `resolve_controls` turns them into residuals (ControlNet)
+    frames     how many frames of a clip follow one another in the batch, where it is of frames (`Network.framed`); 0: pictures that know nothing of each other
+    stills     whether the frames of clips are such pictures
     """
 
     vector: Tensor | None = None
@@ -58,6 +60,14 @@ class Context:
     concat: Tensor | None = None
     residuals: tuple[Tensor, ...] = ()
     hints: Mapping[str, ControlHint] = field(default_factory=dict)
+    frames: int = 0
+    stills: bool = False
+
+    def framed(self, frames: int) -> "Context":
+        """The context of the frames of a batch of clips, one after another: each has its clip's."""
+        each = {key: value.repeat_interleave(frames, 0) for key in ("vector", "tokens", "mask") if (value := getattr(self, key)) is not None}
+        concat = None if self.concat is None else apart(self.concat)
+        return replace(self, **each, concat=concat, frames=0 if self.stills else frames)
 
     def cat(self, other: "Context") -> "Context":
         """Both batches one after the other, for both in one pass."""
@@ -65,13 +75,14 @@ class Context:
         joined = {k: torch.cat([mine[k], theirs[k]]) for k in mine if isinstance(mine[k], Tensor)}
         residuals = tuple(torch.cat(pair) for pair in zip(self.residuals, other.residuals, strict=True))
         hints = {key: hint.cat(other.hints[key]) for key, hint in self.hints.items()}
-        return Context(**joined, residuals=residuals, hints=hints)
+        return replace(self, **joined, residuals=residuals, hints=hints)
 
     def merged(self, other: "Context") -> "Context":
         """Two conditions of the same batch: vectors and residuals add, tokens follow one another, pictures lie side by side."""
         return Context(
             vector=_sum(self.vector, other.vector), tokens=_beside(self.tokens, other.tokens), mask=_masks(self, other),
             concat=_beside(self.concat, other.concat), residuals=_sums(self.residuals, other.residuals), hints={**self.hints, **other.hints},
+            frames=self.frames, stills=self.stills,
         )  # fmt: skip
 
     def with_estimate(self, x0: Tensor) -> "Context":
@@ -106,7 +117,7 @@ class Context:
         """The context; raises Usage where it holds something elsewhere than in these places."""
         for part in fields(self):
             value = getattr(self, part.name)
-            if part.name not in places and (isinstance(value, Tensor) or value):
+            if part.name not in (*places, "frames", "stills") and (isinstance(value, Tensor) or value):
                 taken = " or ".join(places) or "nothing"
                 raise Usage(f"this network takes conditions as {taken}, not as {part.name}; choose another network")
         return self
@@ -131,6 +142,16 @@ def _beside(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 def _sums(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Residuals of two, where none is no residuals at all."""
     return tuple(x + y for x, y in zip(a, b, strict=True)) if a and b else a or b
+
+
+def apart(x: Tensor) -> Tensor:
+    """Clips (B, C, T, *S) as their frames one after another, (B·T, C, *S)."""
+    return x.transpose(1, 2).flatten(0, 1)
+
+
+def clips(x: Tensor, frames: int) -> Tensor:
+    """The inverse of `apart`."""
+    return x.unflatten(0, (-1, frames)).transpose(1, 2)
 
 
 NOTHING = Context()

@@ -20,11 +20,13 @@ class Branch(nn.Module):
         network.check_control()
         self.encoder = network.encoder_copy().requires_grad_(True)
         self.channels, self.patch, width = channels, network.patch * factor, network.width
+        axes -= network.temporal  # frames go through it one by one
         self.stem = nn.Sequential(
             conv(axes, channels * self.patch**axes, width), nn.SiLU(), conv(axes, width, width), nn.SiLU(), zero(conv(axes, width, width, 1))
         )  # fmt: skip
         self.zero_convs = nn.ModuleList(network.zero_convs())
 
     def forward(self, x: Tensor, t: Tensor, context: Context, hint: Tensor) -> tuple[Tensor, ...]:
+        x, t, context, hint = self.encoder.framed(x, t, context, hint)
         features, _ = self.encoder.encode(x, t, context, self.stem(fold(hint, self.patch)))
         return tuple(layer(feature) for layer, feature in zip(self.zero_convs, features, strict=True))

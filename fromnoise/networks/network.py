@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..device import check_memory
 from ..errors import Usage, Within
-from .context import NOTHING, PLACES, Context
+from .context import NOTHING, PLACES, Context, apart, clips
 
 Module = TypeVar("Module", bound=nn.Module)
 Depth = Annotated[int, Within(1, 256)]  # blocks in a row
@@ -28,6 +28,7 @@ class Network(nn.Module, ABC):
     decoder      names of the parts that follow `encode` (for control branches)
     patch        pixels a side that are folded into channels before the first layer (for control branches)
     width        channels after the first layer, where a hint is added (for control branches)
+    temporal     whether it is a network of pictures with temporal layers, for clips (B, C, T, *S), and t (B,), or (B, T) for frames with levels of their own
     """
 
     ways: ClassVar[Mapping[str, Mapping[str, Any]]] = {"add": {}}
@@ -37,6 +38,7 @@ class Network(nn.Module, ABC):
     decoder: ClassVar[Sequence[str]] = ()
     patch: int
     width: int
+    temporal: bool = False
 
     @classmethod
     def fitting(cls, shape: Sequence[int]) -> dict[str, int]:
@@ -56,6 +58,18 @@ class Network(nn.Module, ABC):
         if channels != self.concat:
             raise Usage(f"this network takes {self.concat} channels beside x, and the conditions have {channels}; leave network.concat out")
         return context
+
+    def framed(self, x: Tensor, t: Tensor, context: Context, *beside: Tensor) -> tuple[Any, ...]:
+        """(x, t, the context and what else is beside x) of a batch of frames in place of clips, where the network has temporal layers."""
+        if not self.temporal:
+            return x, t, context, *beside
+        frames = x.shape[2]
+        t = t.flatten() if t.ndim == 2 else t.repeat_interleave(frames)
+        return apart(x), t, context.framed(frames), *map(apart, beside)
+
+    def clips(self, x: Tensor, like: Tensor) -> Tensor:
+        """What a batch of frames is as clips `like` these, where the network has temporal layers."""
+        return clips(x, like.shape[2]) if self.temporal else x
 
     def embedding(self, t: Tensor, context: Context) -> Tensor:
         """The time embedding with the context's vector added; t (B,) -> (B, dim)."""

@@ -19,12 +19,13 @@ class Transformer(Network):
     blocks: nn.ModuleList
     encoder_depth: int
 
-    def set_sizes(self, width: int, heads: int, patch: int, positions: str, context_dim: int, concat: int) -> None:
+    def set_sizes(self, width: int, heads: int, patch: int, positions: str, context_dim: int, concat: int, temporal: bool) -> None:
         """Checks and keeps the settings that both have."""
         at_least(1, self.name, width=width, heads=heads, patch=patch)
         at_least(0, self.name, context_dim=context_dim, concat=concat)
         self.dim = self.width = width
         self.patch, self.positions, self.head, self.context_dim, self.concat = patch, positions, width // heads, context_dim, concat
+        self.temporal = temporal
 
     def encoder_copy(self) -> Self:
         copy = super().encoder_copy()

@@ -15,6 +15,7 @@ from .layers.block import Block
 from .layers.dropout import Dropout
 from .layers.embed import Kind, TimeEmbedding, zero
 from .layers.norm import GroupNorm
+from .layers.temporal import Temporal
 from .network import OURS, Compat, Depth, Network
 
 
@@ -49,15 +50,16 @@ class ResBlock(Block):
 
 
 class Stage(Block):
-    """A residual block, with a skip beside x where there is one, and, where this resolution attends, attention."""
+    """A residual block, with a skip beside x where there is one; where this resolution attends, attention; and for clips, a temporal layer."""
 
-    def __init__(self, block: ResBlock, attend: nn.Module | None):
+    def __init__(self, block: ResBlock, attend: nn.Module | None, temporal: Temporal | None):
         super().__init__()
-        self.block, self.attend = block, attend
+        self.block, self.attend, self.temporal = block, attend, temporal
 
-    def forward(self, x: Tensor, skip: Tensor | None, emb: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor | None, emb: Tensor, context: Context) -> Tensor:
         h = self.block(x if skip is None else beside(x, skip), emb)
-        return h if self.attend is None else self.attend(h, tokens, mask)
+        h = h if self.attend is None else self.attend(h, context.tokens, context.mask)
+        return self.temporal(h, context.frames) if self.temporal is not None and context.frames else h
 
 
 class Downsample(Block):
@@ -115,6 +117,8 @@ class UNet(Network):
     place      where attention meets them: cross (in a layer of their own, after attention) or token (beside the positions, in the same one)
     positions  whether attention gets an embedding of the position; words such as "left" want that: without it they are learned late or never
     concat     channels of the picture condition that is laid beside x
+    temporal   whether clips go through it frame by frame, with layers over time after each block; else time is an axis like the others
+    temporal_attention  with it, the levels whose frames attend to each other, as the middle's do (null: all but the first); the others have convolutions alone
     resample   how levels change size: by one convolution, or by a residual block (ADM)
     compat     what weights of published models call for
     """
@@ -130,14 +134,19 @@ class UNet(Network):
         patch: int = 1, head: int = 64, heads: int | None = None, scale_shift: bool = True, dropout: float = 0.0, time: Kind = "sinusoidal",
         axes: int = 2, concat: int = 0, context_dim: int = 0, place: Literal["cross", "token"] = "cross", positions: bool = False,
         linear: Sequence[int] = (), middle: bool | None = None, resample: Literal["conv", "residual"] = "conv", compat: Compat = OURS,
+        temporal: bool = False, temporal_attention: Sequence[int] | None = None,
     ):  # fmt: skip
         super().__init__()
         widths = widths_of("unet", width, levels)
         at_least(1, "unet", blocks=blocks, patch=patch, head=head, heads=heads or 1)
         at_least(0, "unet", concat=concat, context_dim=context_dim)
-        if any(not 0 <= level < len(levels) for level in (*attention, *linear)):
-            raise Usage(f"unet: attention and linear name levels 0 to {len(levels) - 1}, not {[*attention, *linear]}")
+        named = [*attention, *linear, *(temporal_attention or ())]
+        if any(not 0 <= level < len(levels) for level in named):
+            raise Usage(f"unet: attention, linear and temporal_attention name levels 0 to {len(levels) - 1}, not {named}")
+        if temporal_attention is not None and not temporal:
+            raise Usage("unet: temporal_attention is of temporal layers, and there are none; set temporal: true")
         self.dim, self.width, self.patch, self.axes, self.context_dim, self.concat = 4 * width, widths[0], patch, axes, context_dim, concat
+        self.temporal, in_time = temporal, range(1, len(levels)) if temporal_attention is None else temporal_attention
         groups, eps = compat.groups, 1e-5 if compat.eps is None else compat.eps
         norm = partial(GroupNorm, groups=groups, eps=eps)
         block = partial(ResBlock, dim=self.dim, axes=axes, scale_shift=scale_shift, dropout=dropout, norm=norm)
@@ -152,7 +161,8 @@ class UNet(Network):
             return SelfAttention(channels, channels // heads if heads else head, groups, eps, context_dim, positions)
 
         def stage(channels_in: int, channels_out: int, level: int | None, full: bool = False) -> Stage:
-            return Stage(block(channels_in, channels_out), attend(channels_out, level, full))
+            over_time = Temporal(channels_out, head, level is None or level in in_time, maps=True) if temporal else None
+            return Stage(block(channels_in, channels_out), attend(channels_out, level, full), over_time)
 
         self.time_embedding = TimeEmbedding(self.dim, width, time, compat.shift)
         self.conv_in = conv(axes, (channels + concat) * patch**axes, self.width)
@@ -189,22 +199,23 @@ class UNet(Network):
         skips = [h]
         for i, stages in enumerate(self.down):
             for stage in stages:
-                h = stage(h, None, emb, context.tokens, context.mask)
+                h = stage(h, None, emb, context)
                 skips.append(h)
             if i < len(self.downsample):
                 h = self.downsample[i](h, emb, [(n + 1) // 2 for n in h.shape[2:]])
                 skips.append(h)
         for stage in self.middle:
-            h = stage(h, None, emb, context.tokens, context.mask)
+            h = stage(h, None, emb, context)
         return context.add_residuals([*skips, h]), emb
 
     def forward(self, x: Tensor, t: Tensor, context: Context | None = None) -> Tensor:
-        context = self.accepted(context)
+        clips = x
+        x, t, context = self.framed(x, t, self.accepted(context))
         skips, emb = self.encode(x, t, context)
         h = skips.pop()  # not (*skips, h), which torch.compile of 2.11 takes for a tuple
         for i, stages in enumerate(self.up):
             if i:  # to the size of the level above, odd or even
                 h = self.upsample[i - 1](h, emb, skips[-1].shape[2:])
             for stage in stages:
-                h = stage(h, skips.pop(), emb, context.tokens, context.mask)
-        return unfold(self.conv_out(h), self.patch, tuple(x.shape[2:]))
+                h = stage(h, skips.pop(), emb, context)
+        return self.clips(unfold(self.conv_out(h), self.patch, tuple(x.shape[2:])), clips)

@@ -13,8 +13,9 @@ from ..data import Dataset, in_classes
 from ..data.dataset import InClasses
 from ..diffusion import Level, times_of_frames
 from ..draws import Draws
+from ..errors import Usage
 from ..evaluation.examples import example_conditions, spread
-from ..model import Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
+from ..model import STILLS, Base, FirstStage, Model, build, example_of, expanded, inherited, network_class, read_base, with_high
 from .encoding import through
 from .flop import flop
 from .objective import Made, seeded
@@ -86,8 +87,13 @@ class Denoising:
             data, test = in_classes(data, classes), test and in_classes(test, classes)
         recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, medium=data.medium, rate=data.rate or None,
                          classes=data.classes, image=data.image_shape)  # fmt: skip
+        if (settings.stills or settings.forcing) and not recipe.network.get("temporal"):  # type: ignore[union-attr]
+            key = "stills" if settings.stills else "forcing"
+            raise Usage(f"train.{key} is of frames, which networks with temporal layers tell apart; set network.temporal=true, or leave it out")
         copies = 1 if base or device.type != "cpu" else 5  # of all weights: gradients, two averages of Adam's, EMA
         model = _model(recipe, base, test or data, copies, trust)
+        if settings.stills and not any(p.requires_grad for name, p in model.named_parameters() if ".temporal." not in name):
+            raise Usage("train.stills trains what is not over time, and that stays as it is; leave it out, or adapter: frozen")
         if isinstance(stage := model.autoencoder, FirstStage):
             recipe, data = replace(recipe, autoencoder=stage.node), through(model, data, flip, device, measure=base is None)
         return Made(recipe, model, data, test, chosen)
@@ -95,9 +101,11 @@ class Denoising:
     def drawn(self, batch: Mapping[str, Any], draws: Draws, done: float) -> dict[str, Any]:
         """The batch with what is drawn for the whole of it before it is cut: its levels, and what it is blended with."""
         batch = self.model.latents(batch, draws.of("latents"))
-        t, share = stratified(draws.of("levels")), self.settings.forcing
-        if share:
+        t, stills = stratified(draws.of("levels")), self.settings.stills and draws.chance("stills") < self.settings.stills
+        if share := 1.0 if stills else self.settings.forcing:
             t = times_of_frames(t, batch["z"].shape[2], share, draws.of("frames"))
+        if stills:
+            batch = {**batch, STILLS: torch.ones(len(t), dtype=torch.bool)}
         level, eps = self.model.noise(t), noise(self.model, batch, draws.of("noise"), self.accelerator)
         dtype = torch.float32 if eps.device.type == "mps" else torch.float64  # MPS has no float64
         return {**batch, "_eps": eps, "_alpha": level.alpha.to(eps.device, dtype), "_sigma": level.sigma.to(eps.device, dtype)}

@@ -125,9 +125,11 @@ class TrainSettings(Settings):
     """The settings of training a denoiser: those of any run, and
 
     weight   of each level in the loss (see `diffusion.loss`)
+    stills   the share of steps in which the frames of clips are pictures of their own, and temporal layers are left out (Ho et al. 2022, Video Diffusion Models)
     forcing  the share of clips in which each frame has a noise level of its own (diffusion forcing, Chen et al. 2024); such a model goes on from known frames
     """
 
     PARTS = {**Settings.PARTS, "weight": WEIGHTS}
     weight: Part = "flat"
+    stills: Annotated[float, Within(0, 1)] = 0.0
     forcing: Annotated[float, Within(0, 1)] = 0.0
