@@ -1,5 +1,6 @@
 """Everything with everything: each pair of choices over the registries is built, trained a step and sampled at least once."""
 
+import inspect
 import itertools
 
 import pytest
@@ -23,6 +24,7 @@ AXES = {
     "label": ["none", "as it likes", *Label.ways],
     "weight": list(WEIGHTS),
     "autoencoder": ["identity", "conv_ae", "conv_vae", "kl", "tiny", "vq"],
+    "examples": ["pictures", "signals", "volumes", "clips"],
 }
 SMALL = {
     "mlp": {"width": 16, "depth": 1},
@@ -37,7 +39,8 @@ STAGES = {
     "tiny": {"width": 8, "blocks": [1, 1], "latent": 3},
     "vq": {"width": 8, "levels": [1, 1], "blocks": 1, "codes": 16},
 }
-SHAPE = (2, 5, 6)
+SHAPES = {"pictures": (2, 5, 6), "signals": (2, 6), "volumes": (2, 4, 3, 4), "clips": (2, 4, 3, 4)}  # the last by temporal layers, where a network has them
+TEMPORAL = [name for name, network in NETWORKS.items() if "temporal" in inspect.signature(network).parameters]
 
 
 def pairs(row: tuple) -> set:
@@ -76,43 +79,44 @@ def test_the_rows_hold_every_pair():
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory):
-    """Runs of autoencoders, untrained."""
-    found = {"identity": {"name": "identity"}}
-    for name, settings in STAGES.items():
-        run, recipe = Run(tmp_path_factory.mktemp(name) / "run"), Recipe(autoencoder={"name": name, **settings}, shape=SHAPE)
+    """Runs of autoencoders, untrained, by name and what they are of."""
+    found = {("identity", examples): {"name": "identity"} for examples in SHAPES}
+    for (name, settings), (examples, shape) in itertools.product(STAGES.items(), SHAPES.items()):
+        run, recipe = Run(tmp_path_factory.mktemp(name) / "run"), Recipe(autoencoder={"name": name, **settings}, shape=shape)
         run.path.mkdir()
         run.write_recipe(recipe)
         model = build_autoencoder(recipe)
         if name == "tiny":  # whose pictures are in [0, 1] before they are in [-1, 1]
             [*model.autoencoder.decoder.parameters()][-1].data.fill_(0.5)
         run.save_weights(model, 0)
-        found[name] = {"name": "run", "path": str(run.path)}
+        found[name, examples] = {"name": "run", "path": str(run.path)}
     return found
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row)))
 def test_every_pair_of_choices_trains_and_samples(row, stages):
-    network, predict, noise, sampler, label, weight, autoencoder = row
+    network, predict, noise, sampler, label, weight, autoencoder, examples = row
     torch.manual_seed(0)
+    shape, temporal = SHAPES[examples], {"temporal": True} if examples == "clips" and network in TEMPORAL else {}
     config = {
-        "network": {"name": network, **SMALL.get(network, {})},
+        "network": {"name": network, **SMALL.get(network, {}), **temporal},
         "predict": predict,
         "noise": {"name": noise, "high": 0.99 if predict == "eps" else 1.0},
         "conditions": {"none": [], "as it likes": ["label"]}.get(label, [{"name": "label", "enter": label}]),
         "sample": {"name": sampler, "steps": 3},
-        "autoencoder": stages[autoencoder],
+        "autoencoder": stages[autoencoder, examples],
     }
-    if network == "set_transformer":  # of points alone: tests/networks/test_set_transformer.py
+    if network == "set_transformer" and examples != "signals":  # of points alone: tests/networks/test_set_transformer.py
         with pytest.raises(Usage, match="points in any order|cannot enter"):
-            built(config, SHAPE, ("a", "b", "c"))
+            built(config, shape, ("a", "b", "c"))
         return
     if label in Label.ways and label not in NETWORKS[network].ways:
         with pytest.raises(Usage, match=f"cannot enter {NETWORKS[network].__name__} by {label}; it can by"):
-            built(config, SHAPE, ("a", "b", "c"))
+            built(config, shape, ("a", "b", "c"))
         return
     labelled = label != "none"
-    model = built(config, SHAPE, ("a", "b", "c") if labelled else ())
-    batch = {"x": torch.rand(8, *SHAPE) * 2 - 1, "label": torch.arange(8) % 3}
+    model = built(config, shape, ("a", "b", "c") if labelled else ())
+    batch = {"x": torch.rand(8, *shape) * 2 - 1, "label": torch.arange(8) % 3}
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     for _ in range(2):
         value = model(batch, model.noise((torch.arange(8) + 0.5) / 8), weight=WEIGHTS[weight])
@@ -123,5 +127,5 @@ def test_every_pair_of_choices_trains_and_samples(row, stages):
         assert torch.isfinite(norm) and norm > 0
         optimizer.step()
     samples = model.sample(4, seed=1, **({"guidance": 2.0, "label": [0, 1, 2, 0]} if labelled else {}))
-    assert samples.shape == (4, *SHAPE) and torch.isfinite(samples).all() and samples.abs().max() <= 1
+    assert samples.shape == (4, *shape) and torch.isfinite(samples).all() and samples.abs().max() <= 1
     assert samples.std() > 0
