@@ -28,7 +28,7 @@ FRAMES, LEAST, RATE = 16, 4, 8.0  # of a clip, at least, and how many a second w
 ON_CPU, ON_GPU = 32, 64  # the largest side proposed
 MANY = 2_000  # clips, of which fewer overlap: one begins every quarter of its length
 NETWORKS = (  # (side of frames, of the grid that the first level works on, width, clips that it should see at least)
-    (16, 16, 32, 0), (32, 16, 32, 5_000), (32, 32, 32, 40_000), (32, 32, 64, 150_000), (64, 32, 64, 300_000),
+    (16, 8, 32, 0), (16, 16, 32, 2_500), (32, 16, 32, 5_000), (32, 32, 32, 40_000), (32, 32, 64, 150_000), (64, 32, 64, 300_000),
 )  # fmt: skip
 BATCHES, FEWEST = (8, 16, 32), 300  # steps, fewer of which learn little
 
@@ -213,7 +213,8 @@ def _network(
             break
         sides = own or [min(side, max(8, short // 4 * 4))] * 2
         patch = 2 ** max(0, round(math.log2(max(sides) / grid)))
-        network = {"name": "unet", "width": width, "levels": [1, 2, 2] if max(sides) // patch >= 16 else [1, 2], "blocks": 1, "patch": patch}
+        network: dict[str, Any] = {"name": "unet", "width": width, "levels": [1, 2, 2] if max(sides) // patch >= 16 else [1, 2], "blocks": 1}
+        network |= {"patch": patch, "temporal": True}
         if (sides, network) == chosen[:2]:
             continue
         recipe = {"network": network, "conditions": [{"name": "label"}] if labels else [], "predict": "x0", "train": _training(count, STEPS * BATCHES[0])}
@@ -224,6 +225,7 @@ def _network(
         chosen = sides, network, rate
     reasons.append(f"size: all films are {wide}x{high}, and stay so" if own else f"size: {chosen[0][0]}, the largest that is not too slow, of at most {most} here")
     reasons.append(f"network: the largest of these that sees enough clips in {minutes:g} minutes, as measured here: {'; '.join(measured)}")
+    reasons.append("temporal: a network of pictures with layers over time, which may begin with one that has learnt pictures (base)")
     return chosen
 
 
