@@ -1,5 +1,6 @@
 """Clips of one's own: files of every kind that is read, when their frames are shown, windows, splits, and what is said of bad ones."""
 
+import os
 import sys
 
 import numpy as np
@@ -234,6 +235,13 @@ def test_bad_films_are_counted_and_named(tmp_path):
     data = clips(tmp_path, skip_broken=True)
     assert len(data) == 2 and [line.split(" (")[0] for line in data.left_out] == [
         "2 clips are broken and skipped", "1 clips are shorter than 4 frames and skipped"]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["gif", "png", "webp"])
+def test_pipes_are_not_waited_for(tmp_path, ending):
+    animation(tmp_path / "a.gif")
+    os.mkfifo(tmp_path / f"b.{ending}")
+    assert len(clips(tmp_path, skip_broken=True)) == 2
 
 
 @pytest.mark.parametrize("memory", [True, False])

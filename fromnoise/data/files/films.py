@@ -96,8 +96,10 @@ def moves(path: Path) -> bool:
         if ending == ".gif":
             with opened(path) as image:
                 return getattr(image, "is_animated", False) or path.read_bytes()[-1:] != END
+        if ending not in MARKS or not path.is_file():  # reading from a pipe would wait for ever
+            return False
         with open(path, "rb") as file:
-            return ending in MARKS and MARKS[ending] in file.read(FIRST)
+            return MARKS[ending] in file.read(FIRST)
     except Broken:
         return True
     except OSError:
@@ -202,6 +204,8 @@ def _video(path: Path) -> Iterator[Any]:
     """The open file and its first stream of pictures; whatever goes wrong is a Broken in few words."""
     av = pyav(path.name)
     try:
+        if not path.is_file():
+            raise Broken("it is no file")
         if path.stat().st_size == 0:
             raise Broken("the file is empty")
         with av.open(str(path)) as container:

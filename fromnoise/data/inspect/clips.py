@@ -15,30 +15,22 @@ import torch
 from ...errors import Problem
 from ..files.films import CLIPS, COLOURED, Film, film, read
 from ..files.folder import in_threads, named, without
-from ..files.header import ENDINGS, Broken
 from ..files.listing import holds, split_listing
 from ..files.pictures import Look
-from ..files.walk import walk
+from .inspect import counted
 from .latents import Speed
-from .propose import SPENT, STEPS, counted, flow, mirrored, seen
+from .mixed import SIDE, STILL, among
+from .propose import SPENT, STEPS, flow, mirrored, seen
 
 HELD_OUT = 0.05  # as `clips` does unless it is said
-SEEN, SIDE = 8, 32  # frames of a film that are looked at, and their side
-STILL = 0.004  # of full scale, by which the frames of a film differ on average that hardly moves
-FILM = 0.75  # of the difference between pictures of a folder that are far apart, what successive ones of a film at most differ by
-PAIRS = 24  # of pictures that are compared
+SEEN = 8  # frames of a film that are decoded
 FRAMES, LEAST, RATE = 16, 4, 8.0  # of a clip, at least, and how many a second where films are long enough
-SIDES, ON_CPU, ON_GPU = (16, 32, 64), 32, 64
+ON_CPU, ON_GPU = 32, 64  # the largest side proposed
 MANY = 2_000  # clips, of which fewer overlap: one begins every quarter of its length
-NETWORKS = ((16, 32, 0), (32, 32, 40_000), (32, 64, 150_000))  # (side of the grid of the first level, width, clips that it should see at least)
-BATCHES = (8, 16, 32)
-
-
-class Among(NamedTuple):
-    """How many films and how many single pictures a folder holds; pictures in numbered folders that are no films are single."""
-
-    films: int
-    pictures: int
+NETWORKS = (  # (side of frames, of the grid that the first level works on, width, clips that it should see at least)
+    (16, 8, 32, 0), (16, 16, 32, 2_500), (32, 16, 32, 5_000), (32, 32, 32, 40_000), (32, 32, 64, 150_000), (64, 32, 64, 300_000),
+)  # fmt: skip
+BATCHES, FEWEST = (8, 16, 32), 300  # steps, fewer of which learn little
 
 
 @dataclass(frozen=True)
@@ -114,33 +106,6 @@ class _Facts(NamedTuple):
     coloured: bool
 
 
-def among(path: str | Path) -> Among:
-    """What a folder holds of films and of pictures; none of both where it is no folder."""
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        return Among(0, 0)
-    found = walk(root, kind=CLIPS)
-    pictures, films = sum(name.lower().endswith(ENDINGS) for name in found.others), len(found.files)
-    for folder in (root / name for name in found.files if (root / name).is_dir()):
-        if not _is_film(folder):
-            films, pictures = films - 1, pictures + len(film(folder))
-    return Among(films, pictures)
-
-
-def _is_film(folder: Path) -> bool:
-    """Whether numbered pictures change less from one to the next than between those that are far apart, as frames of a film do."""
-    look = Look((SIDE, SIDE), "grey", "resize")
-    try:
-        about = film(folder)
-        first = np.unique(np.linspace(0, len(about) - 2, PAIRS).round().astype(int))
-        here, following, far = (read(folder, about, rows, look).astype(float) for rows in (first, first + 1, np.sort((first + len(about) // 2) % len(about))))
-    except Broken:
-        return True  # what is wrong is said when it is read
-    order = np.argsort((first + len(about) // 2) % len(about), kind="stable")
-    apart = np.abs(here[order] - far).mean()
-    return bool(np.abs(here - following).mean() <= max(FILM * apart, 255 * STILL))
-
-
 def inspect(path: str | Path) -> Footage:
     """What the films in a folder are, some frames of each decoded. Raises Problem where none can be read."""
     path = Path(path).expanduser().absolute()
@@ -169,12 +134,13 @@ def _examined(file: str) -> _Facts:
     return _Facts(about, digest, change, bool((frames.max(1) - frames.min(1)).max() > COLOURED))
 
 
-def propose(found: Footage, minutes: float, speed: Speed) -> str:
-    """The recipe for what was found, as YAML, with the reasons as comments; `speed` measures networks, the cheapest first, until one is too slow."""
+def proposals(found: Footage, minutes: float, speed: Speed, name: str) -> dict[str, str]:
+    """The recipe for what was found, {name: YAML}, with the reasons as comments; `speed` measures networks, the cheapest first, until one is too slow."""
     reasons: list[str] = []
     data, count = _cut(found, reasons)
     data = {"name": "clips", "path": str(found.path), **data}
-    sides = _sides(found, reasons)
+    labels = len(found.labels) if len(found.labels) > 1 else 0
+    sides, network, rate = _network(found, data["frames"], labels, count, minutes, speed, reasons)
     data |= {"size": sides if sides[0] != sides[1] else sides[0]}
     if len(found.sizes) > 1 or list(next(iter(found.sizes)))[::-1] != sides:
         data["fit"] = "crop"
@@ -184,21 +150,21 @@ def propose(found: Footage, minutes: float, speed: Speed) -> str:
         data["skip_broken"] = True
         reasons.append("skip_broken: some films cannot be read and are left out")
     data["flip"] = mirrored(found.coloured, min(sides), found.captions, reasons)
-    labels = len(found.labels) if len(found.labels) > 1 else 0
-    network, rate = _network((3 if found.coloured else 1, data["frames"], *sides), labels, count, minutes, speed, reasons)
     clips = max(1, int(SPENT * 60 * minutes * rate))
     own = _training(count, clips)
     reasons.append(f"batch: {own['batch']}, so that about {clips:,} clips make {clips // own['batch']:,} steps")
+    if clips < FEWEST * own["batch"]:
+        reasons.append(f"minutes: these steps are few; about {math.ceil(FEWEST * own['batch'] / (SPENT * 60 * rate)):,} minutes make {FEWEST}")
     reasons.append(seen(count, clips, minutes, "clip"))
     if found.captions:
         reasons.append(f"captions: {len(found.captions):,} are there; this recipe does not use them")
-    return "\n".join([
+    return {name: "\n".join([
         "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
         f"data:       {flow(data)}", f"network:    {flow(network)}",
         *(["conditions: [{name: label, drop: 0.1}]"] if labels else []), "predict:    x0", "noise:      {name: cosine}",
         f"train:      {flow({'minutes': minutes, **own})}",
         f"sample:     {{name: unipc, steps: 20{', guidance: 2, rescale: 0.7' if labels else ''}}}", "seed: 0\n",
-    ])  # fmt: skip
+    ])}  # fmt: skip
 
 
 def _cut(found: Footage, reasons: list[str]) -> tuple[dict[str, Any], int]:
@@ -206,10 +172,10 @@ def _cut(found: Footage, reasons: list[str]) -> tuple[dict[str, Any], int]:
     films, rates = [*found.films.values()], found.rates
     middle = rates[len(rates) // 2] if rates else 0.0
     alike = not rates or (rates[-1] - rates[0] <= 0.1 * middle and all(about.even for about in films) and len(rates) == len(films))
-    strides = range(max(1, round(middle / RATE)), 0, -1)
-    stride = next((n for n in strides if _usual([len(about) // n for about in films]) >= FRAMES), 1)
-    cut = {"stride": stride} if alike else {"rate": round(middle / stride, 2)}
-    lengths = [len(about.numbers(**cut)) for about in films]
+    steps = range(max(1, round(middle / RATE)), 0, -1)
+    cuts: list[dict[str, Any]] = [({"stride": n} if n > 1 else {}) if alike else {"rate": round(middle / n, 2)} for n in steps]
+    ways = [(n, cut, [len(about.numbers(**cut)) for about in films]) for n, cut in zip(steps, cuts, strict=True)]
+    stride, cut, lengths = next((way for way in ways if _usual(way[2]) >= FRAMES), ways[-1])
     usual = _usual(lengths)
     frames = FRAMES if usual >= FRAMES else max(min(LEAST, max(lengths)), usual // LEAST * LEAST)
     reasons.append(f"frames: {frames}; nine films of ten have {usual} or more" + (" at this rate" if stride > 1 or not alike else ""))
@@ -221,7 +187,7 @@ def _cut(found: Footage, reasons: list[str]) -> tuple[dict[str, Any], int]:
     if sum(1 + (length - frames) // frames for length in lengths if length >= frames) < MANY:
         hop = max(1, frames // 4)
         reasons.append(f"hop: a clip begins every {hop} frames, since there are few films: clips of one film overlap")
-    settings: dict[str, Any] = {"frames": frames, **{key: value for key, value in cut.items() if value != 1}, **({"hop": hop} if hop != frames else {})}
+    settings: dict[str, Any] = {"frames": frames, **cut, **({"hop": hop} if hop != frames else {})}
     if short := sum(length < frames for length in lengths):
         settings["skip_broken"] = True
         reasons.append(f"skip_broken: {short:,} films are shorter than a clip and are left out")
@@ -233,36 +199,33 @@ def _usual(lengths: Sequence[int]) -> int:
     return sorted(lengths)[len(lengths) // 10]
 
 
-def _sides(found: Footage, reasons: list[str]) -> list[int]:
-    """[height, width] to train at."""
+def _network(
+    found: Footage, frames: int, labels: int, count: int, minutes: float, speed: Speed, reasons: list[str]
+) -> tuple[list[int], dict[str, Any], float]:
+    """([height, width] of frames, the largest network that sees enough clips of these in the minutes that there are, clips a second)."""
     most, sizes = ON_GPU if torch.cuda.is_available() else ON_CPU, found.sizes
-    if len(sizes) == 1 and max(next(iter(sizes))) <= most:
-        width, height = next(iter(sizes))
-        reasons.append(f"size: all films are {width}x{height}, and stay so")
-        return [height, width]
+    (wide, high), *others = sizes
+    own = [high, wide] if not others and max(wide, high) <= most else None  # all of one size, and small
     short = round(statistics.median(min(size) for size in sizes.elements()))
-    side = max((side for side in SIDES if side <= min(short, most)), default=max(8, short // 4 * 4))
-    capped = f"; more than {most} is slow{' without a GPU' if most == ON_CPU else ''}" if short > most else ""
-    reasons.append(f"size: {side}, the largest of {', '.join(map(str, SIDES))} not above the median short side {short}{capped}")
-    return [side, side]
-
-
-def _network(shape: tuple[int, ...], labels: int, count: int, minutes: float, speed: Speed, reasons: list[str]) -> tuple[dict[str, Any], float]:
-    """(the largest network that sees enough clips in the minutes that there are, clips a second)."""
-    side, chosen, measured = max(shape[2:]), ({}, 0.0), []
-    for grid, width, wanted in NETWORKS:
-        patch = 2 ** max(0, round(math.log2(side / grid)))
-        network = {"name": "unet", "width": width, "levels": [1, 2, 2] if side // patch >= 16 else [1, 2], "blocks": 1, "patch": patch, "temporal": True}
-        if network == chosen[0]:
+    chosen, measured = ([0, 0], {}, 0.0), []
+    for side, grid, width, wanted in NETWORKS:
+        if own is None and measured and side > min(short, most):
+            break
+        sides = own or [min(side, max(8, short // 4 * 4))] * 2
+        patch = 2 ** max(0, round(math.log2(max(sides) / grid)))
+        network: dict[str, Any] = {"name": "unet", "width": width, "levels": [1, 2, 2] if max(sides) // patch >= 16 else [1, 2], "blocks": 1}
+        network |= {"patch": patch, "temporal": True}
+        if (sides, network) == chosen[:2]:
             continue
         recipe = {"network": network, "conditions": [{"name": "label"}] if labels else [], "predict": "x0", "train": _training(count, STEPS * BATCHES[0])}
-        rate = speed(recipe, shape, labels)
-        measured.append(f"{width} wide on {-(-side // patch)} x {-(-side // patch)}: {rate:,.1f} clips/s")
-        if chosen[0] and SPENT * 60 * minutes * rate < wanted:
+        rate = speed(recipe, (3 if found.coloured else 1, frames, *sides), labels)
+        measured.append(f"{width} wide on {-(-max(sides) // patch)} x {-(-max(sides) // patch)} of {sides[1]}x{sides[0]}: {rate:,.1f} clips/s")
+        if chosen[1] and SPENT * 60 * minutes * rate < wanted:
             break
-        chosen = network, rate
+        chosen = sides, network, rate
+    reasons.append(f"size: all films are {wide}x{high}, and stay so" if own else f"size: {chosen[0][0]}, the largest that is not too slow, of at most {most} here")
     reasons.append(f"network: the largest of these that sees enough clips in {minutes:g} minutes, as measured here: {'; '.join(measured)}")
-    reasons.append("temporal: a network of pictures with layers between frames, which may begin with one that has learnt pictures (base)")
+    reasons.append("temporal: a network of pictures with layers over time, which may begin with one that has learnt pictures (base)")
     return chosen
 
 

@@ -17,6 +17,7 @@ from ..files.header import Header, header
 from ..files.listing import split_listing
 from ..files.pictures import Look
 from ..sets import arrays, cifar, idx
+from .mixed import among
 
 HELD_OUT = 0.05  # as `folder` does unless it is said
 SEEN = 2048  # pixels of a side at which larger pictures are measured
@@ -45,6 +46,7 @@ class Inspection:
     constant: tuple[str, ...] = ()  # pictures of one colour
     left_out: tuple[str, ...] = ()  # what lies there and is not used, in words
     held_out: int = 0  # pictures in a test folder of their own
+    films: int = 0  # that lie among them
 
     @property
     def count(self) -> int:
@@ -80,6 +82,8 @@ class Inspection:
     def warnings(self) -> list[str]:
         """What to check before training, one line each."""
         lines = [f"left out: {line}" for line in self.left_out]
+        if self.films:
+            lines.append(f"{self.films:,} films lie among the pictures, and at most their first frames are read; inspect them in a folder of their own")
         if self.broken:
             named = "; ".join([f"{name}: {reason}" for name, reason in self.broken[:3]] + ["…"] * (len(self.broken) > 3))
             lines.append(f"{len(self.broken)} broken ({named}): remove them, or data.skip_broken=true")
@@ -165,7 +169,7 @@ def _folder(path: Path) -> Inspection:
         path, "folder", Counter((h.width, h.height) for h in heads), Counter(h.mode for h in heads), Counter(h.depth for h in heads),
         any(h.colour for h in heads), any(h.alpha for h in heads), labels=_counts([label[name] for name in results], listing.classes) if label else {},
         captions=without(listing, broken).text or (), broken=tuple((broken | bad).items()), left_out=tuple(left_out),
-        held_out=len(theirs), **_whole(results, found),
+        held_out=len(theirs), films=among(path).films, **_whole(results, found),
     )  # fmt: skip
 
 

@@ -10,13 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from ... import progress
+from ..files.films import CLIPS
 from ..files.lines import TEXTS
 from ..files.listing import holds
 from ..files.meshes import MESHES
 from ..files.sounds import SOUNDS
 from ..files.walk import PICTURES, Kind
-from . import inspect, meshes, propose, sounds, texts
+from . import clips, inspect, meshes, propose, sounds, texts
 from .latents import Speed
+from .mixed import among
 
 
 class Found(Protocol):
@@ -44,6 +46,7 @@ class Inspector:
 INSPECTORS: dict[Kind, Inspector] = {
     PICTURES: Inspector(inspect.inspect, propose.proposals), SOUNDS: Inspector(sounds.inspect, sounds.proposals),
     TEXTS: Inspector(texts.inspect, texts.proposals), MESHES: Inspector(meshes.inspect, meshes.proposals),
+    CLIPS: Inspector(clips.inspect, clips.proposals),
 }  # fmt: skip
 
 
@@ -53,7 +56,9 @@ def inspector_of(path: str | Path) -> Inspector:
     if root.is_file():
         kind = MESHES if _has_grids(root) else next((kind for kind in INSPECTORS if root.suffix.lower() in kind.endings), PICTURES)
     else:
-        kind = max(INSPECTORS, key=lambda kind: holds(root, kind))  # the first of several
+        there = among(root)  # frames of a film are pictures too
+        counts = {kind: holds(root, kind) for kind in INSPECTORS} | {PICTURES: there.pictures, CLIPS: there.files}
+        kind = max(counts, key=counts.__getitem__)  # the first of several
     return INSPECTORS[kind]
 
 
