@@ -14,7 +14,7 @@ from .words import unused
 
 FILES = "FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process; FOLDER/: one file each. "
 FILES += "Shapes in space: FILE.obj, .glb, .stl or .ply (clouds: .ply), side by side on one plane; FILE.png: seen from in front. "
-FILES += "Sounds: FILE.wav, one after another. Text: FILE.txt, a line each."
+FILES += "Sounds: FILE.wav, one after another. Text: FILE.txt, a line each. Clips: FILE.gif, .webp, .apng or .mp4, playing together; FILE.png: some of their frames."
 Samples = Annotated[Path, Option("--out", "-o", help=FILES)]
 MOST = 64  # samples in a film
 LOOSE = 1e-4  # of train.kl, whose default is less: latents are free of N(0, 1) then
@@ -31,14 +31,18 @@ def sample(draw: DrawOptions, n: Number = 64, out: Samples = Path("samples.png")
     recipe = draw.run.recipe
     if recipe.reconstructs:
         return prior(draw, n, out, gif)
-    lib.figures.check(out, "", ".npz", ".gif", *lib.figures.endings(recipe.shape, recipe.medium))
-    if out.suffix == ".gif":
+    own = lib.figures.endings(recipe.shape, recipe.medium)
+    lib.figures.check(out, "", ".npz", ".gif", *own)
+    process = out.suffix == ".gif" and ".gif" not in own
+    if gif and out.suffix == ".gif" and not process:
+        raise Usage(f"the reverse process would be {out.name} too, as which these samples play; end --out in .webp, or use `fromnoise show reverse`")
+    if process:
         unused("--out is that film", gif=gif)
         if n > MOST:
             raise Usage(f"a film shows at most {MOST} samples, not {n}; give a smaller -n, or end --out in .png or .npz")
     model, (how, given) = draw.run.model, draw.chosen(n)
     began = time.perf_counter()
-    if gif or out.suffix == ".gif":
+    if gif or process:
         shown = min(n, MOST)
         some = {key: value[:shown] if isinstance(value, (lib.torch.Tensor, list)) else value for key, value in given.items()}
         film = out.with_suffix(".gif") if out.suffix else out / "reverse.gif"

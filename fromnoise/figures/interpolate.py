@@ -10,7 +10,7 @@ from torch import Tensor
 from ..editing import Blend, between, slerp
 from ..model import Model, Sampling
 from .animation import gif
-from .media import tiles
+from .media import at_moment, tiles
 from .picture import sheet
 from .samples import said
 from .strip import strip, titled
@@ -37,6 +37,7 @@ def latent_walk(
     model: Model, noises: Tensor, path: str | Path, n: int, seconds: float = 4.0, blend: Blend = slerp,
     sampling: Sampling | None = None, **conditions: Any,
 ) -> Path:  # fmt: skip
-    """The way through noises (k, rows, C, *S) as a GIF of n frames, each a sheet of all rows; returns the path."""
+    """The way through noises (k, rows, C, *S) as a GIF of n frames, each a sheet of all rows; clips play on as it goes; returns the path."""
     frames = between(model, noises, n, False, blend, sampling, **conditions).float().cpu()
-    return gif([sheet(tiles(x, None, model.medium)) for x in frames], path, seconds)
+    shown = [at_moment(x, i, model.medium) for i, x in enumerate(frames)]
+    return gif([sheet(tiles(x, None, medium)) for x, medium in shown], path, seconds)

@@ -13,10 +13,11 @@ from ..data.dataset import usual_medium
 from ..errors import Usage
 from ..files import replacing
 from ..registry import lookup
-from . import picture, solids, sound, space, text
+from . import picture, solids, sound, space, text, video
 from .picture import NOTHING, pictures, sheet, stem, to_uint8, write
 
 NONE = Recipe()
+FEW = 8  # examples that are shown whole
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Medium:
     kept      the ending under which a run keeps samples beside their grid, for its report, and
     player    (that file) -> its HTML
     printed   (x, the recipe) -> a line for each, of what is read rather than looked at
+    whole     (x, scale or 0) -> wider tiles, in which all of an example is seen, for at most FEW of them
+    frames    (x) -> what is shown one after another where it plays, pictures (N, C, H, W) each time
     """
 
     tiles: Callable[[Tensor, int], list[Image.Image]]
@@ -40,6 +43,8 @@ class Medium:
     kept: str = ""
     player: Callable[[Path], str] | None = None
     printed: Callable[[Tensor, Recipe], list[str]] | None = None
+    whole: Callable[[Tensor, int], list[Image.Image]] | None = None
+    frames: Callable[[Tensor], Sequence[Tensor]] | None = None
     likeness: Callable[[Tensor, Tensor], list[str]] = picture.decibels
 
     @property
@@ -52,7 +57,9 @@ MEDIA: dict[str, Medium] = {
     "points": Medium(picture.scatter),
     "signals": Medium(picture.lines),
     "pictures": Medium(picture.enlarged),
-    "videos": Medium(picture.frames),
+    "videos": Medium(
+        video.stills, tuple(video.FILMS), video.clips, kept=".webp", player=video.player, whole=video.strips, frames=video.frames
+    ),  # fmt: skip
     "clouds": Medium(space.clouds, (".ply",), solids.shapes, differs=False),
     "text": Medium(text.tiles, (".txt",), text.write, False, ".txt", text.player, text.printed, text.likeness),
     "sound": Medium(sound.spectrograms, (".wav",), sound.sounds, differs=False, kept=".wav", player=sound.player),
@@ -75,15 +82,24 @@ def tiles(x: Tensor, scale: int | None = None, medium: str | None = None) -> lis
 
     Points (N, D) are one scatter of their first two coordinates, clouds (N, 3, L) of points in space and volumes (N, 1, D, H, W) a view of each,
     other signals (N, C, L) a line panel each, pictures (N, C, H, W) a tile each, enlarged by the whole factor `scale` (by default until EDGE pixels are
-    reached), videos (N, C, T, H, W) their middle frame.
+    reached), videos (N, C, T, H, W) their first, middle and last frame side by side.
     """
     if len(x) == 0:
         raise Usage(NOTHING)
     return medium_of(x.shape[1:], medium).tiles(x, scale or 0)
 
 
+def at_moment(x: Tensor, i: int, medium: str | None = None) -> tuple[Tensor, str | None]:
+    """What is shown of x (N, C, *S), and as what, in the i-th picture of a film: of clips a frame, so that they play on; of all else x itself."""
+    frames = medium_of(x.shape[1:], medium).frames
+    return (x, medium) if frames is None else (frames(x)[i % len(frames(x))], "pictures")
+
+
 def grid(images: Tensor, columns: int | None = None, pad: int = 2, scale: int | None = None, medium: str | None = None) -> Image.Image:
-    """A batch as one picture: (N, C, H, W) as a sheet of tiles, points (N, 2) as one large scatter. See `tiles` for `scale`."""
+    """A batch as one picture: (N, C, H, W) as a sheet of tiles, points (N, 2) as one large scatter, a few videos as film strips, one below the other. See `tiles`
+    for `scale`."""
+    if (whole := medium_of(images.shape[1:], medium).whole) and 0 < len(images) <= FEW:
+        return sheet(whole(images, scale or 0), columns or 1, pad)
     return sheet(tiles(images, scale or (2 if images.ndim == 2 else None), medium), columns, pad)
 
 
@@ -91,8 +107,8 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, 
     """Writes samples as the ending of `path` says, wholly or not at all, and returns the path.
 
     An ending of their medium: as that writes them. `.npz`: `arr_0` uint8 (N, H, W, C) and, with labels, `arr_1` int64 (N,), as the ADM evaluation suite reads
-    them; floats where the samples are not pictures. No suffix: a folder with one file each, of their medium, or a PNG in the sample's own size and mode. Any
-    other suffix: one picture, the sample itself for N = 1 and a grid for more. Raises Usage where Pillow does not know the suffix.
+    them, videos (N, T, H, W, C); floats where the samples are neither. No suffix: a folder with one file each, of their medium, or a PNG in the sample's own size
+    and mode. Any other suffix: one picture, the sample itself for N = 1 and a grid for more. Raises Usage where Pillow does not know the suffix.
     """
     path, medium = Path(path), medium_of(images.shape[1:], recipe.medium)
     labels = None if labels is None else np.asarray(list(labels), dtype=np.int64)
@@ -102,7 +118,7 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, 
         for i in range(len(images)):
             medium.writer(images[i : i + 1], path / f"{stem(i, labels)}{medium.endings[0]}", recipe)
     elif path.suffix == ".npz":
-        arrays = [to_uint8(images) if images.ndim == 4 else images.detach().float().cpu().numpy()]
+        arrays = [to_uint8(images) if images.ndim == 4 or medium.frames else images.detach().float().cpu().numpy()]
         with replacing(path) as temporary:
             np.savez_compressed(temporary, *arrays, *([] if labels is None else [labels]))
     elif path.suffix == "":

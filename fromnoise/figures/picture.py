@@ -46,11 +46,6 @@ def enlarged(x: Tensor, scale: int) -> list[Image.Image]:
     return [opaque(p).resize((p.width * scale, p.height * scale), Image.Resampling.NEAREST) for p in pictures(x)]
 
 
-def frames(x: Tensor, scale: int) -> list[Image.Image]:
-    """The middle frame of each video (N, C, T, H, W)."""
-    return enlarged(x[:, :, x.shape[2] // 2], scale)
-
-
 def scatter(x: Tensor, scale: int) -> list[Image.Image]:
     """One scatter of the first two coordinates of points (N, D)."""
     scale = scale or 1
@@ -97,6 +92,12 @@ def even(n: int, aspect: float = 1.0) -> int:
     """Columns in which n tiles, `aspect` times as high as wide, are about square and fill their last row, or nearly."""
     least = math.ceil(math.sqrt(n * aspect))
     return min(range(min(n, least), min(n, max(8, 2 * least)) + 1), key=lambda columns: -n % columns)
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """At most `count` whole numbers from 0 to total - 1, evenly spread, both ends among them."""
+    count = min(count, total)
+    return [round(i * (total - 1) / (count - 1)) for i in range(count)] if count > 1 else [total - 1]
 
 
 def sheet(tiles: Sequence[Image.Image], columns: int | None = None, pad: int = 2) -> Image.Image:

@@ -13,8 +13,8 @@ from ..diffusion import Level, Schedule, Seeded, Table
 from ..errors import Usage
 from ..model import Model, Sampling
 from .animation import gif
-from .media import tiles
-from .picture import sheet
+from .media import at_moment, medium_of, tiles
+from .picture import evenly, sheet
 from .samples import said
 from .strip import joined, strip, titled
 
@@ -104,12 +104,6 @@ def _over(schedule: Schedule, times: Sequence[float], levels: list[Level]) -> li
     return [f"{timed(schedule, t, level)}\n" + named(schedule, level).split("\n")[1] for t, level in zip(times, levels, strict=True)]
 
 
-def evenly(total: int, count: int) -> list[int]:
-    """At most `count` whole numbers from 0 to total - 1, evenly spread, both ends among them."""
-    count = min(count, total)
-    return [round(i * (total - 1) / (count - 1)) for i in range(count)] if count > 1 else [total - 1]
-
-
 def moments(model: Model, n: int, count: int, sampling: Sampling | None = None, **conditions: Any) -> Iterator[Moment]:
     """At most `count` moments of a walk from noise to data, evenly spread, the sample last; a walk from an image starts after its first step."""
     sampling, conditions = sampling or model.sampling, model.with_defaults(n, conditions)
@@ -142,20 +136,22 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
 
 def fitting(model: Model) -> int:
     """How many samples keep a film's file small."""
-    edge = max(model.shape[-2:])
-    return 4 if len(model.shape) != 3 else max(1, min(6, WIDE // (max(1, round(SMALL / edge)) * edge))) ** 2
+    edge, pictures = max(model.shape[-2:]), len(model.shape) == 3 or medium_of(model.shape, model.medium).frames
+    return 4 if not pictures else max(1, min(6, WIDE // (max(1, round(SMALL / edge)) * edge))) ** 2
 
 
 def reverse_gif(
     model: Model, path: str | Path, n: int | None = None, seconds: float = 4.0, sampling: Sampling | None = None, **conditions: Any
 ) -> Path:
-    """The reverse process as a GIF: n samples (as many as keep the file small) at x on the left, the model's estimates of x0 on the right."""
-    schedule, frames = model.sampling_schedule(sampling), []
-    scale = max(1, round(SMALL / max(model.shape[-2:]))) if len(model.shape) == 3 else None
+    """The reverse process as a GIF: n samples (as many as keep the file small) at x on the left, the model's estimates of x0 on the right. Clips play on meanwhile,
+    and to their end from where they are wholly denoised."""
+    schedule, shown, frames = model.sampling_schedule(sampling), medium_of(model.shape, model.medium).frames, []
+    scale = max(1, round(SMALL / max(model.shape[-2:]))) if len(model.shape) == 3 or shown else None
     for m in moments(model, number(model.shape, n, fitting(model)), FRAMES, sampling, **conditions):
-        left, right = (sheet(tiles(decoded(model, z), scale, model.medium)) for z in (blended(model, m.x, m.level), m.x0))
-        words = named(schedule, m.level).replace("\n", "   ")
-        frames.append(joined(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
+        parts, words = [decoded(model, z) for z in (blended(model, m.x, m.level), m.x0)], named(schedule, m.level).replace("\n", "   ")
+        for _ in range(len(shown(parts[0])) if shown and m.level.clean else 1):
+            left, right = (sheet(tiles(x, scale, medium)) for x, medium in (at_moment(part, len(frames), model.medium) for part in parts))
+            frames.append(joined(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
     return gif(frames, path, seconds)
 
 

@@ -7,8 +7,7 @@ from PIL import Image
 
 from ..errors import Problem
 from .animation import gif
-from .picture import opaque
-from .process import evenly
+from .picture import evenly, opaque
 from .strip import titled
 
 FRAMES = 60  # at most

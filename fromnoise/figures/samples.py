@@ -9,9 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import Recipe
-from .media import NONE, endings, grid, save, tiles
+from .media import FEW, NONE, grid, medium_of, save, tiles
 from .picture import even, write
 from .strip import strip
+from .video import play, rate_of
 
 MOST, LETTERS = 16, 14  # classes that have a column each; letters of a line under a tile, but more under wide ones
 
@@ -32,12 +33,14 @@ def said(conditions: Mapping[str, Any], classes: Sequence[str] = ()) -> list[str
 def samples(images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str] = (), columns: int | None = None, medium: str | None = None) -> Image.Image:
     """Samples (N, C, *S) of {key: values} with their captions or classes: a column a class where these come in full rows, else words under each tile.
 
-    Points (N, D), and samples of which all were asked the same, are a plain grid.
+    Points (N, D), and samples of which all were asked the same, are a plain grid. A few clips are film strips with their words beside them.
     """
     text, names = conditions.get("text"), said({"label": conditions.get("label")}, classes)
     turn = len(dict.fromkeys(names))
     if images.ndim == 2 or (turn < 2 and text is None):
         return grid(images, columns, medium=medium)
+    if (whole := medium_of(images.shape[1:], medium).whole) and len(images) <= FEW:
+        return strip([[tile] for tile in whole(images, 0)], said(conditions, classes))
     shown = tiles(images, None, medium)
     if text is None and turn <= MOST and len(names) % turn == 0 and all(name == names[i % turn] for i, name in enumerate(names)):
         return strip([shown[i : i + turn] for i in range(0, len(shown), turn)], columns=names[:turn])
@@ -49,8 +52,10 @@ def samples(images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str
 
 
 def write_samples(images: Tensor, path: Path, conditions: Mapping[str, Any], classes: Sequence[str] = (), recipe: Recipe = NONE) -> Path:
-    """Writes samples as `save` does where the ending is not that of a picture, or there is one sample, else as one picture with its words; the path."""
-    labels = conditions.get("label")
-    if len(images) == 1 or path.suffix in ("", ".npz", *endings(images.shape[1:], recipe.medium)):
+    """Writes samples as `save` does where the ending is not that of a picture, or there is one sample, else as one picture, or film, with its words; the path."""
+    labels, medium = conditions.get("label"), medium_of(images.shape[1:], recipe.medium)
+    if len(images) > 1 and medium.frames and path.suffix in medium.endings:
+        return play([samples(part, conditions, classes, medium="pictures") for part in medium.frames(images)], path, rate_of(recipe))
+    if len(images) == 1 or path.suffix in ("", ".npz", *medium.endings):
         return save(images, path, None if labels is None else labels.tolist(), recipe)
     return write(samples(images, conditions, classes, medium=recipe.medium), path)

@@ -73,7 +73,8 @@ class Samples:
                 else:
                     figures.write(figures.alternating(pictures[:n], drawn, 2 * columns, medium), path)
                 if kept := figures.medium_of(model.shape, medium).kept:
-                    figures.save(drawn[:KEPT], path.with_suffix(kept), recipe=monitor.parts.recipe)
+                    some = {key: None if value is None else value[:KEPT] for key, value in conditions.items()}
+                    figures.write_samples(drawn[:KEPT], path.with_suffix(kept), some, model.classes, monitor.parts.recipe)
         return rows
 
     def finals(self, left: Callable[[float], float]) -> None:

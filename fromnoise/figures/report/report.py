@@ -19,7 +19,7 @@ from ..animation import gif
 from ..curves import MEASURED, held_out, loss, measured
 from ..figure import figure, short, svg
 from ..media import MEDIA
-from ..process import evenly
+from ..picture import evenly
 from ..progress import grids
 from . import page
 
