@@ -22,8 +22,10 @@ Seeds = Annotated[str | None, Option("--seeds", help="In place of pictures: seed
 Label = Annotated[str, Option("--label", "-l", help="A class of the run's data: number or name; several with commas, in turn.")]
 Scale = Annotated[float, Option("--scale", "-s", help="The classifier's weight; 1 is Bayes' rule.")]
 Features = Annotated[str, Option("--features", help="The classifier: cnn (trained once on the run's data and kept), or weights.")]
-Frames = Annotated[int | None, Option("--frames", help="How long; the model's own length after --example, twice that without, unless said.", min=1, max=100_000)]
-Given = Annotated[int | None, Option("--given", help="How many of the example's first frames are known; half of the model's length unless said.", min=1)]
+IN_ALL = "How many frames in all; half a window more than are given, or two windows where none are, unless said."
+Frames = Annotated[int | None, Option("--frames", help=IN_ALL, min=1, max=100_000)]
+FIRST = "How many of its first frames are known; of --clip all, of --example half of the model's length unless said."
+Given = Annotated[int | None, Option("--given", help=FIRST, min=1)]
 Overlap = Annotated[int | None, Option("--overlap", help="How many frames a window knows of the one before; half of its length unless said.", min=1)]
 OTHERS = ("image", "mask", "control", "init", "strength", "source")  # other ways to say what is made of pictures
 INVERTED = {"sampler": "ddim", "options": {}, "clip": "none"}  # what brings an inverted picture back,
@@ -77,7 +79,18 @@ class EditOptions(DrawOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipOptions(EditOptions):
-    """A trained model of clips or signals, those to go on from, and how samples are drawn."""
+    """A trained model of clips or signals, one to go on from, and how samples are drawn."""
+
+    files: list[Path] | None = flag("A clip to go on from: GIF, WebP, APNG, mp4 and the like, or a folder of numbered frames.", "--clip")
+    example: list[int] | None = flag("In place of --clip, a held-out example of the run's data, by its number.")
+
+    def known(self) -> "lib.torch.Tensor | None":
+        """The clip (1, C, T, *S) to go on from, where one is named; raises Usage for several."""
+        if not (self.files or self.example):
+            return None
+        if len([*(self.files or []), *(self.example or [])]) > 1:
+            raise Usage("name one clip to go on from: --clip FILE, or --example NUMBER")
+        return lib.pictures.clip(self.files[0], self.run.model.shape, self.run.recipe.data)[None] if self.files else self.pictures(1)
 
     def check(self, shape: tuple[int, ...]) -> None:
         if len(shape) < 2:
@@ -165,20 +178,23 @@ def steer(run: DataOptions, sampling: SamplingOptions, label: Label, scale: Scal
 
 
 @command(edit_app, "edit extend runs/moving_digits --frames 64 -n 8 -o long.gif", "edit extend runs/moving_digits --example 0 --given 4 -o goes_on.gif",
-         without=("files", *OTHERS))  # fmt: skip
+         "edit extend runs/mine --clip start.mp4 --frames 100 -o film.mp4",
+         without=OTHERS)  # fmt: skip
 def extend(edit: ClipOptions, frames: Frames = None, given: Given = None, overlap: Overlap = None, n: Number = 8, out: Samples = Path("extend.png")) -> None:
-    """Clips that go on from known frames, in windows of the model's own length: the first of a held-out example, or of samples where none is named."""
+    """Clips that go on from known frames, in windows of the model's own length: those of a clip, of a held-out example, or of samples where none is named."""
     model, recipe = edit.run.model, edit.run.recipe
     lib.figures.check(out, "", ".npz", *lib.figures.endings(model.shape, recipe.medium))
     how, said = edit.chosen(n)
-    length, known = model.shape[1], None
-    total, given = frames or (length if edit.example else 2 * length), given or (max(1, length // 2) if edit.example else None)
-    if not edit.example:
-        unused("no held-out example is named, whose first frames they would be", "name one by --example", given=given)
-    elif not given < total or given > length:
-        raise Usage(f"--given is 1 to {min(length, total - 1)} of the example's {length} frames, fewer than --frames ({total}), not {given}")
+    half, known = max(1, model.shape[1] // 2), edit.known()
+    if known is None:
+        unused("no clip is named, whose first frames they would be", "name one by --clip or --example", given=given)
+        total = frames or 2 * model.shape[1]
     else:
-        known = edit.pictures(1)[:, :, :given]
+        most, given = known.shape[2], given or (known.shape[2] if edit.files else half)
+        total = frames or max(model.shape[1], given + half)
+        if not given < total or given > most:
+            raise Usage(f"--given is 1 to {min(most, total - 1)} of the clip's {most} frames, fewer than --frames ({total}), not {given}")
+        known = known[:, :, :given]
     with bar("extending", total) as advance:
         made = lib.editing.extend(model, known, total, n, overlap, how, advance, **said).float().cpu()
     print(lib.figures.write_samples(made, out, model.with_defaults(n, said), model.classes, recipe))

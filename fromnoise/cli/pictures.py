@@ -11,9 +11,13 @@ from .. import figures
 from ..conditions import Control
 from ..conditions.hints import holed
 from ..config import SEED, coerce
+from ..data.dataset import scaled
+from ..data.files import films
+from ..data.files.header import Broken
 from ..data.files.listing import listed
+from ..data.files.pictures import CHANNELS, Look
 from ..data.files.pictures import picture as read
-from ..errors import Usage
+from ..errors import Problem, Usage
 from ..model import Model
 from . import words
 
@@ -35,6 +39,21 @@ def picture(file: Path, channels: int, shape: Sequence[int], data: Any = None) -
     """A picture's file (C, H, W) in [-1, 1], cut, fitted and laid on its background as those of the run's `data` (the node of its recipe)."""
     own = {key: data[key] for key in ("fit", "background") if key in data} if isinstance(data, Mapping) else {}
     return read(file, channels, (shape[-2], shape[-1]), **own)
+
+
+def clip(path: Path, shape: Sequence[int], data: Any = None) -> Tensor:
+    """The frames of a film's file, or of a folder of numbered ones, (C, T, H, W) in [-1, 1], at the rate and laid out as those of the run's `data`."""
+    if len(shape) != 4:
+        raise Usage(f"this model makes examples of shape {tuple(shape)}, no clips; name a held-out example to go on from (--example)")
+    own = data if isinstance(data, Mapping) else {}
+    channels = next((name for name, (_, count) in CHANNELS.items() if count == shape[0]), "rgb")
+    look = Look((shape[-2], shape[-1]), channels, **{key: own[key] for key in ("fit", "background") if key in own})
+    try:
+        about = films.film(path)
+        rows = about.numbers(own.get("rate"), own.get("stride", 1)) if own.get("name") == "clips" else about.numbers()
+        return scaled(torch.from_numpy(films.read(path, about, rows, look)).transpose(0, 1))
+    except Broken as reason:
+        raise Problem(f"{path} is no clip that can be read: {reason}") from reason
 
 
 def pictures(path: Path, channels: int, size: Sequence[int], data: Any, n: int) -> Tensor:

@@ -375,7 +375,8 @@ def test_shapes_are_counted_and_their_two_recipes_read_them(tmp_path):
     stage, node = (yaml.safe_load(text) for _, text in (first, second))
     assert stage["train"]["minutes"] + node["train"]["minutes"] == 4 and node["autoencoder"] == "runs/solid_ae"
     made = DATASETS["meshes"](**{key: value for key, value in node["data"].items() if key != "name"})
-    assert made.classes == ("box", "cube") and tuple(build_autoencoder(Recipe.of(stage | {"shape": made.shape})).autoencoder.latent_shape(made.shape)) == (4, 8, 8, 8)
+    encoder = build_autoencoder(Recipe.of(stage | {"shape": made.shape})).autoencoder
+    assert made.classes == ("box", "cube") and tuple(encoder.latent_shape(made.shape)) == (4, 8, 8, 8)
     found = meshes.inspect(tmp_path / "solid.npz")
     assert found.count + found.held_out == 40 and found.full == (0.125, 0.125) and not found.warnings()
     folder = tmp_path / "folder"

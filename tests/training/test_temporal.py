@@ -99,7 +99,7 @@ def test_clips_are_learnt_without_a_base_too(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"data": {"name": "tests.parts:stand_in", "like": "mnist"}, "network": {"temporal": True}, "base": None}, "for clips \\(channels, frames, height, width\\)"),
+        ({"data": {"name": "tests.parts:stand_in", "like": "mnist"}, "network": {"temporal": True}, "base": None}, "for clips .channels, frames, height, width."),
         ({"data": "moons"}, "for clips"),
         ({"data": {"name": "tests.parts:stand_in", "like": "volumes"}, "network": None}, "is of another network"),
         ({"network": {"name": "dit", "width": 16, "heads": 2, "temporal": True}}, "is of another network"),

@@ -1,0 +1,57 @@
+"""Clips on the command line: going on from a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fromnoise.training.loop import train
+from tests.cli.test_cli import call
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A model of clips of four frames, hardly trained."""
+    own = {"steps": 2, "batch": 4, "evals": 0}
+    recipe = {"data": {"name": "tests.parts:stand_in", "like": "moving_digits"}, "network": {"name": "unet", "width": 8, "levels": [1], "temporal": True}}
+    return train(recipe | {"train": own}, tmp_path_factory.mktemp("runs") / "clips", quiet=True).path
+
+
+@pytest.fixture
+def film(tmp_path) -> Path:
+    """Six frames of the model's size, each another grey."""
+    shown = [Image.fromarray(np.full((8, 8), 40 * i, np.uint8)) for i in range(6)]
+    shown[0].save(tmp_path / "film.gif", save_all=True, append_images=shown[1:], duration=125)
+    return tmp_path / "film.gif"
+
+
+def extend(monkeypatch, capsys, *words):
+    return call(monkeypatch, capsys, "edit", "extend", *words, "--steps", 2, "--trust")
+
+
+def test_a_file_goes_on_and_its_own_frames_stay(run, film, tmp_path, monkeypatch, capsys):
+    assert extend(monkeypatch, capsys, run, "--clip", film, "-n", 2, "-o", tmp_path / "on.npz")[0] == 0
+    found = np.load(tmp_path / "on.npz")["arr_0"]
+    assert found.shape == (2, 8, 8, 8, 1)  # half a window of 4 more than 6
+    assert (found[:, :6, 0, 0, 0] == 40 * np.arange(6)).all()
+    assert extend(monkeypatch, capsys, run, "--clip", film, "--given", 2, "-n", 1, "-o", tmp_path / "on.gif")[0] == 0
+    with Image.open(tmp_path / "on.gif") as opened:
+        assert opened.n_frames == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--clip", "nowhere.gif"], "nowhere.gif"),
+        (["--clip", "FILM", "--given", 7], "--given is 1 to 6 of the clip's 6 frames, fewer than --frames (9), not 7"),
+        (["--clip", "FILM", "--clip", "FILM"], "name one clip"),
+        (["--clip", "FILM", "--frames", 6], "fewer than --frames (6), not 6"),
+        (["--example", 99], "no held-out example 99"),
+    ],
+)
+def test_what_cannot_go_on_is_one_line(run, film, tmp_path, monkeypatch, capsys, words, says):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = extend(monkeypatch, capsys, run, *[film if word == "FILM" else word for word in words])
+    assert code == 2 or code == 1, err
+    assert says in err and err.strip().count("\n") == 0 and "Traceback" not in err
