@@ -183,6 +183,7 @@ SHAPES = {
     "meshes": (1, 16, 16, 16),
     "lines": (1, 48),
     "sound": (1, 6144),
+    "moving_digits": (1, 16, 32, 32),
 }
 
 
