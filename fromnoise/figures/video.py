@@ -53,8 +53,11 @@ def clips(x: Tensor, path: Path, recipe: Recipe) -> Path:
     """Clips (N, C, T, H, W) as one film: one in its own size, but enlarged for mp4; several play together in a grid."""
     if len(x) == 0:
         raise Usage(NOTHING)
-    own = len(x) == 1 and path.suffix != ".mp4"
-    return play([pictures(part)[0] if own else sheet(enlarged(part, 0)) for part in frames(x)], path, rate_of(recipe))
+    if len(x) > 1:
+        shown = [sheet(enlarged(part, 0)) for part in frames(x)]
+    else:
+        shown = [(enlarged(part, 0) if path.suffix == ".mp4" else pictures(part))[0] for part in frames(x)]
+    return play(shown, path, rate_of(recipe))
 
 
 def play(shown: Sequence[Image.Image], path: Path, rate: float) -> Path:
