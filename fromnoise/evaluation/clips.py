@@ -22,9 +22,9 @@ from .score import FEW, alike, check_shape
 FRAMES = 4  # of each clip, evenly spread, that are seen as pictures
 LARGEST, AT_ONCE = 2000, 100  # clips of the reference; clips at a time
 PROTOCOL = (
-    "Reference: {m:,} test clips. Real data: {r:,} random training clips{alike}, measured like the samples against the same reference. Fréchet distances: of {frames} "
-    "frames of each clip in the penultimate layer of {net}, weights {digest}; and of whole clips in that of {timing}, weights {timed}, a small network that tells "
-    "clips from reversed, slowed and shuffled ones: neither is the published Fréchet video distance. Flicker: how far brightness goes up and down, of its mean."
+    "Reference: {m:,} test clips. Real data: {r:,} random training clips{alike}, measured like the samples against the same reference. Fréchet distances: of "
+    "{frames} frames of each clip in the penultimate layer of {net}, weights {digest}; and of whole clips in that of {timing}, weights {timed}, a small network that "
+    "tells clips from reversed, slowed and shuffled ones: neither is the published Fréchet video distance. Flicker: how far brightness goes up and down, of its mean."
 )
 
 
@@ -108,8 +108,8 @@ def measuring_clips(
 
 
 PREDICTION = (
-    "Prediction: distance of the centre of brightness from the true one in the last frame, pixels, of the samples whose first frames alone are known; beside it those "
-    "of staying where the last known frame is, and of going straight on as in the last two."
+    "Prediction: distance of the centre of brightness from the true one in the last frame, pixels, of the samples whose first frames alone are known; beside it "
+    "those of staying where the last known frame is, and of going straight on as in the last two."
 )
 
 

@@ -11,7 +11,7 @@ from ..data.dataset import Wrapped
 from ..data.sets.moving_digits import MovingDigits
 from .card import Row
 from .features import FeatureNet, as_saved
-from .metrics.motion import centres, fitted, things
+from .metrics.motion import centres, nearest_path, things
 
 READABLE = 0.5  # the network's highest probability from which a frame is readable
 COUNTED = 500  # clips whose things are counted
@@ -48,7 +48,7 @@ def read(x: Tensor, net: FeatureNet) -> Reading:
     digit = (share * readable[..., None]).sum(1).argmax(1)
     same = (share.argmax(2) == digit[:, None]) | ~readable
     at = centres(x)
-    path = fitted(at)
+    path = nearest_path(at)
     one = same.all(1) & (readable.double().mean(1) >= 0.5)
     return Reading(digit, one, path.errors(at), path.velocity.norm(dim=1), things(x[:COUNTED]))
 

@@ -15,8 +15,8 @@ from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
 from .card import Card
 from .cards import card_of
-from .examples import check_data, example_conditions, spread
 from .clips import measuring_clips
+from .examples import check_data, example_conditions, spread
 from .features import QUICK, ClipScore, FeatureNet, load_features
 from .metrics.scenes import JUDGES
 from .score import CHUNK, check_counts, proportional, score_pictures, with_captions, with_clip

@@ -93,7 +93,7 @@ def _mp4(shown: Sequence[Image.Image], path: Path, rate: float) -> None:
     """H.264 in yuv420p, which every player knows; sides that are odd have their last row or column twice."""
     av = pyav("an mp4")
     pixels = [np.asarray(opaque(frame).convert("RGB")) for frame in shown]
-    height, width = pixels[0].shape[:2]
+    height, width = int(pixels[0].shape[0]), int(pixels[0].shape[1])
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as file:
         stream = file.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001), options=QUALITY)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"

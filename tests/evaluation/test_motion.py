@@ -5,7 +5,7 @@ import torch
 
 from fromnoise.data.sets.moving_digits import MovingDigits
 from fromnoise.evaluation import gone_on
-from fromnoise.evaluation.metrics.motion import centres, fitted, flicker, things
+from fromnoise.evaluation.metrics.motion import centres, flicker, nearest_path, things
 from fromnoise.evaluation.prediction import prefix
 
 T = 16
@@ -33,7 +33,7 @@ def folded(start, velocity, low, high, frames=T):
 )
 def test_velocity_and_bounces_are_found_exactly(x, y):
     path = torch.stack([folded(*x), folded(*y)], 1)[None]
-    found = fitted(path)
+    found = nearest_path(path)
     assert float(found.errors(path).max()) < 1e-6
     assert found.velocity[0].tolist() == pytest.approx([x[1], y[1]], abs=1e-3)
     met = path[0, :, 0].diff().sign().unique().numel() > 1
@@ -41,11 +41,11 @@ def test_velocity_and_bounces_are_found_exactly(x, y):
 
 
 def test_noise_is_seen_at_its_size():
-    """Of 2 T numbers 8 are fitted at most, and 4 at least: the root of the mean square is between these shares of the noise's."""
+    """Of 2 T numbers 8 are nearest_path at most, and 4 at least: the root of the mean square is between these shares of the noise's."""
     draw = torch.Generator().manual_seed(0)
     way = torch.stack([folded(10, 0.7, 0, 60), folded(30, -1.1, 10, 60)], 1).expand(60, -1, -1)
     noisy = way + 0.2 * torch.randn(way.shape, generator=draw, dtype=torch.float64)
-    rms = float(fitted(noisy).errors(noisy).square().mean().sqrt())
+    rms = float(nearest_path(noisy).errors(noisy).square().mean().sqrt())
     assert 0.95 * 0.2 * (2 - 16 / T) ** 0.5 < rms < 1.05 * 0.2 * (2 - 8 / T) ** 0.5
 
 
@@ -55,9 +55,9 @@ def test_real_clips_lie_on_their_path_and_shuffled_ones_do_not():
     true = torch.stack([data.motions(i)[0].path for i in range(24)])
     at = centres(x)
     assert float((at - true).norm(dim=2).max()) < 0.06
-    assert float(fitted(at).errors(at).max()) < 0.1
+    assert float(nearest_path(at).errors(at).max()) < 0.1
     mixed = at[:, torch.randperm(T, generator=torch.Generator().manual_seed(1))]
-    assert float(fitted(mixed).errors(mixed).square().mean(1).sqrt().mean()) > 1
+    assert float(nearest_path(mixed).errors(mixed).square().mean(1).sqrt().mean()) > 1
 
 
 def test_the_centre_of_a_pixel_and_of_nothing():

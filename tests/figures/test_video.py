@@ -120,7 +120,8 @@ def test_a_heavy_film_is_light_in_a_page(tmp_path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     recipe = {
-        "data": {"name": "moving_digits", "frames": 6, "size": 16, "digit": 12, "base": "mnist_5k", "count": 40}, "network": {"name": "conv", "width": 8, "kernel": 3},
+        "data": {"name": "moving_digits", "frames": 6, "size": 16, "digit": 12, "base": "mnist_5k", "count": 40},
+        "network": {"name": "conv", "width": 8, "kernel": 3},
         "conditions": ["label"], "sample": {"name": "ddim", "steps": 2}, "train": {"steps": 4, "batch": 4, "evals": 1, "warmup": 0, "held_out": 8},
     }  # fmt: skip
     return train(recipe, tmp_path_factory.mktemp("runs") / "run", quiet=True).path

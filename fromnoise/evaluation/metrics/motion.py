@@ -18,7 +18,8 @@ def light(x: Tensor) -> Tensor:
 
 
 def centres(x: Tensor) -> Tensor:
-    """The centre of brightness (N, T, 2), as (x, y) in pixels, (0, 0) in the middle of the first, of each frame of clips (N, C, T, H, W); of a black one the middle."""
+    """The centre of brightness (N, T, 2), as (x, y) in pixels, (0, 0) in the middle of the first, of each frame of clips (N, C, T, H, W); of a
+    black one the middle."""
     bright = light(x)
     height, width = bright.shape[-2:]
     total = bright.sum((2, 3)).clamp(min=1e-9)
@@ -61,7 +62,7 @@ class Path:
         return (centres - self.places).norm(dim=-1)
 
 
-def fitted(centres: Tensor) -> Path:
+def nearest_path(centres: Tensor) -> Path:
     """The path of least squares: along each axis a constant speed between two walls, wherever these are, off which it bounces elastically; four numbers an axis."""
     y = centres.double().transpose(1, 2).flatten(0, 1)  # (2 N, T), each axis for itself
     best = _refined(y, _tried(y))
