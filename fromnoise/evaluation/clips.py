@@ -1,6 +1,6 @@
 """Cards of clips: distances in the features of their frames and of their time, flicker, and what a judge reads where their law is known."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ FRAMES = 4  # of each clip, evenly spread, that are seen as pictures
 LARGEST, AT_ONCE = 2000, 100  # clips of the reference; clips at a time
 PROTOCOL = (
     "Reference: {m:,} test clips. Real data: {r:,} random training clips{alike}, measured like the samples against the same reference. Fréchet distances: of "
-    "{frames} frames of each clip in the penultimate layer of {net}, weights {digest}; and of whole clips in that of {timing}, weights {timed}, a small network that "
-    "tells clips from reversed, slowed and shuffled ones: neither is the published Fréchet video distance. Flicker: how far brightness goes up and down, of its mean."
+    "{frames} frames of each clip in the penultimate layer of {net}, weights {digest}; and of whole clips in that of {timing}, weights {timed}, a small "
+    "network that tells clips from reversed, slowed and shuffled ones: neither is the published Fréchet video distance. Flicker: how far brightness goes up "
+    "and down, of its mean."
 )
 
 
@@ -60,7 +61,8 @@ def chosen(frames: int) -> Tensor:
 
 
 def measuring_clips(
-    train: Dataset, test: Dataset, features: str | Path | Callable[..., FeatureNet], device: torch.device, seed: int = 0, known: Callable | None = None
+    train: Dataset, test: Dataset, features: str | Path | Callable[..., FeatureNet], device: torch.device, seed: int = 0,
+    known: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> Callable[[Tensor, Mapping[str, Any]], Card]:  # fmt: skip
     """(samples (N, C, T, H, W), their conditions) -> Card; networks are made once, see `load_features` for `features`.
 
@@ -74,12 +76,12 @@ def measuring_clips(
         reader = net if net.classes == len(test.classes) else load_features("cnn", *framed, device)
         judge = found(test, reader)
 
-    def features_of(batches: Callable[[], Iterator[Tensor]]) -> tuple[Tensor, Tensor]:
-        frames = (part[:, :, chosen(part.shape[2])].transpose(1, 2).flatten(0, 1) for part in batches())
-        return observe(net, frames)[0], observe(timing, batches())[0]
+    def features_of(x: Tensor) -> tuple[Tensor, Tensor]:
+        frames = (part[:, :, chosen(x.shape[2])].transpose(1, 2).flatten(0, 1) for part in x.split(AT_ONCE))
+        return observe(net, frames)[0], observe(timing, iter(x.split(AT_ONCE)))[0]
 
     reference = _read(test, torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:LARGEST])
-    target, also = features_of(lambda: iter(reference[0].split(AT_ONCE))), judge(*reference)[0] if judge else []
+    target, also = features_of(reference[0]), judge(*reference)[0] if judge else []
 
     def measure(samples: Tensor, conditions: Mapping[str, Any]) -> Card:
         check_shape(samples, test)
@@ -89,13 +91,14 @@ def measuring_clips(
         draw = torch.Generator().manual_seed(seed)
         beside = torch.randperm(len(train), generator=draw)[:n] if labels is None or not test.classes else alike(train, labels.cpu(), draw)
         real = _read(train, beside)
-        seen = [features_of(lambda x=x: iter(x.split(AT_ONCE))) for x in (samples, real[0])]
-        rows = [Row(f"Fréchet distance · {by.name}", *(frechet(part[i], target[i]) for part in seen)) for i, by in enumerate((net, timing))]
+        mine, floor = (features_of(x) for x in (samples, real[0]))
+        names = net.name, timing.name
+        rows = [Row(f"Fréchet distance · {name}", frechet(mine[i], target[i]), frechet(floor[i], target[i])) for i, name in enumerate(names)]
         rows += rows_of(*([("flicker", flicker(x).mean().item(), None, "lower")] for x in (samples, real[0])))
         words, notes = "", _notes(n, len(reference[0]))
         if judge:
-            (own, words), (floor, _) = judge(samples, labels), judge(real[0], real[1] if labels is not None else None)
-            rows = [*rows_of(own, floor), *rows]
+            (own, words), (theirs, _) = judge(samples, labels), judge(real[0], real[1] if labels is not None else None)
+            rows = [*rows_of(own, theirs), *rows]
             notes.append("held-out clips, read the same way: " + ", ".join(f"{name} {value:.4g}" for name, value, *_ in also))
         if known and (picture := conditions.get("image")) is not None and (more := predicted(samples, *known(picture), test)):
             rows, words = [*more, *rows], f"{words} {PREDICTION}".strip()
