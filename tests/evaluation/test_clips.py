@@ -4,14 +4,17 @@ import pytest
 import torch
 from torch import nn
 
+from fromnoise.conditions.hints.frames import Frames
 from fromnoise.data import Tensors
 from fromnoise.data.sets.moving_digits import MovingDigits
 from fromnoise.errors import Problem
 from fromnoise.evaluation import FeatureNet, measuring_clips
 from fromnoise.evaluation.clips import Framed
+from fromnoise.evaluation.examples import spread
 from fromnoise.evaluation.features import timing
 from fromnoise.evaluation.features.timing import DONE, retimed
 from fromnoise.evaluation.moving import read
+from fromnoise.evaluation.prediction import predicted
 
 
 class Corner(FeatureNet):
@@ -86,6 +89,17 @@ def test_real_clips_are_like_real_clips_and_damaged_ones_are_not(card):
         measure(x * float("nan"), given)
     with pytest.raises(Problem, match="evaluate a run on its own data"):
         measure(x[:, :, :4], given)
+
+
+def test_predictions_are_held_against_the_true_path(card):
+    """True clips are the best of predictions, and going straight on fails at walls."""
+    _, test, _ = card
+    x, hint = test.get(spread(60, len(test)))["x"], Frames()
+    pixels, known = hint.known(hint(x, first=3))
+    rows = {row.metric: row for row in predicted(x, pixels, known, test)}
+    assert rows["prediction, px"].value < 0.05 and rows["prediction, px"].value == pytest.approx(rows["prediction, px"].floor)
+    assert rows["prediction by staying, px"].value > 1 and rows["prediction by going straight on, px"].value > 0.5
+    assert predicted(x, pixels, torch.ones_like(known), test) == [], "all is known, and nothing predicted"
 
 
 @pytest.mark.slow
