@@ -3,6 +3,7 @@
 from .adherence import Adherence, control_adherence
 from .card import Card, Row
 from .cards import CARDS, card_of
+from .clips import measuring_clips
 from .examples import check_data, example_conditions
 from .features import (
     CNN,
@@ -23,6 +24,7 @@ from .likelihood import Likelihood, likelihood
 from .metrics.distances import distance_to_data, energy_distance, frechet, kid, precision_recall, sliced_wasserstein
 from .metrics.pictures import psnr, returned
 from .pairs import Pairs, score_pairs
+from .prediction import gone_on
 from .protocol import EvaluateSettings, Protocol, evaluate
 from .results import is_evaluated, last_step, measured_of, result_file, write_result
 from .score import score_pictures, score_points

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ..config import Within
 from ..data import Dataset
-from ..data.dataset import Seen
+from ..data.dataset import Seen, usual_medium
 from ..errors import Usage
 from ..model import Model, Sampling, guided_denoiser
 from .card import Card
 from .cards import card_of
+from .clips import measuring_clips
 from .examples import check_data, example_conditions, spread
 from .features import QUICK, ClipScore, FeatureNet, load_features
 from .metrics.scenes import JUDGES
@@ -112,6 +113,23 @@ def measuring(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -
     """(samples, their conditions) -> Card; networks, and the figures of real captions, are made once."""
     if card := card_of(train.shape, test.medium):
         return lambda samples, conditions: card(samples, train, test, protocol.seed)
+    return MEASURES.get(test.medium or usual_medium(test.shape), pictures_measured)(model, train, test, protocol)
+
+
+def clips_measured(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -> Callable[[Tensor, Mapping[str, Any]], Card]:
+    """As `measuring`, of clips."""
+    if protocol.clip:
+        raise Usage("a CLIP score is of pictures and their captions, and these are clips; leave --clip-model out")
+    known = getattr(model.conditions["image"], "known_of", None) if "image" in model.conditions else None
+    return measuring_clips(train, test, protocol.features, model.device, protocol.seed, known)
+
+
+# what measures examples through networks, by their medium, where it is not `pictures_measured`
+MEASURES: dict[str, Callable[[Model, Dataset, Dataset, Protocol], Callable[[Tensor, Mapping[str, Any]], Card]]] = {"videos": clips_measured}
+
+
+def pictures_measured(model: Model, train: Dataset, test: Dataset, protocol: Protocol) -> Callable[[Tensor, Mapping[str, Any]], Card]:
+    """As `measuring`, of pictures, and of what is seen as pictures."""
     seen_train, seen_test = (Seen(data, data.seen) if data.seen else data for data in (train, test))
     net = load_features(protocol.features, seen_train, seen_test, model.device)
     judge, clip, few = JUDGES.get(test.name) if "text" in model.conditions else None, protocol.clip, min(protocol.n, len(test))

@@ -43,9 +43,9 @@ class Medium:
     kept: str = ""
     player: Callable[[Path], str] | None = None
     printed: Callable[[Tensor, Recipe], list[str]] | None = None
+    likeness: Callable[[Tensor, Tensor], list[str]] = picture.decibels
     whole: Callable[[Tensor, int], list[Image.Image]] | None = None
     frames: Callable[[Tensor], Sequence[Tensor]] | None = None
-    likeness: Callable[[Tensor, Tensor], list[str]] = picture.decibels
 
     @property
     def func(self) -> Callable[[Tensor, int], list[Image.Image]]:

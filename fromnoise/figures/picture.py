@@ -131,7 +131,7 @@ def check(path: Path, *others: str) -> None:
     elif path.suffix in others:
         return
     elif Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        *first, last = [".png", ".webp", ".jpg", *filter(None, others)]
+        *first, last = dict.fromkeys([".png", ".webp", ".jpg", *filter(None, others)])
         raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in {', '.join(first)} or {last}")
 
 

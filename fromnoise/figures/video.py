@@ -53,8 +53,11 @@ def clips(x: Tensor, path: Path, recipe: Recipe) -> Path:
     """Clips (N, C, T, H, W) as one film: one in its own size, but enlarged for mp4; several play together in a grid."""
     if len(x) == 0:
         raise Usage(NOTHING)
-    own = len(x) == 1 and path.suffix != ".mp4"
-    return play([pictures(part)[0] if own else sheet(enlarged(part, 0)) for part in frames(x)], path, rate_of(recipe))
+    if len(x) > 1:
+        shown = [sheet(enlarged(part, 0)) for part in frames(x)]
+    else:
+        shown = [(enlarged(part, 0) if path.suffix == ".mp4" else pictures(part))[0] for part in frames(x)]
+    return play(shown, path, rate_of(recipe))
 
 
 def play(shown: Sequence[Image.Image], path: Path, rate: float) -> Path:
@@ -90,7 +93,7 @@ def _mp4(shown: Sequence[Image.Image], path: Path, rate: float) -> None:
     """H.264 in yuv420p, which every player knows; sides that are odd have their last row or column twice."""
     av = pyav("an mp4")
     pixels = [np.asarray(opaque(frame).convert("RGB")) for frame in shown]
-    height, width = pixels[0].shape[:2]
+    height, width = int(pixels[0].shape[0]), int(pixels[0].shape[1])
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as file:
         stream = file.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001), options=QUALITY)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"

@@ -169,7 +169,7 @@ def test_a_cache_that_cannot_be_written_is_said_before_training(trained, monkeyp
 
 def test_another_process_may_try_the_cache_at_the_same_time(monkeypatch, tmp_path):
     monkeypatch.setattr(cached, "replacing", nullcontext)  # what it wrote is gone already
-    cached._writable(tmp_path)
+    cached.writable(tmp_path)
 
 
 # ResNet

@@ -58,12 +58,6 @@ def test_signals_videos_and_odd_channels_are_drawn(shape):
     assert len(drawn) == 3 and all(len(tile.getcolors(1 << 20)) > 1 for tile in drawn)
 
 
-def test_a_video_is_its_middle_frame():
-    video = torch.full((1, 3, 5, 8, 8), -1.0)
-    video[:, :, 2] = 1
-    assert tiles(video)[0].getcolors() == [(64 * 64, (255, 255, 255))]
-
-
 def test_a_point_is_where_it_says():
     (panel,) = tiles(torch.tensor([[SPAN / 2, SPAN / 2], [99.0, 0], [float("nan"), 0]]))
     found = (np.asarray(panel) == DOT).all(-1)

@@ -15,6 +15,7 @@ from .inception import Inception
 from .network import FeatureNet, as_saved, observe
 from .perceptual import NAME, SMALLEST, Perceptual, load_perceptual, perceptual
 from .resnet import ResNet, resnet_of
+from .timing import TimingNet, timing_net
 
 Factory = Callable[[Dataset, Dataset, torch.device], FeatureNet]  # (training, held-out examples, where it runs) -> network
 

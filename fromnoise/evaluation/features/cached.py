@@ -57,7 +57,7 @@ def cached_cnn(train: Dataset, test: Dataset, device: torch.device, quick: bool 
     train, test = (Turned(train), Turned(test)) if turned else (train, test)
     version, shape = ROTATION if turned else VERSION, "x".join(map(str, train.shape))
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-")
-    path = cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{version}{'-quick' * quick}.safetensors"
+    path = cache() / "features" / f"{plain}-{shape}-{fingerprint(train)}-{version}{'-quick' * quick}.safetensors"
     try:
         tensors, meta = read_weights(path)
         net = CNN(train.shape, len(train.classes), meta["name"])
@@ -75,7 +75,7 @@ def quick_cnn(train: Dataset, test: Dataset, device: torch.device) -> CNN:
 
 def _trained(train: Dataset, test: Dataset, device: torch.device, path: Path, share: float, **how: Any) -> CNN:
     """A CNN trained on a dataset, named after it and its accuracy, and kept in a file."""
-    _writable(path.parent)
+    writable(path.parent)
     quick = "quick " if share < 1 else ""
     shorter = "" if quick else "; --features cnn_quick takes a tenth of that, --features inception or a file of weights none of it"
 
@@ -94,7 +94,7 @@ def _trained(train: Dataset, test: Dataset, device: torch.device, path: Path, sh
     return net
 
 
-def _writable(folder: Path) -> None:
+def writable(folder: Path) -> None:
     """Raises Problem before minutes of training whose result could not be kept."""
     try:
         with replacing(folder / ".writable"):
@@ -104,7 +104,7 @@ def _writable(folder: Path) -> None:
         raise Problem(f"cannot write to {folder}; set FROMNOISE_CACHE to a folder that can be") from error
 
 
-def _fingerprint(dataset: Dataset) -> str:
+def fingerprint(dataset: Dataset) -> str:
     """Twelve hex digits that change with the dataset's size, classes or content (of evenly spaced examples)."""
     chosen = torch.linspace(0, len(dataset) - 1, min(HASHED, len(dataset)), dtype=torch.float64).round().long()
     digest = hashlib.sha256(repr((len(dataset), dataset.shape, dataset.classes)).encode())
