@@ -63,7 +63,7 @@ class Signals(Wrapped):
         whole, learnt, rows = _listings(root, folders, split, held_out)
         alone, work = len(whole) == 1, partial(read, columns=columns, decimal=decimal)
         lines, found = list(whole.left_out), dict[Path, Series]()
-        for listing in {part.root: part for part in (whole, learnt, rows)}.values():
+        for listing in {part.root: part for part in (rows, learnt, whole)}.values():  # of one folder, all
             series, broken = in_threads(work, listing, "reading signals")
             report_broken(broken, len(series), skip_broken, SIGNALS.words)
             lines += [f"{len(broken):,} files cannot be read and are skipped ({named(broken)})"] if broken else []

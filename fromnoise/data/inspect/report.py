@@ -14,9 +14,10 @@ from ..files.films import CLIPS
 from ..files.lines import TEXTS
 from ..files.listing import holds
 from ..files.meshes import MESHES
+from ..files.series import SIGNALS
 from ..files.sounds import SOUNDS
 from ..files.walk import PICTURES, Kind
-from . import clips, inspect, meshes, propose, sounds, texts
+from . import clips, inspect, meshes, propose, signals, sounds, texts
 from .latents import Speed
 from .mixed import among
 
@@ -46,7 +47,7 @@ class Inspector:
 INSPECTORS: dict[Kind, Inspector] = {
     PICTURES: Inspector(inspect.inspect, propose.proposals), SOUNDS: Inspector(sounds.inspect, sounds.proposals),
     TEXTS: Inspector(texts.inspect, texts.proposals), MESHES: Inspector(meshes.inspect, meshes.proposals),
-    CLIPS: Inspector(clips.inspect, clips.proposals),
+    CLIPS: Inspector(clips.inspect, clips.proposals), SIGNALS: Inspector(signals.inspect, signals.proposals),
 }  # fmt: skip
 
 
