@@ -125,7 +125,8 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
     n: 3 by default, or a cloud of points. See `blended` for how x is drawn. Where the model's source is data, the walk begins at its examples.
     """
     walk = list(moments(model, number(model.shape, n, 3), snapshots, sampling, **conditions))
-    noisy, clean = ([tiles(decoded(model, z), None, model.medium, model.units) for z in part] for part in ([blended(model, m.x, m.level) for m in walk], [m.x0 for m in walk]))
+    both = [blended(model, m.x, m.level) for m in walk], [m.x0 for m in walk]
+    noisy, clean = ([tiles(decoded(model, z), None, model.medium, model.units) for z in part] for part in both)
     pairs = zip(zip(*noisy, strict=True), zip(*clean, strict=True), strict=True)
     rows = [row for x, x0 in pairs for row in (x, x0, None)]
     schedule = model.sampling_schedule(sampling)

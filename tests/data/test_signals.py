@@ -39,8 +39,9 @@ def table(path, x, names=("temp", "wind"), mark=",", decimal="."):
 
 @pytest.mark.parametrize(
     ("file", "mark", "decimal", "names"),
-    [("a.csv", ",", ".", ("temp", "wind")), ("a.csv", ";", ",", ("temp", "wind")), ("a.tsv", "\t", ".", ()), ("a.txt", "  ", ".", ()), ("a.csv", ";", ".", ("a b", "c"))],
-)
+    [("a.csv", ",", ".", ("temp", "wind")), ("a.csv", ";", ",", ("temp", "wind")), ("a.tsv", "\t", ".", ()), ("a.txt", "  ", ".", ()),
+     ("a.csv", ";", ".", ("a b", "c"))],
+)  # fmt: skip
 def test_tables_of_every_make_are_read(tmp_path, file, mark, decimal, names):
     x = wave()
     data = signals(table(tmp_path / file, x, names, mark, decimal), decimal=decimal)

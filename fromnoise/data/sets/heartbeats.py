@@ -1,6 +1,7 @@
 """Heartbeats that are drawn by a known law, and read back from a signal: a period, the height of its beats, and noise."""
 
 import math
+from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, final
 
 import numpy as np
@@ -88,20 +89,27 @@ class Heartbeats(Dataset):
         return {"x": UNITS.normalised(x[:, None])} | ({"label": (true.period <= sum(PERIOD) / 2).long()} if self.classes else {})
 
 
+@lru_cache(maxsize=2)
+def _bank(length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(beats of norm 1 of all periods and phases, float32 (P · PHASES, L); the periods (P,); the phases (PHASES,))."""
+    low, high = math.log(PERIOD[0] / WIDER), math.log(min(PERIOD[1] * WIDER, length))
+    # a period that is off by a share turns the phase at the ends by that share of the beats there: as finely as `APART` at 128 samples
+    periods = torch.linspace(low, high, 1 + math.ceil((high - low) / (APART * 128 / length)), dtype=torch.float64).exp()
+    phases = torch.arange(PHASES, dtype=torch.float64) * (2 * math.pi / PHASES)
+    time = torch.arange(length) - (length - 1) / 2
+    bank = beat(phases.float()[:, None] + 2 * math.pi * time / periods.float()[:, None, None]).flatten(0, 1)
+    return bank / bank.norm(dim=1, keepdim=True), periods, phases
+
+
 def beats_of(x: Tensor) -> Beats:
     """The period, height, noise and phase of signals (N, L) in mV that come nearest to them, in the least squares: a bank of filters matched to beats of all
     periods and phases, the best of which is refined by Gauss and Newton."""
     x = x.double()
     length = x.shape[1]
     time = torch.arange(length, dtype=torch.float64) - (length - 1) / 2  # from the middle, where phase and period are least entangled
-    low, high = math.log(PERIOD[0] / WIDER), math.log(min(PERIOD[1] * WIDER, length))
-    # a period that is off by a share turns the phase at the ends by that share of the beats there: as finely as `APART` at 128 samples
-    periods = torch.linspace(low, high, 1 + math.ceil((high - low) / (APART * 128 / length))).exp()
-    phases = torch.arange(PHASES) * (2 * math.pi / PHASES)
-    bank = beat(phases[:, None] + 2 * math.pi * time / periods[:, None, None]).flatten(0, 1)
-    bank = (bank / bank.norm(dim=1, keepdim=True)).float()
+    bank, periods, phases = _bank(length)
     best = torch.cat([(part.float() @ bank.T).argmax(1) for part in x.split(ROWS)])
-    rate, phase = 2 * math.pi / periods[best // PHASES], phases[best % PHASES].double()
+    rate, phase = 2 * math.pi / periods[best // PHASES], phases[best % PHASES]
     for _ in range(STEPS):
         at = phase[:, None] + rate[:, None] * time
         shape, slope = beat(at), _slope(at)
