@@ -64,8 +64,8 @@ def test_the_ordinary_commands_take_a_folder_of_signals_from_inspection_to_table
         assert found.exit_code == 0, found.output
         return found.output
 
-    said = run("data", "inspect", "lab", "--minutes", "0.5", "--out", "lab.yaml")
-    assert "which counts time" in said and "period 25.0 samples" in said and "columns: [pressure, speed]" in said
+    said = " ".join(run("data", "inspect", "lab", "--minutes", "0.5", "--out", "lab.yaml").split())
+    assert "which counts time" in said and "period 25.0 samples" in said and 'columns: ["pressure", "speed"]' in said
     run("train", "lab.yaml", "train.minutes=null", "train.images=64", "train.batch=8", "train.warmup=8", "network.width=8", "network.head=8", "--out", "run")
     recipe = Run(tmp_path / "run").recipe()
     assert recipe.medium == "signals" and recipe.units["names"] == ["pressure", "speed"] and recipe.units["offset"][0] == pytest.approx(1000, abs=3)
