@@ -109,7 +109,7 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, 
 
     An ending of their medium: as that writes them. `.npz`: `arr_0` uint8 (N, H, W, C) and, with labels, `arr_1` int64 (N,), as the ADM evaluation suite reads
     them, videos (N, T, H, W, C); floats, in their own units, where the samples are neither. No suffix: a folder with one file each, of their medium, or a PNG in
-    the sample's own size and mode. Any other suffix: one picture, the sample itself for N = 1 and a grid for more. Raises Usage where Pillow does not know the suffix.
+    the sample's own size and mode. Any other suffix: one picture, the sample itself for N = 1 and a grid for more. Raises Usage where Pillow does not know it.
     """
     path, medium, units = Path(path), medium_of(images.shape[1:], recipe.medium), Units.of(recipe.units)
     labels = None if labels is None else np.asarray(list(labels), dtype=np.int64)

@@ -68,7 +68,8 @@ class Autoencoding(nn.Module):
             rows = range(first, min(first + batch, n))
             z = Seeded(seed, rows)(torch.empty(len(rows), *shape)).to(self.device)
             with self.precision():
-                parts.append(self.autoencoder.decode(z, self.shape[1:]).float().clamp(-1, 1))
+                x = self.autoencoder.decode(z, self.shape[1:]).float()
+                parts.append(x if self.units else x.clamp(-1, 1))
         return torch.cat(parts)
 
     def dry_run(self) -> None:

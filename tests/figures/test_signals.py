@@ -13,6 +13,7 @@ from fromnoise.data import DATASETS
 from fromnoise.data.units import Units
 from fromnoise.figures import save, tiles
 from fromnoise.figures.figure import COLOURS
+from fromnoise.model import load
 from fromnoise.runs import Run
 
 UNITS = Units(("temp", "wind"), (15.0, -3.0), (2.0, 0.5))
@@ -69,6 +70,9 @@ def test_the_ordinary_commands_take_a_folder_of_signals_from_inspection_to_table
     run("train", "lab.yaml", "train.minutes=null", "train.images=64", "train.batch=8", "train.warmup=8", "network.width=8", "network.head=8", "--out", "run")
     recipe = Run(tmp_path / "run").recipe()
     assert recipe.medium == "signals" and recipe.units["names"] == ["pressure", "speed"] and recipe.units["offset"][0] == pytest.approx(1000, abs=3)
+    model = load("run")
+    monkeypatch.setattr(model, "decode", lambda z: 3 * torch.ones_like(z))
+    assert model.sample(1, steps=1).eq(3).all(), "what is not in [-1, 1] is not held there"
     run("sample", "run", "-n", "3", "--steps", "2", "--out", "x.csv")
     head, *rows = cells(tmp_path / "x.csv")
     assert head == ["signal", "pressure", "speed"] and 500 < np.array(rows, float)[:, 1].mean() < 1500
