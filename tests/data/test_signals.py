@@ -135,6 +135,8 @@ GOOD = "a,b\n1,2\n2,4\n3,3\n"
         ("", r"it is empty"),
         ("a,b\n", "it has a line of names, and no numbers"),
         ("a,b\n1,2\n2\n", "line 3 has 1 values, and the first 2: make them as many"),
+        ("a,b\n1\n2,3\n", "line 2 has 1 values, and the first 2"),
+        ("1,\n2,3\n", "line 1, column 1: it is empty"),
         ("a,b\n1,2\n2,x\n", "line 3, column b: 'x' is no number: fill it in, or leave that column out by data.columns"),
         ("a,b\n1,2\n2,\n", "line 3, column b: it is empty"),
         ("a;b\n1;2\n1,5;2\n", r"line 3, column a: 1,5 has a decimal comma: set data.decimal=','"),

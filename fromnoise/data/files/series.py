@@ -72,16 +72,20 @@ def table(path: str, columns: Columns | None, decimal: str) -> Series:
     if not lines:
         raise Broken("it is empty")
     between = next((mark for mark in "\t;," if mark in lines[0][1] and mark != decimal), None)
-    cells = [line.split() for _, line in lines] if between is None else list(csv.reader((line for _, line in lines), delimiter=between, skipinitialspace=True))
+    try:
+        rows = csv.reader((line for _, line in lines), delimiter=between or ",", skipinitialspace=True)
+        cells = [line.split() for _, line in lines] if between is None else list(rows)
+    except csv.Error as error:
+        raise Broken(f"it is no table: {error}") from error
     first, second = cells[0], cells[1] if len(cells) > 1 else cells[0]
     titled = not any(_number(cell, decimal) for cell in first) or any(
-        _number(below, decimal) and not _number(cell, decimal) for cell, below in zip(first, second, strict=False)
+        _number(below, decimal) and cell.strip() and not _number(cell, decimal) for cell, below in zip(first, second, strict=False)
     )
     names = tuple(word(cell.strip()) or str(i) for i, cell in enumerate(first)) if titled else ()
     body, numbers = cells[titled:], [number for number, _ in lines][titled:]
     if not body:
         raise Broken("it has a line of names, and no numbers")
-    if ragged := next((i for i, row in enumerate(body) if len(row) != len(first)), None):
+    if (ragged := next((i for i, row in enumerate(body) if len(row) != len(first)), None)) is not None:
         raise Broken(f"line {numbers[ragged]} has {len(body[ragged])} values, and the first {len(first)}: make them as many")
     wanted = chosen(len(first), names, columns)
     picked = [[row[i] for i in wanted] for row in body]
@@ -104,7 +108,7 @@ def _number(cell: str, decimal: str) -> bool:
 
 def _no_number(rows: Sequence[Sequence[str]], numbers: Sequence[int], names: Sequence[str]) -> str:
     """The first cell that is no number, and the cure."""
-    line, name, cell = next((line, names[i], cell) for line, row in zip(numbers, rows, strict=True) for i, cell in enumerate(row) if not _number(cell, "."))
+    line, name, cell = next((line, names[i], cell) for line, row in zip(numbers, rows, strict=False) for i, cell in enumerate(row) if not _number(cell, "."))
     if _number(cell, ","):
         return f"line {line}, column {name}: {cell} has a decimal comma: set data.decimal=','"
     what = f"{word(cell)!r} is no number" if cell.strip() else "it is empty"

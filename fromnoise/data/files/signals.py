@@ -85,9 +85,8 @@ class Signals(Wrapped):
         if alone and len(mine) == 1:
             cut, learn = ([_in_time(cut[0], part, held_out, -(-size // step) - 1)] for part in (split, "train"))
         check_memory(f"{sum(map(len, cut)):,} signals of {size:,} samples", 8 * len(names) * size * sum(map(len, cut)))
-        self.raw = np.concatenate(cut)  # (N, C, length), in the channels' own units
         units = measured(np.concatenate(learn), names, normalize)
-        x = units.normalised(torch.from_numpy(self.raw))
+        x = units.normalised(torch.from_numpy(np.concatenate(cut)))
         _check_far(x, units)
         number = [signal.label for signal, part in zip(mine, cut, strict=True) for _ in range(len(part))]
         if label is not None:
