@@ -14,11 +14,11 @@ from ..registry import PATHS, name_of, plugins
 from .build import Within, coerce
 
 PARTS = ("data", "adapter", "autoencoder", "network", "noise", "source", "sample")  # a name and the settings that go with it
-MADE = ("shape", "medium", "rate", "classes", "image", "version", "id")  # what a run adds, so that sampling needs no data
+MADE = ("shape", "medium", "rate", "units", "classes", "image", "version", "id")  # what a run adds, so that sampling needs no data
 SEED = Annotated[int, Within(-(2**63), 2**64 - 1)]  # as torch takes them
 SIDE = Annotated[int, Within(1, 2**20)]  # channels, or pixels
 TYPES = {"predict": str, "frame": str, "data_std": Annotated[float, Within(1e-6, 10**6)], "self_condition": bool, "seed": SEED, "train": dict, "evaluate": dict,
-         "shape": list[SIDE], "medium": str, "rate": Annotated[float, Within(0, 10**6)], "classes": list[str], "image": list[SIDE],
+         "shape": list[SIDE], "medium": str, "rate": Annotated[float, Within(0, 10**6)], "units": dict, "classes": list[str], "image": list[SIDE],
          "version": int, "id": str}  # fmt: skip
 FIRST = ("identity", "run")  # autoencoders that are there already: nothing, and that of another run
 LENGTHS = ("images", "steps", "minutes")  # of training: one at a time
@@ -40,7 +40,7 @@ class Recipe:
 
     base, adapter     the run to begin with, and how its weights change;  data, autoencoder, network, conditions, noise, source  parts by name
     predict, clock, frame, data_std, self_condition  how the network is read as a denoiser (`Denoiser`);  train, sample, evaluate  settings of each;  seed
-    shape, medium, rate, classes, image, version, id   what a run adds: of its examples, so that sampling needs no data; and which run it is
+    shape, medium, rate, units, classes, image, version, id   what a run adds: of its examples, so that sampling needs no data; and which run it is
     A part that is None was not named: it is the base's, or else the default (`with_defaults`).
     """
 
@@ -64,6 +64,7 @@ class Recipe:
     shape: tuple[int, ...] = ()
     medium: str | None = None
     rate: float | None = None
+    units: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
     image: tuple[int, ...] = ()
     version: int | None = None

@@ -14,6 +14,7 @@ from ..device import memory
 from ..draws import mixed
 from ..errors import Problem, Usage, nearest
 from .plan import Plan
+from .units import Units
 
 SPLITS = ("train", "test")
 SHARE = 0.25  # of a device's memory that a set may take
@@ -61,6 +62,7 @@ class Dataset(ABC):
     text: Sequence[str] | None = None  # all captions, where there are some
     medium: str | None = None  # how its examples are shown and written, a name of figures.MEDIA, where their shape does not say
     rate: float = 0.0  # frames a second of its clips; 0 where there are none, or they do not say
+    units: Units | None = None  # of signals: what their channels are called, and how their values become those of x
     folder: str = ""  # the one that all examples lie in, where they have no labels and there is one
     left_out: Sequence[str] = ()  # what lies beside the examples and is not used, in words
     seen: Callable[[Tensor], Tensor] | None = None  # what judges see of examples (B, C, *S): pictures (B, C', H, W) in [-1, 1]; None: these themselves
@@ -104,7 +106,8 @@ class Wrapped(Dataset):
     def __init__(self, base: Dataset):
         self.base, self.name, self.shape, self.classes, self.keys = base, base.name, base.shape, base.classes, base.keys
         self.image_shape, self.in_memory, self.text, self.left_out = base.image_shape, base.in_memory, base.text, base.left_out
-        self.folder, self.medium, self.rate, self.seen, self.seen_as = base.folder, base.medium, base.rate, base.seen, base.seen_as
+        self.folder, self.medium, self.rate, self.units = base.folder, base.medium, base.rate, base.units
+        self.seen, self.seen_as = base.seen, base.seen_as
 
     @property
     def stamp(self) -> str:

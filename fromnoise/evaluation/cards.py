@@ -9,10 +9,13 @@ from ..data.dataset import usual_medium
 from .card import Card
 from .score import score_points
 from .shapes import score_shapes
+from .signals import score_signals
 from .text import score_text
 
 Score = Callable[[Tensor, Dataset, Dataset, int], Card]  # (samples, training examples, held-out ones, seed)
-CARDS: dict[str, Score] = {"points": score_points, "text": score_text, "volumes": score_shapes, "clouds": score_shapes}
+CARDS: dict[str, Score] = {
+    "points": score_points, "text": score_text, "volumes": score_shapes, "clouds": score_shapes, "signals": score_signals,
+}  # fmt: skip
 
 
 def card_of(shape: Sequence[int], medium: str | None) -> Score | None:

@@ -40,7 +40,7 @@ def compare(
             began = time.perf_counter()
             x = model.sample(n, walk, **conditions).float().cpu()  # what is on the CPU has been waited for
             seconds = time.perf_counter() - began
-        rows.append(tiles(x, None, model.medium))
+        rows.append(tiles(x, None, model.medium, model.units))
         names.append(f"{sampler}, {steps} steps\n{round(sum(calls) / n)} function evaluations (NFE), {duration(seconds)}")
     return strip(rows, names, _over(model, conditions))
 
@@ -64,7 +64,7 @@ def sweep(
         walks = [sampling.merged({option: int(value) if float(value).is_integer() else value}) for value in values]
     else:
         walks = [replace(sampling, options={**sampling.options, option: value}) for value in values]
-    rows = [tiles(model.sample(n, walk, **conditions).float().cpu(), None, model.medium) for walk in walks]
+    rows = [tiles(model.sample(n, walk, **conditions).float().cpu(), None, model.medium, model.units) for walk in walks]
     return strip(rows, [f"{option} {value:g}" for value in values], _over(model, conditions))
 
 
@@ -76,7 +76,7 @@ def guidance(
     n, sampling = number(model.shape, n, FEW), sampling or model.sampling
     conditions = model.with_defaults(n, conditions)
     walks = [[replace(guided_by(sampling, scale), steps=count) for count in steps] for scale in scales]
-    rows = [[sheet(tiles(model.sample(n, walk, **conditions).float().cpu(), None, model.medium), even(n)) for walk in row] for row in walks]
+    rows = [[sheet(tiles(model.sample(n, walk, **conditions).float().cpu(), None, model.medium, model.units), even(n)) for walk in row] for row in walks]
     over, columns = _over(model, conditions), [f"{count} step{'s' * (count != 1)}" for count in steps]
     if not any(over):
         return strip(rows, [f"guidance {scale:g}" for scale in scales], columns)
@@ -94,7 +94,7 @@ def by_class(
     chosen = list(range(len(model.classes)) if classes is None else classes)
     n, names = rows * len(chosen), [model.classes[c] for c in chosen]
     x = model.sample(n, sampling, **model.with_defaults(n, dict(label=chosen * rows, **conditions))).float().cpu()
-    columns = [tiles(x[i :: len(chosen)], None, model.medium) for i in range(len(chosen))]
+    columns = [tiles(x[i :: len(chosen)], None, model.medium, model.units) for i in range(len(chosen))]
     return strip([*zip(*columns, strict=True)], columns=names)
 
 

@@ -76,7 +76,7 @@ def condition(model: Model, data: Dataset, n: int | None = None, rows: int | Non
         noisiest = model.sampling_schedule(sampling)(torch.ones(()))
         sampling = replace(sampling, start=(noisiest.sigma * source.double()).float())  # as `Model.start` scales its own
     samples = [model.sample(count, replace(sampling, seed=sampling.seed + i), **conditions).float().cpu() for i in range(n)]
-    columns = [tiles(part, None, model.medium) for part in (*inputs.values(), *samples, batch["x"].cpu())]
+    columns = [tiles(part, None, model.medium, model.units) for part in (*inputs.values(), *samples, batch["x"].cpu())]
     over = [*inputs, *(f"sample {i + 1}" for i in range(n)), "truth"]
     names = [data.classes[i] for i in batch["label"].tolist()] if "label" in batch and data.classes else []
     if "text" in batch:

@@ -24,7 +24,7 @@ def interpolate(
     of the first row. blend, sampling and conditions as in `editing.between`."""
     noises = noises[:, :1] if square else noises
     found = between(model, noises, n, square, blend, sampling, **conditions).float().cpu()
-    columns = [tiles(x, None, model.medium) for x in found]
+    columns = [tiles(x, None, model.medium, model.units) for x in found]
     names = said(model.with_defaults(noises.shape[1], conditions), model.classes) if len(model.shape) > 1 else []
     if square:
         words = (*(" – ".join(pair) for pair in (ends[:2], ends[2:]) if ends), *(" ".join(name.split()) for name in names))
@@ -40,4 +40,4 @@ def latent_walk(
     """The way through noises (k, rows, C, *S) as a GIF of n frames, each a sheet of all rows; clips play on as it goes; returns the path."""
     frames = between(model, noises, n, False, blend, sampling, **conditions).float().cpu()
     shown = [at_moment(x, i, model.medium) for i, x in enumerate(frames)]
-    return gif([sheet(tiles(x, None, medium)) for x, medium in shown], path, seconds)
+    return gif([sheet(tiles(x, None, medium, model.units)) for x, medium in shown], path, seconds)

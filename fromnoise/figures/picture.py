@@ -15,12 +15,11 @@ from ..evaluation import psnr
 from ..files import replacing, vacant
 
 EDGE = 64  # pixels: tiles smaller than this are enlarged, so that an 8 x 8 digit can be seen
-PANEL = 144  # pixels: the edge of a scatter or a line panel
+PANEL = 144  # pixels: the edge of a scatter
 SPAN = 2.8  # units of data that a scatter shows on either side of 0
 FINE = 3  # panels are drawn so much larger and reduced, so that dots and lines are smooth
 PAPER, GROUND, INK, FAINT = (255, 255, 255), (246, 248, 250), (36, 41, 47), (110, 119, 129)
 DOT = (31, 98, 168)
-CHANNELS = (DOT, (191, 90, 20), (20, 130, 90), (150, 60, 140))
 NOTHING = "there is nothing to draw; make at least one sample (-n 1)"
 
 
@@ -59,22 +58,6 @@ def scatter(x: Tensor, scale: int) -> list[Image.Image]:
     for px, py in across[((across >= 0) & (across <= edge)).all(1)].tolist():
         draw.ellipse((px - radius, py - radius, px + radius, py + radius), fill=DOT)
     return [panel.reduce(FINE)]
-
-
-def lines(x: Tensor, scale: int) -> list[Image.Image]:
-    """A panel of each signal (N, C, L), a line a channel."""
-    scale = scale or 1
-    width, height = PANEL * scale * FINE, PANEL // 2 * scale * FINE
-    panels = []
-    for signal in torch.nan_to_num(x.detach().float().cpu()).clamp(-1.2, 1.2):
-        panel = Image.new("RGB", (width, height), GROUND)
-        draw = ImageDraw.Draw(panel)
-        at = np.linspace(0, width - 1, signal.shape[-1])
-        for channel, colour in zip(signal, CHANNELS, strict=False):
-            rows = (1 - (channel.numpy() / 1.2 + 1) / 2) * (height - 1)
-            draw.line(list(zip(at.tolist(), rows.tolist(), strict=True)), fill=colour, width=FINE)
-        panels.append(panel.reduce(FINE))
-    return panels
 
 
 def opaque(picture: Image.Image) -> Image.Image:

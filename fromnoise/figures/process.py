@@ -125,7 +125,8 @@ def reverse(model: Model, n: int | None = None, snapshots: int = 9, sampling: Sa
     n: 3 by default, or a cloud of points. See `blended` for how x is drawn. Where the model's source is data, the walk begins at its examples.
     """
     walk = list(moments(model, number(model.shape, n, 3), snapshots, sampling, **conditions))
-    noisy, clean = ([tiles(decoded(model, z), None, model.medium) for z in part] for part in ([blended(model, m.x, m.level) for m in walk], [m.x0 for m in walk]))
+    both = [blended(model, m.x, m.level) for m in walk], [m.x0 for m in walk]
+    noisy, clean = ([tiles(decoded(model, z), None, model.medium, model.units) for z in part] for part in both)
     pairs = zip(zip(*noisy, strict=True), zip(*clean, strict=True), strict=True)
     rows = [row for x, x0 in pairs for row in (x, x0, None)]
     schedule = model.sampling_schedule(sampling)
@@ -150,7 +151,7 @@ def reverse_gif(
     for m in moments(model, number(model.shape, n, fitting(model)), FRAMES, sampling, **conditions):
         parts, words = [decoded(model, z) for z in (blended(model, m.x, m.level), m.x0)], named(schedule, m.level).replace("\n", "   ")
         for _ in range(len(shown(parts[0])) if shown and m.level.clean else 1):
-            left, right = (sheet(tiles(x, scale, medium)) for x, medium in (at_moment(part, len(frames), model.medium) for part in parts))
+            left, right = (sheet(tiles(x, scale, medium, model.units)) for x, medium in (at_moment(part, len(frames), model.medium) for part in parts))
             frames.append(joined(titled(left, "x   " + words), titled(right, "the model's estimate of x₀"), gap=10))
     return gif(frames, path, seconds)
 
@@ -180,7 +181,7 @@ def estimate(
         x = level.mix(x0, eps)
         with torch.no_grad():
             found = denoise(x, level)
-        columns.append([tiles(decoded(model, part), None, model.medium)[0] for part in (x0, eps, blended(model, x, level), *found)])
+        columns.append([tiles(decoded(model, part), None, model.medium, model.units)[0] for part in (x0, eps, blended(model, x, level), *found)])
         errors.append([f"l1 {float((part - true).abs().mean()):.3f}" for part, true in zip(found, (x0, eps), strict=True)])
     true, estimated = (list(zip(*(column[part] for column in columns), strict=True)) for part in (slice(3), slice(3, 5)))
     names, captions = ["x₀", "ε", "xₜ", "estimate of x₀", "estimate of ε"], [(), (), (), *zip(*errors, strict=True)]

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import Recipe
+from ..data.units import Units
 from .media import FEW, NONE, grid, medium_of, save, tiles
 from .picture import even, write
 from .strip import strip
@@ -30,7 +31,9 @@ def said(conditions: Mapping[str, Any], classes: Sequence[str] = ()) -> list[str
     return [classes[i] if i < len(classes) else str(i) for i in labels.tolist()] if isinstance(labels, Tensor) else []
 
 
-def samples(images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str] = (), columns: int | None = None, medium: str | None = None) -> Image.Image:
+def samples(
+    images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str] = (), columns: int | None = None, medium: str | None = None, units: Units | None = None
+) -> Image.Image:
     """Samples (N, C, *S) of {key: values} with their captions or classes: a column a class where these come in full rows, else words under each tile.
 
     Points (N, D), and samples of which all were asked the same, are a plain grid. A few clips are film strips with their words beside them.
@@ -38,10 +41,10 @@ def samples(images: Tensor, conditions: Mapping[str, Any], classes: Sequence[str
     text, names = conditions.get("text"), said({"label": conditions.get("label")}, classes)
     turn = len(dict.fromkeys(names))
     if images.ndim == 2 or (turn < 2 and text is None):
-        return grid(images, columns, medium=medium)
+        return grid(images, columns, medium=medium, units=units)
     if (whole := medium_of(images.shape[1:], medium).whole) and len(images) <= FEW:
         return strip([[tile] for tile in whole(images, 0)], said(conditions, classes))
-    shown = tiles(images, None, medium)
+    shown = tiles(images, None, medium, units)
     if text is None and turn <= MOST and len(names) % turn == 0 and all(name == names[i % turn] for i, name in enumerate(names)):
         return strip([shown[i : i + turn] for i in range(0, len(shown), turn)], columns=names[:turn])
     letters = max(LETTERS, shown[0].width // 6)
@@ -58,4 +61,4 @@ def write_samples(images: Tensor, path: Path, conditions: Mapping[str, Any], cla
         return play([samples(part, conditions, classes, medium="pictures") for part in medium.frames(images)], path, rate_of(recipe))
     if len(images) == 1 or path.suffix in ("", ".npz", *medium.endings):
         return save(images, path, None if labels is None else labels.tolist(), recipe)
-    return write(samples(images, conditions, classes, medium=recipe.medium), path)
+    return write(samples(images, conditions, classes, medium=recipe.medium, units=Units.of(recipe.units)), path)

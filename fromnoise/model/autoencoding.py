@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..autoencoders import AUTOENCODERS, Autoencoder, Measure, loss
 from ..config import Recipe
 from ..config import build as make
+from ..data.units import Units
 from ..diffusion import Seeded
 from ..draws import Draws
 from ..errors import Usage
@@ -20,7 +21,7 @@ from ..registry import lookup
 class Autoencoding(nn.Module):
     """An autoencoder in training, and afterwards: encode, decode, reconstruct.
 
-    shape  (C, *S) of the examples that it was trained on;  classes  their names, if any;  medium, rate  see `Model`;  discriminator  None where it has none
+    shape  (C, *S) of the examples that it was trained on;  classes  their names, if any;  medium, rate, units  see `Model`;  discriminator  None where it has none
     """
 
     def __init__(self, autoencoder: Autoencoder, shape: Sequence[int], classes: Sequence[str] = (), discriminator: nn.Module | None = None):
@@ -28,6 +29,7 @@ class Autoencoding(nn.Module):
         self.autoencoder, self.discriminator, self.shape, self.classes = autoencoder, discriminator, tuple(shape), tuple(classes)
         self.medium: str | None = None
         self.rate = 0.0
+        self.units: Units | None = None
         self.autocast: torch.dtype | None = None  # the reduced precision that networks run in
         self.conditions = nn.ModuleDict()
         self.unsaved = frozenset(name for name in self.state_dict() if name.startswith("discriminator."))  # of training alone: in last.ckpt
@@ -66,7 +68,8 @@ class Autoencoding(nn.Module):
             rows = range(first, min(first + batch, n))
             z = Seeded(seed, rows)(torch.empty(len(rows), *shape)).to(self.device)
             with self.precision():
-                parts.append(self.autoencoder.decode(z, self.shape[1:]).float().clamp(-1, 1))
+                x = self.autoencoder.decode(z, self.shape[1:]).float()
+                parts.append(x if self.units else x.clamp(-1, 1))
         return torch.cat(parts)
 
     def dry_run(self) -> None:
@@ -87,5 +90,5 @@ def build_autoencoder(recipe: Recipe, discriminator: nn.Module | None = None) ->
     fitting = getattr(kind, "fitting", Autoencoder.fitting)(recipe.shape)
     made = held(lambda: make(AUTOENCODERS, recipe.autoencoder, "autoencoder", kind=Autoencoder, **fitting))
     model = Autoencoding(made, recipe.shape, recipe.classes, discriminator)
-    model.medium, model.rate = recipe.medium, recipe.rate or 0.0
+    model.medium, model.rate, model.units = recipe.medium, recipe.rate or 0.0, Units.of(recipe.units)
     return model

@@ -11,6 +11,7 @@ from ..autoencoders import AUTOENCODERS, Autoencoder, Identity
 from ..conditions import CONDITIONS, Condition, Example
 from ..config import FIRST, Recipe, call
 from ..config import build as make
+from ..data.units import Units
 from ..diffusion import SOURCES, Denoiser, Source
 from ..diffusion.predict import HIGH, blind
 from ..errors import Problem, Usage
@@ -61,6 +62,7 @@ def build(recipe: Recipe, example: Example, base: Base | None = None, copies: in
     source = make(SOURCES, recipe.source, "source", kind=Source)
     model = Model(denoiser, noise, example.shape, conditions, source, Sampling.of(recipe.sample or {}), example.classes, autoencoder)
     model.medium, model.rate, model.forcing = recipe.medium, recipe.rate or 0.0, float(recipe.train.get("forcing", 0))
+    model.units = Units.of(recipe.units)
     if base:
         fill(model, base)
     freeze(model, recipe, base)

@@ -22,7 +22,8 @@ Steps = Iterator[tuple[Tensor, Tensor]]
 
 
 def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any], progress: Callable[[int], Any] | None = None) -> Tensor:
-    """n samples (n, C, *S) of a `Model` in [-1, 1] (points as they are), in batches of `sampling.batch`; `progress(done)` is called after each step.
+    """n samples (n, C, *S) of a `Model` in [-1, 1] (points, and signals with units, as they are), in batches of `sampling.batch`; `progress(done)` is called
+    after each step.
 
     conditions: {key: values of n samples, or None}, as `Model.with_defaults` gives them.
     """
@@ -39,7 +40,7 @@ def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]
                 progress(first + (rows.stop - first) * i // total)
         with torch.no_grad():
             x = model.decode(x)
-        parts.append(x.clamp(-1, 1) if x.ndim > 2 else x)
+        parts.append(x.clamp(-1, 1) if x.ndim > 2 and not model.units else x)
         if progress:
             progress(rows.stop)
     return torch.cat(parts)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..autoencoders import Autoencoder, Identity, drawn
 from ..conditions import Condition
+from ..data.units import Units
 from ..diffusion import Bound, Denoise, Denoiser, Gaussian, Level, Schedule, Seeded, Source, loss
 from ..diffusion import predict as prediction
 from ..diffusion.loss import Weight, flat
@@ -30,6 +31,7 @@ class Model(nn.Module):
     source    what data is blended with in training, and what samples start from
     sampling  how samples are drawn unless it is said otherwise
     medium    how examples are shown and written, a name of figures.MEDIA, where their shape does not say;  rate  frames a second of clips, 0 where unknown
+    units     what the channels of signals are called, and how their own values come back; None where they have none
     forcing   the share of training's clips whose frames had noise levels of their own; 0: none
     unsaved   the names of weights that are its base's, and stay as they are
     source_values     examples of the source (k, C, *S) that samples start from in turn, where it is data itself
@@ -52,6 +54,7 @@ class Model(nn.Module):
         self.latent_shape = tuple(self.autoencoder.latent_shape(self.shape))
         self.medium: str | None = None
         self.rate = self.forcing = 0.0
+        self.units: Units | None = None
         self.unsaved: frozenset[str] = frozenset()
         self.source_values: Tensor | None = None
 

@@ -86,7 +86,7 @@ class Denoising:
         if base and (classes := classes_of(base, data)):
             data, test = in_classes(data, classes), test and in_classes(test, classes)
         recipe = replace(recipe, network=expanded(recipe.network), shape=data.shape, medium=data.medium, rate=data.rate or None,
-                         classes=data.classes, image=data.image_shape)  # fmt: skip
+                         units=data.units and data.units.as_dict(), classes=data.classes, image=data.image_shape)  # fmt: skip
         if (settings.stills or settings.forcing) and not recipe.network.get("temporal"):  # type: ignore[union-attr]
             key = "stills" if settings.stills else "forcing"
             raise Usage(f"train.{key} is of frames, which networks with temporal layers tell apart; set network.temporal=true, or leave it out")

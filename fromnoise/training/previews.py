@@ -69,7 +69,7 @@ class Samples:
                 self.cost = (time.perf_counter() - began) / n
                 medium = model.medium
                 if pictures is None:
-                    figures.write(figures.samples(drawn, conditions, model.classes, columns, medium), path)
+                    figures.write(figures.samples(drawn, conditions, model.classes, columns, medium, model.units), path)
                 else:
                     figures.write(figures.alternating(pictures[:n], drawn, 2 * columns, medium), path)
                 if kept := figures.medium_of(model.shape, medium).kept:

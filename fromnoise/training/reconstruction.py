@@ -90,8 +90,8 @@ class Reconstruction:
     def made(recipe: Recipe, settings: AutoencoderSettings, data: Dataset, test: Dataset | None, flip: bool, trust: bool, device: torch.device) -> Made:
         """The autoencoder of a recipe, and the discriminator that it is trained against."""
         base = read_autoencoder(recipe.base, trust) if recipe.base else None
-        recipe = replace(recipe.with_defaults(), shape=data.shape, medium=data.medium, rate=data.rate or None, classes=data.classes,
-                         base=base and base.node)  # fmt: skip
+        recipe = replace(recipe.with_defaults(), shape=data.shape, medium=data.medium, rate=data.rate or None,
+                         units=data.units and data.units.as_dict(), classes=data.classes, base=base and base.node)  # fmt: skip
         make = settings.parts["discriminator"]
         if make and len(data.shape) < 2:
             raise Usage("train.discriminator is for pictures, and the examples are points; leave it out")

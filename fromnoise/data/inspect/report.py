@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from zipfile import BadZipFile, ZipFile
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -14,9 +15,10 @@ from ..files.films import CLIPS
 from ..files.lines import TEXTS
 from ..files.listing import holds
 from ..files.meshes import MESHES
+from ..files.series import DAMAGE, SIGNALS, VALUES
 from ..files.sounds import SOUNDS
 from ..files.walk import PICTURES, Kind
-from . import clips, inspect, meshes, propose, sounds, texts
+from . import clips, inspect, meshes, propose, signals, sounds, texts
 from .latents import Speed
 from .mixed import among
 
@@ -46,7 +48,7 @@ class Inspector:
 INSPECTORS: dict[Kind, Inspector] = {
     PICTURES: Inspector(inspect.inspect, propose.proposals), SOUNDS: Inspector(sounds.inspect, sounds.proposals),
     TEXTS: Inspector(texts.inspect, texts.proposals), MESHES: Inspector(meshes.inspect, meshes.proposals),
-    CLIPS: Inspector(clips.inspect, clips.proposals),
+    CLIPS: Inspector(clips.inspect, clips.proposals), SIGNALS: Inspector(signals.inspect, signals.proposals),
 }  # fmt: skip
 
 
@@ -54,7 +56,8 @@ def inspector_of(path: str | Path) -> Inspector:
     """What inspects what lies at a path: a file by its ending, a folder by the files that it holds most of; pictures where that says nothing."""
     root = Path(path).expanduser()
     if root.is_file():
-        kind = MESHES if _has_grids(root) else next((kind for kind in INSPECTORS if root.suffix.lower() in kind.endings), PICTURES)
+        by_name = next((kind for kind in INSPECTORS if root.suffix.lower() in kind.endings), PICTURES)
+        kind = SIGNALS if _has_signals(root) else MESHES if _has_grids(root) else by_name
     else:
         there = among(root)  # frames of a film are pictures too
         counts = {kind: holds(root, kind) for kind in INSPECTORS} | {PICTURES: there.pictures, CLIPS: there.files}
@@ -67,6 +70,18 @@ def _has_grids(path: Path) -> bool:
     try:
         return path.suffix == ".npz" and "arr_0.npy" not in ZipFile(path).namelist()
     except (OSError, BadZipFile):
+        return False
+
+
+def _has_signals(path: Path) -> bool:
+    """Whether an .npz holds signals, by the name of its array or, where that is the usual one, by its axes, which pictures have more of."""
+    try:
+        if path.suffix != ".npz":
+            return False
+        with np.load(path, allow_pickle=False) as arrays:
+            name = next((name for name in VALUES if name in arrays.files), None)
+            return name is not None and (name != "arr_0" or arrays[name].ndim < 4)
+    except DAMAGE:
         return False
 
 
