@@ -12,7 +12,7 @@ from .command import app, command
 from .options import DrawOptions, Number, Option
 from .words import unused
 
-FILES = "FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process; FOLDER/: one file each. "
+FILES = "FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process (but of clips); FOLDER/: one file each. "
 FILES += "Shapes in space: FILE.obj, .glb, .stl or .ply (clouds: .ply), side by side on one plane; FILE.png: seen from in front. "
 FILES += "Sounds: FILE.wav, one after another. Text: FILE.txt, a line each. Clips: FILE.gif, .webp, .apng or .mp4, playing together; FILE.png: some of their frames."
 FILES += " Signals: FILE.csv, .npy or .npz, in their own units."

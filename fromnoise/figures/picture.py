@@ -1,7 +1,8 @@
 """Tensors as pictures: one decision of how a sample looks, and everything that is laid out from it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..data.files.films import pyav
 from ..errors import Usage
 from ..evaluation import psnr
 from ..files import replacing, vacant
@@ -107,12 +109,15 @@ def stem(i: int, labels: Any = None) -> str:
     return f"{i:06d}" if labels is None else f"{i:06d}_{int(labels[i])}"
 
 
+PLAYERS: dict[str, Callable[[], Any]] = {".mp4": partial(pyav, "an mp4", "end --out in .webp, .apng or .gif")}  # what writes such a file, or says how to get it
+
+
 def check(path: Path, *others: str) -> None:
     """Raises Usage where nothing can be written under this ending, a picture's or one of `others`, and Problem where a folder ("") may not be put there."""
     if path.suffix == "" and "" in others:
         vacant(path)
     elif path.suffix in others:
-        return
+        PLAYERS.get(path.suffix, lambda: None)()
     elif Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         *first, last = dict.fromkeys([".png", ".webp", ".jpg", *filter(None, others)])
         raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in {', '.join(first)} or {last}")

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -13,8 +14,8 @@ from typer.testing import CliRunner
 from fromnoise.cli.main import app
 from fromnoise.config import Recipe
 from fromnoise.data.files.films import film
-from fromnoise.errors import Usage
-from fromnoise.figures import grid, save, tiles, to_uint8, write_samples
+from fromnoise.errors import Problem, Usage
+from fromnoise.figures import check, grid, save, tiles, to_uint8, write_samples
 from fromnoise.figures.video import delays, player
 from fromnoise.training import train
 
@@ -53,6 +54,13 @@ def test_colours_do_not_flicker_in_a_gif(tmp_path):
     x[:, :, :, 0, 0] = torch.linspace(-1, 1, 6)  # what moves
     shown, _, _ = seen(save(x, tmp_path / "a.gif", recipe=CLIPS))
     assert (shown[:, 1:] == shown[:1, 1:]).all() and len(shown) == 6
+
+
+def test_what_writes_mp4_is_wanted_before_anything_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(Problem, match=r"an mp4 needs PyAV; run pip install 'fromnoise.video.', or end --out in .webp, .apng or .gif"):
+        check(tmp_path / "a.mp4", ".mp4")
+    check(tmp_path / "a.gif", ".mp4")
 
 
 def test_an_mp4_has_its_frames_rate_and_an_even_size(tmp_path):

@@ -190,12 +190,12 @@ def _read_folder(folder: Path, about: Film, numbers: Sequence[int], look: Look) 
 # PyAV's videos
 
 
-def pyav(what: str) -> Any:
+def pyav(what: str, cure: str = "convert it to GIF or a folder of numbered frames") -> Any:
     """The library of that name. Raises Problem where it is not installed."""
     try:
         import av
     except (ImportError, OSError) as error:
-        raise Problem(f"{what} needs PyAV; run pip install 'fromnoise[video]', or convert it to GIF or a folder of numbered frames") from error
+        raise Problem(f"{what} needs PyAV; run pip install 'fromnoise[video]', or {cure}") from error
     return av
 
 
