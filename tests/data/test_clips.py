@@ -3,6 +3,7 @@
 import os
 import sys
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -37,7 +38,6 @@ def folder(path, count=8, name="{:03}.png", size=(12, 8), first=0):
 
 
 def video(path, count=24, fps=12, size=(32, 16), codec=None):
-    av = pytest.importorskip("av")
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec or {".webm": "libvpx", ".avi": "mpeg4", ".mkv": "mpeg4"}.get(path.suffix, "mpeg4"), rate=fps)
@@ -111,7 +111,6 @@ def test_videos_are_read_by_their_own_times(tmp_path, ending, memory):
 
 
 def test_a_video_is_turned_as_the_camera_was_held(tmp_path):
-    av = pytest.importorskip("av")
     left = Image.new("L", (32, 16), 0)
     left.paste(255, (0, 0, 8, 16))  # a white bar on the left: by a quarter turn to the left, at the bottom
     with av.open(str(tmp_path / "a.mp4"), "w") as container:

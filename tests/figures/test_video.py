@@ -5,6 +5,7 @@ import re
 import sys
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -64,7 +65,6 @@ def test_what_writes_mp4_is_wanted_before_anything_is_drawn(tmp_path, monkeypatc
 
 
 def test_an_mp4_has_its_frames_rate_and_an_even_size(tmp_path):
-    av = pytest.importorskip("av")
     x = torch.linspace(-0.9, 0.9, 7)[None, None, :, None, None].expand(1, 3, 7, 13, 15)
     with av.open(str(save(x, tmp_path / "a.mp4", recipe=Recipe(medium="videos", rate=12.5)))) as file:
         stream = file.streams.video[0]
