@@ -14,7 +14,6 @@ from .condition import Condition, Example
 from .hints import HINTS, LASTING, hint_of
 
 LARGEST = 20  # beyond it numbers are bytes that somebody forgot to scale
-MEAN = "mean"  # after a condition's key: the entry of a cache that holds its pictures' latents
 HOLE = (-0.76, -0.23, 0.32)  # a blue, where a picture shows that something is to be filled in
 
 
@@ -114,6 +113,11 @@ class Image(Picture):
         told_apart = not hasattr(self, "zeros") or tuple(self.zeros.shape) != self.shape  # latents from pictures
         return told_apart and (self.hint is None or lookup(HINTS, self.hint, "hint") in LASTING)
 
+    @property
+    def entry(self) -> str:
+        """What a cache calls the latents of its pictures."""
+        return f"{self.key} mean"
+
     def encodable(self, source: Tensor, channels: int) -> Tensor:
         """The values that pictures (B, C, *S) make, in as many channels as an autoencoder takes; a grey one's are alike."""
         value = self.made(source)
@@ -125,7 +129,7 @@ class Image(Picture):
 
     def read(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Tensor:
         """The pictures; of a cache that has them, their latents."""
-        kept = batch.get(f"{self.key} {MEAN}")
+        kept = batch.get(self.entry)
         return super().read(batch, draws) if kept is None else self.stage[0].normalised(kept, None)[0]
 
     def dropped(self, value: Tensor, chosen: Tensor) -> Tensor:

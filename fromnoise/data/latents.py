@@ -30,8 +30,8 @@ Moments = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # x (B, C, *S) -> me
 
 @final
 class Latents(Wrapped):
-    """A dataset whose examples are latents: `take` gives mean and, where the autoencoder has one, log_variance (B, C', *S') in place of x, and "KEY mean"
-    for each picture beside x.
+    """A dataset whose examples are latents: `take` gives mean and, where the autoencoder has one, log_variance (B, C', *S') in place of x, and what
+    is `Beside` it.
 
     Labels and captions are those that the examples had when they were encoded: a set that skips a broken picture gives another in its place.
     """
@@ -66,7 +66,8 @@ class Shards:
 
 @dataclass(frozen=True)
 class Beside:
-    """Pictures beside x whose latents are kept with those of x: `made` of the entry `source` of a batch; name  what changes when they do."""
+    """Pictures beside x the means of whose latents are kept with those of x, by the name of their entry: `made` of the entry `source` of a batch; name  what
+    changes when they do."""
 
     source: str
     made: Made
@@ -140,10 +141,10 @@ def _encoded(
             for key, value in zip(("mean", "log_variance"), moments(turned), strict=True):
                 if value is not None:
                     parts.setdefault(key + end, []).append(value.float().cpu())
-        for key, part in beside.items():
+        for entry, part in beside.items():
             picture = scaled(batch[part.source].to(device))
             for turned, end in ((picture, ""), *([(picture.flip(-1), FLIPPED)] if flip else [])):
-                parts.setdefault(f"{key} mean{end}", []).append(moments(part.made(turned))[0].float().cpu())
+                parts.setdefault(entry + end, []).append(moments(part.made(turned))[0].float().cpu())
     tensors = {key: torch.cat(values) for key, values in parts.items()}
     if bad := next((key for key, value in tensors.items() if not bool(value.isfinite().all())), None):
         raise Problem(f"the {bad} of latents of {data.name} is not finite; train the autoencoder again, with a lower train.lr or train.precision=fp32")

@@ -31,8 +31,9 @@ def through(model: Model, data: Dataset, flip: bool, device: torch.device, measu
     stage, rows = model.autoencoder.to(device), spread(min(MEASURED, len(data)), len(data))
     if from_cache(model.source, model.conditions.values()):
         beside = pictures_beside(model.conditions.values(), data.shape[0])
-        for key in beside:
-            model.conditions[key].keep_nothing(moments_of(stage, device))
+        for condition in model.conditions.values():
+            if isinstance(condition, Image):
+                condition.keep_nothing(moments_of(stage, device))
         with PartialState().main_process_first():
             data = cached(data, moments_of(stage, device), stage.digest, flip, device, beside)
         stage.release_encoder()
@@ -51,8 +52,8 @@ def from_cache(source: Source, conditions: Iterable[Condition]) -> bool:
 
 
 def pictures_beside(conditions: Iterable[Condition], channels: int) -> dict[str, Beside]:
-    """The pictures that are laid beside x, by the keys of their conditions, for an autoencoder of so many channels."""
-    return {c.key: Beside(c.source, partial(c.encodable, channels=channels), repr((c.hint, c.options))) for c in conditions if isinstance(c, Image)}
+    """The pictures that are laid beside x, by their entries, for an autoencoder of so many channels."""
+    return {c.entry: Beside(c.source, partial(c.encodable, channels=channels), repr((c.hint, c.options))) for c in conditions if isinstance(c, Image)}
 
 
 def moments_of(stage: FirstStage, device: torch.device) -> Moments:

@@ -6,6 +6,7 @@ import torch
 from fromnoise.errors import Usage
 from fromnoise.networks import NETWORKS, Branch, Context, ControlHint
 from fromnoise.networks.context import apart
+from fromnoise.networks.layers.embed import rotation, turned
 from fromnoise.networks.layers.temporal import Temporal
 from tests.parts import stirred
 
@@ -95,14 +96,11 @@ def test_the_convolution_sees_one_frame_before_and_one_behind_and_not_which_numb
 
 
 def test_attention_over_time_knows_how_far_frames_are_apart_and_not_their_numbers():
-    """Queries and keys that meet two frames later have the same scores, so a clip of three equal parts has three equal answers in the middle of which none is
-    nearer to an end: every frame attends to all, with weights of the differences alone."""
+    """The scores of a query with keys that are all the same lie in diagonals: each is of a difference of frames."""
     torch.manual_seed(0)
     layer = Temporal(8, 4).double()
     torch.nn.init.normal_(layer.attention.out.weight)
     q = torch.randn(1, 2, 1, 4, dtype=torch.float64).expand(1, 2, 9, 4)
-    from fromnoise.networks.layers.embed import rotation, turned
-
     turn = rotation((9,), 4, 0, torch.device("cpu"))
     scores = (turned(q, turn) @ turned(q, turn).mT)[0, 0]
     for step in range(1, 9):

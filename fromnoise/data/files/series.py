@@ -1,8 +1,6 @@
 """Files of numbers as signals: tables, whose columns are channels, and arrays."""
 
 import csv
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import Usage, nearest
+from ..sets.arrays import DAMAGE
 from .header import Broken
 from .metadata import METADATA, word
 from .walk import Kind
 
 TABLES = (".csv", ".tsv", ".txt")
 VALUES, LABELS = ("arr_0", "x", "signals"), ("arr_1", "label", "labels", "y")  # names of arrays in a .npz
-DAMAGE = (OSError, EOFError, ValueError, AttributeError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 Columns = Sequence[int | str]
 
 

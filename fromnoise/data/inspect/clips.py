@@ -17,7 +17,7 @@ from ..files.films import CLIPS, COLOURED, Film, film, read
 from ..files.folder import in_threads, named, without
 from ..files.listing import holds, split_listing
 from ..files.pictures import Look
-from .inspect import counted
+from .inspect import captioned, copies, counted, labelled, of_broken, of_duplicates
 from .latents import Speed
 from .mixed import SIDE, STILL, among
 from .propose import SPENT, STEPS, flow, mirrored, seen
@@ -75,10 +75,10 @@ class Footage:
             ("uneven", f"{uneven} films show some frames longer than others"),
             ("size", f"{sizes[0][0]}x{sizes[0][1]}" + (f" to {sizes[-1][0]}x{sizes[-1][1]}" if len(self.sizes) > 1 else "")),
             ("colour", "yes" if self.coloured else "grey"),
-            ("labels", f"{len(self.labels)} classes: {counted(self.labels)}" if self.labels else "none"),
-            ("captions", f"{len(self.captions):,}, such as {self.captions[0]!r}" if self.captions else "none"),
+            ("labels", labelled(self.labels)),
+            ("captions", captioned(self.captions)),
             ("broken", str(len(self.broken))),
-            ("duplicates", str(sum(len(group) - 1 for group in self.duplicates))),
+            ("duplicates", str(copies(self.duplicates))),
             ("hardly move", str(len(self.still))),
         ]
 
@@ -87,11 +87,7 @@ class Footage:
         lines = [f"left out: {line}" for line in self.left_out]
         if self.pictures:
             lines.append(f"{self.pictures:,} single pictures lie beside the films and are not read; inspect them in a folder of their own")
-        if self.broken:
-            lines.append(f"{len(self.broken)} broken ({named(self.broken)}): remove them, or data.skip_broken=true")
-        if self.duplicates:
-            extra = sum(len(group) - 1 for group in self.duplicates)
-            lines.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
+        lines += of_broken(self.broken) + of_duplicates(self.duplicates)
         if self.still:
             lines.append(f"{len(self.still)} hardly move (such as {self.still[0]}): a network learns stillness from them")
         return lines

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import Problem, check_text
 from ..dataset import Tensors, check_left
-from ..files.folder import in_threads, unread, without
+from ..files.folder import in_threads, named, unread, without
 from ..files.header import Header, header
 from ..files.listing import split_listing
 from ..files.pictures import Look
@@ -72,10 +72,10 @@ class Inspection:
             ("mode", counted(self.modes)),
             ("bits", counted({str(depth): n for depth, n in self.depths.items()})),
             ("values", f"{self.low:.3f} to {self.high:.3f} of full scale, mean {self.mean:.3f}"),
-            ("labels", f"{len(self.labels)} classes: {counted(self.labels)}" if self.labels else "none"),
-            ("captions", f"{len(self.captions):,}, such as {self.captions[0]!r}" if self.captions else "none"),
+            ("labels", labelled(self.labels)),
+            ("captions", captioned(self.captions)),
             ("broken", str(len(self.broken))),
-            ("duplicates", str(sum(len(group) - 1 for group in self.duplicates))),
+            ("duplicates", str(copies(self.duplicates))),
             ("one colour", str(len(self.constant))),
         ]
 
@@ -85,11 +85,9 @@ class Inspection:
         if self.films:
             lines.append(f"{self.films:,} films lie among the pictures, and at most their first frames are read; inspect them in a folder of their own")
         if self.broken:
-            named = "; ".join([f"{name}: {reason}" for name, reason in self.broken[:3]] + ["…"] * (len(self.broken) > 3))
-            lines.append(f"{len(self.broken)} broken ({named}): remove them, or data.skip_broken=true")
-        if self.duplicates:
-            extra = sum(len(group) - 1 for group in self.duplicates)
-            lines.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
+            first = "; ".join([f"{name}: {reason}" for name, reason in self.broken[:3]] + ["…"] * (len(self.broken) > 3))
+            lines.append(f"{len(self.broken)} broken ({first}): remove them, or data.skip_broken=true")
+        lines += of_duplicates(self.duplicates)
         if self.constant:
             lines.append(f"{len(self.constant)} of one single colour (such as {self.constant[0]})")
         if self.labels and max(self.labels.values()) >= 10 * min(self.labels.values()):
@@ -205,3 +203,28 @@ def counted(counts: Mapping[str, int]) -> str:
     """How often each of the first few things is there."""
     shown = ", ".join(f"{name} {n:,}" for name, n in list(counts.items())[:SHOWN])
     return shown + (f", and {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")
+
+
+def labelled(labels: Mapping[str, int]) -> str:
+    """The classes, and how many examples each has."""
+    return f"{len(labels)} classes: {counted(labels)}" if labels else "none"
+
+
+def captioned(captions: Sequence[str]) -> str:
+    """How many captions there are, and the first."""
+    return f"{len(captions):,}, such as {captions[0]!r}" if captions else "none"
+
+
+def copies(groups: Iterable[Sequence[str]]) -> int:
+    """How many examples there are already, of groups of the same."""
+    return sum(len(group) - 1 for group in groups)
+
+
+def of_broken(broken: Mapping[str, str]) -> list[str]:
+    """The warning of files that cannot be read, {name: reason}; [] of none."""
+    return [f"{len(broken)} broken ({named(broken)}): remove them, or data.skip_broken=true"] if broken else []
+
+
+def of_duplicates(groups: Sequence[Sequence[str]]) -> list[str]:
+    """The warning of examples that are the same; [] of none."""
+    return [f"{copies(groups)} duplicates (such as {' = '.join(groups[0][:2])}): a copy may sit in both splits"] if groups else []

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..files.meshes import Meshes
-from .inspect import counted
+from .inspect import labelled
 from .latents import Speed
 from .propose import SPENT, flow, seen
 
@@ -34,7 +34,7 @@ class Shapes:
         """What it holds, a row for each question."""
         return [
             ("path", f"{self.path} (meshes)"), ("shapes", f"{self.count:,} to train on, {self.held_out:,} held out"),
-            ("labels", f"{len(self.labels)} classes: {counted(self.labels)}" if self.labels else "none"),
+            ("labels", labelled(self.labels)),
             ("inside", f"{self.full[0]:.1%} to {self.full[1]:.1%} of {SIDE} x {SIDE} x {SIDE} voxels"),
         ]  # fmt: skip
 

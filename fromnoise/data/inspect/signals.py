@@ -15,7 +15,7 @@ from ...errors import Problem
 from ..files.folder import in_threads, named
 from ..files.listing import Listing, split_listing
 from ..files.series import SIGNALS, Series, read
-from .inspect import counted
+from .inspect import copies, labelled, of_broken, of_duplicates
 from .latents import Speed
 from .propose import SPENT, flow, seen, train
 
@@ -70,20 +70,17 @@ class Sampled:
             ("signals", f"{len(self.lengths):,}"),
             ("length", f"{low:,} samples" if low == high else f"{low:,} to {high:,} samples, median {middle:,.0f}"),
             *((f"channel {channel.name}", str(channel)) for channel in self.channels),
-            ("labels", f"{len(self.labels)} classes: {counted(self.labels)}" if self.labels else "none"),
+            ("labels", labelled(self.labels)),
             ("broken", str(len(self.broken))),
-            ("duplicates", str(sum(len(group) - 1 for group in self.duplicates))),
+            ("duplicates", str(copies(self.duplicates))),
         ]
 
     def warnings(self) -> list[str]:
         """What to check before training, one line each."""
         lines = [f"left out: {line}" for line in self.left_out]
-        lines += [f"{len(self.broken)} broken ({named(self.broken)}): remove them, or data.skip_broken=true"] if self.broken else []
+        lines += of_broken(self.broken)
         lines += [f"channel {channel.name} is constant, and nothing to learn" for channel in self.channels if channel.low == channel.high]
-        if self.duplicates:
-            extra = sum(len(group) - 1 for group in self.duplicates)
-            lines.append(f"{extra} duplicates (such as {' = '.join(self.duplicates[0][:2])}): a copy may sit in both splits")
-        return lines
+        return lines + of_duplicates(self.duplicates)
 
 
 def inspect(path: str | Path) -> Sampled:

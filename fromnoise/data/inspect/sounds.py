@@ -14,7 +14,7 @@ from ..files.folder import in_threads, named
 from ..files.listing import split_listing
 from ..files.sounds import SOUNDS
 from ..files.waves import about
-from .inspect import counted
+from .inspect import counted, of_broken
 from .latents import Speed
 from .propose import SPENT, flow, seen, train
 
@@ -55,8 +55,7 @@ class Sounding:
 
     def warnings(self) -> list[str]:
         """What to check before training, one line each."""
-        broken = [f"{len(self.broken)} broken ({named(self.broken)}): remove them, or data.skip_broken=true"] if self.broken else []
-        return [f"left out: {line}" for line in self.left_out] + broken
+        return [f"left out: {line}" for line in self.left_out] + of_broken(self.broken)
 
 
 def inspect(path: str | Path) -> Sounding:

@@ -55,9 +55,7 @@ def cached_cnn(train: Dataset, test: Dataset, device: torch.device, quick: bool 
     """
     turned = len(train.classes) < 2
     train, test = (Turned(train), Turned(test)) if turned else (train, test)
-    version, shape = ROTATION if turned else VERSION, "x".join(map(str, train.shape))
-    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-")
-    path = cache() / "features" / f"{plain}-{shape}-{fingerprint(train)}-{version}{'-quick' * quick}.safetensors"
+    path = place(train, ROTATION if turned else VERSION, quick)
     try:
         tensors, meta = read_weights(path)
         net = CNN(train.shape, len(train.classes), meta["name"])
@@ -94,6 +92,12 @@ def _trained(train: Dataset, test: Dataset, device: torch.device, path: Path, sh
     return net
 
 
+def place(train: Dataset, version: str, quick: bool) -> Path:
+    """The file in which a network is kept that a set's examples have trained."""
+    plain, shape = re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-"), "x".join(map(str, train.shape))
+    return cache() / "features" / f"{plain}-{shape}-{_fingerprint(train)}-{version}{'-quick' * quick}.safetensors"
+
+
 def writable(folder: Path) -> None:
     """Raises Problem before minutes of training whose result could not be kept."""
     try:
@@ -104,7 +108,7 @@ def writable(folder: Path) -> None:
         raise Problem(f"cannot write to {folder}; set FROMNOISE_CACHE to a folder that can be") from error
 
 
-def fingerprint(dataset: Dataset) -> str:
+def _fingerprint(dataset: Dataset) -> str:
     """Twelve hex digits that change with the dataset's size, classes or content (of evenly spaced examples)."""
     chosen = torch.linspace(0, len(dataset) - 1, min(HASHED, len(dataset)), dtype=torch.float64).round().long()
     digest = hashlib.sha256(repr((len(dataset), dataset.shape, dataset.classes)).encode())

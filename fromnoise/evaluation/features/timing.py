@@ -1,6 +1,5 @@
 """A small network of our own that sees clips: it learns what was done to their time, and its features are what distances between clips are measured in."""
 
-import re
 import sys
 import time
 from typing import Any
@@ -15,7 +14,7 @@ from ...data import Dataset
 from ...data.dataset import Wrapped, scaled
 from ...files import cache, replacing
 from ...progress import duration, track
-from .cached import SHARE, fingerprint, writable
+from .cached import SHARE, place, writable
 from .cnn import FIRST, shrunk
 from .network import FeatureNet, observe, read_weights
 
@@ -93,8 +92,7 @@ class Retimed(Wrapped):
 
 def timing_net(train: Dataset, test: Dataset, device: torch.device, quick: bool = False) -> TimingNet:
     """The network of these clips from the cache, trained and put there first if need be; quick: another, trained a tenth as long."""
-    shape, plain = "x".join(map(str, train.shape)), re.sub(r"[^A-Za-z0-9_.]+", "-", train.name).strip("-")
-    path = cache() / "features" / f"{plain}-{shape}-{fingerprint(train)}-timing-{VERSION}{'-quick' * quick}.safetensors"
+    path = place(train, f"timing-{VERSION}", quick)
     try:
         tensors, meta = read_weights(path)
         net = TimingNet(train.shape, meta["name"])
