@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fromnoise.conditions.hints import HINTS, edges, lines, palette, segments
+from fromnoise.conditions.hints import HINTS, LASTING, edges, lines, palette, segments
 from fromnoise.conditions.hints.filters import blur, dilated, directions, shifted, sobel
 from fromnoise.conditions.hints.sketch import REGIONS
 from fromnoise.data.sets.shapes import shapes
@@ -124,7 +124,18 @@ def test_a_palette_keeps_the_mean_and_has_eight_cells_a_side(size):
         assert torch.allclose(painted[..., 4:8, 8:12].amax((2, 3)), x[..., 4:8, 8:12].mean((2, 3)), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in HINTS if name != "masked"])  # whose holes are chance
+CHANCE = [name for name, hint in HINTS.items() if hint not in LASTING]
+
+
+@pytest.mark.parametrize("name", CHANCE)
+def test_hints_that_do_not_last_are_chance(name):
+    """So that those which do are all of the others: copies of one example have hints of their own."""
+    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).expand(8, -1, -1, -1)
+    made = HINTS[name](x, None)
+    assert len(torch.unique(made, dim=0)) > 1 and torch.equal(HINTS[name](x, None), made)
+
+
+@pytest.mark.parametrize("name", [name for name in HINTS if name not in CHANCE])
 def test_every_hint_is_in_range_the_same_twice_and_of_its_sample_alone(name, drawn):
     made = HINTS[name](drawn, None)
     assert made.shape[0] == len(drawn) and made.abs().max() <= 1 + 1e-5 and torch.isfinite(made).all()

@@ -6,6 +6,7 @@ import torch
 from fromnoise.data import Tensors
 from fromnoise.errors import Problem
 from fromnoise.evaluation import Protocol, card_of, evaluate, score_shapes
+from fromnoise.evaluation.signals import score_signals
 from tests.parts import built
 
 RADII = torch.linspace(0.3, 0.8, 6)
@@ -51,7 +52,7 @@ def test_clouds_are_measured_as_they_are():
 
 
 def test_evaluate_measures_shapes_without_a_network():
-    assert card_of((1, 8, 8, 8), None) is score_shapes and card_of((3, 9), None) is score_shapes and card_of((3, 9), "signals") is None
+    assert card_of((1, 8, 8, 8), None) is score_shapes and card_of((3, 9), None) is score_shapes and card_of((3, 9), "signals") is score_signals
     data = Tensors("clouds", torch.rand(12, 3, 20))
     model = built({"network": {"name": "mlp", "width": 8}, "sample": {"name": "ddim", "steps": 1}}, data.shape)
     card = evaluate(model, data, data, Protocol(n=3), model.sampling)

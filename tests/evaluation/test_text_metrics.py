@@ -9,6 +9,7 @@ from fromnoise.data import Tensors
 from fromnoise.data.files.lines import encoded
 from fromnoise.evaluation import Protocol, card_of, evaluate, score_text
 from fromnoise.evaluation.metrics.text import copied, distinct, entropy, length, real_words, shared_words, words
+from fromnoise.evaluation.signals import score_signals
 from tests.parts import built, stand_in
 
 
@@ -61,7 +62,7 @@ def test_the_card_puts_each_figure_beside_that_of_held_out_lines():
 
 
 def test_evaluate_finds_the_card_by_what_the_data_says_it_is():
-    assert card_of((1, 12), "text") is score_text and card_of((2,), None) and card_of((1, 12), None) is None and card_of((3, 8, 8), None) is None
+    assert card_of((1, 12), "text") is score_text and card_of((2,), None) and card_of((1, 12), None) is score_signals and card_of((3, 8, 8), None) is None
     data = stand_in("lines")
     network, sample = {"name": "conv", "width": 8, "kernel": 3}, {"name": "ddim", "steps": 2}
     model = built({"network": network, "sample": sample, "autoencoder": "bits", "medium": "text"}, data.shape)

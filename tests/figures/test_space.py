@@ -96,7 +96,9 @@ def test_clouds_and_single_files(tmp_path):
 
 
 def test_what_has_no_surface_is_not_written_as_one():
-    assert not any(endings(shape) for shape in ((3, 8, 8), (2,), (2, 9), (3, 4, 8, 8), ())) and endings((3, 9)) == (".ply",)
+    solid = {*endings((1, 8, 8, 8))}
+    assert not any(solid & {*endings(shape)} for shape in ((3, 8, 8), (2,), (2, 9), (3, 4, 8, 8), ())) and endings((3, 9)) == (".ply",)
+    assert not any(endings(shape) for shape in ((3, 8, 8), (2,), ())) and ".ply" in solid and ".csv" in endings((2, 9)) and ".gif" in endings((3, 4, 8, 8))
     with pytest.raises(Usage, match="no kind of picture; end it in .png, .webp or .jpg"):
         check(Path("x.obj"), "", *endings((3, 8, 8)))
     with pytest.raises(Usage, match=r"cannot write x.obj.*\.ply"):
