@@ -12,7 +12,8 @@ from .command import app, command, flag, names
 from .options import DataOptions, SamplingOptions, parse_controls
 from .words import unused
 
-OF_SAMPLES = ("compare", "sweep", "sweep_steps", "clip_model", "likelihood", "pairs", "perceptual", "control")
+OF_SAMPLES = ("compare", "sweep", "sweep_steps", "clip_model", "likelihood", "pairs", "perceptual", "control", "extend", "given")
+QUESTIONS = ("pairs", "compare", "sweep", "control", "likelihood", "extend")
 CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hints of held-out examples, in edges and colour. Repeatable."
 
 
@@ -20,7 +21,7 @@ CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hi
 class MeasureOptions:
     """What is measured."""
 
-    n: int | None = flag("How many samples: evaluate.n of the recipe, else 10,000; --likelihood 1,000, --control 500.", "--number", "-n", min=2, max=1_000_000)
+    n: int | None = flag("How many samples: evaluate.n of the recipe, else 10,000; --likelihood 1,000, --control 500, --extend 200.", "--number", "-n", min=2, max=1_000_000)
     quick: bool = flag("A first look: 1,000 samples at most unless -n, and --features cnn_quick; kept apart from full figures.", default=False)
     features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained on the run's data once, and kept.")
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")
@@ -31,14 +32,19 @@ class MeasureOptions:
     pairs: bool = flag("For a model conditioned on pictures: how near samples come to held-out targets, pixel by pixel.", default=False)
     perceptual: str | None = flag("NETWORK.npz,WEIGHTS.safetensors: with --pairs, a distance like LPIPS (SqueezeNet 1.1) as well.")
     control: list[str] | None = flag(CONTROL)
+    extend: int | None = flag("For clips: how held-out ones go on to so many frames, window after window, as edit extend makes them.", min=2, max=100_000)
+    given: int | None = flag("With --extend: how many of their first frames are known; 4 unless said.", min=1)
 
     def __post_init__(self) -> None:
-        if sum(map(bool, (self.pairs, self.compare, self.sweep, self.control, self.likelihood))) > 1:
-            raise Usage("--pairs, --compare, --sweep, --control and --likelihood are different questions; ask one at a time")
+        if sum(bool(getattr(self, name)) for name in QUESTIONS) > 1:
+            *names, last = (f"--{name}" for name in QUESTIONS)
+            raise Usage(f"{', '.join(names)} and {last} are different questions; ask one at a time")
+        if not self.extend:
+            unused("it is of clips that go on", "add --extend FRAMES", given=self.given)
         if self.perceptual and not self.pairs:
             raise Usage("--perceptual measures pairs; add --pairs")
-        if self.clip_model and (self.pairs or self.control or self.likelihood):
-            raise Usage("--clip-model measures captions, --pairs and --control pictures, --likelihood no samples; ask one at a time")
+        if self.clip_model and (self.pairs or self.control or self.likelihood or self.extend):
+            raise Usage("--clip-model measures captions, --pairs and --control pictures, --extend clips, --likelihood no samples; ask one at a time")
         if self.features and (alone := [name for name in ("quick", "pairs", "control", "likelihood") if getattr(self, name)]):
             why = "has a network of its own" if self.quick else "looks through no such network"
             unused(f"--{alone[0]} {why}", features=self.features)
@@ -77,6 +83,7 @@ class MeasureOptions:
 @command(
     app, "evaluate runs/mnist", "evaluate runs/mnist -n 2000 --sampler ddim --steps 50", "evaluate runs/mnist --compare ddim:50,ddim:1000",
     "evaluate runs/mnist --sweep 1,1.5,2,4", "evaluate runs/shapes --control runs/control_edges --control runs/control_colour",
+    "evaluate runs/moving_digits --extend 64 --given 4",
     "evaluate runs/mnist --sweep 1,2,4 --interval 0.2,5 --against runs/mnist/weights/step_00001000", without=("adapter",))  # fmt: skip
 def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) -> None:
     """Measure a run's samples: Fréchet distance, KID, precision and recall, class accuracy, each beside what real data reaches. Of an autoencoder: its
@@ -102,6 +109,8 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
             found: Any = lib.evaluation.likelihood(run.model, test, what.n or 1000, how, seed=how.seed, progress=progress)
         elif what.control:
             found = lib.evaluation.control_adherence(run.model, test, what.n or 500, how, progress)
+        elif what.extend:
+            found = extension(run, how, what, protocol, progress)
         elif what.pairs:
             found = lib.evaluation.score_pairs(run.model, train, test, protocol.n, how, distance, progress)
         else:
@@ -119,6 +128,21 @@ def evaluate(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) 
         print(f"{lib.figures.report(run.run)} now holds these figures")
     else:
         print(f"{file} holds these figures{'; they are quick ones, and the report shows full ones alone' if quick else ''}")
+
+
+def extension(run: DataOptions, how: "lib.model.Sampling", what: MeasureOptions, protocol: Any, progress: Any) -> Any:
+    """How clips go on from the first frames of held-out examples."""
+    model, (train, test), frames, given = run.model, run.data, what.extend or 0, 4 if what.given is None else what.given
+    lib.evaluation.check_data(model, test)
+    if len(model.shape) != 4:
+        raise Usage("--extend is of clips, and this model makes none; leave it out")
+    if not given < model.shape[1] <= frames:
+        raise Usage(f"--extend is {model.shape[1]} frames or more, the model's own length, and --given fewer than that, not {frames} and {given}")
+    n = min(what.n or 200, len(test))
+    batch = test.get(lib.evaluation.spread(n, len(test)))
+    conditions = lib.evaluation.read_conditions(model, batch)
+    clips = lib.editing.extend(model, batch["x"][:, :, :given], frames, n, None, how, lambda done: progress(done, frames), **conditions)
+    return lib.evaluation.score_extension(model, train, test, clips.float().cpu(), given, protocol, conditions)
 
 
 def reconstructions(run: DataOptions, sampling: SamplingOptions, what: MeasureOptions) -> None:

@@ -4,7 +4,8 @@ from .adherence import Adherence, control_adherence
 from .card import Card, Row
 from .cards import CARDS, card_of
 from .clips import measuring_clips
-from .examples import check_data, example_conditions
+from .examples import check_data, example_conditions, read_conditions, spread
+from .extension import Extension, score_extension
 from .features import (
     CNN,
     FEATURES,

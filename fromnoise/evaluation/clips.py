@@ -15,8 +15,8 @@ from .examples import spread
 from .features import QUICK, FeatureNet, load_features, observe, timing_net
 from .metrics.distances import frechet
 from .metrics.motion import flicker
-from .moving import JUDGES, rows_of
-from .prediction import predicted
+from .moving import JUDGES, rows_of, unwrapped
+from .prediction import predicted, prefix
 from .score import FEW, alike, check_shape
 
 FRAMES = 4  # of each clip, evenly spread, that are seen as pictures
@@ -72,9 +72,10 @@ def measuring_clips(
     net = load_features(features, *framed, device)
     timing = timing_net(train, test, device, quick=features == QUICK).to(device)
     judge = None
-    if found := JUDGES.get(test.name):
+    law: Any = unwrapped(test)
+    if found := JUDGES.get(type(law)):
         reader = net if net.classes == len(test.classes) else load_features("cnn", *framed, device)
-        judge = found(test, reader)
+        judge = found(law, reader)
 
     def features_of(x: Tensor) -> tuple[Tensor, Tensor]:
         frames = (part[:, :, chosen(x.shape[2])].transpose(1, 2).flatten(0, 1) for part in x.split(AT_ONCE))
@@ -100,7 +101,7 @@ def measuring_clips(
             (own, words), (theirs, _) = judge(samples, labels), judge(real[0], real[1] if labels is not None else None)
             rows = [*rows_of(own, theirs), *rows]
             notes.append("held-out clips, read the same way: " + ", ".join(f"{name} {value:.4g}" for name, value, *_ in also))
-        if known and (picture := conditions.get("image")) is not None and (more := predicted(samples, *known(picture), test)):
+        if known and (picture := conditions.get("image")) is not None and (more := predicted(samples, prefix(known(picture)[1].cpu()), test)):
             rows, words = [*more, *rows], f"{words} {PREDICTION}".strip()
         said = {"net": net.name, "digest": net.digest, "timing": timing.name, "timed": timing.digest, "m": len(reference[0]), "r": len(beside), "frames": FRAMES}
         said["alike"] = "" if labels is None else " with the samples' class proportions"

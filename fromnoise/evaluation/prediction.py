@@ -35,17 +35,15 @@ def prefix(known: Tensor) -> Tensor:
     return torch.where((first == count) & (count < frame.shape[1]), count, 0)
 
 
-def predicted(samples: Tensor, pixels: Tensor, known: Tensor, test: Dataset) -> list[Row]:
-    """The rows of samples (N, C, T, H, W) that were told frames of the examples of the test split that `spread` names; [] where their true motion is not known, or
-    none was told first frames alone.
-
-    pixels, known  what the hint fixes, see `Masked.known`
-    """
-    inner, given = unwrapped(test), prefix(known.detach().cpu())
-    if not isinstance(inner, MovingDigits) or inner.digits != 1 or len(inner) != len(test) or not given.any():
+def predicted(samples: Tensor, given: Tensor, test: Dataset) -> list[Row]:
+    """The rows of clips (N, C, T, H, W), of which the first `given` (N,) frames are those of the examples of the test split that `spread` names; [] where their true
+    motion is not known, or no clip was given first frames. T may be more than the examples have."""
+    law, frames = unwrapped(test), samples.shape[2]
+    if not isinstance(law, MovingDigits) or law.digits != 1 or len(law) != len(test) or not given.any():
         return []
     mine, which = given.nonzero().flatten(), spread(len(samples), len(test))
-    truth = torch.stack([inner.motions(int(i))[0].path for i in which[mine]])
+    truth = torch.stack([law.motions(int(i), frames)[0].path for i in which[mine]])
     found = gone_on(samples[mine], truth, given[mine])
-    floor = (centres(inner.get(which[mine])["x"])[:, -1] - truth[:, -1]).norm(dim=1)  # of the true clips, read the same way
+    last = min(frames, law.frames) - 1
+    floor = (centres(law.get(which[mine])["x"])[:, last] - truth[:, last]).norm(dim=1)  # of the true clips, read the same way
     return [Row(f"{name}, px", errors.mean().item(), floor.mean().item(), (errors.std() / len(errors) ** 0.5).item()) for name, errors in found.items()]

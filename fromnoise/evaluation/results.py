@@ -9,6 +9,7 @@ from ..model import Sampling
 from ..runs import Run
 from .adherence import Adherence
 from .card import Card
+from .extension import Extension
 from .features import QUICK
 from .latents import LatentPage
 from .likelihood import Likelihood
@@ -20,7 +21,7 @@ from .sweep import Sweep
 FILES: dict[type, str] = {
     Card: "evaluation.json", Comparison: "comparison.json", Sweep: "guidance.json",
     Pairs: "pairs.json", Adherence: "adherence.json", Likelihood: "likelihood.json",
-    LatentPage: "latents.json",
+    LatentPage: "latents.json", Extension: "extension.json",
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Clips on the command line: going on from a file."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,3 +56,32 @@ def test_what_cannot_go_on_is_one_line(run, film, tmp_path, monkeypatch, capsys,
     code, _, err = extend(monkeypatch, capsys, run, *[film if word == "FILM" else word for word in words])
     assert code == 2 or code == 1, err
     assert says in err and err.strip().count("\n") == 0 and "Traceback" not in err
+
+
+def measure(monkeypatch, capsys, *words):
+    return call(monkeypatch, capsys, "evaluate", *words, "--steps", 2, "--trust")
+
+
+def test_how_clips_go_on_is_measured_window_by_window(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path))
+    monkeypatch.setattr("fromnoise.evaluation.features.timing.STEPS", 20)
+    monkeypatch.setattr("fromnoise.evaluation.features.cnn.EPOCHS", (1, 1))
+    code, out, _ = measure(monkeypatch, capsys, run, "--extend", 10, "--given", 2, "-n", 12, "--quick")
+    assert code == 0 and "12 clips of 10 frames" in out and "flicker" in out
+    found = json.loads((run / "quick_extension.json").read_text())
+    assert [window["last_frame"] for window in found["windows"]] == [4, 8, 10] and found["given"] == 2 and found["n"] == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--given", 2], "--given would do nothing"),
+        (["--extend", 3], "--extend is 4 frames or more"),
+        (["--extend", 8, "--given", 4], "--given fewer than that, not 8 and 4"),
+        (["--extend", 8, "--pairs"], "ask one at a time"),
+        (["--extend", 1], "--extend"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(run, monkeypatch, capsys, words, says):
+    code, _, err = measure(monkeypatch, capsys, run, *words)
+    assert code == 2 and says in err and "Traceback" not in err

@@ -1,5 +1,8 @@
 """The judge of clips, with a network that reads what is written into a corner, and the card of all of it."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -7,14 +10,14 @@ from torch import nn
 from fromnoise.conditions.hints.frames import Frames
 from fromnoise.data import Tensors
 from fromnoise.data.sets.moving_digits import MovingDigits
-from fromnoise.errors import Problem
-from fromnoise.evaluation import FeatureNet, measuring_clips
+from fromnoise.errors import Problem, Usage
+from fromnoise.evaluation import FeatureNet, Protocol, measuring_clips, score_extension
 from fromnoise.evaluation.clips import Framed
 from fromnoise.evaluation.examples import spread
 from fromnoise.evaluation.features import timing
 from fromnoise.evaluation.features.timing import DONE, retimed
 from fromnoise.evaluation.moving import read
-from fromnoise.evaluation.prediction import predicted
+from fromnoise.evaluation.prediction import predicted, prefix
 
 
 class Corner(FeatureNet):
@@ -41,9 +44,9 @@ def written(digits, frames=6):
 
 
 def test_a_digit_is_kept_where_all_readable_frames_show_it():
-    found = read(written([3, [3, 3, 3, 3, 4, 3], [7, 10, 7, 10, 7, 7], [10, 10, 10, 10, 7, 7]]), Corner())
-    assert found.digit.tolist() == [3, 3, 7, 7]
-    assert found.one.tolist() == [True, False, True, False], "unreadable frames count for nothing, but half must be readable"
+    found = read(written([3, [3, 3, 3, 3, 4, 3], [7, 10, 7, 10, 7, 7], [10, 10, 10, 10, 7, 7], 10]), Corner())
+    assert found.digit.tolist() == [3, 3, 7, 7, -1], "what cannot be read is no digit"
+    assert found.one.tolist() == [True, False, True, False, False], "unreadable frames count for nothing, but half must be readable"
 
 
 def test_frames_come_with_the_label_of_their_clip():
@@ -95,11 +98,32 @@ def test_predictions_are_held_against_the_true_path(card):
     """True clips are the best of predictions, and going straight on fails at walls."""
     _, test, _ = card
     x, hint = test.get(spread(60, len(test)))["x"], Frames()
-    pixels, known = hint.known(hint(x, first=3))
-    rows = {row.metric: row for row in predicted(x, pixels, known, test)}
+    known = hint.known(hint(x, first=3))[1]
+    rows = {row.metric: row for row in predicted(x, prefix(known), test)}
     assert rows["prediction, px"].value < 0.05 and rows["prediction, px"].value == pytest.approx(rows["prediction, px"].floor)
     assert rows["prediction by staying, px"].value > 1 and rows["prediction by going straight on, px"].value > 0.5
-    assert predicted(x, pixels, torch.ones_like(known), test) == [], "all is known, and nothing predicted"
+    assert predicted(x, prefix(torch.ones_like(known)), test) == [], "all is known, and nothing predicted"
+
+
+def test_windows_of_true_clips_do_not_drift_and_frozen_ones_do(card):
+    """The same digits go on by the same law in longer clips; ones that stop after their first window are seen to, in the windows after it alone."""
+    train, test, _ = card
+    model = SimpleNamespace(shape=test.shape, conditions={}, device=torch.device("cpu"))
+    protocol = Protocol(features=lambda *_: Corner())
+    longer = MovingDigits(base="mnist_5k", frames=20, size=20, digit=12, count=80, split="test")
+    batch = longer.get(spread(60, 80))
+    x, frozen = batch["x"], torch.cat([batch["x"][:, :, :8], batch["x"][:, :, 7:8].expand(-1, -1, 12, -1, -1)], 2)
+    true, stopped = (score_extension(model, train, test, clips, 3, protocol, {"label": batch["label"]}) for clips in (x, frozen))
+    assert true.ends == [8, 16, 20] and list(true.predictions) == [8, 20]
+    assert all(rows[0].value < 0.06 and rows[1].value > 1 for rows in true.predictions.values()), "the prediction is the truth, and staying is not"
+    assert all(found["path error, px"].value < 0.05 for found in true.cards)
+    assert [found["path error, px"].value > 0.3 for found in stopped.cards] == [False, True, True]
+    _, protocol_of, headings, rows = stopped.cells()
+    assert headings[1:] == ("frames 1 to 8", "frames 9 to 16", "frames 13 to 20", "real clips") and all(row is None or len(row) == 5 for row in rows)
+    assert "60 clips that go on from the first 3 frames of held-out examples with their labels" in protocol_of
+    assert json.loads(json.dumps(stopped.json()))["windows"][2]["last_frame"] == 20
+    with pytest.raises(Usage, match="take 8 frames or more, not 6"):
+        score_extension(model, train, test, x[:, :, :6], 3, protocol, {})
 
 
 @pytest.mark.slow

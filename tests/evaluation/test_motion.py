@@ -5,7 +5,7 @@ import torch
 
 from fromnoise.data.sets.moving_digits import MovingDigits
 from fromnoise.evaluation import gone_on
-from fromnoise.evaluation.metrics.motion import centres, flicker, nearest_path, things
+from fromnoise.evaluation.metrics.motion import Law, centres, flicker, nearest_path, rooms, things
 from fromnoise.evaluation.prediction import prefix
 
 T = 16
@@ -58,6 +58,34 @@ def test_real_clips_lie_on_their_path_and_shuffled_ones_do_not():
     assert float(nearest_path(at).errors(at).max()) < 0.1
     mixed = at[:, torch.randperm(T, generator=torch.Generator().manual_seed(1))]
     assert float(nearest_path(mixed).errors(mixed).square().mean(1).sqrt().mean()) > 1
+
+
+def of_law(x, data):
+    """The error of clips from the nearest path of the law of a set of moving digits, (N,)."""
+    at = centres(x)
+    return nearest_path(at, Law(*data.speed, *rooms(x, data.digit + 2))).errors(at).square().mean(1).sqrt()
+
+
+def test_what_the_law_forbids_is_far_from_its_paths():
+    """A ramp of 0.5 pixels a frame is 0.5 √((T² - 1) / 12) pixels from a point that stands still, and nothing that collapses is nearer than real clips."""
+    data = MovingDigits(base="mnist_5k", count=24, speed=[0.5, 2])
+    x = data.get(torch.arange(24))["x"]
+    assert float(of_law(x, data).max()) < 0.1
+    still = x[:, :, :1].expand_as(x)
+    assert of_law(torch.full_like(x[:2], -1), data).tolist() == pytest.approx([0.5 * ((T**2 - 1) / 12) ** 0.5] * 2)
+    turned = torch.cat([x[:, :, : T // 2], x[:, :, : T // 2].flip(2)], 2)  # in mid-air
+    fast, one_black = x[:, :, ::4].repeat(1, 1, 4, 1, 1), x.clone()
+    one_black[:, :, 5] = -1
+    for name, made in {"still": still, "grey": torch.zeros_like(x), "turned": turned, "leaps": fast, "black": one_black}.items():
+        assert float(of_law(made, data).mean()) > 1, name
+
+
+def test_walls_are_where_the_box_of_a_digit_meets_the_border():
+    data = MovingDigits(base="mnist_5k", count=24)
+    truth = [data.motions(i)[0] for i in range(24)]
+    low, high = rooms(data.get(torch.arange(24))["x"], data.digit + 2)
+    assert float((low - torch.stack([motion.low for motion in truth])).abs().max()) < 1
+    assert float((high - torch.stack([motion.high for motion in truth])).abs().max()) < 1
 
 
 def test_the_centre_of_a_pixel_and_of_nothing():

@@ -1,5 +1,7 @@
 """How things move in clips: centres of brightness, the straight path with bounces that is nearest to them, flicker, and how many things there are."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +11,9 @@ from torch import Tensor
 FAINT, BRIGHT = 0.05, 0.25  # of full brightness: what counts as black, and what as a thing
 SPEEDS, TURNS, BEST, STEPS = 32, 5, 6, 20  # tried speeds and places of a wall, how many of these are refined, and in how many steps
 FAR = 1e4  # pixels: where a wall is that is never met
+SLACK = 1.0  # pixels that a wall may be off where a box was read to a pixel
+
+Bounds = tuple[Tensor, Tensor] | None  # (low, high), (n,) each, of the walls along an axis; None: anywhere
 
 
 def light(x: Tensor) -> Tensor:
@@ -46,6 +51,33 @@ def things(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Law:
+    """What is known of how things move, of N clips: the least and greatest speed, pixels a frame, and where their centres turn back, low and high (N, 2)."""
+
+    least: float
+    most: float
+    low: Tensor
+    high: Tensor
+
+
+def rooms(x: Tensor, most: float) -> tuple[Tensor, Tensor]:
+    """Where the centre of what is seen in clips (N, C, T, H, W) turns back, (low, high) (N, 2), if the box around it turns at the border.
+
+    The box is the median over the frames; of one larger than `most` pixels, as haze makes it, that much in the same proportion.
+    """
+    bright, at = light(x), centres(x)
+    low, high = [], []
+    for axis, (other, side) in enumerate(((2, x.shape[-1]), (3, x.shape[-2]))):
+        lit, here = bright.amax(other) > 0, torch.arange(side, dtype=torch.float64)
+        before = (at[..., axis] - torch.where(lit, here, side).amin(-1)).clamp(min=0).median(1).values
+        after = (torch.where(lit, here, -1).amax(-1) - at[..., axis]).clamp(min=0).median(1).values
+        share = (most / (before + after).clamp(min=1e-9)).clamp(max=1)
+        low.append(before * share)
+        high.append(side - 1 - after * share)
+    return torch.stack(low, 1), torch.stack(high, 1)
+
+
+@dataclass(frozen=True)
 class Path:
     """The straight paths with bounces that are nearest to centres (N, T, 2).
 
@@ -62,14 +94,27 @@ class Path:
         return (centres - self.places).norm(dim=-1)
 
 
-def nearest_path(centres: Tensor) -> Path:
-    """The path of least squares: along each axis a constant speed between two walls, wherever these are, off which it bounces elastically; four numbers an axis."""
+def nearest_path(centres: Tensor, law: Law | None = None) -> Path:
+    """The path of least squares: along each axis a constant speed between two walls, off which it bounces elastically; four numbers an axis.
+
+    Walls are anywhere, or where the law has them, SLACK either way, as a box is read to a pixel. Where the nearest path is slower or faster than the law has it, it
+    is the nearest in the same direction at the speed that is nearest to its own, so that a clip in which nothing moves is far from all paths.
+    """
     y = centres.double().transpose(1, 2).flatten(0, 1)  # (2 N, T), each axis for itself
-    best = _refined(y, _tried(y))
-    shape = (len(centres), 2)
+    bounds = (law.low.flatten(), law.high.flatten()) if law else None
+    best = _refined(y, _tried(y, _speeds(y), bounds), bounds)
     places, slopes = _places(best, y.shape[1])
-    velocity = best[:, 1] * slopes[:, 0, 0]  # of a start beyond a wall, which is seen mirrored
-    return Path(places.reshape(*shape, -1).transpose(1, 2), velocity.reshape(shape), best[:, 2].reshape(shape), best[:, 3].reshape(shape))
+    velocity = (best[:, 1] * slopes[:, 0, 0]).unflatten(0, (-1, 2))  # of a start beyond a wall, which is seen mirrored
+    speed = velocity.norm(dim=1)
+    if law and (bad := (speed < 0.99 * law.least) | (speed > 1.01 * law.most)).any():
+        way = torch.where(speed[:, None] > 0, velocity / speed[:, None].clamp(min=1e-12), torch.tensor([1.0, 0.0], dtype=y.dtype))
+        velocity = torch.where(bad[:, None], way * speed[:, None].clamp(law.least, law.most), velocity)
+        mine, own = bad.repeat_interleave(2), (law.low[bad].flatten(), law.high[bad].flatten())
+        fixed = velocity.flatten()[mine, None] * torch.tensor([-1.0, 1.0], dtype=y.dtype)
+        best[mine] = _refined(y[mine], _tried(y[mine], fixed, own), own, free=(1, 0, 1, 1))
+        places = _places(best, y.shape[1])[0]
+    shape = (len(centres), 2)
+    return Path(places.reshape(*shape, -1).transpose(1, 2), velocity, best[:, 2].reshape(shape), best[:, 3].reshape(shape))
 
 
 def _places(p: Tensor, frames: int) -> tuple[Tensor, Tensor]:
@@ -86,14 +131,22 @@ def _places(p: Tensor, frames: int) -> tuple[Tensor, Tensor]:
     return place, torch.stack([sign.expand_as(place), sign * time, *by_wall], -1)
 
 
-def _tried(y: Tensor) -> Tensor:
-    """The BEST of many paths (n, BEST, 4) for places y (n, T): speeds up to a fifth above the fastest step, both ways, walls not met or just beyond y."""
+def _speeds(y: Tensor) -> Tensor:
+    """The speeds (n, S) that are tried for places y (n, T): both ways, up to a fifth above the fastest step."""
     fastest = 1.2 * y.diff().abs().amax(1) + 1e-3
-    speed = torch.linspace(-1, 1, 2 * SPEEDS + 1, dtype=y.dtype) * fastest[:, None]
-    beyond = torch.cat([torch.linspace(0, 0.5, TURNS, dtype=y.dtype), torch.tensor([FAR], dtype=y.dtype)])  # shares of a step
+    return torch.linspace(-1, 1, 2 * SPEEDS + 1, dtype=y.dtype) * fastest[:, None]
+
+
+def _tried(y: Tensor, speed: Tensor, bounds: Bounds) -> Tensor:
+    """The BEST of many paths (n, BEST, 4) for places y (n, T): each of the speeds (n, S); walls about those that are known, or not met, or just beyond y."""
+    beyond = torch.linspace(0, 0.5, TURNS, dtype=y.dtype)  # shares of a step
     reach = speed.abs()[:, :, None, None].clamp(min=1e-3)
-    low = y.amin(1)[:, None, None, None] - beyond[:, None] * reach
-    high = y.amax(1)[:, None, None, None] + beyond * reach
+    if bounds:
+        near, reach = torch.linspace(-SLACK, SLACK, TURNS, dtype=y.dtype), torch.ones_like(reach)
+        low, high = bounds[0][:, None, None, None], bounds[1][:, None, None, None]
+    else:
+        near, low, high = torch.cat([beyond, beyond.new_tensor([FAR])]), y.amin(1)[:, None, None, None], y.amax(1)[:, None, None, None]
+    low, high = low - near[:, None] * reach, high + near * reach
     start, velocity = y[:, 0, None, None, None], speed[:, :, None, None]
     many = torch.stack(torch.broadcast_tensors(start, velocity, low, high), -1).flatten(1, 3)
     error = torch.cat([(_places(part, y.shape[1])[0] - own[:, None]).square().sum(-1) for part, own in zip(many.split(16), y.split(16), strict=True)])
@@ -101,18 +154,25 @@ def _tried(y: Tensor) -> Tensor:
     return many.gather(1, chosen[..., None].expand(-1, -1, 4))
 
 
-def _refined(y: Tensor, p: Tensor) -> Tensor:
-    """The best path (n, 4) after steps of Levenberg and Marquardt from each of p (n, K, 4)."""
+def _refined(y: Tensor, p: Tensor, bounds: Bounds, free: Sequence[int] = (1, 1, 1, 1)) -> Tensor:
+    """The best path (n, 4) after steps of Levenberg and Marquardt from each of p (n, K, 4), in which the numbers that are `free` change, and walls stay within
+    SLACK of the bounds."""
+    least, most = torch.full_like(p, -math.inf), torch.full_like(p, math.inf)
+    if bounds:
+        walls = torch.stack(bounds, -1)[:, None].expand(-1, p.shape[1], -1)
+        least[..., 2:], most[..., 2:] = walls - SLACK, walls + SLACK
     damping, (place, slope) = torch.full(p.shape[:-1], 1e-3, dtype=p.dtype), _places(p, y.shape[1])
-    error = (y[:, None] - place).square().sum(-1)
+    error, moves = (y[:, None] - place).square().sum(-1), torch.tensor(free, dtype=p.dtype)
     for _ in range(STEPS):
+        slope = slope * moves
         lhs = slope.mT @ slope
         lhs = lhs + damping[..., None, None] * (torch.diag_embed(lhs.diagonal(dim1=-2, dim2=-1)) + 1e-6 * torch.eye(4, dtype=p.dtype))
         step = torch.linalg.solve(lhs, (slope.mT @ (y[:, None] - place)[..., None]))[..., 0]
-        tried, tried_slope = _places(p + step, y.shape[1])
+        trial = (p + step).clamp(least, most)
+        tried, tried_slope = _places(trial, y.shape[1])
         less = (y[:, None] - tried).square().sum(-1)
         better = less < error
-        p = torch.where(better[..., None], p + step, p)
+        p = torch.where(better[..., None], trial, p)
         place, slope = torch.where(better[..., None], tried, place), torch.where(better[..., None, None], tried_slope, slope)
         error, damping = torch.where(better, less, error), torch.where(better, damping / 5, damping * 5).clamp(1e-9, 1e9)
     return p[torch.arange(len(p)), error.argmin(1)]
