@@ -21,7 +21,7 @@ CONTROL = "WHAT[:WEIGHT[:LOW:HIGH]], as in sample: how far samples follow the hi
 class MeasureOptions:
     """What is measured."""
 
-    n: int | None = flag("How many samples: evaluate.n of the recipe, else 10,000; --likelihood 1,000, --control 500, --extend 200.", "--number", "-n", min=2, max=1_000_000)
+    n: int | None = flag("How many samples: evaluate.n, else 10,000; --likelihood 1,000, --control 500, --extend 200.", "--number", "-n", min=2, max=1_000_000)
     quick: bool = flag("A first look: 1,000 samples at most unless -n, and --features cnn_quick; kept apart from full figures.", default=False)
     features: str | None = flag(f"{names('evaluation.features.FEATURES')}, or a file of weights; cnn is trained on the run's data once, and kept.")
     compare: str | None = flag("SAMPLER:STEPS,… : time and quality side by side.")

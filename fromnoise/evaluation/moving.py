@@ -69,8 +69,8 @@ def unwrapped(data: Dataset) -> Dataset:
 WORDS = (
     "One digit throughout: the CNN sees the same in every frame that it can read (probability {readable:g} or more), and can read half of them or more. Digit as "
     "asked: the one it sees over all frames is the label. Path error: distance of the centre of brightness from the nearest path of the law, which has a constant "
-    "speed within {least:g} and {most:g} pixels a frame and turns where the box around the digit meets the border, root of the mean square, pixels. Speed: how far the "
-    "centre goes from frame to frame. Count: frames with as many things as there are digits."
+    "speed of {least:g} to {most:g} pixels a frame and turns where the box around the digit meets the border; root of the mean square, pixels. Speed: how far "
+    "the centre goes from frame to frame. Count: frames with as many things as there are digits."
 )
 
 

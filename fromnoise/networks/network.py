@@ -16,6 +16,7 @@ from .context import NOTHING, PLACES, Context, apart, clips
 
 Module = TypeVar("Module", bound=nn.Module)
 Depth = Annotated[int, Within(1, 256)]  # blocks in a row
+PICTURES = 4  # axes of a batch of them
 
 
 class Network(nn.Module, ABC):
@@ -28,7 +29,8 @@ class Network(nn.Module, ABC):
     decoder      names of the parts that follow `encode` (for control branches)
     patch        pixels a side that are folded into channels before the first layer (for control branches)
     width        channels after the first layer, where a hint is added (for control branches)
-    temporal     whether it is a network of pictures with temporal layers, for clips (B, C, T, *S), and t (B,), or (B, T) for frames with levels of their own
+    temporal     whether it is a network of pictures with temporal layers, for clips (B, C, T, H, W), and t (B,), or (B, T) for frames with levels of their own; of
+                 single pictures (B, C, H, W) it leaves these layers out
     """
 
     ways: ClassVar[Mapping[str, Mapping[str, Any]]] = {"add": {}}
@@ -61,7 +63,9 @@ class Network(nn.Module, ABC):
 
     def framed(self, x: Tensor, t: Tensor, context: Context, *beside: Tensor) -> tuple[Any, ...]:
         """(x, t, the context and what else is beside x) of a batch of frames in place of clips, where the network has temporal layers."""
-        if not self.temporal:
+        if not self.temporal or x.ndim == PICTURES:
+            if t.ndim > 1:
+                raise Usage("levels of frames, t (B, T), are for clips and networks with temporal layers; give t (B,), or build it with temporal: true")
             return x, t, context, *beside
         frames = x.shape[2]
         t = t.flatten() if t.ndim == 2 else t.repeat_interleave(frames)
@@ -69,7 +73,7 @@ class Network(nn.Module, ABC):
 
     def clips(self, x: Tensor, like: Tensor) -> Tensor:
         """What a batch of frames is as clips `like` these, where the network has temporal layers."""
-        return clips(x, like.shape[2]) if self.temporal else x
+        return clips(x, like.shape[2]) if self.temporal and like.ndim > PICTURES else x
 
     def embedding(self, t: Tensor, context: Context) -> Tensor:
         """The time embedding with the context's vector added; t (B,) -> (B, dim)."""

@@ -50,6 +50,16 @@ def test_at_first_each_frame_is_the_image_networks_bit_for_bit(name, more):
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_single_pictures_are_seen_as_by_the_image_network(name):
+    image, _ = both(name)
+    video, t = stirred_in_time(name), torch.rand(2 * FRAMES)
+    assert torch.equal(video(apart(CLIPS), t), image(apart(CLIPS), t))
+    for network, x in ((image, apart(CLIPS)), (video, apart(CLIPS))):
+        with pytest.raises(Usage, match=r"give t \(B,\), or build it with temporal: true"):
+            network(x, t[:, None].expand(-1, FRAMES))
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_a_time_of_each_frame_is_that_of_its_picture(name):
     image, video = both(name)
     t = torch.rand(2, FRAMES)

@@ -61,8 +61,9 @@ class MovingDigits(Dataset):
     test split are those of MNIST's.
 
     frames: how many a clip has. size: their side. digits: how many there are; the second passes over the first, the brighter pixel of the two being seen; the
-    label is the first one's; two are seldom apart in 32 pixels, take a size of 64 for them. digit: the longer side of a digit in pixels, 20 as MNIST has it. speed: pixels a frame, or [least, most]. captions: whether clips
-    have them. base: mnist, or mnist_5k, 5,000 digits that need no network; mnist where it is found unless said.
+    label is the first one's; two are seldom apart in 32 pixels, take a size of 64 for them. digit: the longer side of a digit in pixels, 20 as MNIST has it.
+    speed: pixels a frame, or [least, most]. captions: whether clips have them. base: mnist, or mnist_5k, 5,000 digits that need no network; mnist where it is found
+    unless said.
     """
 
     in_memory = True
