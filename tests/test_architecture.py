@@ -141,7 +141,7 @@ def test_one_value_says_how_to_draw():
 
 def test_the_library_is_small():
     """It was 14,475 lines when the house stood; it grows with what it does, not by saying a thing twice."""
-    assert sum(len(file.read_text().splitlines()) for file in FILES) < 26_500
+    assert sum(len(file.read_text().splitlines()) for file in FILES) < 26_800
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""What the numbers of a signal mean: the names of its channels, and how they are brought to the scale that a network learns at, and back."""
+"""What the numbers of a signal or a volume mean: the names of its channels, and how they are brought to the scale that a network learns at, and back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,12 +14,13 @@ from ..errors import Problem
 class Units:
     """Of each channel its name, and where 0 and 1 of what is learnt lie in its own unit: value = offset + scale · x.
 
-    names, offset, scale  (C,); a scale is above 0
+    names, offset, scale  (C,); a scale is above 0;  clipped  whether x was held in [-1, 1], as that of volumes in their window is
     """
 
     names: tuple[str, ...]
     offset: tuple[float, ...]
     scale: tuple[float, ...]
+    clipped: bool = False
 
     @classmethod
     def of(cls, node: Mapping[str, Any] | None) -> "Units | None":
@@ -27,7 +28,8 @@ class Units:
         if not node:
             return None
         try:
-            found = cls(*(tuple(kind(value) for value in node[key]) for key, kind in (("names", str), ("offset", float), ("scale", float))))
+            columns = (tuple(kind(value) for value in node[key]) for key, kind in (("names", str), ("offset", float), ("scale", float)))
+            found = cls(*columns, clipped=bool(node.get("clipped")))
         except (KeyError, TypeError, ValueError) as error:
             raise Problem("units of a recipe are {names: […], offset: […], scale: […]}, one of each a channel; copy them from the run again") from error
         if len({len(part) for part in (found.names, found.offset, found.scale)}) > 1 or not all(scale > 0 for scale in found.scale):
@@ -36,23 +38,23 @@ class Units:
 
     def as_dict(self) -> dict[str, Any]:
         """As a recipe keeps them."""
-        return {key: list(value) for key, value in asdict(self).items()}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items() if value is not False}
 
     def normalised(self, x: Tensor) -> Tensor:
-        """Values (N, C, L) in the channels' own units as a network learns them, float32."""
-        return ((x.double() - self._column(self.offset)) / self._column(self.scale)).float()
+        """Values (N, C, *S) in the channels' own units as a network learns them, float32."""
+        return ((x.double() - _column(self.offset, x)) / _column(self.scale, x)).float()
 
     def undone(self, x: Tensor) -> Tensor:
-        """What a network made, (N, C, L), in the channels' own units, float64 on the CPU."""
-        return x.detach().cpu().double() * self._column(self.scale) + self._column(self.offset)
+        """What a network made, (N, C, *S), in the channels' own units, float64 on the CPU."""
+        return x.detach().cpu().double() * _column(self.scale, x) + _column(self.offset, x)
 
-    @staticmethod
-    def _column(values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64)[:, None]
+
+def _column(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64).view(-1, *[1] * (like.ndim - 2))
 
 
 def in_own_units(x: Tensor, units: Units | None) -> Tensor:
-    """Signals (N, C, L) in the units of their channels; as they are, in float64 on the CPU, where they have none."""
+    """Examples (N, C, *S) in the units of their channels; as they are, in float64 on the CPU, where they have none."""
     return units.undone(x) if units else x.detach().cpu().double()
 
 

@@ -14,7 +14,7 @@ from ..data.units import Units, in_own_units
 from ..errors import Usage
 from ..files import replacing
 from ..registry import lookup
-from . import picture, signals, solids, sound, space, text, video
+from . import picture, scans, signals, solids, sound, space, text, video
 from .picture import NOTHING, pictures, sheet, stem, to_uint8, write
 
 NONE = Recipe()
@@ -64,6 +64,7 @@ MEDIA: dict[str, Medium] = {
     "clouds": Medium(space.clouds, (".ply",), solids.shapes, differs=False),
     "text": Medium(text.tiles, (".txt",), text.write, False, ".txt", text.player, text.printed, text.likeness),
     "sound": Medium(sound.spectrograms, (".wav",), sound.sounds, differs=False, kept=".wav", player=sound.player),
+    "scans": Medium(scans.slices, (".npy", ".nii", ".gz"), scans.write),
     "volumes": Medium(space.volumes, (".obj", ".glb", ".stl", ".ply"), solids.shapes, differs=False),
 }
 

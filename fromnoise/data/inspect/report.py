@@ -1,6 +1,6 @@
 """An inspection as text for the terminal, and what inspects which kind of files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,14 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ... import progress
+from ...errors import Problem
 from ..files.films import CLIPS
 from ..files.lines import TEXTS
 from ..files.listing import holds
 from ..files.meshes import MESHES
+from ..files.scans import NIFTI, VOLUMES, holds_volumes
 from ..files.series import DAMAGE, SIGNALS, VALUES
 from ..files.sounds import SOUNDS
-from ..files.walk import PICTURES, Kind
-from . import clips, inspect, meshes, propose, signals, sounds, texts
+from ..files.walk import PICTURES, Kind, walk
+from . import clips, inspect, meshes, propose, signals, sounds, texts, volumes
 from .latents import Speed
 from .mixed import among
 
@@ -49,20 +51,30 @@ INSPECTORS: dict[Kind, Inspector] = {
     PICTURES: Inspector(inspect.inspect, propose.proposals), SOUNDS: Inspector(sounds.inspect, sounds.proposals),
     TEXTS: Inspector(texts.inspect, texts.proposals), MESHES: Inspector(meshes.inspect, meshes.proposals),
     CLIPS: Inspector(clips.inspect, clips.proposals), SIGNALS: Inspector(signals.inspect, signals.proposals),
+    VOLUMES: Inspector(volumes.inspect, volumes.proposals),
 }  # fmt: skip
 
 
 def inspector_of(path: str | Path) -> Inspector:
     """What inspects what lies at a path: a file by its ending, a folder by the files that it holds most of; pictures where that says nothing."""
     root = Path(path).expanduser()
+    if not root.exists():
+        raise Problem(f"{root}: no such file or folder; name the one that holds your data")
     if root.is_file():
         by_name = next((kind for kind in INSPECTORS if root.suffix.lower() in kind.endings), PICTURES)
-        kind = SIGNALS if _has_signals(root) else MESHES if _has_grids(root) else by_name
+        kind = VOLUMES if _has_volumes([root]) else SIGNALS if _has_signals(root) else MESHES if _has_grids(root) else by_name
     else:
         there = among(root)  # frames of a film are pictures too
         counts = {kind: holds(root, kind) for kind in INSPECTORS} | {PICTURES: there.pictures, CLIPS: there.files}
+        arrays = [root / name for name in walk(root, kind=VOLUMES).files] if root.is_dir() else []
+        counts[SIGNALS if _has_volumes(arrays[:1]) else VOLUMES] = 0  # arrays are one or the other
         kind = max(counts, key=counts.__getitem__)  # the first of several
     return INSPECTORS[kind]
+
+
+def _has_volumes(paths: Sequence[Path]) -> bool:
+    """Whether the first of these files is one of volumes."""
+    return any(path.name.lower().endswith(NIFTI) or (path.suffix in (".npy", ".npz") and holds_volumes(path)) for path in paths)
 
 
 def _has_grids(path: Path) -> bool:
