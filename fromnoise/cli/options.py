@@ -165,10 +165,12 @@ class StartOptions:
             raise Usage(f"this model makes examples of shape {shape}, no pictures, so it cannot start from one; leave --init and --source out")
         if self.source and model.source.key is None:
             raise Usage("this model starts from noise; leave --source out (--init starts from a picture)")
-        how = shape[0], shape, run.recipe.data
         if self.source:
-            model.set_examples(model.examples() | {"source": lib.pictures.pictures(self.source, *how, n)})
-        return {"init": lib.pictures.picture(self.init, *how)[None], "strength": 0.6 if self.strength is None else self.strength} if self.init else {}
+            model.set_examples(model.examples() | {"source": lib.pictures.pictures(model, self.source, shape[0], run.recipe.data, n)})
+        if not self.init:
+            return {}
+        init = lib.pictures.picture(self.init, shape[0], shape, run.recipe.data)[None]
+        return {"init": init, "strength": 0.6 if self.strength is None else self.strength}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,10 @@
 """Picture files that a user names, as tensors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,11 +13,12 @@ from ..conditions import Control
 from ..conditions.hints import holed
 from ..config import SEED, coerce
 from ..data.dataset import scaled
-from ..data.files import films
+from ..data.files import films, series
 from ..data.files.header import Broken
 from ..data.files.listing import listed
 from ..data.files.pictures import CHANNELS, Look
 from ..data.files.pictures import picture as read
+from ..data.files.signals import windows
 from ..errors import Problem, Usage
 from ..model import Model
 from . import words
@@ -56,25 +58,43 @@ def clip(path: Path, shape: Sequence[int], data: Any = None) -> Tensor:
         raise Problem(f"{path} is no clip that can be read: {reason}") from reason
 
 
-def pictures(path: Path, channels: int, size: Sequence[int], data: Any, n: int) -> Tensor:
+def signals(model: Model, path: Path, channels: int, data: Any, n: int) -> Tensor:
+    """Up to n stretches of a file of signals, of the model's length and one after another, (k, C, L), as its network learnt them."""
+    own, units, length = data if isinstance(data, Mapping) else {}, model.units, model.shape[1]
+    given = units.given if units and units.given else units
+    names = [int(name) if name.isdecimal() else name for name in given.names] if given else None
+    try:
+        x = series.read(str(path), names, own.get("decimal", ".")).x
+    except Broken as reason:
+        raise Problem(f"{path} holds no signals that can be read: {reason}") from reason
+    if x.shape[1] != channels or x.shape[2] < length:
+        raise Usage(f"{path} has {x.shape[1]} channels of {x.shape[2]:,} samples, and this model is given {channels} of {length:,}; give those")
+    cut = torch.from_numpy(np.concatenate([windows(signal, length, length) for signal in x]))[:n]
+    return given.normalised(cut) if given else cut.float()
+
+
+def pictures(model: Model, path: Path, channels: int, data: Any, n: int) -> Tensor:
     """A picture, or up to n of a folder, (k, C, H, W)."""
     files = [path]
     if path.is_dir():
         folder = listed(path, labels=False)
         files = [folder.root / name for name in dict.fromkeys(folder.files)]
-    return torch.stack([picture(file, channels, size, data) for file in files[:n]])
+    return torch.stack([picture(file, channels, model.shape, data) for file in files[:n]])
+
+
+READERS: dict[int, Callable[[Model, Path, int, Any, int], Tensor]] = {2: signals, 3: pictures}  # of --image, by the axes of an example and its channels
 
 
 def images_of(model: Model, image: Path | None, mask: Path | None, n: int, data: Any = None) -> dict[str, Any]:
     """--image, a picture or a folder of them in turn, as the model's condition; with --mask, white where the picture is to be made anew."""
     if image is None and mask is None:
         return {}
-    if "image" not in model.conditions or len(model.shape) != 3:
+    if "image" not in model.conditions or len(model.shape) not in READERS:
         raise Usage("this model has no pictures as condition; leave --image and --mask out (--init starts from one)")
     if image is None:
         raise Usage("--mask says which part of --image is to be made anew; give that as well")
     condition = model.conditions["image"]
-    value = pictures(image, model.shape[0] if condition.hint else condition.shape[0], model.shape, data, n)
+    value = READERS[len(model.shape)](model, image, model.shape[0] if condition.hint else condition.shape[0], data, n)
     if mask is None:
         value = condition.made(value)
     elif condition.known_of:

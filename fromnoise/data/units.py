@@ -1,7 +1,7 @@
 """What the numbers of a signal or a volume mean: the names of its channels, and how they are brought to the scale that a network learns at, and back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,13 +14,15 @@ from ..errors import Problem
 class Units:
     """Of each channel its name, and where 0 and 1 of what is learnt lie in its own unit: value = offset + scale · x.
 
-    names, offset, scale  (C,); a scale is above 0;  clipped  whether x was held in [-1, 1], as that of volumes in their window is
+    names, offset, scale  (C,); a scale is above 0;  clipped  whether x was held in [-1, 1], as that of volumes in their window is;  given  those of the channels
+    that are given beside x, where there are some
     """
 
     names: tuple[str, ...]
     offset: tuple[float, ...]
     scale: tuple[float, ...]
     clipped: bool = False
+    given: "Units | None" = None
 
     @classmethod
     def of(cls, node: Mapping[str, Any] | None) -> "Units | None":
@@ -29,7 +31,7 @@ class Units:
             return None
         try:
             columns = (tuple(kind(value) for value in node[key]) for key, kind in (("names", str), ("offset", float), ("scale", float)))
-            found = cls(*columns, clipped=bool(node.get("clipped")))
+            found = cls(*columns, clipped=bool(node.get("clipped")), given=cls.of(node.get("given")))
         except (KeyError, TypeError, ValueError) as error:
             raise Problem("units of a recipe are {names: […], offset: […], scale: […]}, one of each a channel; copy them from the run again") from error
         if len({len(part) for part in (found.names, found.offset, found.scale)}) > 1 or not all(scale > 0 for scale in found.scale):
@@ -38,7 +40,12 @@ class Units:
 
     def as_dict(self) -> dict[str, Any]:
         """As a recipe keeps them."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items() if value is not False}
+        own: dict[str, Any] = {key: list(getattr(self, key)) for key in ("names", "offset", "scale")}
+        return own | ({"clipped": True} if self.clipped else {}) | ({"given": self.given.as_dict()} if self.given else {})
+
+    def of_channels(self, numbers: Sequence[int]) -> "Units":
+        """Those of some of the channels."""
+        return replace(self, **{key: tuple(getattr(self, key)[i] for i in numbers) for key in ("names", "offset", "scale")})
 
     def normalised(self, x: Tensor) -> Tensor:
         """Values (N, C, *S) in the channels' own units as a network learns them, float32."""

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..data import Dataset
+from ..data.units import Units
 from ..diffusion import Seeded
 from ..errors import Usage
 from ..evaluation.examples import read_conditions
@@ -43,9 +44,9 @@ def input_pictures(model: Model, n: int, conditions: Mapping[str, Any], source: 
     return found
 
 
-def alternating(inputs: Tensor, samples: Tensor, columns: int, medium: str | None = None) -> Image.Image:
+def alternating(inputs: Tensor, samples: Tensor, columns: int, medium: str | None = None, units: Units | None = None) -> Image.Image:
     """Rows of inputs (n, C', *S), each with the row of the samples (n, C, *S) made from them below."""
-    above, below = tiles(inputs, None, medium), tiles(samples, None, medium)
+    above, below = tiles(inputs, None, medium, units and units.given), tiles(samples, None, medium, units)
     starts = range(0, len(below), columns)
     rows = [row for i in starts for row in (above[i : i + columns], below[i : i + columns], None)]
     return strip(rows[:-1], ["input", "sample"] * len(starts))
@@ -76,7 +77,9 @@ def condition(model: Model, data: Dataset, n: int | None = None, rows: int | Non
         noisiest = model.sampling_schedule(sampling)(torch.ones(()))
         sampling = replace(sampling, start=(noisiest.sigma * source.double()).float())  # as `Model.start` scales its own
     samples = [model.sample(count, replace(sampling, seed=sampling.seed + i), **conditions).float().cpu() for i in range(n)]
-    columns = [tiles(part, None, model.medium, model.units) for part in (*inputs.values(), *samples, batch["x"].cpu())]
+    own = model.units and model.units.given
+    columns = [tiles(part, None, model.medium, own) for part in inputs.values()]
+    columns += [tiles(part, None, model.medium, model.units) for part in (*samples, batch["x"].cpu())]
     over = [*inputs, *(f"sample {i + 1}" for i in range(n)), "truth"]
     names = [data.classes[i] for i in batch["label"].tolist()] if "label" in batch and data.classes else []
     if "text" in batch:

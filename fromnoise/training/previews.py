@@ -71,7 +71,7 @@ class Samples:
                 if pictures is None:
                     figures.write(figures.samples(drawn, conditions, model.classes, columns, medium, model.units), path)
                 else:
-                    figures.write(figures.alternating(pictures[:n], drawn, 2 * columns, medium), path)
+                    figures.write(figures.alternating(pictures[:n], drawn, 2 * columns, medium, model.units), path)
                 if kept := figures.medium_of(model.shape, medium).kept:
                     some = {key: None if value is None else value[:KEPT] for key, value in conditions.items()}
                     figures.write_samples(drawn[:KEPT], path.with_suffix(kept), some, model.classes, monitor.parts.recipe)

@@ -190,3 +190,17 @@ def test_what_does_not_go_together_is_one_line(tmp_path):
     assert "channel a reaches 63.2 times the scale that is learnt; correct those values, or set data.normalize=range" in bad(tmp_path)
     with pytest.raises(Problem, match="no signals in .*; csv, tsv, txt, npy, npz are read"):
         signals(tmp_path / "no" if (tmp_path / "no").mkdir() else tmp_path / "no")
+
+
+def test_channels_that_are_given_lie_beside_those_that_are_made(tmp_path):
+    for i in range(3):
+        table(tmp_path / f"{i}.csv", wave(channels=3, seed=i), ("a", "b", "c"))
+    whole, data = signals(tmp_path), signals(tmp_path, given=["b"])
+    batch, x = data.get(torch.arange(3)), x_of(whole)
+    assert data.shape == (2, 40) and data.image_shape == (1, 40) and data.units.names == ("a", "c")
+    assert torch.equal(batch["x"], x[:, [0, 2]]) and torch.equal(batch["image"], x[:, 1:2])
+    assert Units.of(data.units.as_dict()) == data.units and data.units.given == whole.units.of_channels([1])
+    with pytest.raises(Usage, match="leaves none to be made"):
+        signals(tmp_path, given=["a", "b", "c"])
+    with pytest.raises(Usage, match="data.given: there is no column 'd'"):
+        signals(tmp_path, given=["d"])

@@ -46,14 +46,14 @@ def read(path: str, columns: Columns | None = None, decimal: str = ".") -> Serie
     return found
 
 
-def chosen(count: int, names: Sequence[str], columns: Columns | None) -> list[int]:
-    """The numbers of the columns that are wanted, all `count` where that is not said; raises Usage where there is no such column."""
+def chosen(count: int, names: Sequence[str], columns: Columns | None, setting: str = "data.columns") -> list[int]:
+    """The numbers of the columns that a setting wants, all `count` where it is not said; raises Usage where there is no such column."""
     found = []
     for column in range(count) if columns is None else columns:
         here = column if isinstance(column, int) else names.index(column) if column in names else int(column) if column.isdecimal() else -1
         if not 0 <= here < count:
             known = nearest(str(column), names) if names else f"; they have no names, and are numbers from 0 to {count - 1}"
-            raise Usage(f"data.columns: there is no column {column!r}{known}")
+            raise Usage(f"{setting}: there is no column {column!r}{known}")
         found.append(here)
     return found
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, final
@@ -21,7 +21,7 @@ from .folder import NAMED, in_threads, named, report_broken
 from .listing import Listing, split_listing
 from .metadata import word
 from .published import located
-from .series import SIGNALS, Columns, Series, ordered, read
+from .series import SIGNALS, Columns, Series, chosen, ordered, read
 
 FARTHEST = 20  # that a value may be from 0 at the scale of training
 Long = Annotated[int, Within(1, 2**20)]
@@ -46,7 +46,8 @@ class Signals(Wrapped):
 
     length: samples of an example; needed where the signals differ. stride: samples from one example of a signal to the next; as many as an example has where not
     given. columns: the channels by name, or number from 0; all where not given. normalize: what becomes 0 and 1 of each channel: std (mean, and one standard
-    deviation above), range (the middle, and the maximum) or none. decimal: the mark in a table's numbers. labels: false leaves classes out. label: the name of the
+    deviation above), range (the middle, and the maximum) or none. given: those of the channels that are not made but given, for a model with the condition image,
+    which makes the others of them. decimal: the mark in a table's numbers. labels: false leaves classes out. label: the name of the
     one class that all are of. held_out: share of the files that are the test split (folders named train and test decide it instead). skip_broken: leave out
     files that cannot be read, and signals shorter than an example. Raises Problem where these are there, or channels differ, or one is constant.
     """
@@ -54,7 +55,7 @@ class Signals(Wrapped):
     def __init__(
         self, path: str, length: Long | None = None, stride: Long | None = None, columns: Columns | None = None,
         normalize: Literal["std", "range", "none"] = "std", decimal: Literal[".", ","] = ".", labels: bool = True, label: str | int | None = None,
-        held_out: float = 0.05, skip_broken: bool = False, split: str = "train",
+        held_out: float = 0.05, skip_broken: bool = False, given: Columns | None = None, split: str = "train",
     ):  # fmt: skip
         check_split(split, held_out)
         if label is not None and not labels:
@@ -92,7 +93,12 @@ class Signals(Wrapped):
         if label is not None:
             number, classes = [0] * len(x), (word(str(label)),)
         known = folders and classes or label is not None
-        base = Tensors("signals", x, number if known else None, classes=classes if known else ())
+        beside = chosen(len(names), names, given or (), "data.given")
+        made = [i for i in range(len(names)) if i not in beside]
+        if not made:
+            raise Usage("data.given names all channels, and leaves none to be made; name fewer")
+        units = replace(units.of_channels(made), given=units.of_channels(beside) if beside else None)
+        base = Tensors("signals", x[:, made], number if known else None, classes=classes if known else (), image=x[:, beside] if beside else None)
         base.medium, base.units, base.left_out = "signals", units, tuple(lines)
         base.folder = whole.folder if not base.classes else ""
         super().__init__(base)
