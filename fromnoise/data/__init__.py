@@ -10,6 +10,7 @@ from .files.lines import lines
 from .files.meshes import Meshes
 from .files.signals import Signals
 from .files.sounds import Sounds
+from .files.volumes import Volumes
 from .plan import Plan
 from .sets.arrays import npz
 from .sets.cifar import cifar10
@@ -23,5 +24,5 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits, "mnist_5k": mnist_5k, "mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10, "folder": Folder, "pairs": Pairs,
     "npz": npz, "between": Between, "moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "pinwheel": pinwheel, "shapes": shapes,
     "shapes_text": shapes_text, "meshes": Meshes, "lines": lines, "sound": Sounds, "moving_digits": MovingDigits, "clips": Clips,
-    "signals": Signals, "heartbeats": Heartbeats,
+    "signals": Signals, "heartbeats": Heartbeats, "volumes": Volumes,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the numbers of a signal mean: the names of its channels, and how they are brought to the scale that a network learns at, and back."""
+"""What the numbers of a signal or volume mean: the names of its channels, and how they are brought to the scale that a network learns at, and back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,11 +15,14 @@ class Units:
     """Of each channel its name, and where 0 and 1 of what is learnt lie in its own unit: value = offset + scale · x.
 
     names, offset, scale  (C,); a scale is above 0
+    bounded  whether -1 and 1 are the ends of a window, which all values are held in;  spacing  mm from one value to the next along each axis, () where unknown
     """
 
     names: tuple[str, ...]
     offset: tuple[float, ...]
     scale: tuple[float, ...]
+    bounded: bool = False
+    spacing: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, node: Mapping[str, Any] | None) -> "Units | None":
@@ -27,32 +30,38 @@ class Units:
         if not node:
             return None
         try:
-            found = cls(*(tuple(kind(value) for value in node[key]) for key, kind in (("names", str), ("offset", float), ("scale", float))))
-        except (KeyError, TypeError, ValueError) as error:
+            rows = (tuple(map(kind, node.get(key, ()))) for key, kind in (("names", str), ("offset", float), ("scale", float), ("spacing", float)))
+            names, offset, scale, spacing = rows
+            found = cls(names, offset, scale, bool(node.get("bounded")), spacing)
+        except (AttributeError, TypeError, ValueError) as error:
             raise Problem("units of a recipe are {names: […], offset: […], scale: […]}, one of each a channel; copy them from the run again") from error
-        if len({len(part) for part in (found.names, found.offset, found.scale)}) > 1 or not all(scale > 0 for scale in found.scale):
+        if len({len(part) for part in (found.names, found.offset, found.scale)}) > 1 or not all(part > 0 for part in (*found.scale, *found.spacing)):
             raise Problem("units of a recipe are a name, an offset and a scale above 0 for each channel; copy them from the run again")
         return found
 
     def as_dict(self) -> dict[str, Any]:
         """As a recipe keeps them."""
-        return {key: list(value) for key, value in asdict(self).items()}
+        return {key: value if value is True else list(value) for key, value in asdict(self).items() if value}
 
     def normalised(self, x: Tensor) -> Tensor:
-        """Values (N, C, L) in the channels' own units as a network learns them, float32."""
-        return ((x.double() - self._column(self.offset)) / self._column(self.scale)).float()
+        """Values (N, C, *S) in the channels' own units as a network learns them, float32."""
+        return self.held(((x.double() - self._column(self.offset, x)) / self._column(self.scale, x)).float())
 
     def undone(self, x: Tensor) -> Tensor:
-        """What a network made, (N, C, L), in the channels' own units, float64 on the CPU."""
-        return x.detach().cpu().double() * self._column(self.scale) + self._column(self.offset)
+        """What a network made, (N, C, *S), in the channels' own units, float64 on the CPU."""
+        return x.detach().cpu().double() * self._column(self.scale, x) + self._column(self.offset, x)
+
+    def held(self, x: Tensor) -> Tensor:
+        """x at the scale of a network, (N, C, *S), within the window, where there is one."""
+        return x.clamp(-1, 1) if self.bounded else x
 
     @staticmethod
-    def _column(values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64)[:, None]
+    def _column(values: Sequence[float], x: Tensor) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64).view(-1, *[1] * (x.ndim - 2))
 
 
 def in_own_units(x: Tensor, units: Units | None) -> Tensor:
-    """Signals (N, C, L) in the units of their channels; as they are, in float64 on the CPU, where they have none."""
+    """Signals (N, C, L), or volumes (N, C, D, H, W), in the units of their channels; as they are, in float64 on the CPU, where they have none."""
     return units.undone(x) if units else x.detach().cpu().double()
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from ..data import Dataset
 from ..data.dataset import usual_medium
 from .card import Card
+from .scans import score_scans
 from .score import score_points
 from .shapes import score_shapes
 from .signals import score_signals
@@ -14,7 +15,7 @@ from .text import score_text
 
 Score = Callable[[Tensor, Dataset, Dataset, int], Card]  # (samples, training examples, held-out ones, seed)
 CARDS: dict[str, Score] = {
-    "points": score_points, "text": score_text, "volumes": score_shapes, "clouds": score_shapes, "signals": score_signals,
+    "points": score_points, "text": score_text, "volumes": score_shapes, "clouds": score_shapes, "signals": score_signals, "scans": score_scans,
 }  # fmt: skip
 
 

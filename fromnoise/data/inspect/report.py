@@ -15,10 +15,11 @@ from ..files.films import CLIPS
 from ..files.lines import TEXTS
 from ..files.listing import holds
 from ..files.meshes import MESHES
+from ..files.scans import NIFTI, VOLUMES, looks
 from ..files.series import DAMAGE, SIGNALS, VALUES
 from ..files.sounds import SOUNDS
-from ..files.walk import PICTURES, Kind
-from . import clips, inspect, meshes, propose, signals, sounds, texts
+from ..files.walk import PICTURES, Kind, walk
+from . import clips, inspect, meshes, propose, signals, sounds, texts, volumes
 from .latents import Speed
 from .mixed import among
 
@@ -48,7 +49,8 @@ class Inspector:
 INSPECTORS: dict[Kind, Inspector] = {
     PICTURES: Inspector(inspect.inspect, propose.proposals), SOUNDS: Inspector(sounds.inspect, sounds.proposals),
     TEXTS: Inspector(texts.inspect, texts.proposals), MESHES: Inspector(meshes.inspect, meshes.proposals),
-    CLIPS: Inspector(clips.inspect, clips.proposals), SIGNALS: Inspector(signals.inspect, signals.proposals),
+    CLIPS: Inspector(clips.inspect, clips.proposals), VOLUMES: Inspector(volumes.inspect, volumes.proposals),
+    SIGNALS: Inspector(signals.inspect, signals.proposals),
 }  # fmt: skip
 
 
@@ -56,13 +58,21 @@ def inspector_of(path: str | Path) -> Inspector:
     """What inspects what lies at a path: a file by its ending, a folder by the files that it holds most of; pictures where that says nothing."""
     root = Path(path).expanduser()
     if root.is_file():
-        by_name = next((kind for kind in INSPECTORS if root.suffix.lower() in kind.endings), PICTURES)
-        kind = SIGNALS if _has_signals(root) else MESHES if _has_grids(root) else by_name
+        by_name = next((kind for kind in INSPECTORS if root.name.lower().endswith(kind.endings)), PICTURES)
+        arrays = {VOLUMES: looks, SIGNALS: _has_signals, MESHES: _has_grids} if root.suffix.lower() in (".npy", ".npz") else {by_name: Path.is_file}
+        kind = next((kind for kind, is_such in arrays.items() if is_such(root)), PICTURES)
     else:
         there = among(root)  # frames of a film are pictures too
-        counts = {kind: holds(root, kind) for kind in INSPECTORS} | {PICTURES: there.pictures, CLIPS: there.files}
+        counts = {kind: holds(root, kind) for kind in INSPECTORS} | {PICTURES: there.pictures, CLIPS: there.files, VOLUMES: _scans(root)}
         kind = max(counts, key=counts.__getitem__)  # the first of several
     return INSPECTORS[kind]
+
+
+def _scans(root: Path) -> int:
+    """How many files of volumes are in a folder: of arrays, which may be signals too, the first decides."""
+    files = walk(root, kind=VOLUMES).files if root.is_dir() else []
+    arrays = [name for name in files if not name.lower().endswith(NIFTI)]
+    return len(files) - (0 if arrays and looks(root / arrays[0]) else len(arrays))
 
 
 def _has_grids(path: Path) -> bool:
@@ -74,10 +84,10 @@ def _has_grids(path: Path) -> bool:
 
 
 def _has_signals(path: Path) -> bool:
-    """Whether an .npz holds signals, by the name of its array or, where that is the usual one, by its axes, which pictures have more of."""
+    """Whether a .npy or .npz holds signals, by the name of its array or, where that is the usual one, by its axes, which pictures have more of."""
     try:
-        if path.suffix != ".npz":
-            return False
+        if path.suffix.lower() == ".npy":
+            return True
         with np.load(path, allow_pickle=False) as arrays:
             name = next((name for name in VALUES if name in arrays.files), None)
             return name is not None and (name != "arr_0" or arrays[name].ndim < 4)
