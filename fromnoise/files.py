@@ -15,7 +15,13 @@ from .errors import Problem
 if TYPE_CHECKING:
     from torch import Tensor
 
-HALF = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+)?")  # what `replacing` calls a file that is being written
+HALF = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+){0,2}")  # what `replacing` calls a file that is being written
+
+
+def ending(path: str | Path) -> str:
+    """The ending of a file's name; where it is packed, with the one before, as in .nii.gz."""
+    path = Path(path)
+    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
 
 
 @contextmanager
@@ -24,8 +30,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     A reader, a crash or a full disk therefore never meets half a file. Raises Problem where the folder cannot be written or the disk is full.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    path, end = Path(path), ending(path)
+    temporary = path.with_name(f".{path.name.removesuffix(end)}.{secrets.token_hex(4)}{end}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # as the user's umask allows

@@ -9,7 +9,7 @@ from . import lib, words
 from .command import command, data_app, names
 from .options import Argument, Option, Out
 
-Data = Annotated[Path, Argument(help="A folder of pictures, clips, sounds, texts, signals or meshes, of MNIST-like or CIFAR files; an .npz, .npy, .csv, .txt.")]
+Data = Annotated[Path, Argument(help="A folder of pictures, clips, sounds, texts, signals, scans or meshes, MNIST-like or CIFAR files; an .npz, .npy, .csv, .txt.")]
 Minutes = Annotated[float, Option("--minutes", "-m", help="How long training may take.", min=0.5, max=100_000)]
 Picture = Annotated[Path, Argument(help="A picture file.")]
 Hint = Annotated[str, Argument(metavar="HINT", help=f"{names('conditions.hints.HINTS')}.")]

@@ -15,7 +15,7 @@ from .words import unused
 FILES = "FILE.png: a grid; FILE.npz: arr_0 uint8 NHWC, arr_1 labels; FILE.gif: the reverse process (but of clips); FOLDER/: one file each. "
 FILES += "Shapes in space: FILE.obj, .glb, .stl or .ply (clouds: .ply), side by side on one plane; FILE.png: seen from in front. "
 FILES += "Sounds: FILE.wav, one after another. Text: FILE.txt, a line each. Clips: FILE.gif, .webp, .apng or .mp4, playing together; FILE.png: some of their frames."
-FILES += " Signals: FILE.csv, .npy or .npz, in their own units."
+FILES += " Signals: FILE.csv, .npy or .npz, in their own units. Scans: FILE.nii.gz, .npy or .npz, in theirs; FILE.png: their middle slices."
 Samples = Annotated[Path, Option("--out", "-o", help=FILES)]
 MOST = 64  # samples in a film
 LOOSE = 1e-4  # of train.kl, whose default is less: latents are free of N(0, 1) then

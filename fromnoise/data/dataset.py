@@ -38,6 +38,15 @@ def check_left(count: int, whole: int, split: str, held_out: float) -> None:
         raise Problem(f"held_out={held_out:g} of {whole} examples leaves none to {split}; {cure}")
 
 
+def by_chance(name: str, count: int, split: str, held_out: float) -> np.ndarray:
+    """The numbers of those of `count` examples that are of the split, in order; `name` is that of the set."""
+    order = np.random.RandomState(mixed(name, 0) % 2**32).permutation(count)  # the legacy generator's stream never changes
+    held = round(held_out * count) or int(held_out > 0 and count > 1)
+    rows = np.sort(order[:held] if split == "test" else order[held:])
+    check_left(len(rows), count, split, held_out)
+    return rows
+
+
 def scaled(x: Tensor) -> Tensor:
     """x as float32: bytes 0..255 become [-1, 1], floats stay as they are."""
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
@@ -62,7 +71,7 @@ class Dataset(ABC):
     text: Sequence[str] | None = None  # all captions, where there are some
     medium: str | None = None  # how its examples are shown and written, a name of figures.MEDIA, where their shape does not say
     rate: float = 0.0  # frames a second of its clips; 0 where there are none, or they do not say
-    units: Units | None = None  # of signals: what their channels are called, and how their values become those of x
+    units: Units | None = None  # of signals and volumes: what their channels are called, and how their values become those of x
     folder: str = ""  # the one that all examples lie in, where they have no labels and there is one
     left_out: Sequence[str] = ()  # what lies beside the examples and is not used, in words
     seen: Callable[[Tensor], Tensor] | None = None  # what judges see of examples (B, C, *S): pictures (B, C', H, W) in [-1, 1]; None: these themselves

@@ -1,4 +1,4 @@
-"""What the numbers of a signal or a volume mean: the names of its channels, and how they are brought to the scale that a network learns at, and back."""
+"""What the numbers of a signal or volume mean: the names of its channels, and how they are brought to the scale that a network learns at, and back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +14,16 @@ from ..errors import Problem
 class Units:
     """Of each channel its name, and where 0 and 1 of what is learnt lie in its own unit: value = offset + scale · x.
 
-    names, offset, scale  (C,); a scale is above 0;  clipped  whether x was held in [-1, 1], as that of volumes in their window is;  given  those of the channels
-    that are given beside x, where there are some
+    names, offset, scale  (C,); a scale is above 0
+    bounded  whether -1 and 1 are the ends of a window, which all values are held in;  spacing  mm from one value to the next along each axis, () where unknown
+    given    those of the channels that are given beside x, where there are some
     """
 
     names: tuple[str, ...]
     offset: tuple[float, ...]
     scale: tuple[float, ...]
-    clipped: bool = False
+    bounded: bool = False
+    spacing: tuple[float, ...] = ()
     given: "Units | None" = None
 
     @classmethod
@@ -30,18 +32,20 @@ class Units:
         if not node:
             return None
         try:
-            columns = (tuple(kind(value) for value in node[key]) for key, kind in (("names", str), ("offset", float), ("scale", float)))
-            found = cls(*columns, clipped=bool(node.get("clipped")), given=cls.of(node.get("given")))
-        except (KeyError, TypeError, ValueError) as error:
+            rows = (tuple(map(kind, node.get(key, ()))) for key, kind in (("names", str), ("offset", float), ("scale", float), ("spacing", float)))
+            names, offset, scale, spacing = rows
+            found = cls(names, offset, scale, bool(node.get("bounded")), spacing, cls.of(node.get("given")))
+        except (AttributeError, TypeError, ValueError) as error:
             raise Problem("units of a recipe are {names: […], offset: […], scale: […]}, one of each a channel; copy them from the run again") from error
-        if len({len(part) for part in (found.names, found.offset, found.scale)}) > 1 or not all(scale > 0 for scale in found.scale):
+        if len({len(part) for part in (found.names, found.offset, found.scale)}) > 1 or not all(part > 0 for part in (*found.scale, *found.spacing)):
             raise Problem("units of a recipe are a name, an offset and a scale above 0 for each channel; copy them from the run again")
         return found
 
     def as_dict(self) -> dict[str, Any]:
         """As a recipe keeps them."""
-        own: dict[str, Any] = {key: list(getattr(self, key)) for key in ("names", "offset", "scale")}
-        return own | ({"clipped": True} if self.clipped else {}) | ({"given": self.given.as_dict()} if self.given else {})
+        own = {key: value for key in ("names", "offset", "scale", "bounded", "spacing") if (value := getattr(self, key))}
+        own = {key: value if value is True else list(value) for key, value in own.items()}
+        return own | ({"given": self.given.as_dict()} if self.given else {})
 
     def of_channels(self, numbers: Sequence[int]) -> "Units":
         """Those of some of the channels."""
@@ -49,11 +53,15 @@ class Units:
 
     def normalised(self, x: Tensor) -> Tensor:
         """Values (N, C, *S) in the channels' own units as a network learns them, float32."""
-        return ((x.double() - _column(self.offset, x)) / _column(self.scale, x)).float()
+        return self.held(((x.double() - _column(self.offset, x)) / _column(self.scale, x)).float())
 
     def undone(self, x: Tensor) -> Tensor:
         """What a network made, (N, C, *S), in the channels' own units, float64 on the CPU."""
         return x.detach().cpu().double() * _column(self.scale, x) + _column(self.offset, x)
+
+    def held(self, x: Tensor) -> Tensor:
+        """x at the scale of a network, (N, C, *S), within the window, where there is one."""
+        return x.clamp(-1, 1) if self.bounded else x
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:

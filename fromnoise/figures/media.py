@@ -12,7 +12,7 @@ from ..config import Recipe
 from ..data.dataset import usual_medium
 from ..data.units import Units, in_own_units
 from ..errors import Usage
-from ..files import replacing
+from ..files import ending, replacing
 from ..registry import lookup
 from . import picture, scans, signals, solids, sound, space, text, video
 from .picture import NOTHING, pictures, sheet, stem, to_uint8, write
@@ -64,7 +64,7 @@ MEDIA: dict[str, Medium] = {
     "clouds": Medium(space.clouds, (".ply",), solids.shapes, differs=False),
     "text": Medium(text.tiles, (".txt",), text.write, False, ".txt", text.player, text.printed, text.likeness),
     "sound": Medium(sound.spectrograms, (".wav",), sound.sounds, differs=False, kept=".wav", player=sound.player),
-    "scans": Medium(scans.slices, (".npy", ".nii", ".gz"), scans.write),
+    "scans": Medium(scans.slices, (".npy", ".nii.gz", ".nii"), scans.write),
     "volumes": Medium(space.volumes, (".obj", ".glb", ".stl", ".ply"), solids.shapes, differs=False),
 }
 
@@ -84,7 +84,7 @@ def tiles(x: Tensor, scale: int | None = None, medium: str | None = None, units:
 
     Points (N, D) are one scatter of their first two coordinates, clouds (N, 3, L) of points in space and volumes (N, 1, D, H, W) a view of each,
     other signals (N, C, L) a panel of curves each, pictures (N, C, H, W) a tile each, enlarged by the whole factor `scale` (by default until EDGE pixels are
-    reached), videos (N, C, T, H, W) their first, middle and last frame side by side. units: those of signals.
+    reached), videos (N, C, T, H, W) their first, middle and last frame side by side. units: those of signals and scans.
     """
     if len(x) == 0:
         raise Usage(NOTHING)
@@ -113,10 +113,11 @@ def save(images: Tensor, path: str | Path, labels: Iterable[int] | None = None, 
     the sample's own size and mode. Any other suffix: one picture, the sample itself for N = 1 and a grid for more. Raises Usage where Pillow does not know it.
     """
     path, medium, units = Path(path), medium_of(images.shape[1:], recipe.medium), Units.of(recipe.units)
+    end = ending(path)
     labels = None if labels is None else np.asarray(list(labels), dtype=np.int64)
-    if medium.writer and path.suffix in medium.endings:
+    if medium.writer and end in medium.endings:
         medium.writer(images, path, recipe)
-    elif medium.writer and path.suffix == "":
+    elif medium.writer and end == "":
         for i in range(len(images)):
             medium.writer(images[i : i + 1], path / f"{stem(i, labels)}{medium.endings[0]}", recipe)
     elif path.suffix == ".npz":

@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..data.files.films import pyav
+from ..data.files.scans import NIFTI, nibabel
 from ..errors import Usage
 from ..evaluation import psnr
-from ..files import replacing, vacant
+from ..files import ending, replacing, vacant
 
 EDGE = 64  # pixels: tiles smaller than this are enlarged, so that an 8 x 8 digit can be seen
 PANEL = 144  # pixels: the edge of a scatter
@@ -109,18 +110,20 @@ def stem(i: int, labels: Any = None) -> str:
     return f"{i:06d}" if labels is None else f"{i:06d}_{int(labels[i])}"
 
 
-PLAYERS: dict[str, Callable[[], Any]] = {".mp4": partial(pyav, "an mp4", "end --out in .webp, .apng or .gif")}  # what writes such a file, or says how to get it
+WRITERS: dict[str, Callable[[], Any]] = {  # what writes such a file, or says how to get it
+    ".mp4": partial(pyav, "an mp4", "end --out in .webp, .apng or .gif"), **{end: partial(nibabel, cure="end --out in .npy or .npz") for end in NIFTI},
+}  # fmt: skip
 
 
 def check(path: Path, *others: str) -> None:
     """Raises Usage where nothing can be written under this ending, a picture's or one of `others`, and Problem where a folder ("") may not be put there."""
-    if path.suffix == "" and "" in others:
+    if (end := ending(path)) == "" and "" in others:
         vacant(path)
-    elif path.suffix in others:
-        PLAYERS.get(path.suffix, lambda: None)()
+    elif end in others:
+        WRITERS.get(end, lambda: None)()
     elif Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         *first, last = dict.fromkeys([".png", ".webp", ".jpg", *filter(None, others)])
-        raise Usage(f"cannot write {path.name}: {path.suffix!r} is no kind of picture; end it in {', '.join(first)} or {last}")
+        raise Usage(f"cannot write {path.name}: {end!r} is no kind of picture; end it in {', '.join(first)} or {last}")
 
 
 def write(picture: Image.Image, path: str | Path) -> Path:

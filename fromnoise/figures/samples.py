@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..config import Recipe
 from ..data.units import Units
+from ..files import ending
 from .media import FEW, NONE, grid, medium_of, save, tiles
 from .picture import even, write
 from .strip import strip
@@ -57,8 +58,8 @@ def samples(
 def write_samples(images: Tensor, path: Path, conditions: Mapping[str, Any], classes: Sequence[str] = (), recipe: Recipe = NONE) -> Path:
     """Writes samples as `save` does where the ending is not that of a picture, or there is one sample, else as one picture, or film, with its words; the path."""
     labels, medium = conditions.get("label"), medium_of(images.shape[1:], recipe.medium)
-    if len(images) > 1 and medium.frames and path.suffix in medium.endings:
+    if len(images) > 1 and medium.frames and ending(path) in medium.endings:
         return play([samples(part, conditions, classes, medium="pictures") for part in medium.frames(images)], path, rate_of(recipe))
-    if len(images) == 1 or path.suffix in ("", ".npz", *medium.endings):
+    if len(images) == 1 or ending(path) in ("", ".npz", *medium.endings):
         return save(images, path, None if labels is None else labels.tolist(), recipe)
     return write(samples(images, conditions, classes, medium=recipe.medium, units=Units.of(recipe.units)), path)

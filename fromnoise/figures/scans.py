@@ -1,55 +1,55 @@
-"""Volumes of numbers as slices to look at, and as files of a scanner's kind to go on with, in their own units."""
+"""Volumes such as CT and MR scans as slices to look at, and as files to go on with, in their own units."""
 
-import gzip
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from ..config import Recipe
-from ..data.files.scans import as_nifti, nibabel
+from ..data.files.scans import nibabel
 from ..data.units import Units, in_own_units
-from ..errors import Usage
-from ..files import replacing
-from .picture import PLAYERS, enlarged
+from ..files import ending, replacing
+from .picture import EDGE, to_uint8
 
-BETWEEN = -1.0  # of slices side by side
-EDGE = 64  # pixels: slices that are smaller are enlarged
-PLAYERS.update({ending: partial(nibabel, "a NIfTI image") for ending in (".nii", ".gz")})
+MOST, GAP = 4, 2  # channels that are drawn, one below the other; pixels between slices
 
 
 def slices(x: Tensor, scale: int = 0, units: Units | None = None) -> list[Image.Image]:
-    """The three slices through the middle of each volume (N, C, D, H, W) side by side, across D, H and W, channels one below the other."""
-    x = torch.nan_to_num(x.detach().float().cpu())
-    return enlarged(torch.cat([_middle(channel[:, None]) for channel in x.unbind(1)], 2), scale or max(1, round(EDGE / max(x.shape[2:]))))
-
-
-def _middle(x: Tensor) -> Tensor:
-    """The middle slices of volumes (N, 1, D, H, W) as pictures (N, 1, H', W'), the lower ones filled up."""
-    d, h, w = (side // 2 for side in x.shape[2:])
-    parts = x[:, :, d], x[:, :, :, h], x[..., w]
-    height = max(part.shape[2] for part in parts)
-    full = [F.pad(part, (0, 1, 0, height - part.shape[2]), value=BETWEEN) for part in parts]
-    return torch.cat(full, 3)[..., :-1]
+    """A tile of each volume (N, C, D, H, W): its middle slices in grey, across D, H and W (axial, coronal, sagittal), the head above; as far apart as in space."""
+    sides, apart = x.shape[2:], np.array((units.spacing if units else ()) or (1.0,) * 3)
+    scale = scale or max(1, round(EDGE / max(sides)))
+    d, h, w = (max(1, round(n * scale * float(step))) for n, step in zip(sides, apart / apart.min(), strict=True))
+    middle = [side // 2 for side in sides]
+    cut = (x[:, :MOST, middle[0]], x[:, :MOST, :, middle[1]].flip(2), x[..., middle[2]][:, :MOST].flip(2))
+    grey, shown = [to_uint8(part.transpose(0, 1).flatten(0, 1)[:, None])[..., 0] for part in cut], min(MOST, x.shape[1])
+    made = []
+    for i in range(len(x)):
+        tile = Image.new("L", (2 * w + h + 2 * GAP, shown * (max(h, d) + GAP) - GAP))
+        for part, left, size in zip(grey, (0, w + GAP, 2 * (w + GAP)), ((w, h), (w, d), (h, d)), strict=True):
+            for channel in range(shown):
+                slice_ = Image.fromarray(part[channel * len(x) + i]).resize(size, Image.Resampling.NEAREST)
+                tile.paste(slice_, (left, channel * (max(h, d) + GAP) + (max(h, d) - size[1]) // 2))
+        made.append(tile)
+    return made
 
 
 def write(x: Tensor, path: Path, recipe: Recipe) -> Path:
-    """Writes volumes (N, C, D, H, W) in their own units: .npy, float32; .nii or .nii.gz, one volume of one channel, voxels of one millimetre."""
-    values = in_own_units(x, Units.of(recipe.units)).numpy().astype(np.float32)
-    if path.suffix == ".npy":
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, values)
-        return path
-    if path.suffix == ".gz" and not path.name.endswith(".nii.gz"):
-        raise Usage(f"cannot write {path.name}: end it in .nii.gz, .nii, .npy, .npz or .png")
-    if values.shape[:2] != (1, 1):
-        what = f"{len(values)} volumes" if len(values) > 1 else f"{values.shape[1]} channels"
-        raise Usage(f"a NIfTI image holds one volume, not {what}; draw one (-n 1), or write .npy or a folder")
-    data = as_nifti(values[0, 0]).to_bytes()
+    """Writes volumes (N, C, D, H, W) in their own units: .npy as they are; .nii and .nii.gz (X, Y, Z), of several volumes (X, Y, Z, N), of several channels
+    (X, Y, Z, N, C), with the spacing of the data where it is known, else 1 mm, and the middle in the origin. Raises Problem without nibabel."""
+    units = Units.of(recipe.units)
+    values = in_own_units(x, units).float().numpy()
     with replacing(path) as temporary:
-        temporary.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+        if ending(path) == ".npy":
+            with open(temporary, "wb") as file:
+                np.save(file, values)
+            return path
+        apart = np.array((units.spacing if units else ()) or (1.0,) * 3)[::-1] * [-1, -1, 1]
+        laid = values.transpose(4, 3, 2, 0, 1)
+        laid = laid[..., 0] if x.shape[1] == 1 else laid
+        affine = np.diag([*apart, 1.0])
+        affine[:3, 3] = -apart * (np.array(laid.shape[:3]) - 1) / 2
+        image = nibabel().Nifti1Image(laid[..., 0] if laid.ndim == 4 and len(x) == 1 else laid, affine)
+        image.header.set_xyzt_units("mm")
+        image.to_filename(temporary)
     return path

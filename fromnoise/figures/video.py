@@ -16,7 +16,7 @@ from ..config import Recipe
 from ..errors import Usage
 from ..files import replacing
 from .animation import looping
-from .picture import NOTHING, PLAYERS, enlarged, evenly, opaque, pictures, sheet
+from .picture import NOTHING, WRITERS, enlarged, evenly, opaque, pictures, sheet
 
 RATE = 8.0  # frames a second where a run does not say
 SHOWN, MOST = 3, 16  # frames of a clip among many, and of one among few
@@ -90,7 +90,7 @@ def _apng(shown: Sequence[Image.Image], path: Path, rate: float) -> None:
 
 def _mp4(shown: Sequence[Image.Image], path: Path, rate: float) -> None:
     """H.264 in yuv420p, which every player knows; sides that are odd have their last row or column twice."""
-    av = PLAYERS[".mp4"]()
+    av = WRITERS[".mp4"]()
     pixels = [np.asarray(opaque(frame).convert("RGB")) for frame in shown]
     height, width = int(pixels[0].shape[0]), int(pixels[0].shape[1])
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as file:

@@ -69,7 +69,7 @@ class Autoencoding(nn.Module):
             z = Seeded(seed, rows)(torch.empty(len(rows), *shape)).to(self.device)
             with self.precision():
                 x = self.autoencoder.decode(z, self.shape[1:]).float()
-                parts.append(x if self.units and not self.units.clipped else x.clamp(-1, 1))
+                parts.append(self.units.held(x) if self.units else x.clamp(-1, 1))
         return torch.cat(parts)
 
     def dry_run(self) -> None:

@@ -40,7 +40,7 @@ def sample(model: Any, n: int, sampling: Sampling, conditions: Mapping[str, Any]
                 progress(first + (rows.stop - first) * i // total)
         with torch.no_grad():
             x = model.decode(x)
-        parts.append(x.clamp(-1, 1) if x.ndim > 2 and (not model.units or model.units.clipped) else x)
+        parts.append(model.units.held(x) if model.units else x.clamp(-1, 1) if x.ndim > 2 else x)
         if progress:
             progress(rows.stop)
     return torch.cat(parts)

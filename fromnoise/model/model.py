@@ -31,7 +31,7 @@ class Model(nn.Module):
     source    what data is blended with in training, and what samples start from
     sampling  how samples are drawn unless it is said otherwise
     medium    how examples are shown and written, a name of figures.MEDIA, where their shape does not say;  rate  frames a second of clips, 0 where unknown
-    units     what the channels of signals are called, and how their own values come back; None where they have none
+    units     what the channels of signals and volumes are called, and how their own values come back; None where they have none
     forcing   the share of training's clips whose frames had noise levels of their own; 0: none
     unsaved   the names of weights that are its base's, and stay as they are
     source_values     examples of the source (k, C, *S) that samples start from in turn, where it is data itself

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, final
 
@@ -22,6 +23,7 @@ from .listing import Listing, divided, outside, partners, split_listing
 from .metadata import word
 from .pictures import Look, check, colour, half_box
 from .published import located
+from .walk import Kind
 
 T = TypeVar("T")
 IN_MEMORY = 1 << 30  # bytes of decoded pictures up to which a set lives in memory
@@ -86,6 +88,17 @@ def in_threads(work: Callable[[str], T], listing: Listing, words: str) -> tuple[
         results = dict(zip(names, track(pool.map(one, names), words, len(names)), strict=True))
     good = {name: result for name, result in results.items() if not isinstance(result, Broken)}
     return good, {name: str(result) for name, result in results.items() if name not in good}
+
+
+def all_read(work: Callable[[str], T], listings: Sequence[Listing], skip: bool, kind: Kind) -> tuple[dict[Path, T], list[str]]:
+    """(what `work` made of each file of the listings' folders, those that are left out, in words). Raises Problem as `report_broken` does."""
+    found, lines = dict[Path, T](), list[str]()
+    for listing in {part.root: part for part in listings}.values():  # of one folder the last
+        good, broken = in_threads(work, listing, f"reading {kind.words}")
+        report_broken(broken, len(good), skip, kind.words)
+        lines += [f"{len(broken):,} files cannot be read and are skipped ({named(broken)})"] if broken else []
+        found |= {listing.root / name: one for name, one in good.items()}
+    return found, lines
 
 
 def headers_of(listing: Listing, skip: bool | None) -> tuple[dict[str, Header], dict[str, str]]:

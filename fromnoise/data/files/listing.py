@@ -111,6 +111,19 @@ def split_listing(path: str | Path, labels: bool, split: str, held_out: float, k
     return divided(whole, split, held_out)
 
 
+def parts_of(root: Path, labels: bool, split: str, held_out: float, kind: Kind) -> tuple[Listing, Listing, Listing]:
+    """(all files, those that are trained on, those of the split); one file alone, by its path or in a folder, is all three."""
+    if root.is_file():
+        if not root.name.lower().endswith(kind.endings):
+            raise Problem(f"{root.name} is no file of {kind.words}; {kind.reads} are read")
+        return (Listing(root.parent, (root.name,)),) * 3
+    whole, learnt = split_listing(root, labels, "train", 0.0, kind)
+    if len(whole) == 1:
+        return whole, whole, whole
+    whole, learnt = split_listing(root, labels, "train", held_out, kind)
+    return whole, learnt, learnt if split == "train" else split_listing(root, labels, split, held_out, kind)[1]
+
+
 def _inner_splits(whole: Listing) -> list[tuple[str, ...]]:
     """TRAIN or HELD_OUT for each file, where all of them lie in folders of such names within class folders, as ModelNet's do, and both occur; else []."""
     depth = _shared(whole.files) + 1

@@ -14,7 +14,7 @@ from .metadata import METADATA, word
 from .walk import Kind
 
 TABLES = (".csv", ".tsv", ".txt")
-VALUES, LABELS = ("arr_0", "x", "signals"), ("arr_1", "label", "labels", "y")  # names of arrays in a .npz
+VALUES, LABELS = ("arr_0", "x", "signals", "volumes"), ("arr_1", "label", "labels", "y")  # names of arrays in a .npz
 Columns = Sequence[int | str]
 
 
@@ -113,18 +113,18 @@ def _no_number(rows: Sequence[Sequence[str]], numbers: Sequence[int], names: Seq
     return f"line {line}, column {name}: {what}: fill it in, or leave that column out by data.columns"
 
 
-def array(path: str, columns: Columns | None) -> Series:
-    """A .npy, or the one of a .npz: (L,), (C, L), or several signals (N, C, L), in a .npz with class numbers (N,) or none."""
+def loaded(path: str, words: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """(a .npy, or the one of a .npz that is of `words`; class numbers where that has some). Raises Broken where it holds no real numbers."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            x, label = loaded, None
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            x, label = file, None
         else:
-            with loaded as arrays:
+            with file as arrays:
                 others = [name for name in arrays.files if name not in LABELS]
                 name = next((name for name in VALUES if name in others), others[0] if len(others) == 1 else None)
                 if name is None:
-                    raise Broken(f"it holds {', '.join(arrays.files) or 'nothing'}: call the one of signals x")
+                    raise Broken(f"it holds {', '.join(arrays.files) or 'nothing'}: call the one of {words} x")
                 x, label = arrays[name], next((arrays[key] for key in LABELS if key in arrays.files), None)
     except DAMAGE as error:
         if isinstance(error, Broken):
@@ -132,15 +132,32 @@ def array(path: str, columns: Columns | None) -> Series:
         raise Broken("it is no plain array, or cut short: save it by np.save(path, x)") from error
     if x.dtype.kind not in "iufb":
         raise Broken(f"it holds {x.dtype}: save real numbers, complex ones as two channels")
+    return x, label
+
+
+def array(path: str, columns: Columns | None) -> Series:
+    """A .npy, or the one of a .npz: (L,), (C, L), or several signals (N, C, L), in a .npz with class numbers (N,) or none."""
+    x, label = loaded(path, SIGNALS.words)
     if not x.size or not 1 <= x.ndim <= 3:
         raise Broken(f"it is {x.shape}: save signals as (L,), (C, L) or (N, C, L)")
     x = x[(None,) * (3 - x.ndim)]
     if x.shape[1] > x.shape[2]:
         cure = "channels come first: save x.T, or several signals of one channel as x[:, None]"
         raise Broken(f"it has {x.shape[1]:,} channels of {x.shape[2]:,} samples; {cure}")
-    if label is not None and (label.shape != x.shape[:1] or label.dtype.kind not in "iuU"):
-        raise Broken(f"its labels are {label.dtype} {label.shape}: give each of {len(x):,} signals a number or a word")
+    check_labels(label, x, SIGNALS.words)
     return Series(x[:, chosen(x.shape[1], (), columns)].astype(np.float64), (), label)
+
+
+def check_labels(label: np.ndarray | None, x: np.ndarray, words: str) -> None:
+    """Raises Broken where there are labels that are not one for each of x (N, …)."""
+    if label is not None and (label.shape != x.shape[:1] or label.dtype.kind not in "iuU"):
+        raise Broken(f"its labels are {label.dtype} {label.shape}: give each of {len(x):,} {words} a number or a word")
+
+
+def numbered(label: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """(the classes' names, class numbers (N,) from 0 without gaps)."""
+    names, numbers = np.unique(label, return_inverse=True)
+    return tuple(word(str(name)) for name in names.tolist()), numbers
 
 
 def ordered(series: Series, names: Sequence[str]) -> Series:

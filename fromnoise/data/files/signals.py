@@ -13,15 +13,14 @@ import torch
 from torch import Tensor
 
 from ...device import check_memory
-from ...draws import mixed
 from ...errors import Problem, Usage, Within
-from ..dataset import Tensors, Wrapped, check_left, check_split
+from ..dataset import Tensors, Wrapped, by_chance, check_left, check_split
 from ..units import Units
-from .folder import NAMED, in_threads, named, report_broken
-from .listing import Listing, split_listing
+from .folder import NAMED, all_read, named
+from .listing import Listing, parts_of
 from .metadata import word
 from .published import located
-from .series import SIGNALS, Columns, Series, chosen, ordered, read
+from .series import SIGNALS, Columns, Series, chosen, numbered, ordered, read
 
 FARTHEST = 20  # that a value may be from 0 at the scale of training
 Long = Annotated[int, Within(1, 2**20)]
@@ -61,23 +60,18 @@ class Signals(Wrapped):
         if label is not None and not labels:
             raise Usage(f"data.label={label} names the class of all signals, and data.labels=false leaves classes out; say one of them")
         root, folders = located(path), labels and label is None
-        whole, learnt, rows = _listings(root, folders, split, held_out)
+        whole, learnt, rows = parts_of(root, folders, split, held_out, SIGNALS)
         alone, work = len(whole) == 1, partial(read, columns=columns, decimal=decimal)
-        lines, found = list(whole.left_out), dict[Path, Series]()
-        for listing in {part.root: part for part in (rows, learnt, whole)}.values():  # of one folder, all
-            series, broken = in_threads(work, listing, "reading signals")
-            report_broken(broken, len(series), skip_broken, SIGNALS.words)
-            lines += [f"{len(broken):,} files cannot be read and are skipped ({named(broken)})"] if broken else []
-            found |= {listing.root / name: one for name, one in series.items()}
+        found, lines = all_read(work, (rows, learnt, whole), skip_broken, SIGNALS)
         names = _channels(found, root)
         found = {file: ordered(one, names) for file, one in found.items()}
         classes, mine, theirs = whole.classes, _signals(rows, found, names), _signals(learnt, found, names)
         if alone:
             (only,) = found.values()
             if folders and only.label is not None:
-                classes, numbers = _numbered(only.label)
+                classes, numbers = numbered(only.label)
                 mine = theirs = [Signal(signal.x, int(number), signal.name) for signal, number in zip(mine, numbers, strict=True)]
-            mine, theirs = (_part(mine, part, held_out) if len(mine) > 1 else mine for part in (split, "train"))
+            mine, theirs = ([mine[i] for i in by_chance("signals", len(mine), part, held_out)] if len(mine) > 1 else mine for part in (split, "train"))
         size = length or _same_length([*mine, *theirs])
         mine, theirs = (_long(part, size, skip_broken) for part in (mine, theirs))
         step = stride or size
@@ -99,23 +93,9 @@ class Signals(Wrapped):
             raise Usage("data.given names all channels, and leaves none to be made; name fewer")
         units = replace(units.of_channels(made), given=units.of_channels(beside) if beside else None)
         base = Tensors("signals", x[:, made], number if known else None, classes=classes if known else (), image=x[:, beside] if beside else None)
-        base.medium, base.units, base.left_out = "signals", units, tuple(lines)
+        base.medium, base.units, base.left_out = "signals", units, (*whole.left_out, *lines)
         base.folder = whole.folder if not base.classes else ""
         super().__init__(base)
-
-
-def _listings(root: Path, folders: bool, split: str, held_out: float) -> tuple[Listing, Listing, Listing]:
-    """(all files, those that are trained on, those of the split); one file alone is all three."""
-    if root.is_file():
-        if not root.name.lower().endswith(SIGNALS.endings):
-            raise Problem(f"{root.name} is no file of signals; {SIGNALS.reads} are read")
-        one = Listing(root.parent, (root.name,))
-        return one, one, one
-    whole, learnt = split_listing(root, folders, "train", 0.0, SIGNALS)
-    if len(whole) == 1:
-        return whole, whole, whole
-    whole, learnt = split_listing(root, folders, "train", held_out, SIGNALS)
-    return whole, learnt, learnt if split == "train" else split_listing(root, folders, split, held_out, SIGNALS)[1]
 
 
 def _channels(found: Mapping[Path, Series], root: Path) -> tuple[str, ...]:
@@ -134,21 +114,6 @@ def _signals(listing: Listing, found: Mapping[Path, Series], names: Sequence[str
     labels = listing.label or (None,) * len(listing)
     files = [(listing.root / name, label) for name, label in zip(listing.files, labels, strict=True) if listing.root / name in found]
     return [Signal(x, label, file.name) for file, label in files for x in found[file].x]
-
-
-def _numbered(label: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """(the classes' names, class numbers (N,) from 0 without gaps)."""
-    names, numbers = np.unique(label, return_inverse=True)
-    return tuple(word(str(name)) for name in names.tolist()), numbers
-
-
-def _part(signals: list[Signal], split: str, held_out: float) -> list[Signal]:
-    """Of several signals of one file those of the split, by chance."""
-    order = np.random.RandomState(mixed("signals", 0) % 2**32).permutation(len(signals))  # the legacy generator's stream never changes
-    held = round(held_out * len(signals)) or int(held_out > 0)
-    kept = np.sort(order[:held] if split == "test" else order[held:])
-    check_left(len(kept), len(signals), split, held_out)
-    return [signals[i] for i in kept]
 
 
 def _same_length(signals: Sequence[Signal]) -> int:

@@ -1,139 +1,127 @@
-"""Your own volumes, such as scans: numbers on a grid in space, in a window of their own units."""
+"""Your own volumes, such as CT and MR scans, as examples of one size, their values within a window."""
 
-from collections.abc import Sequence
-from functools import partial
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated, final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ...device import check_memory
-from ...draws import mixed
 from ...errors import Problem, Usage, Within
-from ..dataset import Tensors, Wrapped, check_left, check_split
-from ..sets.arrays import numbered
+from ..dataset import Tensors, Wrapped, by_chance, check_split
 from ..units import Units
-from .folder import in_threads, named, report_broken
-from .header import Broken
-from .listing import split_listing
+from .folder import all_read, named
+from .listing import Listing, parts_of
+from .metadata import word
 from .published import located
-from .scans import SMALLEST, VOLUMES, read, several
+from .scans import VOLUMES, Scan, read, sized
+from .series import numbered
 
-SHARES = (0.5, 99.5)  # percentiles of the values of training examples that a window goes from and to, unless it is said
-SEEN = 10_000_000  # values of which percentiles are taken
-Edge = Annotated[int, Within(SMALLEST, 1024)]
+PERCENT = 0.5, 99.5  # of all voxels, between which they lie where no window is given
+MANY = 10_000_000  # voxels that these are measured on
+ALIKE = 0.02  # spacings that differ by no more than this share are one
 
 
 @final
 class Volumes(Wrapped):
-    """Your own volumes: a folder of NIfTI images (nii, nii.gz), npy or npz, (D, H, W) or (C, D, H, W), in class folders or none; or one npy or npz of several.
+    """Your own scans: a folder of NIfTI (nii, nii.gz; extra `medical`) or npy, npz ((D, H, W) or (C, D, H, W)) in class folders or none; or one npy, npz of many.
 
-    An example is (C, D, H, W); NIfTI images are laid the same way round, from the head down, from the front back. Values in the window are learnt as [-1, 1] and
-    those outside are clipped; what is sampled and measured has its own units again. Classes and splits are as in `folder`; volumes of one file are split by chance.
+    An example is (C, D, H, W). NIfTI of any orientation comes to the closest one of which D goes towards the head, H to the back and W to the left. What is
+    sampled, shown and measured has the files' own units again, and their spacing where they agree on it. Classes and splits are as in `folder`; one file of
+    (N, D, H, W) or (N, C, D, H, W) is split by chance.
 
-    size: voxels a side, or [D, H, W], that each is brought to, by averages where it is larger and between voxels where it is smaller, whatever its proportions;
-    needed where the files differ. window: [low, high] in the files' units, such as [-160, 240] of a CT; the 0.5 and 99.5 percentiles of each channel of the
-    training examples unless it is said. labels: false leaves classes out. held_out: share of the files that are the test split (folders named train and test
-    decide it instead). skip_broken: leave out files that cannot be read. Raises Problem where these are there, or channels or sizes differ.
+    size: voxels a side, or [D, H, W], that all are stretched to; needed where they differ. spacing: mm from voxel to voxel, which NIfTI files are brought to on
+    all axes; then they are cut to the size, or filled up, around their middle. window: [low, high] in the files' units, learnt as -1 to 1, beyond which values
+    are held; the 0.5 and 99.5 % quantiles of each channel, over all training examples, where not given. labels: false leaves classes out. label: the name of
+    the one class that all are of. held_out: share of the files that are the test split (folders named train and test decide it instead). skip_broken: leave out
+    files that cannot be read, hold NaN or are constant. Raises Problem where these are there, or volumes differ in size or channels.
     """
 
     def __init__(
-        self, path: str, size: Edge | Sequence[Edge] | None = None, window: Sequence[float] | None = None, labels: bool = True,
-        held_out: float = 0.05, skip_broken: bool = False, split: str = "train",
+        self, path: str, size: int | Sequence[int] | None = None, spacing: Annotated[float, Within(1e-6, 1e6)] | None = None,
+        window: Sequence[float] | None = None, labels: bool = True, label: str | int | None = None, held_out: float = 0.05,
+        skip_broken: bool = False, split: str = "train",
     ):  # fmt: skip
         check_split(split, held_out)
+        sides = _sides(size)
         if window is not None and (len(window) != 2 or not window[0] < window[1]):
-            raise Usage(f"data.window is [low, high] in the files' own units, low below high, not {list(window)}")
-        root, sides = located(path), _sides(size)
-        made = _of_file(root, sides, labels, split, held_out) if root.is_file() else _of_folder(root, sides, labels, split, held_out, skip_broken)
-        x, learnt, number, classes, lines = made
-        units = windowed(learnt, window)
-        x = units.normalised(x)
-        outside = float((x.abs() > 1).double().mean())
-        base = Tensors("volumes", x.clamp_(-1, 1), number if classes else None, classes=classes)
-        base.medium, base.units = "scans", units
-        base.left_out = (*lines, *([f"{outside:.2%} of the voxels' values, which lie outside the window and are clipped to it"] if outside else []))
+            raise Usage(f"data.window={[*window]} holds nothing; give [low, high] in the files' units, such as [-160, 240]")
+        if label is not None and not labels:
+            raise Usage(f"data.label={label} names the class of all volumes, and data.labels=false leaves classes out; say one of them")
+        root, folders = located(path), labels and label is None
+        whole, learnt, rows = parts_of(root, folders, split, held_out, VOLUMES)
+        found, lines = all_read(lambda file: sized(read(file, root.is_file()), sides, spacing), (rows, learnt, whole), skip_broken, VOLUMES)
+        shape = _shape({os.path.relpath(file, root): scan for file, scan in found.items()})
+        check_memory(f"{sum(len(scan.x) for scan in found.values()):,} volumes of {' x '.join(map(str, shape[1:]))}",
+                     4 * sum(scan.x.size for scan in found.values()))  # fmt: skip
+        mine, theirs = ([(scan, number) for file, number in _numbers(part) if (scan := found.get(file))] for part in (rows, learnt))
+        x, beside = ([volume for scan, _ in part for volume in scan.x] for part in (mine, theirs))
+        classes, number = whole.classes, [n for scan, n in mine for _ in scan.x]
+        if len(whole) == 1:
+            (only,) = found.values()
+            if folders and only.label is not None:
+                classes, given = numbered(only.label)
+                number = given.tolist()
+            kept = by_chance("volumes", len(x), split, held_out)
+            x, number, beside = [x[i] for i in kept], [number[i] for i in kept], [x[i] for i in by_chance("volumes", len(x), "train", held_out)]
+        if not x or not beside:
+            raise Problem("no volume of a split can be used; add some, or change data.held_out")
+        units = measured(beside, window, _spacing(found.values()))
+        values = torch.cat([units.normalised(torch.from_numpy(volume)[None]) for volume in x])
+        if window is not None and values.min() == values.max():
+            low, high = min(part.min() for part in x), max(part.max() for part in x)
+            raise Problem(f"all voxels lie on one side of data.window={[*window]}; they reach from {low:g} to {high:g}")
+        if label is not None:
+            number, classes = [0] * len(x), (word(str(label)),)
+        base = Tensors("volumes", values, number if classes else None, classes=classes)
+        base.medium, base.units, base.left_out = "scans", units, (*whole.left_out, *lines)
+        base.folder = whole.folder if not classes else ""
         super().__init__(base)
 
 
-Made = tuple[Tensor, Tensor, Sequence[int] | None, tuple[str, ...], tuple[str, ...]]  # x, what is trained on, class numbers, classes, what is left out
+def _sides(size: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    sides = None if size is None else (size,) * 3 if isinstance(size, int) else tuple(size)
+    if sides is not None and (len(sides) != 3 or not all(2 <= side <= 1024 for side in sides)):
+        raise Usage(f"data.size is voxels a side, or [D, H, W], from 2 to 1024, not {size!r}")
+    return sides
 
 
-def _sides(size: Any) -> tuple[int, ...] | None:
-    sides = (size,) * 3 if isinstance(size, int) else size
-    if sides is not None and len(sides) != 3:
-        raise Usage(f"data.size is voxels a side, or [D, H, W], not {size!r}")
-    return None if sides is None else tuple(sides)
+def _shape(found: Mapping[str, Scan]) -> tuple[int, ...]:
+    """(C, D, H, W) of all volumes, by name; raises Problem where they differ."""
+    most = Counter(scan.x.shape[1:] for scan in found.values()).most_common(1)[0][0]
+    there = f" of {len(found)} volumes "
+    if odd := {name: str(scan.x.shape[1]) for name, scan in found.items() if scan.x.shape[1] != most[0]}:
+        raise Problem(f"{len(odd)}{there}have other channels than the {most[0]} of the rest ({named(odd)}); keep them in a folder of their own")
+    if odd := {name: " x ".join(map(str, scan.x.shape[2:])) for name, scan in found.items() if scan.x.shape[1:] != most}:
+        cure = f"say which one they get, as in data.size={min(64, min(most[1:]))}"
+        raise Problem(f"{len(odd)}{there}are not of {' x '.join(map(str, most[1:]))} voxels ({named(odd)}); {cure}")
+    return most
 
 
-def _of_folder(root: Path, sides: tuple[int, ...] | None, labels: bool, split: str, held_out: float, skip: bool) -> Made:
-    whole, learnt = split_listing(root, labels, "train", held_out, VOLUMES)
-    mine = learnt if split == "train" else split_listing(root, labels, split, held_out, VOLUMES)[1]
-    found, lines = dict[Path, Tensor](), list(whole.left_out)
-    for listing in {part.root: part for part in (mine, learnt, whole)}.values():  # of one folder, all
-        volumes, broken = in_threads(partial(_sized_file, sides=sides), listing, "reading volumes")
-        report_broken(broken, len(volumes), skip, VOLUMES.words)
-        lines += [f"{len(broken):,} volumes cannot be read and are skipped ({named(broken)})"] if broken else []
-        found |= {listing.root / name: volume for name, volume in volumes.items()}
-    _check_alike(found)
-    check_memory(f"{len(mine):,} volumes", 8 * len(mine) * next(iter(found.values())).numel())
-    rows = [i for i, name in enumerate(mine.files) if mine.root / name in found]
-    if not rows or not (trained := [found[learnt.root / name] for name in learnt.files if learnt.root / name in found]):
-        raise Problem("no volume of a split can be read; add some, or change data.held_out")
-    number = None if mine.label is None else [mine.label[i] for i in rows]
-    return torch.stack([found[mine.root / mine.files[i]] for i in rows]), torch.stack(trained), number, whole.classes if number else (), tuple(lines)
+def _numbers(listing: Listing) -> Iterable[tuple[Path, int | None]]:
+    return zip((listing.root / name for name in listing.files), listing.label or (None,) * len(listing), strict=True)
 
 
-def _sized_file(path: str, sides: tuple[int, ...] | None) -> Tensor:
-    return sized(torch.from_numpy(read(path))[None], sides)[0]
+def _spacing(scans: Iterable[Scan]) -> tuple[float, ...]:
+    """mm from voxel to voxel, where all volumes agree on it; ()."""
+    known = np.array([scan.spacing or (np.nan,) * 3 for scan in scans])
+    return tuple(known.mean(0).tolist()) if (np.ptp(known, 0) <= ALIKE * known.min(0)).all() else ()
 
 
-def _of_file(root: Path, sides: tuple[int, ...] | None, labels: bool, split: str, held_out: float) -> Made:
-    try:
-        volumes, label = several(root)
-    except Broken as error:
-        raise Problem(f"{root.name} cannot be read: {error}") from error
-    order = np.random.RandomState(mixed("volumes", 0) % 2**32).permutation(len(volumes))  # the legacy generator's stream never changes
-    held = round(held_out * len(volumes)) or int(held_out > 0 and len(volumes) > 1)
-    rows = {"test": np.sort(order[:held]), "train": np.sort(order[held:])}
-    check_left(len(rows[split]), len(volumes), split, held_out)
-    numbers, classes = numbered(label) if labels and label is not None else (None, ())
-    x, learnt = (sized(torch.from_numpy(volumes[rows[part]]), sides) for part in (split, "train"))
-    return x, learnt, None if numbers is None else numbers[rows[split]].tolist(), classes, ()
+def measured(volumes: Sequence[np.ndarray], window: Sequence[float] | None, spacing: tuple[float, ...] = ()) -> Units:
+    """The units of volumes (C, D, H, W): the window that is given, or what PERCENT of the voxels of each channel lie between."""
+    channels, step = len(volumes[0]), max(1, len(volumes) * volumes[0][0].size // MANY) | 1  # odd: no multiple of an even side
+    ends = [window or _ends(np.concatenate([volume[i].ravel()[::step] for volume in volumes])) for i in range(channels)]
+    low, high = np.array(ends, float).T
+    if still := [i for i in range(channels) if low[i] == high[i]]:
+        raise Problem(f"channel {still[0]} is constant ({low[still[0]]:g}) in all that is trained on; give volumes without it")
+    return Units(tuple(map(str, range(channels))), tuple(((low + high) / 2).tolist()), tuple(((high - low) / 2).tolist()), True, spacing)
 
 
-def sized(x: Tensor, sides: Sequence[int] | None) -> Tensor:
-    """Volumes (N, C, D, H, W) of these sides: averages along axes that are longer, between voxels along those that are shorter."""
-    if sides is None or tuple(x.shape[2:]) == tuple(sides):
-        return x
-    smaller = F.interpolate(x, [min(a, b) for a, b in zip(sides, x.shape[2:], strict=True)], mode="area")
-    return F.interpolate(smaller, list(sides), mode="trilinear", align_corners=False)
-
-
-def _check_alike(found: dict[Path, Tensor]) -> None:
-    """Raises Problem where volumes differ in channels, or in size."""
-    first = next(iter(found.values())).shape
-    for name, volume in found.items():
-        if len(volume) != first[0]:
-            raise Problem(f"{name.name} has {len(volume)} channels, and {next(iter(found)).name} {first[0]}; keep them in folders of their own")
-        if volume.shape != first:
-            raise Problem(f"{name.name} is {tuple(volume.shape[1:])}, and {next(iter(found)).name} {tuple(first[1:])}; set data.size, as in data.size=64")
-
-
-def windowed(x: Tensor, window: Sequence[float] | None) -> Units:
-    """The units by which the window is [-1, 1], of each channel of volumes (N, C, D, H, W) their percentiles where it is not said; raises Problem where a channel
-    is constant in it."""
-    values = x.movedim(1, 0).flatten(1).numpy()
-    values = values[:, :: -(-values.shape[1] // SEEN)]
-    ends = np.tile(np.array(window, float), (len(values), 1)) if window is not None else np.percentile(values, SHARES, axis=1).T.astype(float)
-    for i, (low, high) in enumerate(ends):
-        if low == high and values[i].min() < values[i].max():  # nearly all is background
-            ends[i] = low, high = float(values[i].min()), float(values[i].max())
-        if not low < high or not ((values[i] > low) & (values[i] < high)).any() and np.unique(values[i].clip(low, high)).size < 2:
-            there = f"goes from {values[i].min():g} to {values[i].max():g}"
-            raise Problem(f"channel {i} is constant in the window {low:g} to {high:g}; it {there} in all that is trained on: set data.window to what matters")
-    names = tuple(map(str, range(len(ends)))) if len(ends) > 1 else ("value",)
-    return Units(names, tuple(ends.mean(1).tolist()), tuple((np.diff(ends)[:, 0] / 2).tolist()), clipped=True)
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """The quantiles of PERCENT; the ends themselves where these are one, as of a few voxels that differ from the rest."""
+    low, high = np.percentile(values, PERCENT)
+    return (float(low), float(high)) if low < high else (float(values.min()), float(values.max()))

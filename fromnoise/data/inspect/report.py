@@ -1,6 +1,6 @@
 """An inspection as text for the terminal, and what inspects which kind of files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from ..files.films import CLIPS
 from ..files.lines import TEXTS
 from ..files.listing import holds
 from ..files.meshes import MESHES
-from ..files.scans import NIFTI, VOLUMES, holds_volumes
+from ..files.scans import NIFTI, VOLUMES, is_volume
 from ..files.series import DAMAGE, SIGNALS, VALUES
 from ..files.sounds import SOUNDS
 from ..files.walk import PICTURES, Kind, walk
@@ -50,8 +50,8 @@ class Inspector:
 INSPECTORS: dict[Kind, Inspector] = {
     PICTURES: Inspector(inspect.inspect, propose.proposals), SOUNDS: Inspector(sounds.inspect, sounds.proposals),
     TEXTS: Inspector(texts.inspect, texts.proposals), MESHES: Inspector(meshes.inspect, meshes.proposals),
-    CLIPS: Inspector(clips.inspect, clips.proposals), SIGNALS: Inspector(signals.inspect, signals.proposals),
-    VOLUMES: Inspector(volumes.inspect, volumes.proposals),
+    CLIPS: Inspector(clips.inspect, clips.proposals), VOLUMES: Inspector(volumes.inspect, volumes.proposals),
+    SIGNALS: Inspector(signals.inspect, signals.proposals),
 }  # fmt: skip
 
 
@@ -61,20 +61,21 @@ def inspector_of(path: str | Path) -> Inspector:
     if not root.exists():
         raise Problem(f"{root}: no such file or folder; name the one that holds your data")
     if root.is_file():
-        by_name = next((kind for kind in INSPECTORS if root.suffix.lower() in kind.endings), PICTURES)
-        kind = VOLUMES if _has_volumes([root]) else SIGNALS if _has_signals(root) else MESHES if _has_grids(root) else by_name
+        by_name = next((kind for kind in INSPECTORS if root.name.lower().endswith(kind.endings)), PICTURES)
+        arrays = {VOLUMES: is_volume, SIGNALS: _has_signals, MESHES: _has_grids} if root.suffix.lower() in (".npy", ".npz") else {by_name: Path.is_file}
+        kind = next((kind for kind, is_such in arrays.items() if is_such(root)), PICTURES)
     else:
         there = among(root)  # frames of a film are pictures too
-        counts = {kind: holds(root, kind) for kind in INSPECTORS} | {PICTURES: there.pictures, CLIPS: there.files}
-        arrays = [root / name for name in walk(root, kind=VOLUMES).files] if root.is_dir() else []
-        counts[SIGNALS if _has_volumes(arrays[:1]) else VOLUMES] = 0  # arrays are one or the other
+        counts = {kind: holds(root, kind) for kind in INSPECTORS} | {PICTURES: there.pictures, CLIPS: there.files, VOLUMES: _scans(root)}
         kind = max(counts, key=counts.__getitem__)  # the first of several
     return INSPECTORS[kind]
 
 
-def _has_volumes(paths: Sequence[Path]) -> bool:
-    """Whether the first of these files is one of volumes."""
-    return any(path.name.lower().endswith(NIFTI) or (path.suffix in (".npy", ".npz") and holds_volumes(path)) for path in paths)
+def _scans(root: Path) -> int:
+    """How many files of volumes are in a folder: of arrays, which may be signals too, the first decides."""
+    files = walk(root, kind=VOLUMES).files
+    arrays = [name for name in files if not name.lower().endswith(NIFTI)]
+    return len(files) - (0 if arrays and is_volume(root / arrays[0]) else len(arrays))
 
 
 def _has_grids(path: Path) -> bool:
@@ -86,10 +87,10 @@ def _has_grids(path: Path) -> bool:
 
 
 def _has_signals(path: Path) -> bool:
-    """Whether an .npz holds signals, by the name of its array or, where that is the usual one, by its axes, which pictures have more of."""
+    """Whether a .npy or .npz holds signals, by the name of its array or, where that is the usual one, by its axes, which pictures have more of."""
     try:
-        if path.suffix != ".npz":
-            return False
+        if path.suffix.lower() == ".npy":
+            return True
         with np.load(path, allow_pickle=False) as arrays:
             name = next((name for name in VALUES if name in arrays.files), None)
             return name is not None and (name != "arr_0" or arrays[name].ndim < 4)

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from ...draws import mixed
 from ...errors import Problem, Usage, Within
-from ..dataset import Tensors, check_left, check_split
+from ..dataset import Tensors, by_chance, check_split
 
 CHANNELS = (1, 3, 4)  # of clips
 NAMED = 5  # arrays that are left out
@@ -29,10 +28,7 @@ def npz(
     images, labels, left_out = read(path)
     if images.ndim == 4 and (medium or rate):
         raise Usage(f"{path} holds pictures, {images.shape}; data.medium and data.rate are for clips and volumes (N, T, H, W, C): leave them out")
-    order = np.random.RandomState(mixed("npz", 0) % 2**32).permutation(len(images))  # the legacy generator's stream never changes
-    held = round(held_out * len(images)) or int(held_out > 0 and len(images) > 1)
-    chosen = np.sort(order[:held] if split == "test" else order[held:])
-    check_left(len(chosen), len(images), split, held_out)
+    chosen = by_chance("npz", len(images), split, held_out)
     numbers, classes = (None, ()) if labels is None else numbered(labels)
     x, label = np.ascontiguousarray(np.moveaxis(images[chosen], -1, 1)), None if numbers is None else numbers[chosen]
     made = Tensors("npz", x, label, classes=classes)
