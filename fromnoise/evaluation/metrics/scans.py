@@ -3,18 +3,14 @@
 import torch
 from torch import Tensor
 
+from .signals import decibels_apart, quantile_distance
+
 LEVELS = 4096  # quantiles
 
 
 def intensity_distance(a: Tensor, b: Tensor) -> Tensor:
-    """The Wasserstein-1 distance of the values of a (N, C, D, H, W) and b (M, C, D, H, W), (C,): the mean difference of their quantiles, of LEVELS even ones."""
-    at = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
-
-    def quantiles(x: Tensor) -> Tensor:
-        ordered = x.double().movedim(1, 0).flatten(1).sort(1).values
-        return ordered[:, (at * ordered.shape[1]).long()]
-
-    return (quantiles(a) - quantiles(b)).abs().mean(1)
+    """The Wasserstein-1 distance of the values of a (N, C, D, H, W) and b (M, C, D, H, W), (C,), by LEVELS of their quantiles."""
+    return quantile_distance(a, b, LEVELS)
 
 
 def radial_spectrum(x: Tensor) -> Tensor:
@@ -31,9 +27,7 @@ def radial_spectrum(x: Tensor) -> Tensor:
 
 def radial_distance(a: Tensor, b: Tensor) -> Tensor:
     """The root mean square difference in dB of the radial spectra of a (N, C, D, H, W) and b (M, C, D, H, W), (C,)."""
-    tiny = torch.finfo(torch.float64).tiny
-    decibels = [10 * radial_spectrum(x).clamp(min=tiny).log10() for x in (a, b)]
-    return (decibels[0] - decibels[1]).square().mean(1).sqrt()
+    return decibels_apart(radial_spectrum(a), radial_spectrum(b))
 
 
 def nearest(x: Tensor, data: Tensor) -> Tensor:
