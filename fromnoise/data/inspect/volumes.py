@@ -116,7 +116,7 @@ def inspect(path: str | Path) -> Scanned:
 def _examined(file: str, alone: bool) -> _Facts:
     scan = read(file, alone)
     some = scan.x.ravel()[:: max(1, scan.x.size // SOME) | 1].copy()
-    digest = hashlib.blake2b(np.ascontiguousarray(scan.x), digest_size=12).digest()
+    digest = hashlib.blake2b(scan.x.tobytes(), digest_size=12).digest()
     return _Facts(scan.x.shape[1:], len(scan.x), scan.spacing, float(scan.x.min()), float(scan.x.max()), some, digest)
 
 

@@ -20,7 +20,9 @@ def radial_spectrum(x: Tensor) -> Tensor:
     axes = torch.meshgrid(*(torch.fft.fftfreq(n, dtype=torch.float64) for n in x.shape[2:]), indexing="ij")
     shell = torch.stack(axes).square().sum(0).sqrt().mul(2 * shells).round().long() - 1  # -1: nearer to the mean; shells and more: corners
     inside = (shell >= 0) & (shell < shells)
-    power = sum(torch.fft.fftn(one - one.mean((1, 2, 3), keepdim=True), dim=(1, 2, 3)).abs().square() for one in x.double()) / len(x)
+    power = torch.zeros(x.shape[1:], dtype=torch.float64)
+    for one in x.double():
+        power += torch.fft.fftn(one - one.mean((1, 2, 3), keepdim=True), dim=(1, 2, 3)).abs().square() / len(x)
     count = torch.bincount(shell[inside], minlength=shells).clamp(min=1)
     return torch.stack([torch.bincount(shell[inside], channel[inside], shells) / count for channel in power])
 
