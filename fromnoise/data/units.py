@@ -32,10 +32,9 @@ class Units:
         if not node:
             return None
         try:
-            rows = (tuple(map(kind, node.get(key, ()))) for key, kind in (("names", str), ("offset", float), ("scale", float), ("spacing", float)))
-            names, offset, scale, spacing = rows
-            found = cls(names, offset, scale, bool(node.get("bounded")), spacing, cls.of(node.get("given")))
-        except (AttributeError, TypeError, ValueError) as error:
+            offset, scale, spacing = (tuple(float(value) for value in node.get(key, ())) for key in ("offset", "scale", "spacing"))
+            found = cls(tuple(map(str, node["names"])), offset, scale, bool(node.get("bounded")), spacing, cls.of(node.get("given")))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Problem("units of a recipe are {names: […], offset: […], scale: […]}, one of each a channel; copy them from the run again") from error
         if len({len(part) for part in (found.names, found.offset, found.scale)}) > 1 or not all(part > 0 for part in (*found.scale, *found.spacing)):
             raise Problem("units of a recipe are a name, an offset and a scale above 0 for each channel; copy them from the run again")

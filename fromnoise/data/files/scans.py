@@ -118,7 +118,7 @@ def placed(x: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return made
 
 
-def is_volume(path: Path) -> bool:
+def are_volumes(path: Path) -> bool:
     """Whether an array's three last axes are those of a volume: none is short, or much longer than another; bytes of an .npz are pictures."""
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False) if path.suffix.lower() == ".npy" else loaded(str(path), VOLUMES.words)[0]

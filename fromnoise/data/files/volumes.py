@@ -76,7 +76,7 @@ class Volumes(Wrapped):
             raise Problem(f"all voxels lie on one side of data.window={[*window]}; they reach from {low:g} to {high:g}")
         if label is not None:
             number, classes = [0] * len(x), (word(str(label)),)
-        base = Tensors("volumes", values, number if classes else None, classes=classes)
+        base = Tensors("volumes", values, [n for n in number if n is not None] if classes else None, classes=classes)
         base.medium, base.units, base.left_out = "scans", units, (*whole.left_out, *lines)
         base.folder = whole.folder if not classes else ""
         super().__init__(base)

@@ -146,12 +146,7 @@ def proposals(found: Footage, minutes: float, speed: Speed, name: str) -> dict[s
         data["skip_broken"] = True
         reasons.append("skip_broken: some films cannot be read and are left out")
     data["flip"] = mirrored(found.coloured, min(sides), found.captions, reasons)
-    clips = max(1, int(SPENT * 60 * minutes * rate))
-    own = _training(count, clips)
-    reasons.append(f"batch: {own['batch']}, so that about {clips:,} clips make {clips // own['batch']:,} steps")
-    if clips < FEWEST * own["batch"]:
-        reasons.append(f"minutes: these steps are few; about {math.ceil(FEWEST * own['batch'] / (SPENT * 60 * rate)):,} minutes make {FEWEST}")
-    reasons.append(seen(count, clips, minutes, "clip"))
+    own = paced(count, rate, minutes, "clip", reasons)
     if found.captions:
         reasons.append(f"captions: {len(found.captions):,} are there; this recipe does not use them")
     return {name: "\n".join([
@@ -161,6 +156,17 @@ def proposals(found: Footage, minutes: float, speed: Speed, name: str) -> dict[s
         f"train:      {flow({'minutes': minutes, **own})}",
         f"sample:     {{name: unipc, steps: 20{', guidance: 2, rescale: 0.7' if labels else ''}}}", "seed: 0\n",
     ])}  # fmt: skip
+
+
+def paced(count: int, rate: float, minutes: float, what: str, reasons: list[str]) -> dict[str, Any]:
+    """The settings of so many minutes' training on `count` examples that are dear to compute, `rate` a second, but for the minutes."""
+    examples = max(1, int(SPENT * 60 * minutes * rate))
+    own = training(count, examples)
+    reasons.append(f"batch: {own['batch']}, so that about {examples:,} {what}s make {examples // own['batch']:,} steps")
+    if examples < FEWEST * own["batch"]:
+        reasons.append(f"minutes: these steps are few; about {math.ceil(FEWEST * own['batch'] / (SPENT * 60 * rate)):,} minutes make {FEWEST}")
+    reasons.append(seen(count, examples, minutes, what))
+    return own
 
 
 def _cut(found: Footage, reasons: list[str]) -> tuple[dict[str, Any], int]:
@@ -213,7 +219,7 @@ def _network(
         network |= {"patch": patch, "temporal": True}
         if (sides, network) == chosen[:2]:
             continue
-        recipe = {"network": network, "conditions": [{"name": "label"}] if labels else [], "predict": "x0", "train": _training(count, STEPS * BATCHES[0])}
+        recipe = {"network": network, "conditions": [{"name": "label"}] if labels else [], "predict": "x0", "train": training(count, STEPS * BATCHES[0])}
         rate = speed(recipe, (3 if found.coloured else 1, frames, *sides), labels)
         measured.append(f"{width} wide on {-(-max(sides) // patch)} x {-(-max(sides) // patch)} of {sides[1]}x{sides[0]}: {rate:,.1f} clips/s")
         if chosen[1] and SPENT * 60 * minutes * rate < wanted:
@@ -225,7 +231,7 @@ def _network(
     return chosen
 
 
-def _training(count: int, clips: int) -> dict[str, Any]:
-    """The settings of training on `count` clips, so many seen in all, but for its length."""
-    batch = max(1, min(max((b for b in BATCHES if clips >= STEPS * b), default=BATCHES[0]), count * 9 // 10))
-    return {"batch": batch, "optimizer": "muon", "lr": 5e-3, "warmup": min(50 * batch, clips // 20), "weight": "sigmoid"}
+def training(count: int, examples: int) -> dict[str, Any]:
+    """The settings of training on `count` examples, so many seen in all, but for its length."""
+    batch = max(1, min(max((b for b in BATCHES if examples >= STEPS * b), default=BATCHES[0]), count * 9 // 10))
+    return {"batch": batch, "optimizer": "muon", "lr": 5e-3, "warmup": min(50 * batch, examples // 20), "weight": "sigmoid"}

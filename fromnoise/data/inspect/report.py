@@ -16,7 +16,7 @@ from ..files.films import CLIPS
 from ..files.lines import TEXTS
 from ..files.listing import holds
 from ..files.meshes import MESHES
-from ..files.scans import NIFTI, VOLUMES, is_volume
+from ..files.scans import NIFTI, VOLUMES, are_volumes
 from ..files.series import DAMAGE, SIGNALS, VALUES
 from ..files.sounds import SOUNDS
 from ..files.walk import PICTURES, Kind, walk
@@ -62,7 +62,7 @@ def inspector_of(path: str | Path) -> Inspector:
         raise Problem(f"{root}: no such file or folder; name the one that holds your data")
     if root.is_file():
         by_name = next((kind for kind in INSPECTORS if root.name.lower().endswith(kind.endings)), PICTURES)
-        arrays = {VOLUMES: is_volume, SIGNALS: _has_signals, MESHES: _has_grids} if root.suffix.lower() in (".npy", ".npz") else {by_name: Path.is_file}
+        arrays = {VOLUMES: are_volumes, SIGNALS: _has_signals, MESHES: _has_grids} if root.suffix.lower() in (".npy", ".npz") else {by_name: Path.is_file}
         kind = next((kind for kind, is_such in arrays.items() if is_such(root)), PICTURES)
     else:
         there = among(root)  # frames of a film are pictures too
@@ -75,7 +75,7 @@ def _scans(root: Path) -> int:
     """How many files of volumes are in a folder: of arrays, which may be signals too, the first decides."""
     files = walk(root, kind=VOLUMES).files
     arrays = [name for name in files if not name.lower().endswith(NIFTI)]
-    return len(files) - (0 if arrays and is_volume(root / arrays[0]) else len(arrays))
+    return len(files) - (0 if arrays and are_volumes(root / arrays[0]) else len(arrays))
 
 
 def _has_grids(path: Path) -> bool:

@@ -17,9 +17,10 @@ from ..files.folder import in_threads, named, without
 from ..files.listing import parts_of
 from ..files.scans import VOLUMES, read
 from ..files.volumes import ALIKE, PERCENT
+from .clips import BATCHES, paced, training
 from .inspect import copies, labelled, of_broken, of_duplicates
 from .latents import Speed
-from .propose import SPENT, flow, seen, train
+from .propose import SPENT, STEPS, flow
 
 HELD_OUT = 0.05  # as `volumes` does unless it is said
 SOME = 50_000  # voxels of a file that quantiles are measured on
@@ -115,7 +116,7 @@ def inspect(path: str | Path) -> Scanned:
 def _examined(file: str, alone: bool) -> _Facts:
     scan = read(file, alone)
     some = scan.x.ravel()[:: max(1, scan.x.size // SOME) | 1].copy()
-    digest = hashlib.blake2b(np.ascontiguousarray(scan.x), digest_size=12).digest()
+    digest = hashlib.blake2b(scan.x.tobytes(), digest_size=12).digest()
     return _Facts(scan.x.shape[1:], len(scan.x), scan.spacing, float(scan.x.min()), float(scan.x.max()), some, digest)
 
 
@@ -132,9 +133,7 @@ def proposals(found: Scanned, minutes: float, speed: Speed, name: str) -> dict[s
     if found.broken:
         data["skip_broken"] = True
         reasons.append("skip_broken: some files cannot be read and are left out")
-    volumes = max(1, int(SPENT * 60 * minutes * rate))
-    own = train(found.count, volumes, reasons)
-    reasons.append(seen(found.count, volumes, minutes, "volume"))
+    own = paced(found.count, rate, minutes, "volume", reasons)
     return {name: "\n".join([
         "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
         f"data:       {flow(data)}", f"network:    {flow(network)}",
@@ -157,7 +156,7 @@ def _network(found: Scanned, labels: int, minutes: float, speed: Speed, reasons:
         network = {"name": "unet", "width": width, "levels": [1, 2], "blocks": 1, "patch": 2 ** max(0, round(math.log2(max(sides) / grid)))}
         if (sides, network) == chosen[:2]:
             continue
-        recipe = {"network": network, "conditions": [{"name": "label"}] if labels else [], "predict": "x0", "train": train(found.count, 20_000, [])}
+        recipe = {"network": network, "conditions": [{"name": "label"}] if labels else [], "predict": "x0", "train": training(found.count, STEPS * BATCHES[0])}
         rate = speed(recipe, (channels, *sides), labels)
         measured.append(f"{width} wide, {' x '.join(map(str, sides))} by patches of {network['patch']}: {rate:,.1f} volumes/s")
         if chosen[1] and SPENT * 60 * minutes * rate < wanted:

@@ -12,9 +12,9 @@ LEVELS = 99  # quantiles, at 1 to 99 %
 Reader = Callable[[Tensor], dict[str, Tensor]]  # signals (N, C, L) in their own units -> of each signal what its law is of, (N,)
 
 
-def quantile_distance(a: Tensor, b: Tensor) -> Tensor:
-    """The mean difference of the 1 to 99 % quantiles of the values of a (N, C, L) and b (M, C, L), (C,): about their Wasserstein-1 distance."""
-    at = (torch.arange(LEVELS, dtype=torch.float64) + 1) / (LEVELS + 1)
+def quantile_distance(a: Tensor, b: Tensor, levels: int = LEVELS) -> Tensor:
+    """The mean difference of the quantiles of the values of a (N, C, *S) and b (M, C, *S), (C,): about their Wasserstein-1 distance, the nearer the more levels."""
+    at = (torch.arange(levels, dtype=torch.float64) + 1) / (levels + 1)
 
     def quantiles(x: Tensor) -> Tensor:
         ordered = x.double().movedim(1, 0).flatten(1).sort(1).values
@@ -31,9 +31,13 @@ def power_spectrum(x: Tensor) -> Tensor:
 
 def spectrum_distance(a: Tensor, b: Tensor) -> Tensor:
     """The root mean square difference in dB of the power spectra of a (N, C, L) and b (M, C, L), (C,)."""
-    tiny = torch.finfo(torch.float64).tiny
-    decibels = [10 * power_spectrum(x).clamp(min=tiny).log10() for x in (a, b)]
-    return (decibels[0] - decibels[1]).square().mean(1).sqrt()
+    return decibels_apart(power_spectrum(a), power_spectrum(b))
+
+
+def decibels_apart(a: Tensor, b: Tensor) -> Tensor:
+    """The root mean square difference in dB of two powers at the same frequencies, (C, F) each, (C,)."""
+    a, b = (10 * power.clamp(min=torch.finfo(torch.float64).tiny).log10() for power in (a, b))
+    return (a - b).square().mean(1).sqrt()
 
 
 def autocorrelation(x: Tensor) -> Tensor:
