@@ -172,7 +172,8 @@ def fill(module: nn.Module, base: Base, prefix: str = "") -> None:
     """Puts the base's weights into a module, which may have more; raises Problem where they are of another network."""
     tensors = {name.removeprefix(prefix): tensor for name, tensor in base.tensors.items() if name.startswith(prefix)}
     if wrong := misfit(module.state_dict(), tensors):
-        raise Problem(f"the base {base.node['run']} is of another network: {prefix}{wrong}")
+        cure = "leave out the settings of the network, or autoencoder, which are then the base's; or take data of as many channels as its own"
+        raise Problem(f"the base {base.node['run']} is of another network: {prefix}{wrong}; {cure}")
     module.load_state_dict(tensors, strict=False)
 
 

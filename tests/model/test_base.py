@@ -49,7 +49,7 @@ def test_bases_that_cannot_be(base, error, says, tmp_path):
 def test_a_base_of_another_network_is_refused(first, tmp_path):
     config = recipe(train={"steps": 1}) | {"base": str(first)}
     config["network"] = {"name": "mlp", "width": 20}
-    with pytest.raises(Problem, match="is of another network: denoiser"):
+    with pytest.raises(Problem, match="is of another network: denoiser.*; leave out the settings of the network"):
         train(config, tmp_path / "run", quiet=True)
 
 
