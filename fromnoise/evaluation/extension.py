@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..data import Dataset
 from ..errors import Usage
-from .card import Card, Cells, Row, Table, figure
+from .card import Card, Cells, Row, Table
 from .clips import PREDICTION
 from .prediction import predicted
 from .protocol import Protocol, measuring
@@ -45,14 +45,18 @@ class Extension(Table):
         for metric in dict.fromkeys(row.metric for found in self.predictions.values() for row in found):
             mine = {end: next(row for row in found if row.metric == metric) for end, found in self.predictions.items()}
             floor = next(iter(mine.values())).floor
-            rows.append((metric, *(figure(mine[end].value, mine[end].error) if end in mine else "" for end in self.ends), figure(floor)))
+            rows.append((metric, *(_short(mine[end].value) if end in mine else "" for end in self.ends), _short(floor)))
         if rows:
             rows.append(None)
         for row in last.overall:
-            values = (card[row.metric] for card in self.cards)
-            rows.append((row.metric, *(figure(one.value, one.error) for one in values), figure(row.floor, row.floor_error)))
-        headings = ("metric", *(f"frames {end - length + 1} to {end}" for end in self.ends), "real clips")
+            name = row.metric.rsplit(" (", 1)[0]  # how good a network is the protocol says
+            rows.append((name, *(_short(card[row.metric].value) for card in self.cards), _short(row.floor)))
+        headings = ("frames", *(f"{end - length + 1}-{end}" for end in self.ends), "real")
         return self.title, last.protocol, headings, rows
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def score_extension(model: Any, train: Dataset, test: Dataset, clips: Tensor, given: int, protocol: Protocol, conditions: Mapping[str, Any]) -> Extension:

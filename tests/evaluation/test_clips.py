@@ -119,7 +119,7 @@ def test_windows_of_true_clips_do_not_drift_and_frozen_ones_do(card):
     assert all(found["path error, px"].value < 0.05 for found in true.cards)
     assert [found["path error, px"].value > 0.3 for found in stopped.cards] == [False, True, True]
     _, protocol_of, headings, rows = stopped.cells()
-    assert headings[1:] == ("frames 1 to 8", "frames 9 to 16", "frames 13 to 20", "real clips") and all(row is None or len(row) == 5 for row in rows)
+    assert headings[1:] == ("1-8", "9-16", "13-20", "real") and all(row is None or len(row) == 5 for row in rows)
     assert "60 clips that go on from the first 3 frames of held-out examples with their labels" in protocol_of
     assert json.loads(json.dumps(stopped.json()))["windows"][2]["last_frame"] == 20
     with pytest.raises(Usage, match="take 8 frames or more, not 6"):
