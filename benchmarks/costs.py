@@ -1,7 +1,7 @@
 """Pixels against latents, and clips by their frames, with the same denoiser: numbers of an example, training, memory, sampling.
 
     python benchmarks/costs.py [SIDE …] [--seconds 20] [--batch 8] [--out results/speed/costs.json]
-    python benchmarks/costs.py 32 --frames 4 8 16 32 [--out results/video/costs.json]
+    python benchmarks/costs.py 32 --frames 4 8 16 32 [--out results/clips/costs.json]
 
 One UNet diffuses pictures of noise as they are, through 8 channels at a quarter of the side (conv_ae), and through 4 at an eighth (kl, the layout of Stable
 Diffusion). Autoencoders are not trained, which costs the same. Each line is measured in a process of its own: memory is that process's peak, all of Python
