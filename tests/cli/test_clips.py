@@ -62,6 +62,7 @@ def measure(monkeypatch, capsys, *words):
     return call(monkeypatch, capsys, "evaluate", *words, "--steps", 2, "--trust")
 
 
+@pytest.mark.slow
 def test_how_clips_go_on_is_measured_window_by_window(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path))
     monkeypatch.setattr("fromnoise.evaluation.features.timing.STEPS", 20)

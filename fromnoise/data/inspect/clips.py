@@ -149,13 +149,18 @@ def proposals(found: Footage, minutes: float, speed: Speed, name: str) -> dict[s
     own = paced(count, rate, minutes, "clip", reasons)
     if found.captions:
         reasons.append(f"captions: {len(found.captions):,} are there; this recipe does not use them")
-    return {name: "\n".join([
+    return {name: written(reasons, data, network, {"minutes": minutes, **own}, labels)}
+
+
+def written(reasons: Sequence[str], data: Mapping[str, Any], network: Mapping[str, Any], own: Mapping[str, Any], labels: int) -> str:
+    """The recipe of examples that are dear to compute, as YAML with the reasons as comments; own: its `train`; labels: how many classes, 0 for none."""
+    return "\n".join([
         "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
         f"data:       {flow(data)}", f"network:    {flow(network)}",
         *(["conditions: [{name: label, drop: 0.1}]"] if labels else []), "predict:    x0", "noise:      {name: cosine}",
-        f"train:      {flow({'minutes': minutes, **own})}",
+        f"train:      {flow(own)}",
         f"sample:     {{name: unipc, steps: 20{', guidance: 2, rescale: 0.7' if labels else ''}}}", "seed: 0\n",
-    ])}  # fmt: skip
+    ])  # fmt: skip
 
 
 def paced(count: int, rate: float, minutes: float, what: str, reasons: list[str]) -> dict[str, Any]:

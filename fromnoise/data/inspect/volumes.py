@@ -17,10 +17,10 @@ from ..files.folder import in_threads, named, without
 from ..files.listing import parts_of
 from ..files.scans import VOLUMES, read
 from ..files.volumes import ALIKE, PERCENT
-from .clips import BATCHES, paced, training
+from .clips import BATCHES, paced, training, written
 from .inspect import copies, labelled, of_broken, of_duplicates
 from .latents import Speed
-from .propose import SPENT, STEPS, flow
+from .propose import SPENT, STEPS
 
 HELD_OUT = 0.05  # as `volumes` does unless it is said
 SOME = 50_000  # voxels of a file that quantiles are measured on
@@ -134,13 +134,7 @@ def proposals(found: Scanned, minutes: float, speed: Speed, name: str) -> dict[s
         data["skip_broken"] = True
         reasons.append("skip_broken: some files cannot be read and are left out")
     own = paced(found.count, rate, minutes, "volume", reasons)
-    return {name: "\n".join([
-        "# Proposed by `fromnoise data inspect`; the reasons:", *(f"#   {reason}" for reason in reasons),
-        f"data:       {flow(data)}", f"network:    {flow(network)}",
-        *(["conditions: [{name: label, drop: 0.1}]"] if labels else []), "predict:    x0", "noise:      {name: cosine}",
-        f"train:      {flow({'minutes': minutes, **own})}",
-        f"sample:     {{name: unipc, steps: 20{', guidance: 2, rescale: 0.7' if labels else ''}}}", "seed: 0\n",
-    ])}  # fmt: skip
+    return {name: written(reasons, data, network, {"minutes": minutes, **own}, labels)}
 
 
 def _network(found: Scanned, labels: int, minutes: float, speed: Speed, reasons: list[str]) -> tuple[list[int], dict[str, Any], float]:
